@@ -1,0 +1,110 @@
+"""Nested containers of arrays and numbers, taken apart into leaves and put together again.
+
+tuple, list, dict, NamedTuple and dataclass are containers; everything else is a leaf. A `Structure` is what remains when
+the leaves are taken out: hashable, so that it can be part of a cache key.
+"""
+
+import copy
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+__all__ = ["Structure", "flatten", "make_zero", "map_leaves"]
+
+
+class Structure(NamedTuple):
+    """The shape of a container.
+
+    Attributes
+    ----------
+    kind : type or None
+        Class of the container; None for a leaf.
+    keys : tuple
+        Keys of a dict or field names of a dataclass, in order; empty otherwise.
+    children : tuple of Structure
+    """
+
+    kind: type | None
+    keys: tuple[Any, ...] = ()
+    children: "tuple[Structure, ...]" = ()
+
+    def unflatten(self, leaves: Sequence[Any]) -> Any:
+        """The container with these leaves, in the order of `flatten`."""
+        return self._build(iter(leaves))
+
+    def _build(self, leaves: Iterator[Any]) -> Any:
+        if self.kind is None:
+            return next(leaves)
+        values = [child._build(leaves) for child in self.children]
+        if self.kind in (tuple, list):
+            return self.kind(values)
+        if issubclass(self.kind, tuple):
+            return self.kind(*values)
+        if issubclass(self.kind, dict):
+            return self.kind(zip(self.keys, values, strict=True))
+        return _new_dataclass(self.kind, dict(zip(self.keys, values, strict=True)))
+
+
+LEAF = Structure(None)
+
+
+def flatten(tree: Any) -> tuple[list[Any], Structure]:
+    """Leaves in depth-first order, and the structure that puts them together again."""
+    leaves: list[Any] = []
+    return leaves, _flatten(tree, leaves)
+
+
+def _flatten(tree: Any, leaves: list[Any]) -> Structure:
+    kind = type(tree)
+    if kind is np.ndarray or kind is float:  # by far the most frequent
+        leaves.append(tree)
+        return LEAF
+    if isinstance(tree, (tuple, list)):
+        return Structure(kind, (), tuple(_flatten(item, leaves) for item in tree))
+    if isinstance(tree, dict):
+        return Structure(kind, tuple(tree), tuple(_flatten(item, leaves) for item in tree.values()))
+    if dataclasses.is_dataclass(tree) and not isinstance(tree, type):
+        names = tuple(field.name for field in dataclasses.fields(tree))
+        return Structure(kind, names, tuple(_flatten(getattr(tree, name), leaves) for name in names))
+    leaves.append(tree)
+    return LEAF
+
+
+def _new_dataclass(kind: type, values: dict[str, Any]) -> Any:
+    """An instance with these fields, without running `__init__`, which may compute or refuse."""
+    new = object.__new__(kind)
+    for name, value in values.items():
+        object.__setattr__(new, name, value)
+    return new
+
+
+def map_leaves(function: Callable[[Any], Any], tree: Any) -> Any:
+    """The same container with `function` applied to each leaf."""
+    leaves, structure = flatten(tree)
+    return structure.unflatten([function(leaf) for leaf in leaves])
+
+
+def make_zero(x: Any) -> Any:
+    """A shadow for `x`: floats and float arrays become zero, the rest is kept.
+
+    Parameters
+    ----------
+    x : array, number or container
+        Aliasing inside x (the same array twice) is kept; no memory is shared with x.
+
+    Returns
+    -------
+    same structure, shapes and dtypes as x
+    """
+    zeros: dict[int, np.ndarray] = {}
+
+    def zero(leaf: Any) -> Any:
+        if isinstance(leaf, np.ndarray):
+            if id(leaf) not in zeros:
+                zeros[id(leaf)] = np.zeros_like(leaf) if leaf.dtype.kind in "fc" else copy.copy(leaf)
+            return zeros[id(leaf)]
+        return type(leaf)(0) if isinstance(leaf, (float, complex, np.inexact)) else leaf
+
+    return map_leaves(zero, x)

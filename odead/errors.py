@@ -1,0 +1,55 @@
+"""Every exception and warning of odead.
+
+Each one derives from `OdeadError` and from the builtin a caller would catch. A message says what is wrong, in which
+argument (name and index), where in the user's code, and what to do about it.
+"""
+
+from typing import Any
+
+__all__ = [
+    "ArgumentTypeError",
+    "ArgumentValueError",
+    "DerivativeError",
+    "IntegrationError",
+    "OdeadError",
+    "OdeadWarning",
+    "TracingError",
+]
+
+
+class OdeadError(Exception):
+    """Base of everything odead raises on purpose."""
+
+
+class ArgumentValueError(OdeadError, ValueError):
+    """An argument has the right type and an unusable value: shape, order, overlap, NaN."""
+
+
+class ArgumentTypeError(OdeadError, TypeError):
+    """An argument has an unusable type: dtype, annotation, container."""
+
+
+class TracingError(OdeadError, TypeError):
+    """The user's function does something that cannot be recorded; the message names the file and the line."""
+
+
+class DerivativeError(OdeadError, AssertionError):
+    """`check_derivatives` found an entry that is wrong."""
+
+
+class IntegrationError(OdeadError, RuntimeError):
+    """A forward or backward solve stopped before its end.
+
+    Attributes
+    ----------
+    result : OdeResult or None
+        What was computed so far (`t`, `y`, `success=False`); never a gradient.
+    """
+
+    def __init__(self, message: str, result: Any = None) -> None:
+        super().__init__(message)
+        self.result = result
+
+
+class OdeadWarning(UserWarning):
+    """odead did something right that is probably not what was wanted."""
