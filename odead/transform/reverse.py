@@ -1,0 +1,191 @@
+"""Reverse mode: a program that runs the primal, then carries cotangents from exit to entry.
+
+The law: on entry each shadow holds the cotangent of the exit value, on exit that of the entry value. The reverse of
+`out = f(ins)` on memory that is written again takes the shadow of `out`, zeroes it there, and accumulates into the shadows
+of the operands; where `out` is itself an operand, its shadow is multiplied in place. On a temporary of which no element is
+written twice nothing is zeroed, and the first accumulation is an assignment.
+"""
+
+from collections.abc import Sequence
+from math import prod
+
+from ..ops import TABLE, Op
+from ..structured import STRUCTURED
+from ..tape import Instruction, Program, Role, View
+from .builder import FLOATS, Builder, useful_buffers, varied_buffers
+from .overwrites import Overwrites
+from .partials import Value, add_product, expand
+
+__all__ = ["reverse"]
+
+
+def reverse(program: Program, active: Sequence[int], width: int | None = None, *, strong_zero: bool = False) -> Program:
+    """Derive the adjoint program.
+
+    Parameters
+    ----------
+    program : Program
+    active : sequence of int
+        Positions in `program.arguments` that have a cotangent.
+    width : int, optional
+        Propagate that many cotangents at once: each shadow has a leading axis of this length.
+    strong_zero : bool
+        A partial of exactly 0 times an infinite or NaN cotangent is 0.
+
+    Returns
+    -------
+    Program
+        arguments: those of `program`, then one shadow per active position, transformed in place from the cotangent of the exit
+        value to that of the entry value, then one cotangent per float result, which ends 0. results: those of `program`.
+        `split` is where the reverse sweep begins.
+    """
+    return _Reverse(program, active, width, strong_zero).derive()
+
+
+class _Reverse:
+    def __init__(self, program: Program, active: Sequence[int], width: int | None, strong_zero: bool) -> None:
+        self.primal = program
+        self.build = Builder(program, width)
+        self.strong_zero = strong_zero
+        self.overwrites = Overwrites(program)
+        given = [program.arguments[k] for k in active]
+        given += [buffer for buffer in program.results if program.buffers[buffer].dtype in FLOATS]
+        for buffer in given:
+            self.build.add_shadow(buffer, Role.ARGUMENT)
+        self.own = (varied_buffers(program, given) & useful_buffers(program, given)) - set(given)
+        self.own_shadows = {buffer: self.build.add_shadow(buffer, Role.TEMP) for buffer in sorted(self.own)}
+        self.touched = set(given)  # buffers whose shadow has a value; those of the others are zero and not yet written
+        self.values: list[dict[str, View] | tuple[View, ...]] = []  # per instruction: where the reverse sweep finds its values
+
+    def derive(self) -> Program:
+        program = self.build.program
+        for number, instruction in enumerate(self.primal):
+            self.build.line = instruction.line
+            self.values.append(self.record(number, instruction))
+        program.split = len(program)
+        for number in reversed(range(len(self.primal))):
+            out = self.primal.out[number]
+            if out is not None and out.buffer in self.touched:
+                self.build.line = self.primal.line[number]
+                self.adjoint(number, out)
+        return program
+
+    # ------------------------------------------------------------------------------------------------ forward sweep
+
+    def record(self, number: int, instruction: Instruction) -> dict[str, View] | tuple[View, ...]:
+        """Emit the instruction, with copies of what the reverse sweep needs and would not find any more."""
+        op, out, ins, _, _ = instruction
+        if out is None or not self.build.has_shadow(out.buffer):
+            self.build.program.append(instruction)
+            return ()
+        if op in TABLE:
+            return self.record_elementwise(number, TABLE[op], instruction, out)
+        needed = {j for k in self.active_operands(ins) for j in STRUCTURED[op].needs(k)}
+        kept = tuple(self.keep(view, number) if k in needed else view for k, view in enumerate(ins))
+        self.build.program.append(instruction)
+        return kept
+
+    def record_elementwise(self, number: int, row: Op, instruction: Instruction, out: View) -> dict[str, View]:
+        ins = instruction.ins
+        active = self.active_operands(ins)
+        needed = frozenset().union(*(row.mentions[k] for k in active))
+        values = {name: self.keep(view, number) for name, view in zip(row.operands, ins, strict=True) if name in needed}
+        self.build.program.append(instruction)
+        if "out" in needed:
+            values["out"] = self.keep(out, number + 1)
+        return values
+
+    def keep(self, view: View, number: int) -> View:
+        """`view`, or a copy of it if instruction `number` or a later one overwrites it."""
+        if not self.overwrites.overwritten_from(view, number):
+            return view
+        saved = self.build.temp_like(view)
+        self.build.emit("copy", saved, (view,))
+        return saved
+
+    def active_operands(self, ins: tuple[View, ...]) -> list[int]:
+        return [k for k, view in enumerate(ins) if self.build.has_shadow(view.buffer)]
+
+    # ------------------------------------------------------------------------------------------------ reverse sweep
+
+    def adjoint(self, number: int, out: View) -> None:
+        op, ins, params = self.primal.op[number], self.primal.ins[number], self.primal.params[number]
+        values = self.values[number]
+        if isinstance(values, dict):
+            self.elementwise(TABLE[op], out, ins, values)
+            return
+        operation = STRUCTURED[op]
+        active = tuple(self.build.has_shadow(view.buffer) for view in ins)
+        dout = self.build.shadow(out)
+        if any(active):
+            operation.adjoint(self.build, dout, values, active, params, lambda k, d: self.accumulate(ins[k], 1.0, d))
+        if not operation.in_place:
+            self.consume(out)
+
+    def elementwise(self, row: Op, out: View, ins: tuple[View, ...], values: dict[str, View]) -> None:
+        """Contract the partials with the shadow of the result; an operand that is the result itself comes last."""
+        dout = self.build.shadow(out)
+        strong = row.piecewise or self.strong_zero
+        kept: list[Value] = []  # partials with respect to the memory that is overwritten
+        for k in self.active_operands(ins):
+            partial = row.partials[k]
+            if partial is None or (factor := expand(self.build, partial, values, out)) == 0.0:
+                continue
+            if ins[k] == out:
+                kept.append(factor)
+            elif row.name == "cast":
+                back = self.build.program.temp(self.primal.dtype(ins[k]), dout.shape)
+                self.build.emit("cast", back, (dout,))
+                self.accumulate(ins[k], 1.0, back)
+            else:
+                self.accumulate(ins[k], factor, dout, strong)
+        if kept:
+            self.transform(dout, kept, strong)
+        else:
+            self.consume(out)
+
+    def transform(self, dout: View, factors: list[Value], strong_zero: bool) -> None:
+        """Emit dout = (sum of factors) * dout: the adjoint of an update in place."""
+        if factors == [1.0]:
+            return
+        partial_sum: View | None = None
+        for position, factor in enumerate(factors):
+            target = dout if position == len(factors) - 1 else self.build.temp_like(dout)
+            add_product(self.build, target, factor, dout, partial_sum, strong_zero)
+            partial_sum = target
+
+    def consume(self, out: View) -> None:
+        """The result was overwritten here: before, its memory had no influence."""
+        if not self.overwrites.written_once(out.buffer):
+            self.build.zero(self.build.shadow(out))
+
+    def accumulate(self, view: View, factor: Value, d: View, strong_zero: bool = False) -> None:
+        """Emit shadow(view) += factor * d; the sum over the axes along which `view` repeats its elements."""
+        if view.is_broadcast:
+            view, d = self.reduced(view, factor, d, strong_zero)
+            factor = 1.0
+        shadow = self.build.shadow(view)
+        if view.buffer not in self.touched:
+            self.touched.add(view.buffer)
+            if view.size == self.build.program.buffers[view.buffer].size:
+                add_product(self.build, shadow, factor, d, None, strong_zero)
+                return
+            self.build.zero(self.own_shadows[view.buffer])
+        add_product(self.build, shadow, factor, d, shadow, strong_zero)
+
+    def reduced(self, view: View, factor: Value, d: View, strong_zero: bool) -> tuple[View, View]:
+        """`view` without its repeated axes, and factor * d summed over them."""
+        if factor != 1.0:
+            product = self.build.temp_like(d)
+            add_product(self.build, product, factor, d, None, strong_zero)
+            d = product
+        repeated = [k for k, (n, s) in enumerate(zip(view.shape, view.strides, strict=True)) if s == 0 and n > 1]
+        single = [k for k in range(len(view.shape)) if k not in repeated]
+        bare = view._replace(shape=tuple(view.shape[k] for k in single), strides=tuple(view.strides[k] for k in single))
+        lanes = len(d.shape) - len(view.shape)
+        axes = [*range(lanes), *(lanes + k for k in single), *(lanes + k for k in repeated)]
+        ordered = d._replace(shape=tuple(d.shape[k] for k in axes), strides=tuple(d.strides[k] for k in axes))
+        total = self.build.program.temp(self.primal.dtype(view), ordered.shape[: lanes + len(single)])
+        assert prod(total.shape[lanes:]) == bare.size
+        self.build.emit("sum", total, (ordered,))
+        return bare, total
