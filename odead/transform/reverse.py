@@ -7,11 +7,10 @@ written twice nothing is zeroed, and the first accumulation is an assignment.
 """
 
 from collections.abc import Sequence
-from math import prod
 
 from ..ops import TABLE, Op
 from ..structured import STRUCTURED
-from ..tape import Instruction, Program, Role, View
+from ..tape import Instruction, Program, Role, View, is_injective
 from .builder import FLOATS, Builder, useful_buffers, varied_buffers
 from .overwrites import Overwrites
 from .partials import Value, add_product, expand
@@ -160,25 +159,41 @@ class _Reverse:
             self.build.zero(self.build.shadow(out))
 
     def accumulate(self, view: View, factor: Value, d: View, strong_zero: bool = False) -> None:
-        """Emit shadow(view) += factor * d; the sum over the axes along which `view` repeats its elements."""
+        """Emit shadow(view) += factor * d; the sum over the elements that `view` repeats."""
         if view.is_broadcast:
             view, d = self.reduced(view, factor, d, strong_zero)
             factor = 1.0
-        shadow = self.build.shadow(view)
+        whole = view.size == self.build.program.buffers[view.buffer].size
+        repeats = not is_injective(view)
         if view.buffer not in self.touched:
             self.touched.add(view.buffer)
-            if view.size == self.build.program.buffers[view.buffer].size:
-                add_product(self.build, shadow, factor, d, None, strong_zero)
+            if whole and not repeats:
+                add_product(self.build, self.build.shadow(view), factor, d, None, strong_zero)
                 return
             self.build.zero(self.own_shadows[view.buffer])
-        add_product(self.build, shadow, factor, d, shadow, strong_zero)
+        if repeats:
+            self.scatter(view, self.product(factor, d, strong_zero))
+        else:
+            shadow = self.build.shadow(view)
+            add_product(self.build, shadow, factor, d, shadow, strong_zero)
+
+    def scatter(self, view: View, d: View) -> None:
+        """Emit shadow(view) += d where windows of the view overlap."""
+        whole = self.build.shadow(self.build.program.whole(view.buffer))
+        lanes = () if self.build.width is None else (self.build.width,)
+        flat = whole._replace(shape=(*lanes, self.build.program.buffers[view.buffer].size), strides=(*whole.strides[: len(lanes)], 1))
+        self.build.emit("put_add", flat, (flat, d, self.build.program.constant(view.indices(), "int64")))
+
+    def product(self, factor: Value, d: View, strong_zero: bool) -> View:
+        if factor == 1.0:
+            return d
+        product = self.build.temp_like(d)
+        add_product(self.build, product, factor, d, None, strong_zero)
+        return product
 
     def reduced(self, view: View, factor: Value, d: View, strong_zero: bool) -> tuple[View, View]:
         """`view` without its repeated axes, and factor * d summed over them."""
-        if factor != 1.0:
-            product = self.build.temp_like(d)
-            add_product(self.build, product, factor, d, None, strong_zero)
-            d = product
+        d = self.product(factor, d, strong_zero)
         repeated = [k for k, (n, s) in enumerate(zip(view.shape, view.strides, strict=True)) if s == 0 and n > 1]
         single = [k for k in range(len(view.shape)) if k not in repeated]
         bare = view._replace(shape=tuple(view.shape[k] for k in single), strides=tuple(view.strides[k] for k in single))
@@ -186,6 +201,5 @@ class _Reverse:
         axes = [*range(lanes), *(lanes + k for k in single), *(lanes + k for k in repeated)]
         ordered = d._replace(shape=tuple(d.shape[k] for k in axes), strides=tuple(d.strides[k] for k in axes))
         total = self.build.program.temp(self.primal.dtype(view), ordered.shape[: lanes + len(single)])
-        assert prod(total.shape[lanes:]) == bare.size
         self.build.emit("sum", total, (ordered,))
         return bare, total
