@@ -185,6 +185,11 @@ class Program:
         shape = (b.size,) if b.shape is None else b.shape
         return View(buffer, 0, shape, contiguous(shape))
 
+    def source(self, number: int) -> str:
+        """Where in the user's code an instruction comes from."""
+        line = self.line[number]
+        return str(self.lines[line]) if line >= 0 else "an unknown line"
+
     def dtype(self, view: View) -> str:
         return self.buffers[view.buffer].dtype
 

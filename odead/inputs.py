@@ -1,0 +1,108 @@
+"""The arguments of a helper such as `gradient`: private, taken apart, some of them differentiated."""
+
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+import numpy as np
+
+from .containers import flatten
+from .errors import ArgumentTypeError, ArgumentValueError
+from .kernel import is_bound
+from .transform.builder import FLOATS
+
+__all__ = ["Inputs", "Wrt"]
+
+Wrt = int | tuple[int, ...]
+
+
+class Inputs:
+    """The arguments of one call of a helper: leaves apart, private, some of them differentiated.
+
+    Attributes
+    ----------
+    args : tuple
+        Private: no array is shared with the caller's nor with another argument.
+    values : list
+        The leaves that are program inputs; leaf k is argument k of the program.
+    active : list of int
+        Which of them are differentiated.
+    """
+
+    def __init__(self, args: tuple[Any, ...], wrt: Wrt) -> None:
+        self._several = isinstance(wrt, tuple)
+        self.wrt = [_position(k, len(args)) for k in (wrt if isinstance(wrt, tuple) else (wrt,))]
+        flat = [flatten(arg) for arg in args]
+        self._leaves = [[_private(leaf, k in self.wrt) for leaf in leaves] for k, (leaves, _) in enumerate(flat)]
+        self._structures = [structure for _, structure in flat]
+        self.args = tuple(s.unflatten(leaves) for s, leaves in zip(self._structures, self._leaves, strict=True))
+        self.values: list[Any] = []
+        self.active: list[int] = []
+        self._places: list[list[int | None]] = []  # per argument and leaf: its position if it is differentiated
+        for k, leaves in enumerate(self._leaves):
+            self._places.append([self._bind(leaf, k in self.wrt) for leaf in leaves])
+        if not self.active:
+            raise ArgumentTypeError(f"argument {self.wrt[0]}: there is no float in it to differentiate with respect to")
+
+    def _bind(self, leaf: Any, wanted: bool) -> int | None:
+        if not is_bound(leaf):
+            return None
+        self.values.append(leaf)
+        if not wanted or (isinstance(leaf, np.ndarray) and leaf.dtype.name not in FLOATS):
+            return None
+        self.active.append(len(self.values) - 1)
+        return len(self.values) - 1
+
+    @property
+    def key(self) -> Hashable:
+        static = tuple((type(leaf), leaf) for leaves in self._leaves for leaf in leaves if not is_bound(leaf))
+        kinds = tuple((leaf.dtype.str, leaf.shape) if isinstance(leaf, np.ndarray) else None for leaf in self.values)
+        return (tuple(self._structures), static, kinds, tuple(self.active))
+
+    def shapes(self) -> list[tuple[int, ...]]:
+        """Of the differentiated leaves."""
+        return [np.shape(self.values[k]) for k in self.active]
+
+    def zeros(self, *lanes: int) -> list[np.ndarray]:
+        """Shadows of the differentiated leaves."""
+        return [np.zeros((*lanes, *np.shape(self.values[k])), np.asarray(self.values[k]).dtype) for k in self.active]
+
+    def structured(self, arrays: Sequence[Any]) -> Any:
+        """One item per differentiated leaf, in the structure of the arguments `wrt`; a tuple if `wrt` was one."""
+        by_place = dict(zip(self.active, arrays, strict=True))
+        items = []
+        for k in self.wrt:
+            pairs = zip(self._places[k], self._leaves[k], strict=True)
+            items.append(self._structures[k].unflatten([leaf if place is None else by_place[place] for place, leaf in pairs]))
+        return tuple(items) if self._several else items[0]
+
+    def shadows_of(self, tangents: Sequence[Any]) -> list[np.ndarray]:
+        """The caller's tangents, one per argument `wrt`, as new arrays that fit the differentiated leaves."""
+        shadows = []
+        for k, tangent in zip(self.wrt, tangents, strict=True):
+            leaves, structure = flatten(tangent)
+            if structure != self._structures[k]:
+                raise ArgumentTypeError(f"the tangent of argument {k} is another container than the argument")
+            for place, leaf in zip(self._places[k], leaves, strict=True):
+                if place is not None:
+                    value = np.asarray(self.values[place])
+                    shadow = np.array(leaf, dtype=value.dtype)
+                    if shadow.shape != value.shape:
+                        raise ArgumentValueError(f"the tangent of argument {k} has shape {shadow.shape}, the argument {value.shape}")
+                    shadows.append(shadow)
+        return shadows
+
+
+def _position(k: int, n: int) -> int:
+    if isinstance(k, bool) or not isinstance(k, (int, np.integer)):
+        raise ArgumentTypeError(f"wrt is the number of an argument or a tuple of numbers, not {k!r}")
+    if not -n <= k < n:
+        raise ArgumentValueError(f"wrt={k}: there are {n} arguments")
+    return int(k) % n
+
+
+def _private(leaf: Any, differentiated: bool) -> Any:
+    if isinstance(leaf, np.ndarray):
+        return leaf.copy()
+    if differentiated and isinstance(leaf, (int, np.integer)) and not isinstance(leaf, (bool, np.bool_)):
+        return float(leaf)
+    return leaf

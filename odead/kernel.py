@@ -1,0 +1,220 @@
+"""Kernel: a derived program of one function, ready to run at any values of the same shapes.
+
+It strings the stages together: trace, optimise, derive, optimise again, compile. A recorded branch is guarded; where a run
+takes another way, nothing has been changed, the function is recorded again at the values at hand, and both programs stay.
+"""
+
+import threading
+import warnings
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from .containers import flatten
+from .errors import OdeadWarning, TracingError
+from .execute.compiled import Executable
+from .tape import Program
+from .tracing.trace import Trace, trace
+from .transform.passes import optimise
+
+__all__ = ["Kernel", "Variant", "cached_kernel", "empty_results", "is_bound", "number"]
+
+MAX_VARIANTS: Final = 64  # a chain of guards this long is better written with np.where
+
+Derive = Callable[[Program], Program]
+
+
+class Variant:
+    """One way through the branches: what was recorded, and the executable derived from it."""
+
+    __slots__ = ("executable", "primal", "trace")
+
+    def __init__(self, recorded: Trace, derive: Derive | None) -> None:
+        self.trace = recorded
+        self.primal = optimise(recorded.program)
+        derived = self.primal if derive is None else optimise(derive(self.primal))
+        self.executable = Executable(derived)
+
+
+class Kernel:
+    """A derived program of `f`, recorded when needed.
+
+    Parameters
+    ----------
+    f : callable
+    args : tuple
+        Example arguments: their structure, shapes, dtypes and static leaves are kept, and f is recorded at their values.
+    derive : callable, optional
+        Program -> Program, for instance `forward` or `reverse` with their options filled in; None runs the primal.
+    kwargs : mapping, optional
+        Keyword arguments of f.
+
+    Raises
+    ------
+    TracingError
+        f does something that cannot be recorded.
+    """
+
+    def __init__(self, f: Callable[..., Any], args: tuple[Any, ...], derive: Derive | None = None,
+                 kwargs: Mapping[str, Any] | None = None) -> None:
+        self._f = f
+        self._derive = derive
+        leaves, self._structure = flatten((args, dict(kwargs or {})))
+        self._leaves = [None if is_bound(leaf) else leaf for leaf in leaves]  # the arrays themselves are not kept
+        self._bound = [k for k, leaf in enumerate(leaves) if is_bound(leaf)]
+        self._lock = threading.RLock()
+        self._variants: list[Variant] = []
+        self.variant = self._record(leaves)
+
+    @property
+    def trace(self) -> Trace:
+        """What was recorded on the way last taken."""
+        return self.variant.trace
+
+    @property
+    def primal(self) -> Program:
+        """The optimised program of f itself."""
+        return self.variant.primal
+
+    @property
+    def program(self) -> Program:
+        """The derived program."""
+        return self.variant.executable.program
+
+    def __call__(self, *arrays: Any) -> Variant:
+        """Run at these values.
+
+        Parameters
+        ----------
+        *arrays : ndarray or float
+            For `program.arguments`, then `program.results`; floats for 0-d arguments. Written in place.
+
+        Returns
+        -------
+        Variant
+            The one that ran.
+        """
+        return self.run(arrays, lambda _: arrays)
+
+    def run(self, arguments: Sequence[Any], assemble: Callable[[Variant], Sequence[Any]]) -> Variant:
+        """Run where the arrays to bind depend on the way taken, as the number and shapes of the results may.
+
+        Parameters
+        ----------
+        arguments : sequence
+            Values of the arguments of f, distinct ones, in the order of the program.
+        assemble : callable
+            From a variant, all that its program binds, beginning with `arguments`.
+        """
+        if self.variant.trace.namespace.stale():
+            self._forget(arguments)
+        variant = self.variant
+        if variant.executable.run(assemble(variant)) < 0:
+            return variant
+        return self._run_other(variant, arguments, assemble)
+
+    def _run_other(self, missed: Variant, arguments: Sequence[Any], assemble: Callable[[Variant], Sequence[Any]]) -> Variant:
+        """A guard of `missed` did not hold: try the other variants, then record a new one."""
+        with self._lock:
+            for variant in self._variants:
+                if variant is not missed and variant.executable.run(assemble(variant)) < 0:
+                    self.variant = variant
+                    return variant
+            variant = self._record(self._leaves_at(missed, arguments))
+        guard = variant.executable.run(assemble(variant))
+        if guard >= 0:
+            raise TracingError(
+                f"{variant.primal.name}: recorded at these values, the program does not hold at them: the branch at "
+                f"{variant.executable.program.source(guard)} depends on something other than its arguments"
+            )
+        return variant
+
+    def _forget(self, arrays: Sequence[Any]) -> None:
+        """A name the function reads has changed: what was recorded is worthless."""
+        with self._lock:
+            if self.variant.trace.namespace.stale():
+                leaves = self._leaves_at(self.variant, arrays)
+                self._variants.clear()
+                self._record(leaves)
+
+    def _record(self, leaves: Sequence[Any]) -> Variant:
+        args, kwargs = self._structure.unflatten(leaves)
+        self.variant = Variant(trace(self._f, args, kwargs), self._derive)
+        if len(self._variants) >= MAX_VARIANTS:
+            self._variants.pop(0)
+            warnings.warn(
+                f"{self.variant.primal.name} took more than {MAX_VARIANTS} ways through its branches; each new one is recorded "
+                f"anew, which is slow. Write branches that depend on values with np.where. {self._branch()}",
+                OdeadWarning, stacklevel=2,
+            )  # fmt: skip
+        self._variants.append(self.variant)
+        return self.variant
+
+    def _branch(self) -> str:
+        program = self.variant.primal
+        lines = {program.lines[line] for op, line in zip(program.op, program.line, strict=True) if op == "guard" and line >= 0}
+        return "The branches: " + "; ".join(map(str, sorted(lines)[:3]))
+
+    def _leaves_at(self, variant: Variant, arrays: Sequence[Any]) -> list[Any]:
+        """The leaves of the arguments with the values in `arrays`."""
+        leaves = list(self._leaves)
+        for k, position in zip(self._bound, variant.trace.leaves, strict=True):
+            leaves[k] = arrays[position]
+        return leaves
+
+
+def is_bound(leaf: Any) -> bool:
+    """Whether a leaf is a program input: arrays and floats are, ints and everything else are static."""
+    return isinstance(leaf, (np.ndarray, float, np.floating))
+
+
+def empty_results(variant: Variant) -> list[np.ndarray]:
+    """New arrays for everything the program returns."""
+    program = variant.executable.program
+    return [np.empty(program.buffers[b].shape or (), program.buffers[b].dtype) for b in program.results]
+
+
+def number(array: np.ndarray) -> Any:
+    """A 0-d array as a Python number; others as they are."""
+    return array.item() if np.ndim(array) == 0 else array
+
+
+# ---------------------------------------------------------------------------------------------------- kernels kept
+
+KEPT: Final = 256  # kernels of calls that may come again; the ones used last
+
+
+class _Cache:
+    """Kernels by function and signature. Bounded, because the key keeps the function, and what it captured, alive."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kernels: OrderedDict[Hashable, Kernel] = OrderedDict()
+
+    def get(self, key: Hashable) -> Kernel | None:
+        with self._lock:
+            kernel = self._kernels.get(key)
+            if kernel is not None:
+                self._kernels.move_to_end(key)
+            return kernel
+
+    def put(self, key: Hashable, kernel: Kernel) -> None:
+        with self._lock:
+            self._kernels[key] = kernel
+            if len(self._kernels) > KEPT:
+                self._kernels.popitem(last=False)
+
+
+_CACHE: Final = _Cache()
+
+
+def cached_kernel(f: Callable[..., Any], key: Hashable, args: tuple[Any, ...], derive: Derive | None,
+                  kwargs: Mapping[str, Any] | None = None) -> Kernel:
+    """The kernel of `f` for `key`, which says all that the derived program depends on; recorded at `args` if it is new."""
+    kernel = _CACHE.get((f, key))
+    if kernel is None:
+        kernel = Kernel(f, args, derive, kwargs)
+        _CACHE.put((f, key), kernel)
+    return kernel

@@ -1,0 +1,58 @@
+"""The modes of differentiation, as small classes."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final, Self
+
+from .tape import Program
+from .transform.forward import forward
+from .transform.reverse import reverse
+
+__all__ = ["AbstractMode", "Forward", "ForwardMode", "ForwardWithPrimal", "Reverse", "ReverseMode", "ReverseWithPrimal"]
+
+
+@dataclass(frozen=True)
+class AbstractMode(ABC):
+    """A mode and its options; call it to change options: ``Reverse(strong_zero=True)``.
+
+    Attributes
+    ----------
+    with_primal : bool
+        Return the value of the function too.
+    strong_zero : bool
+        A partial of exactly 0 times an infinite or NaN derivative is 0.
+    check : bool
+        Refuse NaN in shadows.
+    """
+
+    with_primal: bool = False
+    strong_zero: bool = False
+    check: bool = False
+
+    def __call__(self, **options: Any) -> Self:
+        return replace(self, **options)
+
+    @abstractmethod
+    def derive(self, program: Program, active: Sequence[int], width: int | None) -> Program:
+        """The derived program for shadows at these positions."""
+
+
+class ForwardMode(AbstractMode):
+    """Tangents from entry to exit."""
+
+    def derive(self, program: Program, active: Sequence[int], width: int | None) -> Program:
+        return forward(program, active, width, strong_zero=self.strong_zero)
+
+
+class ReverseMode(AbstractMode):
+    """Cotangents from exit to entry."""
+
+    def derive(self, program: Program, active: Sequence[int], width: int | None) -> Program:
+        return reverse(program, active, width, strong_zero=self.strong_zero)
+
+
+Forward: Final = ForwardMode()
+ForwardWithPrimal: Final = ForwardMode(with_primal=True)
+Reverse: Final = ReverseMode()
+ReverseWithPrimal: Final = ReverseMode(with_primal=True)
