@@ -1,0 +1,56 @@
+"""What several passes ask about a program."""
+
+from ...structured import STRUCTURED
+from ...tape import Program, Role, View, contiguous
+
+__all__ = ["is_whole", "rewritten", "select", "updates_in_place", "write_counts", "written_once"]
+
+
+def write_counts(program: Program) -> list[int]:
+    """How many instructions write into each buffer."""
+    counts = [0] * len(program.buffers)
+    for out in program.out:
+        if out is not None:
+            counts[out.buffer] += 1
+    return counts
+
+
+def written_once(program: Program, counts: list[int]) -> list[bool]:
+    """For each buffer, whether it is a temporary that one instruction writes: what is read there never changes."""
+    return [count == 1 and buffer.role is Role.TEMP for count, buffer in zip(counts, program.buffers, strict=True)]
+
+
+def is_whole(program: Program, view: View) -> bool:
+    """Whether a view is all of its buffer, in order."""
+    return view.offset == 0 and view.strides == contiguous(view.shape) and view.size == program.buffers[view.buffer].size
+
+
+def updates_in_place(op: str) -> bool:
+    """Whether the first operand of `op` is its result before, of which only a part may be overwritten."""
+    return op in STRUCTURED and STRUCTURED[op].in_place
+
+
+def rewritten(program: Program, op: list[str] | None = None, out: list[View | None] | None = None,
+              ins: list[tuple[View, ...]] | None = None) -> Program:
+    """The same instructions with other columns; the other columns and the buffers are those of `program`."""
+    new = program.empty_like()
+    new.op = program.op if op is None else op
+    new.out = program.out if out is None else out
+    new.ins = program.ins if ins is None else ins
+    new.params, new.line, new.split = program.params, program.line, program.split
+    return new
+
+
+def select(program: Program, kept: list[int]) -> Program:
+    """The instructions at these positions, in this order; none moves across the split."""
+    if len(kept) == len(program):
+        return program
+    new = program.empty_like()
+    new.op = [program.op[k] for k in kept]
+    new.out = [program.out[k] for k in kept]
+    new.ins = [program.ins[k] for k in kept]
+    new.params = [program.params[k] for k in kept]
+    new.line = [program.line[k] for k in kept]
+    if program.split is not None:
+        new.split = sum(k < program.split for k in kept)
+    return new
