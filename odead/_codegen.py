@@ -122,7 +122,7 @@ def render_header(table: Mapping[str, Op]) -> str:
         _HELPERS.format(real="float", f="f"),
         *map(_value_function, kernels),
         "\nenum {\n" + "".join(f"    {_opcode(*entry)} = {number},\n" for number, entry in enumerate(numbered)),
-        f"    ODEAD_VECTORS = {len(scalars)},\n    ODEAD_STRUCTURED = {len(numbered)}\n}};\n",
+        f"    ODEAD_STRUCTURED = {len(numbered)}\n}};\n",
         "\nstatic const char *const odead_names[] = {\n",
         *(f'    "{kernel.name}.{kernel.operands[-1]}.{layout}",\n' for kernel, layout in numbered),
         "};\n",

@@ -1,0 +1,18 @@
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+__all__: list[str]
+
+OPCODES: dict[str, int]
+BUSY: int
+
+class Code:
+    def __new__(cls, rows: Any, words: Any, split: int, slots: Any, arena_size: int, constants: Any,
+                captured: tuple[Any, ...], names: tuple[str, ...], is_long: bool) -> Code: ...
+
+class Tape:
+    def __new__(cls, code: Code) -> Tape: ...
+    def clone(self) -> Tape: ...
+    def run(self, arrays: Sequence[np.ndarray | float], part: int) -> int: ...

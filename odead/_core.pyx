@@ -1,0 +1,577 @@
+"""The sweep: a lowered program is an array of instructions with absolute addresses, run by one switch.
+
+Scalar instructions are inlined into the switch; everything else goes row by row (`Walk`) through the loops of `_kernels.h`
+or through the structured kernels below. Nothing here allocates, takes the GIL or raises while a program runs.
+
+An array bound to another address than last time is relocated: the addresses of the operands inside it are rewritten. A
+program over the same arrays therefore pays for no indirection, and a solver that passes the same buffers for nothing at all.
+"""
+
+import numpy as np
+
+cimport numpy as cnp
+from cpython.pythread cimport (
+    NOWAIT_LOCK,
+    PyThread_acquire_lock,
+    PyThread_allocate_lock,
+    PyThread_free_lock,
+    PyThread_release_lock,
+)
+from libc.stdint cimport int32_t, int64_t, uint8_t, uintptr_t
+from libc.string cimport memcpy
+from scipy.linalg.cython_blas cimport dgemm, dgemv, sgemm, sgemv
+
+cdef extern from "_kernels.h" nogil:
+    int odead_scalar(int opcode, char* out, const char* x, const char* y, const char* z)
+    void odead_row(int opcode, int64_t n, char* out, const char* x, const char* y, const char* z, const int64_t* stride)
+    const char* const odead_names[]
+    const int ODEAD_STRUCTURED
+
+cdef extern from "Python.h":
+    tuple PySequence_Tuple(object)
+
+cnp.import_array()
+
+
+cdef enum Structured:       # in the order of _STRUCTURED
+    SUM                     # out = the sum of a row of x
+    SUM_ADD                 # out += the sum of a row of x
+    TAKE
+    PUT
+    PUT_ADD
+    GUARD
+    MATMUL                  # by plain loops
+    GEMM                    # by BLAS
+    GEMV
+
+
+cdef enum Dtype:            # in the order of _DTYPES
+    FLOAT64
+    FLOAT32
+    INT64
+    BOOL
+
+
+cdef enum Base:
+    ARENA = -1
+    CONSTANTS = -2
+    NOTHING = -3
+
+
+_STRUCTURED = ("sum", "sum_add", "take", "put", "put_add", "guard", "matmul", "gemm", "gemv")
+_DTYPES = ("float64", "float32", "int64", "bool")
+
+OPCODES = {odead_names[k].decode(): k for k in range(ODEAD_STRUCTURED)}
+OPCODES.update(
+    {f"{name}.{dtype}": ODEAD_STRUCTURED + 4 * k + j for k, name in enumerate(_STRUCTURED) for j, dtype in enumerate(_DTYPES)}
+)
+BUSY = -2
+
+ctypedef fused number:
+    double
+    float
+    int64_t
+    uint8_t
+
+
+# ------------------------------------------------------------------------------------------------------ odometer
+
+cdef enum:
+    MOST_AXES = 64          # NumPy's own limit
+    AXIS = 5                # words per axis: extent, strides of out, x, y, z
+    HEAD = 5                # words before the axes
+
+
+cdef struct Walk:           # over the rows of an instruction
+    char* at[4]
+    const int64_t* axes
+    int64_t depth
+    int64_t count[MOST_AXES]
+
+
+cdef inline void begin(Walk* walk, const Instruction* i) noexcept nogil:
+    cdef int64_t k
+    walk.at[0], walk.at[1], walk.at[2], walk.at[3] = i.out, i.x, i.y, i.z
+    walk.depth = i.extra[4]
+    walk.axes = i.extra + HEAD
+    for k in range(walk.depth):
+        walk.count[k] = 0
+
+
+cdef inline bint advance(Walk* walk) noexcept nogil:
+    """Go to the next row, in C order; False after the last one."""
+    cdef int64_t k, j
+    cdef const int64_t* axis
+    for k in range(walk.depth - 1, -1, -1):
+        axis = walk.axes + AXIS * k
+        walk.count[k] += 1
+        if walk.count[k] < axis[0]:
+            for j in range(4):
+                walk.at[j] += axis[1 + j]
+            return True
+        walk.count[k] = 0
+        for j in range(4):
+            walk.at[j] -= axis[1 + j] * (axis[0] - 1)
+    return False
+
+
+cdef inline const int64_t* parameters(const Instruction* i) noexcept nogil:
+    return i.extra + HEAD + AXIS * i.extra[4]
+
+
+# ------------------------------------------------------------------------------------------------------- kernels
+
+
+cdef void elementwise(const Instruction* i) noexcept nogil:
+    cdef Walk walk
+    if i.extra == NULL:
+        odead_row(i.opcode, i.n, i.out, i.x, i.y, i.z, NULL)
+        return
+    begin(&walk, i)
+    while True:
+        odead_row(i.opcode, i.n, walk.at[0], walk.at[1], walk.at[2], walk.at[3], i.extra)
+        if not advance(&walk):
+            return
+
+
+cdef number pairwise(const char* x, int64_t n, int64_t stride, number* tag) noexcept nogil:
+    """Sum in NumPy's order: halves, down to blocks of 128 with eight running sums (error O(log n), and the same bits)."""
+    cdef number part[8]
+    cdef number total
+    cdef int64_t k, j, half
+    if n > 128:
+        half = n // 2
+        half -= half % 8
+        return pairwise(x, half, stride, tag) + pairwise(x + half * stride, n - half, stride, tag)
+    if n < 8:
+        total = 0
+        for k in range(n):
+            total += (<const number*> (x + k * stride))[0]
+        return total
+    for j in range(8):
+        part[j] = (<const number*> (x + j * stride))[0]
+    k = 8
+    while k + 8 <= n:
+        for j in range(8):
+            part[j] += (<const number*> (x + (k + j) * stride))[0]
+        k += 8
+    total = ((part[0] + part[1]) + (part[2] + part[3])) + ((part[4] + part[5]) + (part[6] + part[7]))
+    while k < n:
+        total += (<const number*> (x + k * stride))[0]
+        k += 1
+    return total
+
+
+cdef int add_up(const Instruction* i, bint accumulate, number* tag) noexcept nogil:
+    cdef Walk walk
+    cdef number* out
+    begin(&walk, i)
+    while True:
+        out = <number*> walk.at[0]
+        out[0] = (out[0] if accumulate else 0) + pairwise(walk.at[1], i.n, i.extra[1], tag)
+        if not advance(&walk):
+            return 0
+
+
+cdef int take(const Instruction* i, number* tag) noexcept nogil:
+    """Gather; the stride of x is that of the gathered axis. Fails at an index outside of 0..n-1, as put and put_add do."""
+    cdef Walk walk
+    cdef const int64_t* stride = i.extra
+    cdef int64_t size = parameters(i)[0]
+    cdef int64_t k, j
+    begin(&walk, i)
+    while True:
+        for k in range(i.n):
+            j = (<const int64_t*> (walk.at[2] + k * stride[2]))[0]
+            if j < 0 or j >= size:
+                return 1
+            (<number*> (walk.at[0] + k * stride[0]))[0] = (<const number*> (walk.at[1] + j * stride[1]))[0]
+        if not advance(&walk):
+            return 0
+
+
+cdef int put(const Instruction* i, bint accumulate, number* tag) noexcept nogil:
+    """Scatter y through the indices z; the stride of out is that of the scattered axis."""
+    cdef Walk walk
+    cdef const int64_t* stride = i.extra
+    cdef int64_t size = parameters(i)[0]
+    cdef int64_t k, j
+    cdef number value
+    cdef number* out
+    begin(&walk, i)
+    while True:
+        for k in range(i.n):
+            j = (<const int64_t*> (walk.at[3] + k * stride[3]))[0]
+            if j < 0 or j >= size:
+                return 1
+            out = <number*> (walk.at[0] + j * stride[0])
+            value = (<const number*> (walk.at[2] + k * stride[2]))[0]
+            out[0] = out[0] + value if accumulate else value
+        if not advance(&walk):
+            return 0
+
+
+cdef int guard(const Instruction* i, number* tag) noexcept nogil:
+    cdef Walk walk
+    cdef number expected = <number> parameters(i)[0]
+    cdef int64_t k
+    begin(&walk, i)
+    while True:
+        for k in range(i.n):
+            if (<const number*> (walk.at[1] + k * i.extra[1]))[0] != expected:
+                return 1
+        if not advance(&walk):
+            return 0
+
+
+cdef int matmul(const Instruction* i, number* tag) noexcept nogil:
+    cdef Walk walk
+    cdef const int64_t* p = parameters(i)       # m, n, k, strides in bytes of rows and columns of out, x, y
+    cdef int64_t row, column, k
+    cdef const char* x
+    cdef const char* y
+    cdef number total
+    begin(&walk, i)
+    while True:
+        for row in range(p[0]):
+            for column in range(p[1]):
+                x = walk.at[1] + row * p[5]
+                y = walk.at[2] + column * p[8]
+                total = 0
+                for k in range(p[2]):
+                    total += (<const number*> (x + k * p[6]))[0] * (<const number*> (y + k * p[7]))[0]
+                (<number*> (walk.at[0] + row * p[3] + column * p[4]))[0] = total
+        if not advance(&walk):
+            return 0
+
+
+cdef int gemm(const Instruction* i, number* tag) noexcept nogil:
+    """out = x @ y for column-major out."""
+    cdef Walk walk
+    cdef const int64_t* p = parameters(i)       # m, n, k, leading dimensions of x, y, out, whether x, y are transposed
+    cdef int m = <int> p[0], n = <int> p[1], k = <int> p[2], ldx = <int> p[3], ldy = <int> p[4], ldout = <int> p[5]
+    cdef char* turn_x = "T" if p[6] else "N"
+    cdef char* turn_y = "T" if p[7] else "N"
+    cdef number one = 1, zero = 0
+    begin(&walk, i)
+    while True:
+        if number is double:
+            dgemm(turn_x, turn_y, &m, &n, &k, &one, <number*> walk.at[1], &ldx, <number*> walk.at[2], &ldy, &zero,
+                  <number*> walk.at[0], &ldout)
+        elif number is float:
+            sgemm(turn_x, turn_y, &m, &n, &k, &one, <number*> walk.at[1], &ldx, <number*> walk.at[2], &ldy, &zero,
+                  <number*> walk.at[0], &ldout)
+        if not advance(&walk):
+            return 0
+
+
+cdef int gemv(const Instruction* i, number* tag) noexcept nogil:
+    """out = x @ y for a vector y."""
+    cdef Walk walk
+    cdef const int64_t* p = parameters(i)       # rows and columns of x as BLAS sees it, its leading dimension, transposed?,
+    cdef int rows = <int> p[0], columns = <int> p[1], ldx = <int> p[2], step_y = <int> p[4], step_out = <int> p[5]
+    cdef char* turn_x = "T" if p[3] else "N"    # steps of y and out in elements
+    cdef number one = 1, zero = 0
+    begin(&walk, i)
+    while True:
+        if number is double:
+            dgemv(turn_x, &rows, &columns, &one, <number*> walk.at[1], &ldx, <number*> walk.at[2], &step_y, &zero,
+                  <number*> walk.at[0], &step_out)
+        elif number is float:
+            sgemv(turn_x, &rows, &columns, &one, <number*> walk.at[1], &ldx, <number*> walk.at[2], &step_y, &zero,
+                  <number*> walk.at[0], &step_out)
+        if not advance(&walk):
+            return 0
+
+
+cdef int structured_of(const Instruction* i, int operation, number* tag) noexcept nogil:
+    if operation == GUARD:
+        return guard(i, tag)
+    if operation == TAKE:
+        return take(i, tag)
+    if operation == PUT:
+        return put(i, False, tag)
+    if operation == PUT_ADD:
+        return put(i, True, tag)
+    if operation == SUM:
+        return add_up(i, False, tag)
+    if operation == SUM_ADD:
+        return add_up(i, True, tag)
+    if operation == MATMUL:
+        return matmul(i, tag)
+    if operation == GEMM:
+        return gemm(i, tag)
+    return gemv(i, tag)
+
+
+cdef int structured(const Instruction* i) noexcept nogil:
+    """Execute a structured instruction; 1 if the run must stop."""
+    cdef int operation = (i.opcode - ODEAD_STRUCTURED) // 4
+    cdef int dtype = (i.opcode - ODEAD_STRUCTURED) % 4
+    if dtype == FLOAT64:
+        return structured_of(i, operation, <double*> NULL)
+    if dtype == FLOAT32:
+        return structured_of(i, operation, <float*> NULL)
+    if dtype == INT64:
+        return structured_of(i, operation, <int64_t*> NULL)
+    return structured_of(i, operation, <uint8_t*> NULL)
+
+
+cdef int64_t sweep(const Instruction* i, const Instruction* stop) noexcept nogil:
+    """Execute instructions; -1, or the position of the one at which the run must stop."""
+    while i < stop:
+        if not odead_scalar(i.opcode, i.out, i.x, i.y, i.z):
+            if i.opcode < ODEAD_STRUCTURED:
+                elementwise(i)
+            elif structured(i):
+                return i.position
+        i += 1
+    return -1
+
+
+# -------------------------------------------------------------------------------------------------- code and tape
+
+
+cdef char* _aligned(cnp.ndarray memory) noexcept:
+    return <char*> ((<uintptr_t> cnp.PyArray_DATA(memory) + 63) & ~(<uintptr_t> 63))
+
+
+cdef cnp.ndarray _memory(int64_t size):
+    """Storage with room to be aligned to a cache line; an array owns it, so that nobody has to free it."""
+    return np.empty(size + 64, dtype=np.uint8)
+
+
+cdef class Code:
+    """What a program was lowered to: immutable, shared by the tapes that run it.
+
+    Parameters
+    ----------
+    rows : (n, 12) int64 array
+        Per instruction: opcode, position, n, start of its extra words or -1, then base and offset of out, x, y, z.
+    words : int64 array
+        Extra words, see `_core.pxd`.
+    split : int
+        The first row of the reverse part.
+    slots : (m, 6) int64 array
+        Per array bound at each run the fields of `Slot`.
+    arena_size : int
+        Bytes of writable storage.
+    constants : uint8 array
+        Read-only storage.
+    captured : tuple of array
+        Bound to the last slots at each run.
+    names : tuple of str
+        Of the slots.
+    is_long : bool
+        Whether to release the GIL during a run.
+    """
+
+    def __cinit__(self, rows, words, int64_t split, slots, int64_t arena_size, constants, tuple captured, tuple names,
+                  bint is_long):
+        rows = np.ascontiguousarray(rows, dtype=np.int64)
+        bases = np.ascontiguousarray(rows[:, 4::2])
+        offsets = np.ascontiguousarray(rows[:, 5::2])
+        words = np.ascontiguousarray(words, dtype=np.int64)
+        slots = np.ascontiguousarray(slots, dtype=np.int64)
+        # The operands inside bound arrays, sorted by slot, in program order.
+        where = np.flatnonzero(bases >= 0)
+        where = where[np.argsort(bases.ravel()[where], kind="stable")]
+        relocations = np.stack([where // 4, where % 4, offsets.ravel()[where]], axis=1)
+        first = np.searchsorted(bases.ravel()[where], np.arange(len(slots) + 1))
+        aligned_constants = _memory(constants.size)
+
+        self.length = len(rows)
+        self.split = split
+        self.bases = <int64_t*> cnp.PyArray_DATA(bases)
+        self.offsets = <int64_t*> cnp.PyArray_DATA(offsets)
+        self.relocations = <Relocation*> cnp.PyArray_DATA(relocations)
+        self.first = <int64_t*> cnp.PyArray_DATA(first)
+        self.slots = <Slot*> cnp.PyArray_DATA(slots)
+        self.n_slots = len(slots)
+        self.n_bound = self.n_slots - len(captured)
+        self.arena_size = arena_size
+        self.constants = _aligned(aligned_constants)
+        memcpy(self.constants, cnp.PyArray_DATA(constants), constants.size)
+        self.is_long = is_long
+        self.captured = captured
+        self.names = names
+        instructions = _memory(self.length * sizeof(Instruction))
+        self.instructions = <Instruction*> _aligned(instructions)
+        self.owners = (bases, offsets, relocations, first, slots, words, aligned_constants, instructions)
+        self._fill(<const int64_t*> cnp.PyArray_DATA(rows), <const int64_t*> cnp.PyArray_DATA(words))
+
+    cdef void _fill(self, const int64_t* row, const int64_t* words) noexcept:
+        cdef Instruction* i = self.instructions
+        cdef int64_t k
+        for k in range(self.length):
+            i.opcode = <int32_t> row[0]
+            i.position = <int32_t> row[1]
+            i.n = row[2]
+            i.extra = words + row[3] if row[3] >= 0 else NULL
+            i.out = i.x = i.y = i.z = NULL
+            row += 12
+            i += 1
+
+
+cdef inline char** _operand(Instruction* i, int64_t k) noexcept nogil:
+    return &i.out + k
+
+
+cdef class Tape:
+    """A program that can run, in one thread at a time.
+
+    Parameters
+    ----------
+    code : Code
+        What to run.
+    """
+
+    def __cinit__(self, Code code):
+        cdef int64_t k, j, base
+        cdef char* origin
+        self.lock = PyThread_allocate_lock()
+        if self.lock == NULL:
+            raise MemoryError
+        self.code = code
+        arena = _memory(code.arena_size)
+        instructions = _memory(code.length * sizeof(Instruction))
+        addresses = np.zeros((2, code.n_slots), dtype=np.uintp)
+        self.owners = (arena, instructions, addresses)
+        self.arena = _aligned(arena)
+        self.instructions = <Instruction*> _aligned(instructions)
+        self.bound = <char**> cnp.PyArray_DATA(addresses)
+        self.caller = self.bound + code.n_slots
+        self.bounces = [None] * code.n_slots
+
+        memcpy(self.instructions, code.instructions, code.length * sizeof(Instruction))
+        for k in range(code.length):
+            for j in range(4):
+                base = code.bases[4 * k + j]
+                if base == ARENA or base == CONSTANTS:
+                    origin = self.arena if base == ARENA else code.constants
+                    _operand(self.instructions + k, j)[0] = origin + code.offsets[4 * k + j]
+        for k in range(code.n_slots):
+            if code.slots[k].staged:
+                self._relocate(k, self.arena + code.slots[k].home)
+
+    def __dealloc__(self):
+        if self.lock != NULL:
+            PyThread_free_lock(self.lock)
+
+    def clone(self):
+        """Return a tape with storage of its own for the same code."""
+        return Tape(self.code)
+
+    def run(self, arrays, Part part):
+        """Bind, run, and return -1, the position of the instruction that stopped the run, or BUSY."""
+        if not PyThread_acquire_lock(self.lock, NOWAIT_LOCK):
+            return BUSY
+        try:
+            return self._run(PySequence_Tuple(arrays), part)
+        finally:
+            PyThread_release_lock(self.lock)
+
+    cdef int64_t _run(self, tuple arrays, Part part) except -3:
+        cdef Code code = self.code
+        cdef int64_t slot, status
+        cdef bint bounced = False
+        if len(arrays) != code.n_bound:
+            raise TypeError(f"{code.n_bound} arrays expected, got {len(arrays)}")
+        for slot in range(code.n_bound):
+            bounced |= self._bind_object(slot, arrays[slot], part)
+        for slot in range(code.n_bound, code.n_slots):
+            bounced |= self._bind_object(slot, code.captured[slot - code.n_bound], part)
+        if code.is_long:
+            with nogil:
+                status = self.execute(part)
+        else:
+            status = self.execute(part)
+        if bounced and status < 0:
+            self._unbounce(arrays, part)
+        return status
+
+    cdef bint _bind_object(self, int64_t slot, object item, Part part) except -1:
+        """Bind a slot; True if the array is not laid out as the program expects and a copy was bound instead."""
+        cdef Slot* spec = self.code.slots + slot
+        cdef cnp.ndarray array
+        if not isinstance(item, cnp.ndarray):
+            self._bind_number(slot, item)
+            return False
+        array = item
+        if cnp.PyArray_TYPE(array) != spec.type_number or cnp.PyArray_SIZE(array) != spec.size:
+            raise ValueError(f"{self.code.names[slot]}: an array of {array.dtype} with {array.size} elements does not fit")
+        if _writes(spec, part) and not cnp.PyArray_ISWRITEABLE(array):
+            raise ValueError(f"{self.code.names[slot]}: the array is read-only and would be written")
+        if cnp.PyArray_ISCARRAY_RO(array):
+            self.bind(slot, <char*> cnp.PyArray_DATA(array))
+            return False
+        bounce = self.bounces[slot]
+        if bounce is None or bounce.shape != item.shape:
+            bounce = self.bounces[slot] = np.empty(item.shape, dtype=array.dtype.newbyteorder("="))
+        cnp.PyArray_CopyInto(bounce, array)
+        self.bind(slot, <char*> cnp.PyArray_DATA(bounce))
+        return True
+
+    cdef int _bind_number(self, int64_t slot, object item) except -1:
+        cdef Slot* spec = self.code.slots + slot
+        cdef char* home = self.arena + spec.home
+        if spec.home < 0 or spec.size != 1:
+            raise TypeError(f"{self.code.names[slot]}: an array is expected, not {type(item).__name__}")
+        if spec.type_number == cnp.NPY_FLOAT64:
+            (<double*> home)[0] = item
+        elif spec.type_number == cnp.NPY_FLOAT32:
+            (<float*> home)[0] = item
+        elif spec.type_number == cnp.NPY_INT64:
+            (<int64_t*> home)[0] = item
+        else:
+            (<uint8_t*> home)[0] = bool(item)
+        self.bind(slot, home)
+        return 0
+
+    cdef int _unbounce(self, tuple arrays, Part part) except -1:
+        cdef int64_t slot
+        for slot in range(self.code.n_bound):
+            bounce = self.bounces[slot]
+            if bounce is not None and _writes(self.code.slots + slot, part) \
+                    and self.caller[slot] == <char*> cnp.PyArray_DATA(bounce):
+                cnp.PyArray_CopyInto(arrays[slot], bounce)
+        return 0
+
+    cdef void bind(self, int64_t slot, char* address) noexcept nogil:
+        """Use contiguous, aligned memory at `address` for a slot in the runs to come."""
+        self.caller[slot] = address
+        if address != self.bound[slot] and not self.code.slots[slot].staged:
+            self._relocate(slot, address)
+
+    cdef void _relocate(self, int64_t slot, char* address) noexcept nogil:
+        cdef const Relocation* r
+        cdef int64_t k
+        for k in range(self.code.first[slot], self.code.first[slot + 1]):
+            r = self.code.relocations + k
+            _operand(self.instructions + r.instruction, r.operand)[0] = address + r.offset
+        self.bound[slot] = address
+
+    cdef int64_t execute(self, Part part) noexcept nogil:
+        """Run with what is bound; see `run`. Staged arrays are copied in, and out if no guard was missed."""
+        cdef const Instruction* i = self.instructions
+        cdef int64_t start = self.code.split if part == REVERSE else 0
+        cdef int64_t stop = self.code.split if part == FORWARD else self.code.length
+        cdef int64_t status
+        cdef int64_t slot
+        cdef Slot* spec
+        for slot in range(self.code.n_slots):
+            spec = self.code.slots + slot
+            if spec.staged and self.caller[slot] != self.bound[slot]:
+                memcpy(self.bound[slot], self.caller[slot], spec.size * spec.item)
+        status = sweep(i + start, i + stop)
+        if status >= 0:
+            return status
+        for slot in range(self.code.n_slots):
+            spec = self.code.slots + slot
+            if spec.staged and _writes(spec, part) and self.caller[slot] != self.bound[slot]:
+                memcpy(self.caller[slot], self.bound[slot], spec.size * spec.item)
+        return -1
+
+
+cdef inline bint _writes(const Slot* spec, Part part) noexcept nogil:
+    return spec.writes & (3 if part == WHOLE else part)

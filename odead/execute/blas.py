@@ -1,0 +1,70 @@
+"""When a matrix product can be handed to BLAS, and with which arguments.
+
+BLAS knows column-major matrices, whose rows are one element apart, and their transposes.
+"""
+
+from typing import NamedTuple
+
+__all__ = ["Product"]
+
+_LARGEST = 2**31 - 1  # BLAS counts in 32 bits
+_LEAST_WORK = 200  # multiplications, below which plain loops beat a call
+
+Strides = tuple[int, ...]
+
+
+class Product(NamedTuple):
+    """out (m, n) = x (m, k) @ y (k, n), with the strides of rows and columns in elements."""
+
+    m: int
+    n: int
+    k: int
+    out: Strides
+    x: Strides
+    y: Strides
+
+    def transposed(self) -> "Product":
+        """Return the same product as out.T = y.T @ x.T."""
+        return Product(self.n, self.m, self.k, self.out[::-1], self.y[::-1], self.x[::-1])
+
+    def call(self) -> tuple[str, tuple[int, ...]] | None:
+        """Return the routine and the parameters of its kernel in `_core.pyx`, None if the strides do not allow one."""
+        if self.m * self.n * self.k < _LEAST_WORK or max(self.m, self.n, self.k, *self.out, *self.x, *self.y) > _LARGEST:
+            return None
+        return self._gemv() or self._gemm()
+
+    def _gemv(self) -> tuple[str, tuple[int, ...]] | None:
+        step_y = self.y[0] if self.k > 1 else 1
+        step_out = self.out[0] if self.m > 1 else 1
+        x = _operand(self.m, self.k, self.x)
+        if self.n != 1 or x is None or step_y < 1 or step_out < 1:
+            return None
+        leading, turned = x
+        rows, columns = (self.k, self.m) if turned else (self.m, self.k)
+        return "gemv", (rows, columns, leading, turned, step_y, step_out)
+
+    def _gemm(self) -> tuple[str, tuple[int, ...]] | None:
+        out = _leading(self.m, self.n, self.out)
+        x = _operand(self.m, self.k, self.x)
+        y = _operand(self.k, self.n, self.y)
+        if out is None or x is None or y is None:
+            return None
+        return "gemm", (self.m, self.n, self.k, x[0], y[0], out, x[1], y[1])
+
+
+def _operand(rows: int, columns: int, strides: Strides) -> tuple[int, bool] | None:
+    """Leading dimension of a matrix, and whether BLAS has to transpose it."""
+    straight = _leading(rows, columns, strides)
+    if straight is not None:
+        return straight, False
+    turned = _leading(columns, rows, strides[::-1])
+    return None if turned is None else (turned, True)
+
+
+def _leading(rows: int, columns: int, strides: Strides) -> int | None:
+    """Distance of the columns of a column-major matrix in elements, None if it is not one."""
+    if rows > 1 and strides[0] != 1:
+        return None
+    if columns == 1:
+        return rows
+    return strides[1] if strides[1] >= rows else None

@@ -1,0 +1,103 @@
+"""Programs at compiled speed: the only importer of `_core`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, Literal
+
+import numpy as np
+
+from .._core import BUSY, OPCODES, Code, Tape
+from ..tape import Program
+from .lowering import lower
+
+__all__ = ["Executable", "Part"]
+
+Part = Literal["all", "forward", "reverse"]
+
+_PARTS: Final[dict[str, int]] = {"all": 0, "forward": 1, "reverse": 2}  # `Part` in _core.pxd
+
+
+class Executable:
+    """A program that runs.
+
+    Several threads may run one executable with `part="all"`; each gets storage of its own. The two parts of a split program
+    share storage from one call to the next, so a thread that runs them needs its own `clone`.
+
+    Parameters
+    ----------
+    program : Program
+        Must pass `verify`.
+    """
+
+    __slots__ = ("_spare", "_tape", "program")
+
+    def __init__(self, program: Program) -> None:
+        lowered = lower(program, OPCODES)
+        self.program = program
+        self._tape = Tape(
+            Code(
+                lowered.rows,
+                lowered.words,
+                lowered.split,
+                lowered.slots,
+                lowered.arena_size,
+                lowered.constants,
+                lowered.captured,
+                lowered.names,
+                lowered.is_long,
+            )
+        )
+        self._spare: list[Tape] = []  # for threads that find the tape busy
+
+    def run(self, arrays: Sequence[np.ndarray | float], part: Part = "all") -> int:
+        """Run the program, or the part before or after `split`.
+
+        Parameters
+        ----------
+        arrays : sequence of array or float
+            In the order `program.arguments + program.results`, of the dtype and shape of the buffers and not overlapping;
+            numbers for 0-d arguments. Arguments are updated in place, results are filled.
+        part : {"all", "forward", "reverse"}
+            "reverse" starts from what the last "forward" (or "all") left, and may be repeated.
+
+        Returns
+        -------
+        int
+            -1, or the position of the first guard that failed (or of the first `take` or `put` with an index that is out of
+            bounds); then no bound array has been changed.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For arrays of another number, dtype or size, or read-only ones that the program writes.
+        """
+        status = self._tape.run(arrays, _PARTS[part])
+        return status if status != BUSY else self._run_beside(arrays, part)
+
+    def _run_beside(self, arrays: Sequence[np.ndarray | float], part: Part) -> int:
+        """Run on another tape while the first one is busy in another thread."""
+        if part != "all":
+            raise RuntimeError(f"{self.program.name}: another thread is running; run the parts of a program on a clone")
+        try:
+            tape = self._spare.pop()
+        except IndexError:
+            tape = self._tape.clone()
+        try:
+            return tape.run(arrays, _PARTS[part])
+        finally:
+            self._spare.append(tape)
+
+    def clone(self) -> Executable:
+        """Return an executable of the same code with storage of its own."""
+        twin = object.__new__(Executable)
+        twin.program = self.program
+        twin._tape = self._tape.clone()
+        twin._spare = []
+        return twin
+
+    def __reduce__(self) -> tuple[type[Executable], tuple[Program]]:
+        return Executable, (self.program,)
+
+    def __repr__(self) -> str:
+        return f"<Executable of {self.program!r}>"
