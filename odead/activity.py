@@ -71,8 +71,8 @@ class Duplicated(AbstractAnnotation):
     Attributes
     ----------
     dval : object
-        Same structure, shapes and dtypes as `val` (strides may differ), no memory shared with it. The same array twice in a call
-        needs the same shadow twice.
+        Same structure, shapes and dtypes as `val` (strides may differ), no memory shared with it. The same array twice in a
+        call needs the same shadow twice.
     """
 
     dval: Any

@@ -44,7 +44,20 @@ class Arguments:
         What a recorded program depends on.
     """
 
-    __slots__ = ("_first", "_static", "args", "bound", "key", "kwargs", "leaves", "owner", "positions", "shadows", "structures", "width")
+    __slots__ = (
+        "_first",
+        "_static",
+        "args",
+        "bound",
+        "key",
+        "kwargs",
+        "leaves",
+        "owner",
+        "positions",
+        "shadows",
+        "structures",
+        "width",
+    )
 
     def __init__(self, annotated: Sequence[AbstractAnnotation], kwargs: dict[str, Any]) -> None:
         self.kwargs = kwargs
@@ -63,7 +76,14 @@ class Arguments:
         self.width = _width(annotated)
         _check_overlap(self)
         kinds = tuple((leaf.dtype.str, leaf.shape) if isinstance(leaf, np.ndarray) else None for leaf in self.bound)
-        self.key = (tuple(self.structures), keywords, tuple(self._static), kinds, tuple(self.positions), tuple(sorted(self.shadows)))
+        self.key = (
+            tuple(self.structures),
+            keywords,
+            tuple(self._static),
+            kinds,
+            tuple(self.positions),
+            tuple(sorted(self.shadows)),
+        )
 
     def _add(self, number: int, annotation: AbstractAnnotation) -> Any:
         """Take in one argument; return the value that the function takes."""
@@ -94,14 +114,16 @@ class Arguments:
         self.positions.append(position)
         return position
 
-    def _differentiate(self, number: int, annotation: AbstractAnnotation, leaf: Any, position: int, given: tuple[Any, ...]) -> None:
+    def _differentiate(
+        self, number: int, annotation: AbstractAnnotation, leaf: Any, position: int, given: tuple[Any, ...]
+    ) -> None:
         _check_leaf(number, annotation, leaf)
         for shadow in given:
             _check_shadow(number, annotation, leaf, shadow)
         if position in self.shadows and any(a is not b for a, b in zip(self.shadows[position], given, strict=True)):
             raise ArgumentValueError(
-                f"{describe(number, annotation)}: the same array is argument {self.owner[position]} with another shadow; it has one "
-                f"derivative, so give the same shadow twice"
+                f"{describe(number, annotation)}: the same array is argument {self.owner[position]} with another shadow; "
+                f"it has one derivative, so give the same shadow twice"
             )
         self.shadows[position] = given
         self.owner.setdefault(position, number)
@@ -129,7 +151,8 @@ def _shadow_leaves(number: int, annotation: AbstractAnnotation, shadow: Any, str
     leaves, other = flatten(shadow)
     if other != structure:
         raise ArgumentTypeError(
-            f"{describe(number, annotation)}: the shadow is another container than the value; odead.make_zero(x) builds one that fits"
+            f"{describe(number, annotation)}: the shadow is another container than the value; "
+            f"odead.make_zero(x) builds one that fits"
         )
     return leaves
 
@@ -137,8 +160,8 @@ def _shadow_leaves(number: int, annotation: AbstractAnnotation, shadow: Any, str
 def _check_leaf(number: int, annotation: AbstractAnnotation, leaf: Any) -> None:
     if isinstance(annotation, Active) and isinstance(leaf, np.ndarray):
         raise ArgumentTypeError(
-            f"{describe(number, annotation)}: Active is for numbers, this is an array of shape {leaf.shape}; write Duplicated(x, dx) "
-            f"with a shadow dx = np.zeros_like(x), or use odead.gradient, which returns one"
+            f"{describe(number, annotation)}: Active is for numbers, this is an array of shape {leaf.shape}; "
+            f"write Duplicated(x, dx) with a shadow dx = np.zeros_like(x), or use odead.gradient, which returns one"
         )
 
 
@@ -174,11 +197,17 @@ def _check_overlap(arguments: Arguments) -> None:
                 continue
             for other, value in values.items():
                 if _share(shadow, value):
-                    whose = "its own value" if other == position else f"the value of argument {arguments.owner.get(other, other)}"
-                    raise ArgumentValueError(f"argument {number}: its shadow shares memory with {whose}; np.zeros_like(x) is a fresh one")
+                    whose = (
+                        "its own value" if other == position else f"the value of argument {arguments.owner.get(other, other)}"
+                    )
+                    raise ArgumentValueError(
+                        f"argument {number}: its shadow shares memory with {whose}; np.zeros_like(x) is a fresh one"
+                    )
             for other, shadow_before in earlier:
                 if _share(shadow, shadow_before):
-                    raise ArgumentValueError(f"argument {number}: its shadow shares memory with that of argument {other}; derivatives would mix")
+                    raise ArgumentValueError(
+                        f"argument {number}: its shadow shares memory with that of argument {other}; derivatives would mix"
+                    )
             earlier.append((number, shadow))
 
 
@@ -192,7 +221,11 @@ def _width(annotated: Sequence[AbstractAnnotation]) -> int | None:
         return None
     for number, annotation in enumerate(annotated):
         if isinstance(annotation, Duplicated):
-            raise ArgumentTypeError(f"{describe(number, annotation)}: the other arguments are BatchDuplicated, so this one must be too")
+            raise ArgumentTypeError(
+                f"{describe(number, annotation)}: the other arguments are BatchDuplicated, so this one must be too"
+            )
     if len(set(widths.values())) > 1 or 0 in widths.values():
-        raise ArgumentValueError(f"batch widths differ or are zero: {', '.join(f'argument {n}: {w}' for n, w in widths.items())}")
+        raise ArgumentValueError(
+            f"batch widths differ or are zero: {', '.join(f'argument {n}: {w}' for n, w in widths.items())}"
+        )
     return next(iter(widths.values()))

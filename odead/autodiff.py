@@ -80,7 +80,9 @@ def _parse(args: tuple[Any, ...]) -> tuple[AbstractMode, Callable[..., Any], typ
     if isinstance(f, Const):
         f = f.val
     elif isinstance(f, AbstractAnnotation):
-        raise NotImplementedError(f"{type(f).__name__} on the function itself (shadows for captured arrays) is not supported yet")
+        raise NotImplementedError(
+            f"{type(f).__name__} on the function itself (shadows for captured arrays) is not supported yet"
+        )
     if not callable(f):
         raise ArgumentTypeError(f"the function to differentiate is a {type(f).__name__}, which cannot be called")
     if args and isinstance(args[0], type) and issubclass(args[0], AbstractAnnotation):
@@ -97,6 +99,7 @@ def _refuse_nan(arguments: Arguments) -> None:
 
 
 # ---------------------------------------------------------------------------------------------------- recorded calls
+
 
 def _kernel(f: Callable[..., Any], mode: AbstractMode, arguments: Arguments) -> Kernel:
     active, width = tuple(sorted(arguments.shadows)), arguments.width
@@ -145,8 +148,13 @@ class _Shadows:
 # ---------------------------------------------------------------------------------------------------- the two modes
 
 
-def _forward_call(mode: AbstractMode, f: Callable[..., Any], activity: type[AbstractAnnotation] | None,
-                  annotated: Sequence[AbstractAnnotation], arguments: Arguments) -> Any:
+def _forward_call(
+    mode: AbstractMode,
+    f: Callable[..., Any],
+    activity: type[AbstractAnnotation] | None,
+    annotated: Sequence[AbstractAnnotation],
+    arguments: Arguments,
+) -> Any:
     for number_, annotation in enumerate(annotated):
         if isinstance(annotation, Active):
             raise ArgumentTypeError(f"argument {number_}: Active is for reverse mode; in forward mode write Duplicated(x, dx)")
@@ -177,8 +185,13 @@ def _tangent(variant: Variant, tangents: list[np.ndarray], width: int | None) ->
     return tuple(variant.trace.returned([None if a is None else a[lane] for a in arrays]) for lane in range(width))
 
 
-def _reverse_call(mode: AbstractMode, f: Callable[..., Any], activity: type[AbstractAnnotation] | None,
-                  annotated: Sequence[AbstractAnnotation], arguments: Arguments) -> Any:
+def _reverse_call(
+    mode: AbstractMode,
+    f: Callable[..., Any],
+    activity: type[AbstractAnnotation] | None,
+    annotated: Sequence[AbstractAnnotation],
+    arguments: Arguments,
+) -> Any:
     kernel = _kernel(f, mode, arguments)
     values, shadows = _distinct(arguments), _Shadows(arguments)
     results: list[np.ndarray] = []
@@ -204,14 +217,18 @@ def _active_derivatives(annotated: Sequence[AbstractAnnotation], arguments: Argu
             derivs.append(None)
             continue
         lanes = [
-            structure.unflatten([leaf if p is None else shadows.derivative(p, lane) for (leaf, _), p in zip(leaves, taken, strict=True)])
+            structure.unflatten(
+                [leaf if p is None else shadows.derivative(p, lane) for (leaf, _), p in zip(leaves, taken, strict=True)]
+            )
             for lane in range(arguments.width or 1)
         ]
         derivs.append(lanes[0] if arguments.width is None else tuple(lanes))
     return tuple(derivs)
 
 
-def _return_activity(variant: Variant, activity: type[AbstractAnnotation] | None, arguments: Arguments) -> type[AbstractAnnotation]:
+def _return_activity(
+    variant: Variant, activity: type[AbstractAnnotation] | None, arguments: Arguments
+) -> type[AbstractAnnotation]:
     """What is differentiated of the returned value in reverse mode."""
     program = variant.primal
     if activity is Duplicated:
@@ -223,8 +240,9 @@ def _return_activity(variant: Variant, activity: type[AbstractAnnotation] | None
         if activity is None and not any(buffer.dtype in FLOATS for buffer in returned):
             return Const
         raise ArgumentTypeError(
-            f"{program.name} returns {'an array' if len(returned) == 1 else 'several values'}, and reverse mode starts from one number; "
-            f"use odead.vjp(f, *args) for a cotangent of your own, odead.jacobian(f, *args) for all of it, or Const to ignore it"
+            f"{program.name} returns {'an array' if len(returned) == 1 else 'several values'}, and reverse mode starts from one "
+            f"number; use odead.vjp(f, *args) for a cotangent of your own, odead.jacobian(f, *args) for all of it, or Const to "
+            f"ignore it"
         )
     if returned[0].dtype not in FLOATS:
         return Const

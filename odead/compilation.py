@@ -44,8 +44,8 @@ def compile(f: Callable[..., Any], *example_args: Any) -> "Compiled":
 class Compiled:
     """A function for arguments of fixed shapes and dtypes, with its derivatives. Pickles if the function does.
 
-    Every float argument has a derivative. `args` are always those of f, in its order; f writes into the arrays given, as the plain
-    call does. A branch that was not recorded is recorded when it is met.
+    Every float argument has a derivative. `args` are always those of f, in its order; f writes into the arrays given, as the
+    plain call does. A branch that was not recorded is recorded when it is met.
     """
 
     def __init__(self, f: Callable[..., Any], *example_args: Any) -> None:
@@ -118,8 +118,8 @@ class Compiled:
         Parameters
         ----------
         args, tangents : tuple
-            One tangent per argument, of its structure and shapes; None for an argument without floats. The tangents of arrays into
-            which f writes hold those of their exit values afterwards.
+            One tangent per argument, of its structure and shapes; None for an argument without floats. The tangents of
+            arrays into which f writes hold those of their exit values afterwards.
         out : ndarray, optional
             Receives the tangent.
 
@@ -154,8 +154,9 @@ class Compiled:
         cotangent : array, number or container
             Of the structure and shape of the returned value; None if f returns None.
         out : tuple, optional
-            One shadow per argument (None for an argument without floats). On entry the cotangents of the exit values of the arguments: zero
-            but for arrays into which f writes. On exit those of the entry values. Left out: zeros are allocated.
+            One shadow per argument (None for an argument without floats). On entry the cotangents of the exit values of the
+            arguments: zero but for arrays into which f writes. On exit those of the entry values. Left out: zeros are
+            allocated.
 
         Returns
         -------
@@ -210,7 +211,9 @@ class Compiled:
         if len(program.results) != 1 or program.buffers[program.results[0]].dtype not in FLOATS:
             raise ArgumentTypeError(f"{program.name} does not return one array of floats; jac is its Jacobian")
         if 0 not in self._active or self._structure.children[0].kind is not None:
-            raise ArgumentTypeError(f"argument 0 of {program.name} is not an array of floats; jac differentiates with respect to it")
+            raise ArgumentTypeError(
+                f"argument 0 of {program.name} is not an array of floats; jac differentiates with respect to it"
+            )
         returned = program.buffers[program.results[0]].shape or ()
         argument = np.shape(self._examples[self._bound[0]])
         columns = prod(argument) <= prod(returned)
@@ -223,7 +226,9 @@ class Compiled:
     def _values(self, args: tuple[Any, ...]) -> list[Any]:
         leaves, structure = flatten(tuple(args))
         if structure != self._structure:
-            raise ArgumentTypeError(f"compiled for {len(self._structure.children)} arguments of another structure than these {len(args)}")
+            raise ArgumentTypeError(
+                f"compiled for {len(self._structure.children)} arguments of another structure than these {len(args)}"
+            )
         values = []
         for k, (leaf, example) in enumerate(zip(leaves, self._examples, strict=True)):
             if k not in self._bound:
@@ -275,7 +280,9 @@ class Compiled:
 class _JacobianPlan:
     """A sweep over all unit tangents (or cotangents) at once, with its arrays."""
 
-    def __init__(self, kernel: Kernel, returned: tuple[int, ...], argument: tuple[int, ...], dtype: np.dtype, columns: bool) -> None:
+    def __init__(
+        self, kernel: Kernel, returned: tuple[int, ...], argument: tuple[int, ...], dtype: np.dtype, columns: bool
+    ) -> None:
         self.returned, self.argument, self.dtype, self._kernel, self._columns = returned, argument, dtype, kernel, columns
         n, m = prod(argument), prod(returned)
         self._seed = np.zeros((n, *argument) if columns else (m, *returned), dtype)
@@ -304,7 +311,9 @@ def _buffers(program: Program, numbers: Sequence[int]) -> list[Buffer]:
 
 def _fits(array: Any, shape: tuple[int, ...], dtype: np.dtype, what: str) -> None:
     if not isinstance(array, np.ndarray):
-        raise ArgumentTypeError(f"{what} is a {type(array).__name__}, where an array of shape {shape} and dtype {dtype} is needed")
+        raise ArgumentTypeError(
+            f"{what} is a {type(array).__name__}, where an array of shape {shape} and dtype {dtype} is needed"
+        )
     if array.shape != shape:
         raise ArgumentValueError(f"{what} has shape {array.shape}, where {shape} is needed")
     if array.dtype != dtype:

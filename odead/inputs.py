@@ -87,7 +87,9 @@ class Inputs:
                     value = np.asarray(self.values[place])
                     shadow = np.array(leaf, dtype=value.dtype)
                     if shadow.shape != value.shape:
-                        raise ArgumentValueError(f"the tangent of argument {k} has shape {shadow.shape}, the argument {value.shape}")
+                        raise ArgumentValueError(
+                            f"the tangent of argument {k} has shape {shadow.shape}, the argument {value.shape}"
+                        )
                     shadows.append(shadow)
         return shadows
 

@@ -57,8 +57,13 @@ class Kernel:
         f does something that cannot be recorded.
     """
 
-    def __init__(self, f: Callable[..., Any], args: tuple[Any, ...], derive: Derive | None = None,
-                 kwargs: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        f: Callable[..., Any],
+        args: tuple[Any, ...],
+        derive: Derive | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> None:
         self._f = f
         self._derive = derive
         leaves, self._structure = flatten((args, dict(kwargs or {})))
@@ -210,8 +215,9 @@ class _Cache:
 _CACHE: Final = _Cache()
 
 
-def cached_kernel(f: Callable[..., Any], key: Hashable, args: tuple[Any, ...], derive: Derive | None,
-                  kwargs: Mapping[str, Any] | None = None) -> Kernel:
+def cached_kernel(
+    f: Callable[..., Any], key: Hashable, args: tuple[Any, ...], derive: Derive | None, kwargs: Mapping[str, Any] | None = None
+) -> Kernel:
     """The kernel of `f` for `key`, which says all that the derived program depends on; recorded at `args` if it is new."""
     kernel = _CACHE.get((f, key))
     if kernel is None:

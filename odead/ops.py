@@ -15,7 +15,7 @@ A row reads: name, C expression, partial derivatives, NumPy name, and options.
 
 import ast
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cache, cached_property
 from typing import Final
 
 __all__ = ["OPERANDS", "TABLE", "UFUNCS", "Op", "parse_partial"]
@@ -74,7 +74,7 @@ class Op:
         return any(p is not None for p in self.partials)
 
 
-@lru_cache(maxsize=None)
+@cache
 def parse_partial(expression: str) -> ast.expr:
     return ast.parse(expression, mode="eval").body
 
@@ -192,5 +192,3 @@ _ROWS = (
 
 TABLE: Final[dict[str, Op]] = {op.name: op for op in _ROWS}
 UFUNCS: Final[dict[str, str]] = {op.numpy: op.name for op in _ROWS if op.numpy}
-
-

@@ -4,8 +4,8 @@ One small class each, holding all there is to know about the operation: shape ru
 what the adjoint needs kept. The C kernel of the same name is in `_core.pyx`. Views are those of `tape.py`.
 
 In tangents and adjoints `build` is the program under construction: `build.emit(op, out, ins, params)`,
-`build.zero(view)`, `build.temp_like(view)`, and `build.lift(view)`, which puts the lane axis of a batch, with stride 0, in front of a
-primal value. Shadows carry the lane axis already.
+`build.zero(view)`, `build.temp_like(view)`, and `build.lift(view)`, which puts the lane axis of a batch, with stride 0, in
+front of a primal value. Shadows carry the lane axis already.
 """
 
 from __future__ import annotations
@@ -55,8 +55,9 @@ class AbstractStructured(ABC):
         """Emit what sets `dout`; dins[k] is None where operand k is inactive, at least one is not."""
 
     @abstractmethod
-    def adjoint(self, build: Any, dout: View, ins: tuple[View, ...], active: tuple[bool, ...], params: Hashable,
-                accumulate: Accumulate) -> None:
+    def adjoint(
+        self, build: Any, dout: View, ins: tuple[View, ...], active: tuple[bool, ...], params: Hashable, accumulate: Accumulate
+    ) -> None:
         """Emit what adds the contributions of `dout` to the shadows of the active operands."""
 
 
@@ -76,8 +77,9 @@ class Sum(AbstractStructured):
     def tangent(self, build: Any, dout: View, ins: tuple[View, ...], dins: tuple[View | None, ...], params: Hashable) -> None:
         build.emit("sum", dout, dins)
 
-    def adjoint(self, build: Any, dout: View, ins: tuple[View, ...], active: tuple[bool, ...], params: Hashable,
-                accumulate: Accumulate) -> None:
+    def adjoint(
+        self, build: Any, dout: View, ins: tuple[View, ...], active: tuple[bool, ...], params: Hashable, accumulate: Accumulate
+    ) -> None:
         reduced = build.lift(ins[0]).shape[len(dout.shape) :]
         accumulate(0, dout._replace(shape=dout.shape + reduced, strides=dout.strides + (0,) * len(reduced)))
 
@@ -112,8 +114,9 @@ class Matmul(AbstractStructured):
         else:
             build.emit("matmul", dout, (build.lift(a), db))
 
-    def adjoint(self, build: Any, dout: View, ins: tuple[View, ...], active: tuple[bool, ...], params: Hashable,
-                accumulate: Accumulate) -> None:
+    def adjoint(
+        self, build: Any, dout: View, ins: tuple[View, ...], active: tuple[bool, ...], params: Hashable, accumulate: Accumulate
+    ) -> None:
         a, b = map(build.lift, ins)
         if active[0]:
             contribution = build.temp_like(a)
@@ -149,8 +152,9 @@ class Take(AbstractStructured):
     def tangent(self, build: Any, dout: View, ins: tuple[View, ...], dins: tuple[View | None, ...], params: Hashable) -> None:
         build.emit("take", dout, (dins[0], ins[1]))
 
-    def adjoint(self, build: Any, dout: View, ins: tuple[View, ...], active: tuple[bool, ...], params: Hashable,
-                accumulate: Accumulate) -> None:
+    def adjoint(
+        self, build: Any, dout: View, ins: tuple[View, ...], active: tuple[bool, ...], params: Hashable, accumulate: Accumulate
+    ) -> None:
         contribution = build.temp_like(build.lift(ins[0]))
         build.zero(contribution)
         build.emit("put_add", contribution, (contribution, dout, ins[1]))
@@ -178,8 +182,9 @@ class Put(AbstractStructured):
         values = dins[1] if dins[1] is not None else build.zeros_like(build.lift(ins[1]))
         build.emit("put", dout, (dout, values, ins[2]))
 
-    def adjoint(self, build: Any, dout: View, ins: tuple[View, ...], active: tuple[bool, ...], params: Hashable,
-                accumulate: Accumulate) -> None:
+    def adjoint(
+        self, build: Any, dout: View, ins: tuple[View, ...], active: tuple[bool, ...], params: Hashable, accumulate: Accumulate
+    ) -> None:
         values = build.lift(ins[1])
         if active[1]:
             contribution = build.temp_like(values)
@@ -201,8 +206,9 @@ class PutAdd(Put):
         if dins[1] is not None:
             build.emit("put_add", dout, (dout, dins[1], ins[2]))
 
-    def adjoint(self, build: Any, dout: View, ins: tuple[View, ...], active: tuple[bool, ...], params: Hashable,
-                accumulate: Accumulate) -> None:
+    def adjoint(
+        self, build: Any, dout: View, ins: tuple[View, ...], active: tuple[bool, ...], params: Hashable, accumulate: Accumulate
+    ) -> None:
         if active[1]:
             contribution = build.temp_like(build.lift(ins[1]))
             build.emit("take", contribution, (dout, ins[2]))
@@ -224,8 +230,9 @@ class Guard(AbstractStructured):
     def tangent(self, build: Any, dout: View, ins: tuple[View, ...], dins: tuple[View | None, ...], params: Hashable) -> None:
         raise AssertionError("a guard has no tangent")
 
-    def adjoint(self, build: Any, dout: View, ins: tuple[View, ...], active: tuple[bool, ...], params: Hashable,
-                accumulate: Accumulate) -> None:
+    def adjoint(
+        self, build: Any, dout: View, ins: tuple[View, ...], active: tuple[bool, ...], params: Hashable, accumulate: Accumulate
+    ) -> None:
         raise AssertionError("a guard has no adjoint")
 
 

@@ -112,7 +112,20 @@ class Program:
         In a reverse program, the position of the first instruction of the reverse sweep.
     """
 
-    __slots__ = ("_constants", "arguments", "buffers", "ins", "line", "lines", "name", "op", "out", "params", "results", "split")
+    __slots__ = (
+        "_constants",
+        "arguments",
+        "buffers",
+        "ins",
+        "line",
+        "lines",
+        "name",
+        "op",
+        "out",
+        "params",
+        "results",
+        "split",
+    )
 
     def __init__(self, name: str = "program") -> None:
         self.name = name
@@ -130,8 +143,15 @@ class Program:
 
     # ------------------------------------------------------------------------------------------------ building
 
-    def buffer(self, dtype: str, size: int, role: Role, name: str = "", data: np.ndarray | None = None,
-               shape: tuple[int, ...] | None = None) -> int:
+    def buffer(
+        self,
+        dtype: str,
+        size: int,
+        role: Role,
+        name: str = "",
+        data: np.ndarray | None = None,
+        shape: tuple[int, ...] | None = None,
+    ) -> int:
         """Add a buffer; an ARGUMENT or RESULT is appended to the binding order."""
         number = len(self.buffers)
         self.buffers.append(Buffer(dtype, size, role, name, data, shape))
@@ -326,7 +346,9 @@ def verify(program: Program) -> None:
             assert len(view.shape) == len(view.strides), f"{where}: shape and strides differ in length"
         for view in ins:
             buffer = program.buffers[view.buffer]
-            assert buffer.role is not Role.RESULT or view == out or written.get(view.buffer) is not None, f"{where}: reads a result"
+            assert buffer.role is not Role.RESULT or view == out or written.get(view.buffer) is not None, (
+                f"{where}: reads a result"
+            )
             if buffer.role is Role.TEMP and view.size:
                 done = written.get(view.buffer)
                 assert done is not None and done[view.indices()].all(), f"{where}: reads a temporary not yet written"
@@ -371,7 +393,9 @@ def render(program: Program) -> str:
     """The program as text: a signature, then one instruction a line with its source line."""
     names = [program.buffers[b] for b in program.arguments]
     results = [program.buffers[b] for b in program.results]
-    head = f"{program.name}({', '.join(map(_declare, names))})" + (f" -> {', '.join(map(_declare, results))}" if results else "")
+    head = f"{program.name}({', '.join(map(_declare, names))})" + (
+        f" -> {', '.join(map(_declare, results))}" if results else ""
+    )
     rows = [head]
     for number, instruction in enumerate(program):
         if number == program.split:

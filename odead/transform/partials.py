@@ -43,7 +43,9 @@ def expand(build: Builder, expression: str, values: Mapping[str, View], like: Vi
     View or float
         A float where the partial is the same number for each element.
     """
-    return _Expansion(build, {name: _literal(build, view) for name, view in values.items()}, like).visit(parse_partial(expression))
+    return _Expansion(build, {name: _literal(build, view) for name, view in values.items()}, like).visit(
+        parse_partial(expression)
+    )
 
 
 def _literal(build: Builder, view: View) -> Value:

@@ -181,7 +181,9 @@ class _Reverse:
         """Emit shadow(view) += d where windows of the view overlap."""
         whole = self.build.shadow(self.build.program.whole(view.buffer))
         lanes = () if self.build.width is None else (self.build.width,)
-        flat = whole._replace(shape=(*lanes, self.build.program.buffers[view.buffer].size), strides=(*whole.strides[: len(lanes)], 1))
+        flat = whole._replace(
+            shape=(*lanes, self.build.program.buffers[view.buffer].size), strides=(*whole.strides[: len(lanes)], 1)
+        )
         self.build.emit("put_add", flat, (flat, d, self.build.program.constant(view.indices(), "int64")))
 
     def product(self, factor: Value, d: View, strong_zero: bool) -> View:

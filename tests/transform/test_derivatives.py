@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 
-import helpers
 import numpy as np
 import pytest
-from helpers import ALL_OPS, smooth_programs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
+import helpers
+from helpers import ALL_OPS, smooth_programs
 from odead.execute import reference
 from odead.tape import Program, Role, verify
 from odead.transform.forward import forward
@@ -84,7 +84,7 @@ def test_reverse_is_transposed_jacobian_times_cotangent(case):
     jacobian = helpers.jacobian(program, arrays, active)
     for k in range(width or 1):
         given_lane = lane(cotangents, k, width)
-        full = {j: c for j, c in zip((*active, *(n + j for j in results)), given_lane, strict=True)}
+        full = dict(zip((*active, *(n + j for j in results)), given_lane, strict=True))
         exit_cotangents = helpers.flat_floats(program, [full.get(j, np.zeros(np.shape(a))) for j, a in enumerate(arrays)])
         expected = jacobian.T @ exit_cotangents
         found = np.concatenate([np.ravel(a) for a in lane(shadows, k, width)[: len(active)]]) if active else np.zeros(0)
@@ -100,7 +100,10 @@ def test_forward_over_reverse_is_symmetric_with_reverse_over_forward(case):
         return
     gradient = reverse(program, active)
     m = len(gradient.arguments)
-    inner = [*copies(arrays[:n]), *random(rng, [np.zeros(gradient.buffers[b].shape or ()) for b in gradient.arguments[n:]], None)]
+    inner = [
+        *copies(arrays[:n]),
+        *random(rng, [np.zeros(gradient.buffers[b].shape or ()) for b in gradient.arguments[n:]], None),
+    ]
     results = copies(arrays[n:])
     floats = float_arguments(gradient)
     tangents = random(rng, [inner[k] for k in floats], None)
@@ -110,7 +113,12 @@ def test_forward_over_reverse_is_symmetric_with_reverse_over_forward(case):
     verify(adjoint_program)
     forward_bound = [*copies(inner), *copies(tangents), *copies(results)]
     forward_bound += [np.zeros(np.shape(results[k])) for k in float_results(gradient)]
-    reverse_bound = [*copies(inner), *copies(cotangents), *(np.zeros(np.shape(results[k])) for k in float_results(gradient)), *copies(results)]
+    reverse_bound = [
+        *copies(inner),
+        *copies(cotangents),
+        *(np.zeros(np.shape(results[k])) for k in float_results(gradient)),
+        *copies(results),
+    ]
     assert reference.run(tangent_program, forward_bound) == -1
     assert reference.run(adjoint_program, reverse_bound) == -1
     image, preimage = forward_bound[m : m + len(floats)], reverse_bound[m : m + len(floats)]
