@@ -11,6 +11,10 @@ import pytest
 from importlinter.cli import lint_imports
 
 import odead
+from odead._codegen import render_header
+from odead._core import OPCODES
+from odead.ops import TABLE
+from odead.structured import STRUCTURED
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = Path(odead.__file__).parent
@@ -60,6 +64,13 @@ def test_one_module_imports_the_core():
         if any(f"{name}.".startswith("odead._core.") for name in imported(path))
     ]
     assert importers == ["execute/compiled.py"]
+
+
+def test_the_core_was_built_from_the_table():
+    header = PACKAGE / "_kernels.h"  # not in a wheel
+    assert not header.exists() or header.read_text(encoding="utf-8") == render_header(TABLE)
+    built = {opcode.partition(".")[0] for opcode in OPCODES}
+    assert {*TABLE, *STRUCTURED, "cast_float64"} - {"cast"} <= built
 
 
 def test_importing_odead_does_not_import_matplotlib(tmp_path):
