@@ -1,10 +1,10 @@
 """The derivatives that the other suites trust, against each other and against SciPy's plain values."""
 
-import helpers
 import numpy as np
 import pytest
 from hypothesis import given, settings
 
+import helpers
 from odead.execute import reference
 from odead.ops import Op
 from odead.tape import Program
