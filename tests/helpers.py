@@ -140,8 +140,9 @@ def complex_partials(op: Op, xs: Sequence[np.ndarray]) -> list[np.ndarray | None
     ]  # fmt: skip
 
 
-def tangent(program: Program, arrays: Sequence[np.ndarray | float], tangents: Mapping[int, np.ndarray | float]
-            ) -> tuple[list[np.ndarray], list[np.ndarray]]:
+def tangent(
+    program: Program, arrays: Sequence[np.ndarray | float], tangents: Mapping[int, np.ndarray | float]
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Exit values of arguments and results, and their tangents, by the complex step.
 
     `tangents` maps positions in `program.arguments` to entry tangents. Guards must be met.
@@ -174,13 +175,18 @@ def tangent(program: Program, arrays: Sequence[np.ndarray | float], tangents: Ma
     return [x.real for x in exits], [x.imag / STEP for x in exits]
 
 
-def finite_difference(program: Program, arrays: Sequence[np.ndarray | float], tangents: Mapping[int, np.ndarray | float],
-                      step: float = 1e-3) -> list[np.ndarray]:
+def finite_difference(
+    program: Program, arrays: Sequence[np.ndarray | float], tangents: Mapping[int, np.ndarray | float], step: float = 1e-3
+) -> list[np.ndarray]:
     """Exit tangents by central differences with two extrapolations; about 1e-9 relative on smooth programs."""
 
     def central(h: float) -> list[np.ndarray]:
-        plus, minus = (exits(program, [np.asarray(x) + s * h * np.asarray(tangents[k]) if k in tangents else x
-                                       for k, x in enumerate(arrays)]) for s in (1, -1))
+        plus, minus = (
+            exits(
+                program, [np.asarray(x) + s * h * np.asarray(tangents[k]) if k in tangents else x for k, x in enumerate(arrays)]
+            )
+            for s in (1, -1)
+        )
         return [(a.astype(float) - b.astype(float)) / (2 * h) for a, b in zip(plus, minus, strict=True)]
 
     coarse, middle, fine = (central(step / 2**k) for k in range(3))
@@ -230,10 +236,16 @@ STRUCTURED_OPS: Final = ("sum", "matmul", "take", "put", "put_add")
 
 
 @st.composite
-def programs(draw: st.DrawFn, *, guards: Guards = "met", ops: Sequence[str] = COMMON_OPS,
-             structured: Sequence[str] = STRUCTURED_OPS,
-             dtypes: Sequence[str] = ("float64",) * 4 + ("float32", "int64", "bool"), max_instructions: int = 14,
-             special: bool = False) -> tuple[Program, list[np.ndarray]]:
+def programs(
+    draw: st.DrawFn,
+    *,
+    guards: Guards = "met",
+    ops: Sequence[str] = COMMON_OPS,
+    structured: Sequence[str] = STRUCTURED_OPS,
+    dtypes: Sequence[str] = ("float64",) * 4 + ("float32", "int64", "bool"),
+    max_instructions: int = 14,
+    special: bool = False,
+) -> tuple[Program, list[np.ndarray]]:
     """A program that verifies, and arrays for its arguments and results.
 
     Arrays are views of every kind (strided, reversed, 0-d, 2-d, sliding windows, broadcast operands), updated in place,
@@ -272,8 +284,15 @@ def smooth_programs(draw: st.DrawFn, **options: Any) -> tuple[Program, list[np.n
 class _Maker:
     """A program under construction, with the elements written so far."""
 
-    def __init__(self, draw: st.DrawFn, guards: Guards, ops: Sequence[str], structured: Sequence[str], dtypes: Sequence[str],
-                 special: bool) -> None:
+    def __init__(
+        self,
+        draw: st.DrawFn,
+        guards: Guards,
+        ops: Sequence[str],
+        structured: Sequence[str],
+        dtypes: Sequence[str],
+        special: bool,
+    ) -> None:
         self.draw, self.special = draw, special
         self.ops = [TABLE[name] for name in ops]
         self.program = Program("drawn")

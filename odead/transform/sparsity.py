@@ -235,8 +235,9 @@ _STRUCTURED: Final[dict[str, Callable[[_Graph, View, tuple[View, ...]], None]]] 
 
 def _solve(graph: _Graph, outputs: np.ndarray) -> csr_array:
     """Replace unions by their members, deepest first, until only inputs are left."""
-    depth, count, members = (np.frombuffer(x, np.int64) if x else np.zeros(0, np.int64)
-                             for x in (graph.depth, graph.count, graph.members))
+    depth, count, members = (
+        np.frombuffer(x, np.int64) if x else np.zeros(0, np.int64) for x in (graph.depth, graph.count, graph.members)
+    )
     start = np.cumsum(count) - count
     waiting: list[list[Pairs]] = [[] for _ in range(int(depth.max()) + 1)]
     _sort_by_depth(waiting, depth, np.arange(len(outputs)), outputs)
