@@ -90,7 +90,7 @@ def test_empty_patterns() -> None:
 
 
 def test_quick() -> None:
-    grid, wide = five_point(150), vstack([random_array((2000, 20_000), density=1e-3, rng=0), np.ones((1, 20_000))])
+    grid, wide = five_point(150), csr_array(vstack([random_array((2000, 20_000), density=1e-3, rng=0), np.ones((1, 20_000))]))
     for pattern in (band(200_000, 1, 1), grid, wide):
         start = perf_counter()
         Colouring.of(pattern)
