@@ -14,6 +14,7 @@ from .kernel import Derive, Kernel, Variant, cached_kernel, empty_results, numbe
 from .modes import AbstractMode, ForwardMode, Reverse
 from .tape import Program
 from .transform.builder import FLOATS
+from .transform.colouring import Colouring
 from .transform.forward import forward
 from .transform.reverse import reverse
 from .transform.sparsity import pattern
@@ -75,7 +76,8 @@ def value_and_gradient(f: Callable[..., Any], *args: Any, wrt: Wrt = 0, mode: Ab
         shape = variant.primal.buffers[buffer].shape or ()
         if np.prod(shape, dtype=int) != 1:
             raise ArgumentTypeError(
-                f"{variant.primal.name} returns an array of shape {shape}; a gradient is of one number: use odead.jacobian or odead.vjp"
+                f"{variant.primal.name} returns an array of shape {shape}; a gradient is of one number: use odead.jacobian or "
+                f"odead.vjp"
             )
         return [*inputs.values, *shadows, np.ones(shape, variant.primal.buffers[buffer].dtype), *results]
 
@@ -88,7 +90,7 @@ def _only_float(program: Program) -> int:
     if len(program.results) == 1 and program.buffers[program.results[0]].dtype in FLOATS:
         return program.results[0]
     if not program.results:
-        what = f"{program.name} returns nothing; return the value to differentiate (for an in-place function: call it, then return the array)"
+        what = f"{program.name} returns nothing; differentiate a function that calls it and returns the array it writes"
     elif len(program.results) > 1:
         what = f"{program.name} returns several values; return one"
     else:
@@ -107,7 +109,8 @@ def jacobian(f: Callable[..., Any], *args: Any, wrt: Wrt = 0, sparse: bool = Fal
     f, *args, wrt
         As in `gradient`; f returns an array of floats.
     sparse : bool
-        Detect the structural pattern, colour it, and differentiate all columns (or rows, whichever needs fewer sweeps) of a colour at once.
+        Detect the structural pattern, colour it, and differentiate all columns (or rows, whichever needs fewer sweeps) of a
+        colour at once.
 
     Returns
     -------
@@ -211,15 +214,57 @@ def _pattern(program: Program, inputs: Inputs) -> scipy.sparse.csr_array:
     return pattern(program, [program.whole(_only_float(program))], [program.whole(program.arguments[k]) for k in inputs.active])
 
 
+class _Compressed:
+    """Derives the sweep over all colours at once, and keeps the colouring of each program it was derived from."""
+
+    def __init__(self, inputs: Inputs) -> None:
+        self._active = tuple(inputs.active)
+        self._colourings: dict[Program, Colouring] = {}
+
+    def __call__(self, program: Program) -> Program:
+        entries = [program.whole(program.arguments[k]) for k in self._active]
+        plan = Colouring.of(pattern(program, [program.whole(_only_float(program))], entries))
+        self._colourings[program] = plan
+        return (forward if plan.columns else reverse)(program, self._active, max(plan.count, 1))
+
+    def plan(self, variant: Variant) -> Colouring:
+        return self._colourings[variant.primal]
+
+
 def _sparse_jacobian(f: Callable[..., Any], inputs: Inputs) -> Any:
-    colourings: dict[Program, Colouring] = {}
+    kernel = _kernel(f, inputs, "sparse", _Compressed(inputs))
+    compressed = kernel.derive
+    assert isinstance(compressed, _Compressed)
+    swept: list[np.ndarray] = []
 
-    def derive(program: Program) -> Program:
-        plan = colourings[program] = colour(_pattern(program, inputs))
-        return (forward if plan.columns else reverse)(program, inputs.active, max(plan.count, 1))
+    def assemble(variant: Variant) -> list[Any]:
+        plan, results = compressed.plan(variant), empty_results(variant)
+        width = max(plan.count, 1)
+        if plan.columns:
+            swept[:] = results[1:]
+            return [*_copies(inputs.values), *_seeded(inputs, plan, width), *results]
+        swept[:] = inputs.zeros(width)
+        buffer = variant.primal.buffers[_only_float(variant.primal)]
+        seed = np.zeros((width, buffer.size), buffer.dtype)
+        seed[: plan.count] = plan.seeds(buffer.dtype)
+        return [*_copies(inputs.values), *swept, seed.reshape(width, *(buffer.shape or ())), *results]
 
-    kernel = recorded(f, ("sparse",), inputs, derive, extra=colourings)
-    raise NotImplementedError
+    plan = compressed.plan(kernel.run(inputs.values, assemble))
+    products = np.concatenate([block.reshape(len(block), -1) for block in swept], axis=1)
+    whole = plan.decompress(products[: plan.count])
+    ends = np.cumsum([int(np.prod(shape, dtype=int)) for shape in inputs.shapes()])
+    starts = [0, *ends[:-1]]
+    return inputs.structured([whole[:, a:b] if len(ends) > 1 else whole for a, b in zip(starts, ends, strict=True)])
+
+
+def _seeded(inputs: Inputs, plan: Colouring, width: int) -> list[np.ndarray]:
+    """One tangent per colour, split over the differentiated leaves."""
+    shadows = inputs.zeros(width)
+    flat = [shadow.reshape(width, -1) for shadow in shadows]
+    parts = np.split(plan.seeds(), np.cumsum([part.shape[1] for part in flat])[:-1], axis=1)
+    for shadow, part in zip(flat, parts, strict=True):
+        shadow[: plan.count] = part
+    return shadows
 
 
 # ---------------------------------------------------------------------------------------------------- products
@@ -267,8 +312,8 @@ def vjp(f: Callable[..., Any], *xs: Any) -> tuple[Any, Callable[[Any], tuple[Any
     value
         What f returns.
     pullback : callable
-        From a cotangent of the value's structure and shape to a tuple, one item per x. May be called again with the same result, and
-        stays valid when the xs are overwritten later.
+        From a cotangent of the value's structure and shape to a tuple, one item per x. May be called again with the same
+        result, and stays valid when the xs are overwritten later.
     """
     inputs = Inputs(xs, tuple(range(len(xs))))
     kernel = _kernel(f, inputs, "reverse", partial(reverse, active=inputs.active))
@@ -303,16 +348,20 @@ class _Pullback:
     def __call__(self, cotangent: Any) -> tuple[Any, ...]:
         """Transposed Jacobian times `cotangent`, one item per argument."""
         program = self._variant.primal
-        leaves, structure = flatten(cotangent)
+        leaves = flatten(cotangent)[0]
         expected = [program.buffers[b] for b in program.results]
         if len(leaves) != len(expected):
-            raise ArgumentValueError(f"{program.name} returns {len(expected)} arrays or numbers; the cotangent has {len(leaves)}")
+            raise ArgumentValueError(
+                f"{program.name} returns {len(expected)} arrays or numbers; the cotangent has {len(leaves)}"
+            )
         seeds = []
         for buffer, leaf in zip(expected, leaves, strict=True):
             if buffer.dtype in FLOATS:
                 seeds.append(np.array(leaf, dtype=buffer.dtype))
                 if seeds[-1].shape != (buffer.shape or ()):
-                    raise ArgumentValueError(f"{program.name} returns shape {buffer.shape}; the cotangent has shape {seeds[-1].shape}")
+                    raise ArgumentValueError(
+                        f"{program.name} returns shape {buffer.shape}; the cotangent has shape {seeds[-1].shape}"
+                    )
         shadows = self._inputs.zeros()
         self._executable.run([*self._values, *shadows, *seeds, *self._results], "reverse")
         result = self._inputs.structured([number(shadow) for shadow in shadows])

@@ -65,7 +65,7 @@ class Kernel:
         kwargs: Mapping[str, Any] | None = None,
     ) -> None:
         self._f = f
-        self._derive = derive
+        self.derive = derive
         leaves, self._structure = flatten((args, dict(kwargs or {})))
         self._leaves = [None if is_bound(leaf) else leaf for leaf in leaves]  # the arrays themselves are not kept
         self._bound = [k for k, leaf in enumerate(leaves) if is_bound(leaf)]
@@ -146,7 +146,7 @@ class Kernel:
 
     def _record(self, leaves: Sequence[Any]) -> Variant:
         args, kwargs = self._structure.unflatten(leaves)
-        self.variant = Variant(trace(self._f, args, kwargs), self._derive)
+        self.variant = Variant(trace(self._f, args, kwargs), self.derive)
         if len(self._variants) >= MAX_VARIANTS:
             self._variants.pop(0)
             warnings.warn(
