@@ -11,19 +11,21 @@ from .dce import dce
 from .destinations import destinations
 from .fold import fold
 from .rename import rename
+from .roll import roll
 
 __all__ = ["PASSES", "optimise"]
 
 PASSES: Final[tuple[Callable[[Program], Program], ...]] = (
+    roll,
+    destinations,
     fold,
     copies,
-    destinations,
     cse,
     dce,
     rename,
 )
 
-_ROUNDS: Final = 8  # a bound; what one pass leaves to another settles in two or three
+_ROUNDS: Final = 16  # a bound; what one pass leaves to another settles in three or four
 
 
 def optimise(program: Program) -> Program:

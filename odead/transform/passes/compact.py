@@ -13,6 +13,9 @@ def compact(program: Program) -> Program:
             order[view.buffer] = None
         if out is not None:
             order[out.buffer] = None
+    roles = [buffer.role for buffer in program.buffers]
+    literals = [b for b in order if roles[b] is Role.CONSTANT]  # numbers print as such: last, they leave no gaps
+    order = dict.fromkeys([b for b in order if roles[b] is not Role.CONSTANT] + literals)
     if list(order) == list(range(len(program.buffers))):
         return program
     new = Program(program.name)

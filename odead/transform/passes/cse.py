@@ -25,7 +25,7 @@ def cse(program: Program) -> Program:
     new_ins = list(program.ins)
     kept = []
     for k, (op, out, ins, params) in enumerate(zip(program.op, program.out, program.ins, program.params, strict=True)):
-        if same and any([view.buffer in same for view in ins]):
+        if same and not same.keys().isdisjoint([view.buffer for view in ins]):
             ins = new_ins[k] = tuple([_replaced(view, same) for view in ins])
         if out is not None:
             writes = stamps[out.buffer]

@@ -181,8 +181,10 @@ def _where(folding: _Folding, out: View, condition: View, x: View, y: View) -> R
 
 def _zero_mul(folding: _Folding, out: View, factor: View, d: View) -> Rewrite:
     number = folding.number(factor)
+    if number == 0:
+        return "copy", (folding.constant(0.0, out),)
     if number is not None:
-        return ("copy", (folding.constant(0.0, out),)) if number == 0 else ("mul", (factor, d)) if number != 1 else ("copy", (d,))
+        return ("copy", (d,)) if number == 1 else ("mul", (factor, d))
     choice = folding.definition(factor, "where")
     if choice is None:
         return None

@@ -1,0 +1,174 @@
+"""Loop rolling: an element loop, recorded as thousands of scalar instructions, becomes a few vector instructions.
+
+Where the same instructions repeat, with operands that advance by fixed steps, R iterations of L instructions are replaced
+by L instructions with one more leading axis of length R. Temporaries of an iteration become rows of a vector temporary.
+What cannot be proven to give the same values stays as it was: a recurrence inside a loop stays a loop, in the order of its
+iterations, between the vector instructions of the rest. Nested loops roll from the inside out, one level per round.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from ...tape import Instruction, Program, Role, View
+from .columns import Columns
+from .compact import compact
+from .region import LEAST, Loop, Region
+from .repetition import periods, runs
+
+__all__ = ["roll"]
+
+_REGIONS = 512  # looked at in one round: each costs about a millisecond, however short
+
+
+def roll(program: Program) -> Program:
+    """Roll loops, innermost first, until nothing rolls any more."""
+    while True:
+        loops = _find(program)
+        if not loops:
+            return program
+        program = compact(_Rolling(program, loops).run())  # the temporaries of the iterations are gone
+
+
+def _find(program: Program) -> list[Loop]:
+    """Loops that can be rolled, in program order; none overlap."""
+    if len(program) < LEAST:
+        return []
+    columns = Columns(program)
+    free = np.ones(len(program), dtype=bool)
+    found: list[Loop] = []
+    looked_at = 0
+    for period in periods(columns.signature, LEAST - 1):
+        for start, stop in runs(columns.signature, free, period, LEAST):
+            looked_at += 1
+            if looked_at > _REGIONS:
+                break
+            start = _aligned(columns, start, period)
+            count = (stop - start) // period
+            if count >= LEAST:
+                for loop in Region(program, columns, start, period, count).loops():
+                    free[loop.start : loop.stop] = False
+                    found.append(loop)
+    return sorted(found, key=lambda loop: loop.start)
+
+
+def _aligned(columns: Columns, start: int, period: int) -> int:
+    """Where an iteration begins: the first position that the fewest temporaries reach across."""
+    body = np.arange(start + period, start + 2 * period)
+    buffer = columns.buffer[:, body]
+    first = columns.first[buffer]
+    inside = (buffer >= 0) & columns.is_temp[buffer] & (first >= start) & (first < body) & (body - first < period)
+    reach = np.zeros(2 * period + 1, dtype=np.int64)
+    np.add.at(reach, first[inside] + 1 - start, 1)
+    np.add.at(reach, np.broadcast_to(body, buffer.shape)[inside] + 1 - start, -1)
+    crossing = np.cumsum(reach)[:-1]
+    return start + int((crossing[:period] + crossing[period:]).argmin())
+
+
+class _Rolling:
+    """Replaces loops by their vector instructions."""
+
+    def __init__(self, program: Program, loops: list[Loop]) -> None:
+        self.old, self.loops = program, loops
+        self.new = program.empty_like()
+        self.moved: dict[int, tuple[int, int]] = {}  # temporary of an iteration -> vector temporary, where it begins there
+
+    def run(self) -> Program:
+        old, new = self.old, self.new
+        rows = [self.declare(loop) for loop in self.loops]
+        cursor = 0
+        for loop, temps in zip(self.loops, rows, strict=True):
+            self.keep(cursor, loop.start)
+            for instruction in self.distributed(loop, temps):
+                new.append(instruction)
+            cursor = loop.stop
+        self.keep(cursor, len(old))
+        return new
+
+    def declare(self, loop: Loop) -> list[View | None]:
+        """Make a vector temporary for each slot that begins one, and note where each temporary goes."""
+        rows: list[View | None] = []
+        for k, local in enumerate(loop.local):
+            first = self.old.out[loop.start + k]
+            if not local or first is None:
+                rows.append(None)
+                continue
+            size = self.old.buffers[first.buffer].size
+            row = self.new.temp(self.old.dtype(first), (loop.count, size))
+            rows.append(row)
+            for r, out in enumerate(self.old.out[loop.start + k : loop.stop : loop.period]):
+                assert out is not None
+                self.moved[out.buffer] = (row.buffer, r * size)
+        return rows
+
+    def keep(self, start: int, stop: int) -> None:
+        """Take over instructions that are not part of a loop."""
+        old, new, moved = self.old, self.new, self.moved
+        if old.split is not None and start <= old.split <= stop:
+            new.split = len(new.op) + old.split - start
+        new.op += old.op[start:stop]
+        new.params += old.params[start:stop]
+        new.line += old.line[start:stop]
+        for out, ins in zip(old.out[start:stop], old.ins[start:stop], strict=True):
+            new.out.append(self.placed(out) if out is not None and out.buffer in moved else out)
+            touched = not moved.keys().isdisjoint([view.buffer for view in ins])
+            new.ins.append(tuple(map(self.placed, ins)) if touched else ins)
+
+    def placed(self, view: View) -> View:
+        buffer, shift = self.moved.get(view.buffer, (view.buffer, 0))
+        return View(buffer, view.offset + shift, view.shape, view.strides)
+
+    def distributed(self, loop: Loop, rows: list[View | None]) -> Iterator[Instruction]:
+        old, blocks = self.old, loop.blocks
+        for k in range(loop.period):
+            if not blocks.inside[k]:
+                yield self.vector(loop, k)
+            elif blocks.group[k] == k:
+                for r in range(loop.count):
+                    for position in range(loop.start + r * loop.period + k, loop.start + r * loop.period + blocks.end[k] + 1):
+                        out, ins = old.out[position], old.ins[position]
+                        placed = None if out is None else self.placed(out)
+                        operands = tuple(map(self.placed, ins))
+                        yield Instruction(old.op[position], placed, operands, old.params[position], old.line[position])
+
+    def vector(self, loop: Loop, k: int) -> Instruction:
+        """The instruction that does slot k of all iterations."""
+        old = self.old
+        at = loop.start + k
+        op, out, following = old.op[at], old.out[at], old.out[at + loop.period]
+        rolled = None if out is None or following is None else self.rolled(loop.count, out, following)
+        operands = []
+        for column, (view, following) in enumerate(zip(old.ins[at], old.ins[at + loop.period], strict=True)):
+            literals = self.literals(loop, k, column)
+            operands.append(self.rolled(loop.count, view, following) if literals is None else literals)
+        if op in ("take", "put", "put_add"):
+            operands = _with_fixed_operand(op, operands)
+        return Instruction(op, rolled, tuple(operands), old.params[at], old.line[at])
+
+    def rolled(self, count: int, view: View, following: View) -> View:
+        """The view whose row r is the view of iteration r, given those of the first two."""
+        first, second = self.placed(view), self.placed(following)
+        return View(first.buffer, first.offset, (count, *first.shape), (second.offset - first.offset, *first.strides))
+
+    def literals(self, loop: Loop, k: int, column: int) -> View | None:
+        """A constant vector, where an operand is a number that varies from iteration to iteration."""
+        old, new = self.old, self.new
+        view = old.ins[loop.start + k][column]
+        first = old.buffers[view.buffer]
+        if first.role is not Role.CONSTANT or first.size != 1:
+            return None
+        numbers = [ins[column].buffer for ins in old.ins[loop.start + k : loop.stop : loop.period]]
+        if numbers.count(view.buffer) == len(numbers):
+            return None
+        values = [data.item() for number in numbers if (data := old.buffers[number].data) is not None]
+        vector = new.constant(values, first.dtype)
+        return vector._replace(shape=(len(numbers), *view.shape), strides=(1, *(0 for _ in view.shape)))
+
+
+def _with_fixed_operand(op: str, operands: list[View]) -> list[View]:
+    """Take the new axis off the index, or else off what is indexed: one of them is the same in each iteration."""
+    index = len(operands) - 1
+    fixed = index if op != "take" or operands[index].strides[0] == 0 else 0
+    view = operands[fixed]
+    operands[fixed] = view._replace(shape=view.shape[1:], strides=view.strides[1:])
+    return operands
