@@ -96,14 +96,19 @@ class _Kernel(NamedTuple):
     c: str
     operands: tuple[str, ...]  # dtypes
     result: str  # dtype
+    numpy: str
 
     @property
     def function(self) -> str:
         return f"odead_{self.name}_{self.operands[-1]}"
 
     @property
+    def is_costly(self) -> bool:
+        return not set(re.findall(r"(\w+)\(", self.c)) <= _CHEAP_CALLS
+
+    @property
     def layouts(self) -> list[str]:
-        if not set(re.findall(r"(\w+)\(", self.c)) <= _CHEAP_CALLS:
+        if self.is_costly:
             return ["strided"]
         arity = len(self.operands)
         mixed = map("".join, product("vs", repeat=arity)) if self.operands[-1] == "float64" else ["v" * arity]
@@ -126,6 +131,10 @@ def render_header(table: Mapping[str, Op]) -> str:
         "\nstatic const char *const odead_names[] = {\n",
         *(f'    "{kernel.name}.{kernel.operands[-1]}.{layout}",\n' for kernel, layout in numbered),
         "};\n",
+        "\n/* The NumPy function whose loop is faster than one around the C library, where there is one. */\n",
+        "static const char *const odead_ufuncs[] = {\n",
+        *(f'    "{kernel.numpy if kernel.is_costly and layout == "strided" else ""}",\n' for kernel, layout in numbered),
+        "};\n",
         *_scalar_switch(kernels),
         *_row_switch(vectors),
         "\n#endif\n",
@@ -141,9 +150,9 @@ def _kernels(op: Op) -> Iterator[_Kernel]:
         c = _FORMS.get(dtype, str)(op.c)
         if op.name == "cast":
             for result in _C_TYPES:
-                yield _Kernel(f"cast_{result}", c, operands, result)
+                yield _Kernel(f"cast_{result}", c, operands, result, "")
         else:
-            yield _Kernel(op.name, c, operands, op.result or dtype)
+            yield _Kernel(op.name, c, operands, op.result or dtype, op.numpy)
 
 
 def _single(c: str) -> str:

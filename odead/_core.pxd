@@ -12,8 +12,9 @@ cdef struct Instruction:
     char* x
     char* y
     char* z
-    const int64_t* extra    # strides in bytes of out, x, y, z within a row; number of outer axes; for each (extent, strides of
-                            # out, x, y, z); then what the operation asks for. NULL: one row, and the opcode knows the strides
+    # Strides in bytes of out, x, y, z within a row; number of outer axes; for each (extent, strides of out, x, y, z); then
+    # what the operation asks for. NULL: one row, and the opcode knows the strides.
+    const int64_t* extra
 
 
 cdef struct Relocation:     # an operand inside an array that is bound at each run

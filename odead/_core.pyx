@@ -9,6 +9,8 @@ program over the same arrays therefore pays for no indirection, and a solver tha
 
 import numpy as np
 
+__all__ = ["BUSY", "OPCODES", "Code", "Tape"]
+
 cimport numpy as cnp
 from cpython.pythread cimport (
     NOWAIT_LOCK,
@@ -25,7 +27,9 @@ cdef extern from "_kernels.h" nogil:
     int odead_scalar(int opcode, char* out, const char* x, const char* y, const char* z)
     void odead_row(int opcode, int64_t n, char* out, const char* x, const char* y, const char* z, const int64_t* stride)
     const char* const odead_names[]
-    const int ODEAD_STRUCTURED
+    const char* const odead_ufuncs[]
+    enum:
+        ODEAD_STRUCTURED
 
 cdef extern from "Python.h":
     tuple PySequence_Tuple(object)
@@ -122,12 +126,67 @@ cdef inline const int64_t* parameters(const Instruction* i) noexcept nogil:
 # ------------------------------------------------------------------------------------------------------- kernels
 
 
+ctypedef void (*LoopFunction)(char** args, const cnp.npy_intp* n, const cnp.npy_intp* strides, void* data) noexcept nogil
+
+
+cdef struct Loop:           # of a NumPy function
+    LoopFunction call
+    void* data
+    int arity
+
+
+# NumPy's loops over exp, sin, pow, ... are vectorised (0.8 against 2.6 ns per exp) and give NumPy's bits. Filled once, below.
+cdef Loop foreign[ODEAD_STRUCTURED]
+
+
+cdef void _find_loop(Loop* loop, cnp.ufunc function, int type_number) noexcept:
+    """Find the loop of `function` with operands and result of one type."""
+    cdef int k, j
+    for k in range(function.ntypes):
+        j = 0
+        while j < function.nargs and function.types[k * function.nargs + j] == type_number:
+            j += 1
+        if j == function.nargs:
+            loop.call, loop.data, loop.arity = <LoopFunction> <void*> function.functions[k], function.data[k], function.nin
+            return
+
+
+cdef void _find_loops():
+    cdef int k
+    for k in range(ODEAD_STRUCTURED):
+        foreign[k].call = NULL
+        if odead_ufuncs[k][0]:
+            dtype = odead_names[k].split(b".")[1].decode()
+            _find_loop(&foreign[k], getattr(np, odead_ufuncs[k].decode()), np.dtype(dtype).num)
+
+
+_find_loops()
+
+
+cdef void foreign_row(const Loop* loop, const Walk* walk, const Instruction* i) noexcept nogil:
+    cdef char* pointers[4]
+    cdef cnp.npy_intp strides[4]
+    cdef cnp.npy_intp n = i.n
+    cdef int k
+    for k in range(loop.arity):
+        pointers[k] = walk.at[k + 1]
+        strides[k] = i.extra[k + 1]
+    pointers[loop.arity] = walk.at[0]
+    strides[loop.arity] = i.extra[0]
+    loop.call(pointers, &n, strides, loop.data)
+
+
 cdef void elementwise(const Instruction* i) noexcept nogil:
     cdef Walk walk
     if i.extra == NULL:
         odead_row(i.opcode, i.n, i.out, i.x, i.y, i.z, NULL)
         return
     begin(&walk, i)
+    if foreign[i.opcode].call != NULL:
+        while True:
+            foreign_row(&foreign[i.opcode], &walk, i)
+            if not advance(&walk):
+                return
     while True:
         odead_row(i.opcode, i.n, walk.at[0], walk.at[1], walk.at[2], walk.at[3], i.extra)
         if not advance(&walk):
@@ -400,17 +459,18 @@ cdef class Code:
         self.owners = (bases, offsets, relocations, first, slots, words, aligned_constants, instructions)
         self._fill(<const int64_t*> cnp.PyArray_DATA(rows), <const int64_t*> cnp.PyArray_DATA(words))
 
-    cdef void _fill(self, const int64_t* row, const int64_t* words) noexcept:
-        cdef Instruction* i = self.instructions
+    cdef void _fill(self, const int64_t* rows, const int64_t* words) noexcept:
+        cdef const int64_t* row
+        cdef Instruction* i
         cdef int64_t k
         for k in range(self.length):
+            row = rows + 12 * k
+            i = self.instructions + k
             i.opcode = <int32_t> row[0]
             i.position = <int32_t> row[1]
             i.n = row[2]
             i.extra = words + row[3] if row[3] >= 0 else NULL
             i.out = i.x = i.y = i.z = NULL
-            row += 12
-            i += 1
 
 
 cdef inline char** _operand(Instruction* i, int64_t k) noexcept nogil:

@@ -248,8 +248,16 @@ class _Rows:
             assert op == "guard" and isinstance(params, int), f"unknown operation {op}"
             self._guard(position, ins[0], params)
 
-    def _emit(self, position: int, name: str, row: Axis, axes: Sequence[Axis], operands: Sequence[View | None],
-              starts: Sequence[int] = (0, 0, 0, 0), params: Sequence[int] | None = ()) -> None:
+    def _emit(
+        self,
+        position: int,
+        name: str,
+        row: Axis,
+        axes: Sequence[Axis],
+        operands: Sequence[View | None],
+        starts: Sequence[int] = (0, 0, 0, 0),
+        params: Sequence[int] | None = (),
+    ) -> None:
         """Append an instruction; `params` None: one dense row, which needs no strides."""
         items = [8 if view is None else self._item[view.buffer] for view in operands]
         extra = -1
