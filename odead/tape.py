@@ -322,6 +322,8 @@ def covers_extent(view: View) -> bool:
 
 def is_injective(view: View) -> bool:
     """Whether no element repeats (sufficient: sorted strides exceed what the smaller ones span)."""
+    if 0 in view.shape:
+        return True
     span = 0
     for stride, n in sorted((abs(s), n) for n, s in zip(view.shape, view.strides, strict=True) if n > 1):
         if stride <= span:

@@ -6,17 +6,15 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from helpers import ALL_OPS, DTYPES, SPECIAL_VALUES, operands, programs
 from hypothesis import given
 
+from helpers import ALL_OPS, DTYPES, SPECIAL_VALUES, operands, programs
 from odead.execute import reference
 from odead.execute.compiled import Executable
 from odead.ops import Op
 from odead.tape import Program, Role, View, broadcast, contiguous, verify
 
-ROWS = [
-    pytest.param(op, dtype, id=f"{op.name}-{dtype}") for op in ALL_OPS for kind in op.kinds for dtype in DTYPES[kind]
-]
+ROWS = [pytest.param(op, dtype, id=f"{op.name}-{dtype}") for op in ALL_OPS for kind in op.kinds for dtype in DTYPES[kind]]
 
 # Rounded once by IEEE 754, so every executor must agree in every bit; the others may differ by a few units in the last place.
 EXACT = {
@@ -104,8 +102,9 @@ def rows_repeated(shape: tuple[int, ...]) -> tuple[int, tuple[int, ...], int]:
 WRITABLE = [name for name in LAYOUTS if "repeated" not in name]
 
 
-def program_of(op: Op, dtype: str, shape: tuple[int, ...], names: list[str], in_place: int | None = None
-               ) -> tuple[Program, list[np.ndarray]]:
+def program_of(
+    op: Op, dtype: str, shape: tuple[int, ...], names: list[str], in_place: int | None = None
+) -> tuple[Program, list[np.ndarray]]:
     """A program of one instruction; names[0] is the layout of the result, the others those of the operands."""
     p = Program(op.name)
     arrays, views = [], []
@@ -216,7 +215,9 @@ def axpy(n: int = 4) -> Program:
     return p
 
 
-@pytest.mark.parametrize("number", [3, 3.0, np.float64(3), np.float32(3), np.int64(3), np.array(3.0)], ids=lambda v: type(v).__name__)
+@pytest.mark.parametrize(
+    "number", [3, 3.0, np.float64(3), np.float32(3), np.int64(3), np.array(3.0)], ids=lambda v: type(v).__name__
+)
 def test_numbers(number: float) -> None:
     x, y, twice = np.arange(4.0), np.ones(4), np.empty(4)
     assert Executable(axpy()).run((number, x, y, twice)) == -1

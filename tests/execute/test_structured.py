@@ -1,0 +1,203 @@
+"""The structured kernels against the oracle and, where the order of the additions is NumPy's, bit for bit."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+
+from odead.execute import reference
+from odead.execute.compiled import Executable
+from odead.tape import Program, Role, View, contiguous, verify
+
+
+def run_both(program: Program, arrays: list[np.ndarray]) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    verify(program)
+    actual, expected = [x.copy() for x in arrays], [x.copy() for x in arrays]
+    assert Executable(program).run(actual) == reference.run(program, expected)
+    return actual, expected
+
+
+def permuted(p: Program, role: Role, name: str, shape: tuple[int, ...], order: tuple[int, ...], dtype: str = "float64") -> View:
+    """A view of the given shape of an array whose axes lie in memory in another order."""
+    stored = tuple(shape[k] for k in order)
+    whole = p.bound(dtype, stored, role, name)
+    strides = [0] * len(shape)
+    for k, stride in zip(order, whole.strides, strict=True):
+        strides[k] = stride
+    return View(whole.buffer, 0, shape, tuple(strides))
+
+
+# ---------------------------------------------------------------------------------------------------------------- sum
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("n", [0, 1, 2, 7, 8, 9, 16, 127, 128, 129, 1000, 5001])
+@pytest.mark.parametrize("step", [1, 3, -1])
+def test_sums_have_numpys_bits(dtype: str, n: int, step: int) -> None:
+    x = np.random.default_rng(n).standard_normal((n, abs(step)))[:, 0].astype(dtype)
+    p = Program("sum")
+    source = p.bound(dtype, (n * abs(step),), Role.ARGUMENT, "x")
+    out = p.bound(dtype, (), Role.RESULT, "out")
+    p.emit("sum", out, (View(source.buffer, 0 if step > 0 else max(n - 1, 0), (n,), (step,)),))
+    array, result = np.zeros(n * abs(step), dtype), np.full((), 7.0, dtype)
+    view = array[::step] if step > 0 else array[::-1]
+    view[:] = x
+    assert Executable(p).run((array, result)) == -1
+    assert result == view.sum()
+
+
+@pytest.mark.parametrize("shape", [(3, 4, 5), (4, 130), (130, 4), (2, 3, 4, 5), (1, 4, 1, 3), (3, 0, 2), (0, 3)])
+@pytest.mark.parametrize("dtype", ["float64", "float32", "int64"])
+def test_sums_over_any_axes(shape: tuple[int, ...], dtype: str) -> None:
+    rng = np.random.default_rng(0)
+    for kept in range(len(shape) + 1):
+        for turn in range(len(shape)):
+            order = tuple(range(turn, len(shape))) + tuple(range(turn))
+            p = Program("sum")
+            x = permuted(p, Role.ARGUMENT, "x", shape, order, dtype)
+            out = p.bound(dtype, shape[:kept], Role.RESULT, "out")
+            p.emit("sum", out, (x,))
+            values = rng.integers(-9, 9, tuple(shape[k] for k in order)).astype(dtype) / (7 if dtype[0] == "f" else 1)
+            arrays = [values.astype(dtype), np.full(shape[:kept], 5, dtype)]
+            actual, expected = run_both(p, arrays)
+            np.testing.assert_allclose(
+                actual[1], expected[1], rtol=1e-5 if dtype == "float32" else 1e-13, atol=1e-5 * (dtype[0] == "f")
+            )
+
+
+def test_sum_of_columns_has_numpys_bits() -> None:
+    """Rows are added one after the other, as NumPy does for a contiguous matrix."""
+    x = np.random.default_rng(0).standard_normal((200, 30))
+    p = Program("sum")
+    source = p.bound("float64", x.shape, Role.ARGUMENT, "x")
+    out = p.bound("float64", (30,), Role.RESULT, "out")
+    p.emit("sum", out, (source._replace(shape=(30, 200), strides=(1, 30)),))
+    result = np.empty(30)
+    assert Executable(p).run((x, result)) == -1
+    np.testing.assert_array_equal(result, x.sum(axis=0))
+
+
+# ------------------------------------------------------------------------------------------------------------- matmul
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "int64"])
+@pytest.mark.parametrize("m", [1, 2, 17])
+@pytest.mark.parametrize("n", [1, 3, 20])
+@pytest.mark.parametrize("k", [0, 1, 2, 19])
+def test_products(dtype: str, m: int, n: int, k: int) -> None:
+    rng = np.random.default_rng(0)
+    for orders in product([(0, 1), (1, 0)], repeat=3):
+        p = Program("matmul")
+        shapes = ((m, n), (m, k), (k, n))
+        x = permuted(p, Role.ARGUMENT, "x", shapes[1], orders[1], dtype)
+        y = permuted(p, Role.ARGUMENT, "y", shapes[2], orders[2], dtype)
+        out = permuted(p, Role.RESULT, "out", shapes[0], orders[0], dtype)
+        p.emit("matmul", out, (x, y))
+        arrays = [rng.integers(-9, 9, p.buffers[v.buffer].shape).astype(dtype) for v in (x, y)]
+        actual, expected = run_both(
+            p, [*arrays, np.full(p.buffers[out.buffer].shape, 77 if dtype == "int64" else np.nan, dtype)]
+        )
+        np.testing.assert_array_equal(actual[2], expected[2])  # small integers: exact in any order
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (4,), (2, 3)])
+@pytest.mark.parametrize(("m", "n", "k"), [(2, 2, 2), (8, 8, 8), (30, 1, 30), (1, 30, 30), (1, 1, 300)])
+@pytest.mark.parametrize("step", [1, 2, -1])
+def test_batches_of_products(shape: tuple[int, ...], m: int, n: int, k: int, step: int) -> None:
+    """One matrix for the whole batch (strides 0), and matrices with gaps or backwards in memory."""
+    rng = np.random.default_rng(0)
+    p = Program("matmul")
+    x = p.bound("float64", (m, k), Role.ARGUMENT, "x")
+    y = p.bound("float64", (*shape, k, n, abs(step)), Role.ARGUMENT, "y")
+    out = p.bound("float64", (*shape, m, n), Role.RESULT, "out")
+    x = x._replace(shape=(*shape, m, k), strides=(*(0,) * len(shape), *x.strides))
+    inner = tuple(s * (-1 if step < 0 else 1) for s in y.strides[-3:-1])
+    start = (k - 1) * y.strides[-3] + (n - 1) * y.strides[-2] if step < 0 else 0
+    y = View(y.buffer, start, (*shape, k, n), (*y.strides[:-3], *inner))
+    p.emit("matmul", out, (x, y))
+    arrays = [rng.standard_normal(p.buffers[b].shape) for b in (x.buffer, y.buffer)]
+    actual, expected = run_both(p, [*arrays, np.full((*shape, m, n), np.nan)])
+    np.testing.assert_allclose(actual[2], expected[2], rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("n", [3, 12])
+def test_a_product_over_its_own_operand(n: int) -> None:
+    p = Program("matmul")
+    x = p.bound("float64", (n, n), Role.ARGUMENT, "x")
+    y = p.bound("float64", (n, n), Role.ARGUMENT, "y")
+    p.emit("matmul", y, (x, y))
+    p.emit("matmul", y, (y, y))
+    rng = np.random.default_rng(0)
+    actual, expected = run_both(p, [rng.standard_normal((n, n)), rng.standard_normal((n, n))])
+    np.testing.assert_allclose(actual[1], expected[1], rtol=1e-10)
+
+
+# --------------------------------------------------------------------------------------------------- gather and scatter
+
+INDICES = {(): 2, (1,): [3], (4,): [3, 0, 0, 2], (2, 3): [[0, 1, 2], [3, 3, 1]], (0,): []}
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "int64", "bool"])
+@pytest.mark.parametrize("batch", [(), (1,), (5,), (2, 3)])
+@pytest.mark.parametrize("index", INDICES.values(), ids=str)
+@pytest.mark.parametrize("constant", [True, False])
+def test_take_and_put(dtype: str, batch: tuple[int, ...], index: object, constant: bool) -> None:
+    rng = np.random.default_rng(0)
+    where = np.array(index, dtype=np.int64)
+    for name in ("take", "put", "put_add"):
+        if name == "put_add" and dtype == "bool":
+            continue
+        if name == "put" and np.unique(where).size != where.size:
+            continue
+        for order in (tuple(range(len(batch) + 1)), tuple(range(len(batch) + 1))[::-1]):
+            p = Program(name)
+            x = permuted(p, Role.ARGUMENT, "x", (*batch, 4), order, dtype)
+            values = p.bound(dtype, (*batch, *where.shape), Role.ARGUMENT, "values")
+            position = p.constant(where, "int64") if constant else p.bound("int64", where.shape, Role.ARGUMENT, "index")
+            if name == "take":
+                p.emit("take", values, (x, position))
+            else:
+                p.emit(name, x, (x, values, position))
+            arrays = [rng.integers(-9, 9, p.buffers[v.buffer].shape).astype(dtype) for v in (x, values)]
+            actual, expected = run_both(p, arrays if constant else [*arrays, where])
+            for a, b in zip(actual, expected, strict=True):
+                np.testing.assert_array_equal(a, b)
+
+
+def test_repeated_indices_are_added_in_order() -> None:
+    rng = np.random.default_rng(0)
+    values, index = rng.standard_normal(1000) * 10.0 ** rng.integers(-8, 8, 1000), rng.integers(0, 3, 1000)
+    p = Program("put_add")
+    total = p.bound("float64", (3,), Role.ARGUMENT, "total")
+    added = p.bound("float64", (1000,), Role.ARGUMENT, "added")
+    p.emit("put_add", total, (total, added, p.constant(index, "int64")))
+    actual, expected = run_both(p, [np.zeros(3), values])
+    np.testing.assert_array_equal(actual[0], expected[0])
+
+
+def test_a_permutation_in_place() -> None:
+    p = Program("take")
+    x = p.bound("float64", (4,), Role.ARGUMENT, "x")
+    p.emit("take", x, (x, p.constant([3, 2, 1, 0], "int64")))
+    p.emit("put", x, (x, x, p.constant([1, 2, 3, 0], "int64")))
+    actual, expected = run_both(p, [np.arange(4.0)])
+    assert actual[0].tolist() == expected[0].tolist() == [0, 3, 2, 1]
+
+
+def test_a_constant_index_is_checked_when_lowered() -> None:
+    p = Program("take")
+    x = p.bound("float64", (4,), Role.ARGUMENT, "x")
+    out = p.bound("float64", (2,), Role.RESULT, "out")
+    p.emit("take", out, (x, p.constant([0, 4], "int64")))
+    with pytest.raises(AssertionError, match=r"outside of 0\.\.3"):
+        Executable(p)
+
+
+def test_a_matrix_of_an_empty_shape() -> None:
+    p = Program("matmul")
+    x = p.bound("float64", (0, 3), Role.ARGUMENT, "x")
+    y = p.bound("float64", (3, 2), Role.ARGUMENT, "y")
+    out = p.bound("float64", (0, 2), Role.RESULT, "out")
+    assert contiguous((0, 2)) == out.strides
+    p.emit("matmul", out, (x, y))
+    assert Executable(p).run((np.ones((0, 3)), np.ones((3, 2)), np.ones((0, 2)))) == -1
