@@ -27,9 +27,9 @@ GNU_FLAGS = ["-O3", "-fwrapv", "-ffp-contract=off", "-fno-math-errno", "-fno-tra
 
 # Both files import only the standard library: the package itself needs the module built here.
 table = runpy.run_path("odead/ops.py")["TABLE"]
-text = runpy.run_path("odead/_codegen.py")["render_header"](table)
+text = runpy.run_path("odead/_codegen.py")["render_header"](table, checked=CHECK)
 header = Path("odead/_kernels.h")
-if not header.exists() or header.read_text() != text:  # an unchanged header does not rebuild
+if not header.exists() or header.read_text() != text:  # an unchanged header does not rebuild; the other build has another one
     header.write_text(text)
 
 core = Extension(
@@ -40,4 +40,5 @@ core = Extension(
     define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
     extra_compile_args=["/O2"] if sys.platform == "win32" else GNU_FLAGS,
 )
-setup(ext_modules=cythonize([core], compiler_directives=DIRECTIVES))
+generated = "build/checked" if CHECK else "build/fast"  # Cython looks at dates, not at directives
+setup(ext_modules=cythonize([core], compiler_directives=DIRECTIVES, build_dir=generated))

@@ -115,8 +115,8 @@ class _Kernel(NamedTuple):
         return [*mixed, "strided"]
 
 
-def render_header(table: Mapping[str, Op]) -> str:
-    """Return the text of `_kernels.h`."""
+def render_header(table: Mapping[str, Op], *, checked: bool = False) -> str:
+    """Return the text of `_kernels.h`; `checked` is for the checked build."""
     kernels = [kernel for op in table.values() for kernel in _kernels(op)]
     scalars = [(kernel, "scalar") for kernel in kernels]
     vectors = [(kernel, layout) for kernel in kernels for layout in kernel.layouts]
@@ -127,7 +127,7 @@ def render_header(table: Mapping[str, Op]) -> str:
         _HELPERS.format(real="float", f="f"),
         *map(_value_function, kernels),
         "\nenum {\n" + "".join(f"    {_opcode(*entry)} = {number},\n" for number, entry in enumerate(numbered)),
-        f"    ODEAD_STRUCTURED = {len(numbered)}\n}};\n",
+        f"    ODEAD_STRUCTURED = {len(numbered)},\n    ODEAD_CHECKED = {int(checked)}\n}};\n",
         "\nstatic const char *const odead_names[] = {\n",
         *(f'    "{kernel.name}.{kernel.operands[-1]}.{layout}",\n' for kernel, layout in numbered),
         "};\n",

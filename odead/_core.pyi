@@ -3,8 +3,6 @@ from typing import Any
 
 import numpy as np
 
-__all__: list[str]
-
 OPCODES: dict[str, int]
 BUSY: int
 

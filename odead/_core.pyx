@@ -9,8 +9,6 @@ program over the same arrays therefore pays for no indirection, and a solver tha
 
 import numpy as np
 
-__all__ = ["BUSY", "OPCODES", "Code", "Tape"]
-
 cimport numpy as cnp
 from cpython.pythread cimport (
     NOWAIT_LOCK,
@@ -20,7 +18,7 @@ from cpython.pythread cimport (
     PyThread_release_lock,
 )
 from libc.stdint cimport int32_t, int64_t, uint8_t, uintptr_t
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 from scipy.linalg.cython_blas cimport dgemm, dgemv, sgemm, sgemv
 
 cdef extern from "_kernels.h" nogil:
@@ -30,6 +28,7 @@ cdef extern from "_kernels.h" nogil:
     const char* const odead_ufuncs[]
     enum:
         ODEAD_STRUCTURED
+        ODEAD_CHECKED
 
 cdef extern from "Python.h":
     tuple PySequence_Tuple(object)
@@ -502,6 +501,8 @@ cdef class Tape:
         self.bound = <char**> cnp.PyArray_DATA(addresses)
         self.caller = self.bound + code.n_slots
         self.bounces = [None] * code.n_slots
+        if ODEAD_CHECKED:
+            memset(self.arena, 0xff, code.arena_size)  # NaN, so that what is read before it is written shows
 
         memcpy(self.instructions, code.instructions, code.length * sizeof(Instruction))
         for k in range(code.length):
