@@ -1,0 +1,13 @@
+"""Ordinary differential equations and their sensitivities.
+
+Reading order: layout and signature (what the user passes, as vectors), rhs, compressed and jacobian (the compiled right-hand
+side), problem (everything checked), engine and engines (who steps), solve, forward, loss, quadrature, adjoint, sensitivity,
+solution, failures.
+"""
+
+from .sensitivity import sensitivity
+from .signature import from_scipy
+from .solution import Sensitivity, Solution
+from .solve import solve, solve_ivp
+
+__all__ = ["Sensitivity", "Solution", "from_scipy", "sensitivity", "solve", "solve_ivp"]

@@ -1,0 +1,145 @@
+"""What a stepper gets and what it gives: the boundary behind which engines are exchanged.
+
+Forward and adjoint sensitivities are systems like any other; they do not know which stepper runs them.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+
+from .jacobian import Jacobian
+
+__all__ = ["AbstractEngine", "Controls", "Failure", "System", "Trajectory"]
+
+
+@dataclass(frozen=True)
+class System:
+    """An initial value problem x' = fun(t, x), x(t0) = x0.
+
+    Attributes
+    ----------
+    fun : callable
+        (t, x) -> new array of shape (n,).
+    jacobian : callable
+        (t, x) -> Jacobian, exact.
+    t0, t1 : float
+        t1 < t0 integrates backwards.
+    x0 : array, shape (n,)
+    fixed_pattern : bool
+        Whether every Jacobian has the pattern of the first one.
+    narrow_jacobian : callable or None
+        Where `jacobian` has a wide band: an approximation with a narrow one, with which Newton's iteration converges too, if
+        slower.
+    """
+
+    fun: Callable[[float, np.ndarray], np.ndarray]
+    jacobian: Callable[[float, np.ndarray], Jacobian]
+    t0: float
+    t1: float
+    x0: np.ndarray
+    fixed_pattern: bool = True
+    narrow_jacobian: Callable[[float, np.ndarray], Jacobian] | None = None
+
+
+@dataclass(frozen=True)
+class Controls:
+    """How to step.
+
+    Attributes
+    ----------
+    method : str
+    rtol : float
+    atol : array, 0-d or shape (n,)
+    first_step : float or None
+        None: chosen by the method.
+    max_step : float
+    max_steps : int
+        Accepted steps after which to give up.
+    """
+
+    method: str
+    rtol: float
+    atol: np.ndarray
+    first_step: float | None = None
+    max_step: float = np.inf
+    max_steps: int = 100_000
+
+    def with_tolerances(self, rtol: float, atol: np.ndarray) -> "Controls":
+        return replace(self, rtol=rtol, atol=atol)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Where a solve stopped: the last accepted point, the size of the last step, and a word on why."""
+
+    t: float
+    x: np.ndarray
+    step: float
+    reason: str
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """What a stepper computed.
+
+    Attributes
+    ----------
+    t, y : array, shapes (m,) and (n, m)
+        At the times asked for; at every step where none were.
+    sol : callable with attribute `ts`, or None
+        The solution as a function of time, piecewise between the steps `ts`; accepts an array of times.
+    nfev, njev, nlu, nsteps : int
+    nrejected : int or None
+        None where the stepper does not tell.
+    message : str
+    failure : Failure or None
+        None: the end was reached.
+    """
+
+    t: np.ndarray
+    y: np.ndarray
+    sol: Any
+    nfev: int
+    njev: int
+    nlu: int
+    nsteps: int
+    nrejected: int | None
+    message: str
+    failure: Failure | None
+
+
+class AbstractEngine(ABC):
+    """A stepper with its methods.
+
+    Attributes
+    ----------
+    name : str
+    """
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def choose_method(self, method: str) -> str:
+        """The method to run for what the user wrote; ArgumentValueError or NotImplementedError if there is none."""
+
+    @abstractmethod
+    def integrate(self, system: System, controls: Controls, times: np.ndarray | None, dense: bool) -> Trajectory:
+        """Integrate from t0 to t1.
+
+        Parameters
+        ----------
+        system : System
+        controls : Controls
+        times : array or None
+            Where y is wanted: strictly sorted in the direction of integration, inside [t0, t1]. None: at every step.
+        dense : bool
+            Whether `sol` is wanted.
+
+        Returns
+        -------
+        Trajectory
+            Also after a failure, with what was computed until then. Exceptions of the user's function pass.
+        """

@@ -1,0 +1,1 @@
+"""The steppers, one file each, behind `engine.AbstractEngine`."""

@@ -1,0 +1,199 @@
+"""`scipy.integrate.solve_ivp` itself, with compiled callbacks.
+
+SciPy's solver classes are given to `solve_ivp` in subclasses that only watch: they count the accepted steps, stop after too
+many, and notice a state that is no longer finite. The numbers are SciPy's, bit for bit.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from scipy.integrate import BDF, DOP853, LSODA, RK23, RK45, OdeSolution, Radau, solve_ivp
+
+from ...errors import ArgumentValueError
+from ..engine import AbstractEngine, Controls, Failure, System, Trajectory
+from ..jacobian import Jacobian
+
+__all__ = ["ScipyEngine"]
+
+COMPILED_ONLY: Final = ("Tsit5", "Kvaerno5", "Rodas5P")
+# Measured with BDF on tridiagonal systems: at n = 100 a step with SuperLU and one with dense LAPACK take the same time.
+DENSE_BELOW: Final = 100
+LSODA_DENSE_UP_TO: Final = 128  # its own LU takes a millisecond for a dense matrix of this size
+SPARSE_UP_TO: Final = 0.25  # density above which SuperLU loses to LAPACK at any size
+
+
+_LINEAR_ALGEBRA: Final = ("exactly singular", "infs or NaNs")  # how SuperLU and SciPy's LAPACK wrappers complain
+
+
+class _Watch:
+    """Counts of one solve, and where it failed."""
+
+    def __init__(self, max_steps: int) -> None:
+        self.max_steps = max_steps
+        self.nsteps = 0
+        self.ndense = 0
+        self.failure: Failure | None = None
+
+
+class _Watched:
+    """Mixin for SciPy's solver classes."""
+
+    t: Any
+    y: Any
+    status: Any
+
+    def __init__(self, *args: Any, watch: _Watch, **options: Any) -> None:
+        self._watch = watch
+        self._last_step = 0.0
+        super().__init__(*args, **options)
+
+    def step(self) -> str | None:
+        watch, t = self._watch, self.t
+        x = self.y
+        try:
+            message: str | None = super().step()  # type: ignore[misc]
+        except (RuntimeError, ValueError) as error:
+            if not any(phrase in str(error) for phrase in _LINEAR_ALGEBRA):
+                raise
+            self.status, message = "failed", f"the iteration matrix is singular or not finite ({error})"
+        if self.status == "failed":
+            watch.failure = Failure(t, x, self._last_step, message or "the step failed")
+            return message
+        watch.nsteps += 1
+        self._last_step = self.t - t
+        reason = None
+        if not np.isfinite(self.y).all():
+            reason = "the state is no longer finite"
+        elif watch.nsteps >= watch.max_steps and self.status == "running":
+            reason = f"max_steps={watch.max_steps} steps were taken"
+        if reason is not None:
+            self.status = "failed"
+            watch.failure = Failure(self.t, self.y, self._last_step, reason)
+            return reason
+        return message
+
+    def dense_output(self) -> Any:
+        self._watch.ndense += 1
+        return super().dense_output()  # type: ignore[misc]
+
+
+class _WatchedRK23(_Watched, RK23):
+    pass
+
+
+class _WatchedRK45(_Watched, RK45):
+    pass
+
+
+class _WatchedDOP853(_Watched, DOP853):
+    pass
+
+
+class _WatchedRadau(_Watched, Radau):
+    pass
+
+
+class _WatchedBDF(_Watched, BDF):
+    pass
+
+
+class _WatchedLSODA(_Watched, LSODA):
+    pass
+
+
+@dataclass(frozen=True)
+class _Method:
+    """What distinguishes a SciPy method here.
+
+    Attributes
+    ----------
+    solver : type
+    stages : int
+        Evaluations per attempted step of an explicit method, 0 for an implicit one.
+    dense_stages : int
+        Evaluations per dense output.
+    multistep : bool
+        Whether its interpolant belongs to the end of a step, which decides the segment at a step's boundary.
+    """
+
+    solver: type
+    stages: int = 0
+    dense_stages: int = 0
+    multistep: bool = False
+
+
+METHODS: Final = {
+    "RK23": _Method(_WatchedRK23, stages=3),
+    "RK45": _Method(_WatchedRK45, stages=6),
+    "DOP853": _Method(_WatchedDOP853, stages=12, dense_stages=3),
+    "Radau": _Method(_WatchedRadau),
+    "BDF": _Method(_WatchedBDF, multistep=True),
+    "LSODA": _Method(_WatchedLSODA, multistep=True),
+}
+
+
+class ScipyEngine(AbstractEngine):
+    """SciPy's steppers. "auto" is LSODA, which switches between a non-stiff and a stiff method by itself."""
+
+    name = "scipy"
+
+    def choose_method(self, method: str) -> str:
+        if method == "auto":
+            return "LSODA"
+        if method in COMPILED_ONLY:
+            raise NotImplementedError(
+                f'method="{method}" is not available with engine="scipy"; use one of {", ".join(METHODS)}'
+            )
+        if method not in METHODS:
+            raise ArgumentValueError(f'method={method!r} is unknown; use "auto" or one of {", ".join(METHODS)}')
+        return method
+
+    def integrate(self, system: System, controls: Controls, times: np.ndarray | None, dense: bool) -> Trajectory:
+        method, watch = METHODS[controls.method], _Watch(controls.max_steps)
+        options: dict[str, Any] = {} if method.stages else _jacobian_options(system, controls.method)
+        found = solve_ivp(  # type: ignore[call-overload]  # SciPy hands options it does not know to the solver class
+            system.fun, (system.t0, system.t1), system.x0, method=method.solver, t_eval=times, dense_output=dense, watch=watch,
+            rtol=controls.rtol, atol=controls.atol, first_step=controls.first_step, max_step=controls.max_step, **options,
+        )  # fmt: skip
+        sol = found.sol
+        if sol is not None and method.multistep:
+            sol = OdeSolution(sol.ts, sol.interpolants, alt_segment=True)
+        rejected = None
+        if method.stages:
+            starting = 1 + (controls.first_step is None and system.t0 != system.t1)
+            rejected = (found.nfev - starting - method.dense_stages * watch.ndense) // method.stages - watch.nsteps
+            rejected = max(rejected, 0)
+        y = np.asarray(found.y, dtype=float).reshape(system.x0.size, -1)
+        return Trajectory(
+            np.asarray(found.t, dtype=float),
+            y,
+            sol,
+            found.nfev,
+            found.njev,
+            found.nlu,
+            watch.nsteps,
+            rejected,
+            found.message,
+            watch.failure,
+        )
+
+
+def _jacobian_options(system: System, method: str) -> dict[str, Any]:
+    """The Jacobian in the form that SciPy's solver takes: dense, banded (LSODA) or sparse (BDF, Radau)."""
+    if method == "LSODA":
+        return _lsoda_options(system)
+    first = system.jacobian(system.t0, system.x0).pattern
+    form = Jacobian.sparse if first.n >= DENSE_BELOW and first.density <= SPARSE_UP_TO else Jacobian.dense
+    return {"jac": lambda t, x: form(system.jacobian(t, x))}
+
+
+def _lsoda_options(system: System) -> dict[str, Any]:
+    jacobian = system.jacobian
+    if system.narrow_jacobian is not None and system.x0.size > LSODA_DENSE_UP_TO:
+        jacobian = system.narrow_jacobian
+    first = jacobian(system.t0, system.x0).pattern
+    lower, upper = first.lower, first.upper
+    if not system.fixed_pattern or lower + upper + 1 >= first.n:
+        return {"jac": lambda t, x: jacobian(t, x).dense()}
+    return {"jac": lambda t, x: jacobian(t, x).banded(lower, upper), "lband": lower, "uband": upper}

@@ -1,0 +1,189 @@
+"""Layout: a container of floats seen as one vector.
+
+The steppers know vectors only; the user's functions see the arrays, numbers and containers that were passed. Ints, strings
+and other static leaves are kept in the layout, where they take no part in the vector.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from ..containers import LEAF, Structure, flatten
+from ..errors import ArgumentTypeError, ArgumentValueError
+
+__all__ = ["Layout", "Slot", "Static", "lay_out"]
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Where a leaf lives in the vector; shape None is a plain number."""
+
+    start: int
+    stop: int
+    shape: tuple[int, ...] | None
+    dtype: str
+
+    def read(self, vector: Any, trailing: tuple[int, ...] = ()) -> Any:
+        """The leaf as a view of the vector (of its first axis, where it has more), traced or not."""
+        if self.shape is None:
+            return vector[self.start]
+        shape = self.shape + trailing
+        part = vector[self.start : self.stop]
+        return part if len(shape) == 1 + len(trailing) else part.reshape(shape)
+
+
+@dataclass(frozen=True)
+class Static:
+    """A leaf that is not a float: part of the program, not of the vector."""
+
+    value: Any
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a container is packed into a vector. Hashable as far as its static leaves are.
+
+    Attributes
+    ----------
+    structure : Structure
+    leaves : tuple of Slot or Static
+        The same array twice has the same slot twice.
+    size : int
+        Length of the vector.
+    """
+
+    structure: Structure
+    leaves: tuple[Slot | Static, ...]
+    size: int
+
+    @property
+    def is_vector(self) -> bool:
+        """Whether packing changes nothing."""
+        return self.structure == LEAF and isinstance(self.leaves[0], Slot) and self.leaves[0].shape == (self.size,)
+
+    @property
+    def has_numbers(self) -> bool:
+        return any(isinstance(leaf, Slot) and leaf.shape is None for leaf in self.leaves)
+
+    def unpack(self, vector: Any, trailing: tuple[int, ...] = ()) -> Any:
+        """The container whose leaves are views of `vector`; static leaves come from the layout."""
+        return self._build(lambda slot: slot.read(vector, trailing))
+
+    def gradient(self, vector: np.ndarray) -> Any:
+        """A container of fresh leaves in the dtypes of the original; numbers are Python floats."""
+        fresh: dict[Slot, Any] = {}
+
+        def leaf(slot: Slot) -> Any:
+            if slot not in fresh:  # an array that occurs twice stays one array
+                value = slot.read(vector)
+                fresh[slot] = float(value) if slot.shape is None else value.astype(slot.dtype, copy=True)
+            return fresh[slot]
+
+        return self._build(leaf)
+
+    def names(self, root: str) -> list[str]:
+        """One name for each element of the vector, as the user would index it."""
+        names = [""] * self.size
+        for path, leaf in zip(_paths(self.structure, root), self.leaves, strict=True):
+            if isinstance(leaf, Slot):
+                for k in range(leaf.stop - leaf.start):
+                    index = "" if leaf.shape is None else _index(leaf.shape, k)
+                    names[leaf.start + k] = names[leaf.start + k] or path + index
+        return names
+
+    def _build(self, read: Callable[[Slot], Any]) -> Any:
+        return self.structure.unflatten([leaf.value if isinstance(leaf, Static) else read(leaf) for leaf in self.leaves])
+
+
+def lay_out(tree: Any, argument: str) -> tuple[Layout, np.ndarray]:
+    """The layout of a container and its values as a float64 vector.
+
+    Parameters
+    ----------
+    tree : array, number, None or container
+        Ints count as floats in tuples, lists and dicts, and so does an integer array that is not inside a container; int fields
+        of a NamedTuple or dataclass, and integer arrays in containers (tables of indices), are static.
+    argument : str
+        Its name in messages.
+
+    Raises
+    ------
+    ArgumentTypeError
+        A leaf is complex or of a dtype that is no number.
+    ArgumentValueError
+        A leaf is not finite.
+    """
+    leaves, structure = flatten(tree)
+    promoted = _promotable(structure)
+    slots: dict[int, Slot] = {}
+    layout: list[Slot | Static] = []
+    values: list[np.ndarray] = []
+    start = 0
+    for leaf, path, promote in zip(leaves, _paths(structure, argument), promoted, strict=True):
+        if id(leaf) in slots and isinstance(leaf, np.ndarray):
+            layout.append(slots[id(leaf)])
+            continue
+        array = _as_floats(leaf, path, promote, structure == LEAF)
+        if array is None:
+            layout.append(Static(leaf))
+            continue
+        shape = leaf.shape if isinstance(leaf, np.ndarray) else None
+        slot = Slot(start, start + array.size, shape, array.dtype.name)
+        slots[id(leaf)] = slot
+        layout.append(slot)
+        values.append(array.astype(np.float64).ravel())
+        start += array.size
+    vector = np.concatenate(values) if values else np.empty(0)
+    result = Layout(structure, tuple(layout), start)
+    if not np.isfinite(vector).all():
+        bad = int(np.flatnonzero(~np.isfinite(vector))[0])
+        raise ArgumentValueError(f"{result.names(argument)[bad]} is {vector[bad]}; {argument} must be finite")
+    return result, vector
+
+
+def _as_floats(leaf: Any, path: str, promote: bool, alone: bool) -> np.ndarray | None:
+    """The leaf as an array of floats; None if it is static."""
+    if isinstance(leaf, (bool, np.bool_, str, bytes)) or leaf is None or callable(leaf):
+        return None
+    if isinstance(leaf, (int, np.integer)):
+        return np.array(leaf, dtype=np.float64) if promote else None
+    if not isinstance(leaf, (np.ndarray, float, complex, np.inexact)):
+        raise ArgumentTypeError(f"{path} is a {type(leaf).__name__}; floats, arrays and containers of them can be integrated")
+    array = np.asarray(leaf)
+    if array.dtype.kind in "iu" and alone:
+        return array.astype(np.float64)
+    if array.dtype.kind in "iub":
+        return None
+    if array.dtype.kind == "c":
+        raise ArgumentTypeError(f"{path} is complex, which is not supported here; pass real and imaginary part as two floats")
+    if array.dtype.name not in ("float64", "float32"):
+        raise ArgumentTypeError(f"{path} has dtype {array.dtype}; use float64")
+    return array
+
+
+def _promotable(structure: Structure) -> list[bool]:
+    """For each leaf, whether an int there is meant as a float."""
+    if structure.kind is None:
+        return [True]
+    plain = structure.kind in (tuple, list) or issubclass(structure.kind, dict)
+    return [p and plain for child in structure.children for p in _promotable(child)]
+
+
+def _paths(structure: Structure, root: str) -> list[str]:
+    """How the user would write each leaf."""
+    if structure.kind is None:
+        return [root]
+    keys: Sequence[Any] = structure.keys or range(len(structure.children))
+    by_name = bool(structure.keys) and not issubclass(structure.kind, dict)
+    return [
+        path
+        for key, child in zip(keys, structure.children, strict=True)
+        for path in _paths(child, f"{root}.{key}" if by_name else f"{root}[{key!r}]")
+    ]
+
+
+def _index(shape: tuple[int, ...], k: int) -> str:
+    return f"[{', '.join(str(i) for i in np.unravel_index(k, shape))}]" if prod(shape) and shape else ""

@@ -1,0 +1,86 @@
+"""Loss: the user's plain NumPy function of the solution, with its gradient."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..containers import flatten
+from ..errors import ArgumentTypeError
+from ..kernel import Kernel, Variant
+from ..transform.reverse import reverse
+from .layout import Layout
+from .rhs import refuse_captured
+from .signature import name_of, required_parameters
+
+__all__ = ["Loss", "check_loss"]
+
+
+def check_loss(loss: Callable[..., Any]) -> int:
+    """The number of parameters, 1 or 2."""
+    count = required_parameters(loss, "loss")
+    if count not in (1, 2):
+        raise ArgumentTypeError(f"loss: {name_of(loss)} requires {count} positional parameters; write loss(y) or loss(y, p)")
+    return count
+
+
+class Loss:
+    """``loss(y)`` or ``loss(y, p)`` on vectors, recorded at the values it is first asked for.
+
+    Parameters
+    ----------
+    loss : callable
+        y has the structure of x0, each leaf with the times as an added last axis.
+    x_layout, p_layout : Layout
+    p : container
+        As the user passed it; an array of it that loss also reads through a closure is refused.
+    """
+
+    def __init__(self, loss: Callable[..., Any], x_layout: Layout, p_layout: Layout, p: Any) -> None:
+        takes_p = check_loss(loss) == 2
+        self._name = name_of(loss)
+        self._arrays = [leaf for leaf in flatten(p)[0] if isinstance(leaf, np.ndarray)]
+        self._n_p = p_layout.size
+
+        def flat(y: Any, p: Any) -> Any:
+            value = loss(x_layout.unpack(y, y.shape[1:]), *((p_layout.unpack(p),) if takes_p else ()))
+            return value.reshape(()) if getattr(value, "shape", ()) else value
+
+        self._flat = flat
+
+    def value_and_gradient(self, y: np.ndarray, p: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+        """The loss, and its derivatives with respect to y, shape (n, m), and to p, shape (n_p,).
+
+        Raises
+        ------
+        ArgumentTypeError
+            loss does not return one float that depends on its arguments' values.
+        """
+        y = np.ascontiguousarray(y)
+        arguments = (y, p) if self._n_p else (y,)
+        kernel = Kernel(
+            self._flat, (y, p if self._n_p else None), lambda program: reverse(program, tuple(range(len(arguments))))
+        )
+        self._validate(kernel)
+        refuse_captured(kernel.primal, self._arrays, "p")
+        shadows = [np.zeros_like(a) for a in arguments]
+        value = np.empty(())
+
+        def assemble(_: Variant) -> list[Any]:
+            return [*(a.copy() for a in arguments), *shadows, np.ones(()), value]
+
+        kernel.run(arguments, assemble)
+        return float(value), shadows[0], shadows[1] if self._n_p else np.zeros(0)
+
+    def _validate(self, kernel: Kernel) -> None:
+        program = kernel.primal
+        returned = [program.buffers[b] for b in program.results]
+        if len(returned) != 1 or returned[0].dtype != "float64" or returned[0].shape:
+            found = (
+                "nothing that depends on y"
+                if not returned
+                else f"{len(returned)} values"
+                if len(returned) > 1
+                else f"an array of {returned[0].dtype}"
+            )
+            raise ArgumentTypeError(f"loss: {self._name} must return one float computed from y, but it returned {found}")

@@ -1,0 +1,302 @@
+"""Problem: an initial value problem in normal form, with everything checked before anything runs.
+
+The user's states, parameters and times, of whatever shape, become vectors; the right-hand side is compiled on vectors. A
+running cost is one more state, whose derivative is the integrand.
+"""
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from ..containers import Structure, flatten
+from ..errors import ArgumentTypeError, ArgumentValueError
+from ..kernel import Kernel
+from ..transform.forward import forward
+from .engine import AbstractEngine, Controls, System
+from .failures import blame_start
+from .jacobian import Jacobian
+from .layout import Layout, lay_out
+from .rhs import CompiledRhs, compiled, refuse_captured
+from .signature import Flat, flat_initial, flat_rhs, name_of, required_parameters
+
+__all__ = ["Problem", "check_controls", "check_not_yet", "make_problem"]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """An initial value problem on vectors.
+
+    Attributes
+    ----------
+    rhs : CompiledRhs
+        With N states: the n of the user, and one more for a running cost.
+    name : str
+        Of the user's right-hand side.
+    n : int
+    running : bool
+    x_layout, p_layout : Layout
+    x0 : array, shape (N,)
+    p : array, shape (n_p,)
+    dx0_dp : array, shape (N, n_p), or None
+        Derivative of a callable x0; None where x0 was given as values.
+    t0, t1 : float
+    t_eval : array, shape (m,), or None
+    """
+
+    rhs: CompiledRhs
+    name: str
+    n: int
+    running: bool
+    x_layout: Layout
+    p_layout: Layout
+    x0: np.ndarray
+    p: np.ndarray
+    dx0_dp: np.ndarray | None
+    t0: float
+    t1: float
+    t_eval: np.ndarray | None
+
+    @property
+    def state_names(self) -> list[str]:
+        return [*self.x_layout.names("x"), *(["the running cost"] if self.running else [])]
+
+    def slope(self, x: np.ndarray, t: float) -> np.ndarray:
+        """f(x, p, t)."""
+        dx = np.empty(self.x0.size)
+        self.rhs(dx, x, self.p, t)
+        return dx
+
+    def jacobian(self, t: float, x: np.ndarray) -> Jacobian:
+        return self.rhs.jacobian(x, self.p, t)
+
+    def system(self) -> System:
+        return System(lambda t, x: self.slope(x, t), self.jacobian, self.t0, self.t1, self.x0, not self.rhs.branches)
+
+    def output_times(self, with_end: bool = False) -> tuple[np.ndarray | None, np.ndarray]:
+        """t_eval without repeats, as a stepper wants it (with t1 added on request), and where its entries are in that."""
+        if self.t_eval is None:
+            return None, np.zeros(0, dtype=int)
+        asked = np.append(self.t_eval, self.t1) if with_end else self.t_eval
+        sign = 1.0 if self.t1 >= self.t0 else -1.0
+        times, positions = np.unique(sign * asked, return_inverse=True)
+        return sign * times, positions[: self.t_eval.size]
+
+    def vector_atol(self, atol: np.ndarray) -> np.ndarray:
+        """The absolute tolerance of each of the N states."""
+        per_state = np.broadcast_to(atol, (self.n,))
+        return np.append(per_state, per_state.min()) if self.running else per_state.copy()
+
+
+def make_problem(
+    rhs: Callable[..., Any],
+    x0: Any,
+    p: Any,
+    tspan: Any,
+    t_eval: Any,
+    running: Callable[..., Any] | None = None,
+    *,
+    differentiated: Sequence[str] = (),
+) -> Problem:
+    """Check the arguments and bring the problem into normal form.
+
+    Parameters
+    ----------
+    rhs, x0, p, tspan, t_eval, running
+        As in `odead.sensitivity`.
+    differentiated : sequence of str
+        Which of "p" and "x0" are: an array of theirs that rhs also reads through a closure is refused.
+    """
+    t0, t1 = _check_tspan(tspan)
+    times = _check_t_eval(t_eval, t0, t1)
+    p_layout, p_vector = lay_out(p, "p")
+    start, initial = _initial_values(x0, p, p_vector)
+    x_layout, x_vector = lay_out(start, "x0")
+    if not x_layout.size:
+        raise ArgumentValueError("x0 has no floats; there is nothing to integrate")
+    flat = flat_rhs(rhs, x_layout, p_layout)
+    n = x_layout.size
+    state = x_vector
+    if running is not None:
+        if required_parameters(running, "running") != 3:
+            raise ArgumentTypeError(
+                f"running: {name_of(running)} must take three positional parameters: running(x, p, t) -> float"
+            )
+        flat, state = _with_running(flat, running, x_layout, p_layout), np.append(x_vector, 0.0)
+    in_place = required_parameters(rhs, "rhs") == 4
+    name = name_of(rhs)
+    key = (rhs, running, x_layout, p_layout)
+    compiled_rhs = compiled(key, lambda: CompiledRhs(flat, name, state, p_vector, t0, in_place=in_place))
+    for argument, tree in (("p", p), ("x0", x0)):
+        if argument in differentiated:
+            compiled_rhs.refuse_captured([leaf for leaf in flatten(tree)[0] if isinstance(leaf, np.ndarray)], argument)
+    dx0_dp = None
+    if initial is not None and "p" in differentiated and p_vector.size:
+        dx0_dp = np.zeros((state.size, p_vector.size))
+        dx0_dp[:n] = _initial_derivative(initial, x_layout, p_layout, p, p_vector)
+    problem = Problem(compiled_rhs, name, n, running is not None, x_layout, p_layout, state, p_vector, dx0_dp, t0, t1, times)
+    dx = problem.slope(state, t0)
+    if not np.isfinite(dx).all():
+        program = compiled_rhs.program_at(state, p_vector, t0)
+        blame_start(program, name, problem.state_names, state, p_vector, t0, dx)
+    return problem
+
+
+def _check_tspan(tspan: Any) -> tuple[float, float]:
+    try:
+        ends = np.asarray(tspan, dtype=float)
+    except (TypeError, ValueError):
+        raise ArgumentTypeError(f"tspan must be two numbers (t0, t1), not {tspan!r}") from None
+    if ends.shape != (2,):
+        raise ArgumentValueError(f"tspan must be two numbers (t0, t1), not {tspan!r}")
+    if not np.isfinite(ends).all():
+        raise ArgumentValueError(f"tspan must be finite, not {tspan!r}")
+    return float(ends[0]), float(ends[1])
+
+
+def _check_t_eval(t_eval: Any, t0: float, t1: float) -> np.ndarray | None:
+    if t_eval is None:
+        return None
+    try:
+        times = np.array(t_eval, dtype=float)
+    except (TypeError, ValueError):
+        raise ArgumentTypeError("t_eval must be a sequence of real numbers") from None
+    if times.ndim != 1 or not times.size:
+        raise ArgumentValueError(f"t_eval must be one-dimensional and not empty; its shape is {times.shape}")
+    outside = ~((times >= min(t0, t1)) & (times <= max(t0, t1)))
+    if outside.any():
+        k = int(np.argmax(outside))
+        raise ArgumentValueError(f"t_eval[{k}] = {times[k]:.6g} is outside tspan = ({t0:.6g}, {t1:.6g})")
+    steps = np.diff(times)
+    wrong = steps < 0 if t1 >= t0 else steps > 0
+    if wrong.any():
+        k = int(np.argmax(wrong))
+        raise ArgumentValueError(
+            f"t_eval must be sorted from t0 = {t0:.6g} to t1 = {t1:.6g}, but t_eval[{k}] = {times[k]:.6g} comes before "
+            f"t_eval[{k + 1}] = {times[k + 1]:.6g}"
+        )
+    return times
+
+
+def _initial_values(x0: Any, p: Any, p_vector: np.ndarray) -> tuple[Any, Callable[..., Any] | None]:
+    """x0 as a container of arrays, and the function it came from if it was one."""
+    initial = None
+    if callable(x0):
+        initial = x0
+        if required_parameters(x0, "x0") != 1:
+            raise ArgumentTypeError(f"x0: {name_of(x0)} must take one positional parameter: x0(p)")
+        x0 = x0(copy.deepcopy(p))
+        if x0 is None:
+            raise ArgumentTypeError("x0: the function returned None; x0(p) must return the initial state")
+    leaves, structure = flatten(x0)
+    if _is_plain(structure) and all(isinstance(leaf, (int, float, complex, np.number)) for leaf in leaves):
+        try:
+            x0 = np.atleast_1d(np.asarray(x0))
+        except ValueError:
+            raise ArgumentValueError("x0 is a ragged list of numbers; pass an array, or a tuple of arrays") from None
+    if isinstance(x0, np.ndarray) and x0.ndim == 0:
+        x0 = x0[None]
+    return x0, initial
+
+
+def _is_plain(structure: Structure) -> bool:
+    """Whether it is a number, or lists and tuples of numbers: what NumPy would make an array of."""
+    return structure.kind in (None, list, tuple) and all(map(_is_plain, structure.children))
+
+
+def _initial_derivative(
+    initial: Callable[..., Any], x_layout: Layout, p_layout: Layout, p: Any, p_vector: np.ndarray
+) -> np.ndarray:
+    """d x0(p) / dp, shape (n, n_p)."""
+    n, n_p = x_layout.size, p_vector.size
+    kernel = Kernel(
+        flat_initial(initial, x_layout, p_layout), (np.zeros(n), p_vector.copy()), lambda program: forward(program, (0, 1), n_p)
+    )
+    refuse_captured(kernel.primal, [leaf for leaf in flatten(p)[0] if isinstance(leaf, np.ndarray)], "p")
+    tangents = np.zeros((n_p, n))
+    kernel(np.zeros(n), p_vector.copy(), tangents, np.eye(n_p))
+    return tangents.T
+
+
+def _with_running(flat: Flat, running: Callable[..., Any], x_layout: Layout, p_layout: Layout) -> Flat:
+    n = x_layout.size
+
+    def extended(dx: Any, x: Any, p: Any, t: Any) -> Any:
+        returned = flat(dx[:n], x[:n], p, t)
+        dx[n] = running(x_layout.unpack(x[:n]), p_layout.unpack(p), t)
+        return returned
+
+    return extended
+
+
+# ---------------------------------------------------------------------------------------------------- options
+
+_LATER: Final = {
+    "events": "end the solve at a known time with tspan, or use scipy.integrate.solve_ivp without sensitivities",
+    "mass_matrix": "eliminate the algebraic equations",
+    "tstops": "solve piece by piece, with x0 of a piece from the end of the one before",
+    "checkpoints": 'leave checkpoints="auto": the whole forward solution is kept',
+    "order": "second derivatives are finite differences of the gradient until then",
+    "progress": "leave progress=False",
+    "jac": 'leave jac="auto": the exact Jacobian comes from the right-hand side',
+}
+_DEFAULTS: Final = {
+    "events": None,
+    "mass_matrix": None,
+    "tstops": (),
+    "checkpoints": "auto",
+    "order": 1,
+    "progress": False,
+    "jac": "auto",
+}
+
+
+def check_not_yet(**given: Any) -> None:
+    """Raise NotImplementedError for an option that has a value other than its default and no effect yet."""
+    for name, value in given.items():
+        default = _DEFAULTS[name]
+        if not (value is default or (isinstance(value, type(default)) and value == default)):
+            raise NotImplementedError(f"{name}= is not supported yet; {_LATER[name]}")
+
+
+def check_controls(
+    engine: AbstractEngine,
+    method: Any,
+    rtol: Any,
+    atol: Any,
+    first_step: Any,
+    max_step: Any,
+    max_steps: Any,
+    n: int,
+    span: float,
+) -> Controls:
+    """The controls of a forward solve with n states."""
+    chosen = engine.choose_method(method)
+    tolerance = positive(rtol, "rtol")
+    if tolerance.ndim:
+        raise ArgumentValueError("rtol must be one number; give atol an array to weigh states")
+    absolute = positive(atol, "atol")
+    if absolute.shape not in ((), (n,)):
+        raise ArgumentValueError(
+            f"atol must be a number or have one entry per state, shape ({n},); its shape is {absolute.shape}"
+        )
+    first = None if first_step is None else float(positive(first_step, "first_step"))
+    if first is not None and first > span > 0:
+        raise ArgumentValueError(f"first_step = {first:.6g} is longer than tspan")
+    if not isinstance(max_steps, (int, np.integer)) or max_steps < 1:
+        raise ArgumentValueError(f"max_steps must be a positive integer, not {max_steps!r}")
+    longest = float(positive(max_step, "max_step", finite=False))
+    return Controls(chosen, float(tolerance), absolute, first if span else None, longest, int(max_steps))
+
+
+def positive(value: Any, argument: str, *, finite: bool = True) -> np.ndarray:
+    """The value as a float array all of whose entries are positive."""
+    try:
+        array = np.asarray(value, dtype=float)
+    except (TypeError, ValueError):
+        raise ArgumentTypeError(f"{argument} must be a positive number, not {value!r}") from None
+    if not (array > 0).all() or (finite and not np.isfinite(array).all()):
+        raise ArgumentValueError(f"{argument} must be positive, not {value!r}")
+    return array

@@ -1,0 +1,257 @@
+"""CompiledRhs: the user's right-hand side as compiled programs on vectors.
+
+Several programs are derived from one function, each when first needed: the value, the Jacobian, tangents for many directions
+at once, and cotangents.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
+from functools import cached_property
+from typing import Any, Final
+
+import numpy as np
+
+from ..errors import ArgumentTypeError, ArgumentValueError, TracingError
+from ..kernel import Kernel
+from ..tape import Program, Role, View
+from ..transform.forward import forward
+from ..transform.reverse import reverse
+from .compressed import CompressedJacobian
+from .jacobian import Jacobian
+from .signature import Flat
+
+__all__ = ["CompiledRhs", "compiled", "refuse_captured"]
+
+
+class CompiledRhs:
+    """A right-hand side in its compiled forms. Where p is empty, pass an empty vector for it.
+
+    Parameters
+    ----------
+    flat : callable
+        ``flat(dx, x, p, t)`` on vectors, in place; p is None where there are no parameters.
+    name : str
+        Of the user's function.
+    x, p : array, shapes (n,) and (n_p,)
+        Where it is recorded first.
+    t : float
+    in_place : bool
+        Whether the user's function itself fills dx; says what to suggest when it does not.
+
+    Attributes
+    ----------
+    flips : int
+        How often an evaluation took another way through the branches than the one before it.
+
+    Raises
+    ------
+    ArgumentTypeError, ArgumentValueError
+        It leaves elements of dx untouched, reads dx before writing it, returns an array, or writes into x or p.
+    TracingError
+        It cannot be recorded.
+    """
+
+    def __init__(self, flat: Flat, name: str, x: np.ndarray, p: np.ndarray, t: float, *, in_place: bool) -> None:
+        self.name = name
+        self.n, self.n_p = x.size, p.size
+        self._flat = flat
+        self._example = (np.zeros(x.size), x.copy(), p.copy() if p.size else None, float(t))
+        self._lock = threading.RLock()
+        self._derived: dict[Hashable, Kernel] = {}
+        self.flips = 0
+        self._value = Kernel(flat, self._example)
+        self._validate(in_place)
+        self._jacobian = CompressedJacobian(lambda derive: Kernel(flat, self._example, derive), self.n, self.n_p)
+
+    # ------------------------------------------------------------------------------------------------ values
+
+    def __call__(self, dx: np.ndarray, x: np.ndarray, p: np.ndarray, t: float) -> None:
+        """Write f(x, p, t) into dx."""
+        self._run(self._value, dx, x, *self._p(p), t)
+
+    def tangents(
+        self, dx: np.ndarray, x: np.ndarray, p: np.ndarray, t: float, d_dx: np.ndarray, d_x: np.ndarray, d_p: np.ndarray
+    ) -> None:
+        """Write f into dx and the W rows ``J d_x[k] + f_p d_p[k]`` into d_dx.
+
+        Parameters
+        ----------
+        d_dx, d_x : array, shape (W, n)
+        d_p : array, shape (W, n_p)
+        """
+        kernel = self._kernel(("tangents", len(d_x)), lambda program: forward(program, self._active, len(d_x)))
+        self._run(kernel, dx, x, *self._p(p), t, d_dx, d_x, *self._p(d_p))
+
+    def cotangent_x(self, x: np.ndarray, p: np.ndarray, t: float, covector: np.ndarray) -> np.ndarray:
+        """The vector ``Jᵀ covector``."""
+        kernel = self._kernel("cotangent_x", lambda program: reverse(program, (0, 1)))
+        d_x = np.zeros(self.n)
+        self._run(kernel, np.empty(self.n), x, *self._p(p), t, covector.copy(), d_x)
+        return d_x
+
+    def cotangent_p(self, x: np.ndarray, p: np.ndarray, t: float, covector: np.ndarray) -> np.ndarray:
+        """The vector ``f_pᵀ covector``."""
+        if not self.n_p:
+            return np.zeros(0)
+        kernel = self._kernel("cotangent_p", lambda program: reverse(program, (0, 2)))
+        d_p = np.zeros(self.n_p)
+        self._run(kernel, np.empty(self.n), x, p, t, covector.copy(), d_p)
+        return d_p
+
+    def jacobian(self, x: np.ndarray, p: np.ndarray, t: float) -> Jacobian:
+        """The Jacobian with respect to x, exact, on its detected pattern."""
+        return self._jacobian(x, (*self._p(p), t))
+
+    def jacobian_with_changes(
+        self, x: np.ndarray, p: np.ndarray, t: float, d_x: np.ndarray, d_p: np.ndarray
+    ) -> tuple[Jacobian, np.ndarray]:
+        """The Jacobian, and its derivatives in the W directions (d_x[k], d_p[k]), shape (W, nnz), on the same pattern."""
+        return self._jacobian.with_changes(x, (*self._p(p), t), d_x, d_p)
+
+    @cached_property
+    def jacobian_changes(self) -> bool:
+        """Whether the Jacobian depends on x or p."""
+        return self._jacobian.changes()
+
+    # ------------------------------------------------------------------------------------------- what is known
+
+    @property
+    def branches(self) -> bool:
+        """Whether the recorded program depends on the values: then the pattern may grow."""
+        return "guard" in self._value.primal.op
+
+    def program_at(self, x: np.ndarray, p: np.ndarray, t: float) -> Program:
+        """The optimised program of the way taken at these values."""
+        return self._value(np.empty(self.n), x, *self._p(p), t).primal
+
+    def refuse_captured(self, arrays: Sequence[np.ndarray], argument: str) -> None:
+        """Raise TracingError if an array of the user's argument is also read through a closure or global."""
+        refuse_captured(self._value.primal, arrays, argument)
+
+    # ------------------------------------------------------------------------------------------------ internals
+
+    @property
+    def _active(self) -> tuple[int, ...]:
+        return (0, 1, 2) if self.n_p else (0, 1)
+
+    def _p(self, p: np.ndarray) -> tuple[np.ndarray, ...]:
+        return (p,) if self.n_p else ()
+
+    def _run(self, kernel: Kernel, *arrays: Any) -> None:
+        before = kernel.variant
+        self.flips += kernel(*arrays) is not before
+
+    def _kernel(self, key: Hashable, derive: Callable[[Program], Program]) -> Kernel:
+        kernel = self._derived.get(key)
+        if kernel is None:
+            with self._lock:
+                kernel = self._derived.setdefault(key, Kernel(self._flat, self._example, derive))
+        return kernel
+
+    def _validate(self, in_place: bool) -> None:
+        program = self._value.primal
+        if program.results or not _returns_none(self._value):
+            raise ArgumentTypeError(
+                f"rhs: {self.name} has 4 parameters, so it is taken as rhs(dx, x, p, t) that fills dx and returns nothing, "
+                f"but it returns a value; write dx[:] = ... and drop the return, or drop the parameter dx: rhs(x, p, t) that "
+                f"returns dx"
+            )
+        for position, what in enumerate(("x", "p", "t")[: len(program.arguments) - 1], start=1):
+            buffer = program.arguments[position]
+            for out, line in zip(program.out, program.line, strict=True):
+                if out is not None and out.buffer == buffer:
+                    raise ArgumentValueError(
+                        f"rhs: {self.name} writes into {what}, which belongs to the solver{_at(program, line)}; "
+                        f"work on a copy, and check the order of the parameters: rhs(dx, x, p, t) or rhs(x, p, t)"
+                    )
+        _validate_output(program, self.name, in_place)
+
+
+def _validate_output(program: Program, name: str, in_place: bool) -> None:
+    """Check that every element of dx is written, and none read before."""
+    dx = program.arguments[0]
+    written = np.zeros(program.buffers[dx].size, dtype=bool)
+    for out, ins, line in zip(program.out, program.ins, program.line, strict=True):
+        for view in ins:
+            if view.buffer == dx and not written[view.indices()].all():
+                raise ArgumentValueError(
+                    f"rhs: {name} reads dx before writing it{_at(program, line)}; dx holds nothing meaningful on entry, "
+                    f"begin with dx[:] = 0 if you accumulate into it"
+                )
+        if out is not None and out.buffer == dx:
+            written[out.indices()] = True
+    if written.all():
+        return
+    missing = np.flatnonzero(~written)
+    which = (
+        "dx" if missing.size == written.size else f"dx[{', '.join(map(str, missing[:5]))}{', ...' if missing.size > 5 else ''}]"
+    )
+    hint = "write dx[:] = ... (dx = ... only binds a new name)" if in_place else "return a value for every state"
+    raise ArgumentValueError(f"rhs: {name} leaves {which} untouched ({missing.size} of {written.size} elements); {hint}")
+
+
+def _returns_none(kernel: Kernel) -> bool:
+    return kernel.trace.returned([]) is None
+
+
+def _at(program: Program, line: int) -> str:
+    return f" ({program.lines[line]})" if line >= 0 else ""
+
+
+def refuse_captured(program: Program, arrays: Sequence[np.ndarray], argument: str) -> None:
+    """Raise TracingError if an array that was passed is also read through a closure or global.
+
+    Its derivative would miss that part.
+    """
+    for number, buffer in enumerate(program.buffers):
+        if buffer.role is not Role.CAPTURED or buffer.data is None:
+            continue
+        if any(np.may_share_memory(buffer.data, array) for array in arrays):
+            where = next((line for ins, line in zip(program.ins, program.line, strict=True) if _reads(ins, number)), -1)
+            raise TracingError(
+                f"{program.name} reads the array passed as {argument} through a closure or global{_at(program, where)}, so its "
+                f"derivative would miss that part; use the parameter instead"
+            )
+
+
+def _reads(ins: Sequence[View], buffer: int) -> bool:
+    return any(view.buffer == buffer for view in ins)
+
+
+# ---------------------------------------------------------------------------------------------------- recorded before
+
+_KEPT: Final = 64
+
+
+class _Cache:
+    """The right-hand sides compiled last, by function and by the layout of its arguments."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[Hashable, CompiledRhs] = OrderedDict()
+
+    def get(self, key: Hashable, build: Callable[[], CompiledRhs]) -> CompiledRhs:
+        try:
+            hash(key)
+        except TypeError:
+            return build()
+        with self._lock:
+            found = self._kept.get(key)
+            if found is not None:
+                self._kept.move_to_end(key)
+                return found
+        found = build()
+        with self._lock:
+            self._kept[key] = found
+            if len(self._kept) > _KEPT:
+                self._kept.popitem(last=False)
+        return found
+
+
+_cache = _Cache()
+
+
+def compiled(key: Hashable, build: Callable[[], CompiledRhs]) -> CompiledRhs:
+    """The right-hand side built before for this key, else a new one; anew each time where the key cannot be hashed."""
+    return _cache.get(key, build)

@@ -1,0 +1,388 @@
+"""`sensitivity`: the solution of an initial value problem with its derivatives."""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+
+from ..activity import AbstractAnnotation, Const, Duplicated
+from ..containers import flatten
+from ..errors import ArgumentTypeError, ArgumentValueError, OdeadWarning
+from .adjoint import AdjointOptions, BackwardFailure, continuous_adjoint, forward_controls
+from .engine import AbstractEngine, Controls, Trajectory
+from .failures import raise_failure
+from .forward import Columns, augmented, column_atol, columns_for, split
+from .loss import Loss, check_loss
+from .problem import Problem, check_controls, check_not_yet, make_problem, positive
+from .solution import Sensitivity
+from .solve import choose_engine, solution_fields
+
+__all__ = ["sensitivity"]
+
+WRT: Final = ("p", "x0", "t0", "t1", "t_eval")
+MODES: Final = ("auto", "forward", "adjoint", "continuous")
+FORWARD_UP_TO: Final = 100  # states and parameters together, up to which one forward solve is cheaper than two solves
+
+
+def sensitivity(
+    rhs: Callable[..., Any],
+    x0: Any,
+    p: Any,
+    tspan: Any,
+    *,
+    t_eval: Any = None,
+    loss: Callable[..., Any] | None = None,
+    running: Callable[..., Any] | None = None,
+    wrt: str | tuple[str, ...] = "p",
+    mode: str = "auto",
+    method: str = "auto",
+    engine: str = "auto",
+    rtol: float = 1e-6,
+    atol: Any = 1e-9,
+    sens_rtol: float | None = None,
+    sens_atol: Any = None,
+    events: Any = None,
+    jac: Any = "auto",
+    mass_matrix: Any = None,
+    tstops: Any = (),
+    dense_output: bool = False,
+    first_step: float | None = None,
+    max_step: float = np.inf,
+    max_steps: int = 100_000,
+    checkpoints: Any = "auto",
+    order: int = 1,
+    progress: bool = False,
+) -> Sensitivity:
+    """Solve an ordinary differential equation and differentiate the solution, or a loss of it.
+
+    Parameters
+    ----------
+    rhs : callable
+        ``rhs(dx, x, p, t)``, which fills dx, or ``rhs(x, p, t)``, which returns it: plain NumPy. SciPy's ``f(t, y, *args)`` through
+        `from_scipy`.
+    x0 : array of shape (n,), of any shape, container of arrays, or callable ``x0(p)``
+    p : array, None, number, or container of them
+        Gradients come back in its structure.
+    tspan : (t0, t1)
+        t1 < t0 integrates backwards.
+    t_eval : array, shape (m,), optional
+        Where the solution is wanted: sorted from t0 to t1, repeats allowed. None: at every step, and for the loss at t1.
+    loss : callable, optional
+        ``loss(y)`` or ``loss(y, p)``, one float; y is (n, m), or has the structure of x0 with an axis for the times added.
+    running : callable, optional
+        ``running(x, p, t)``: its integral over tspan is added to the loss.
+    wrt : "p", "x0", "t0", "t1", "t_eval", or a tuple of them
+    mode : {"auto", "forward", "adjoint", "continuous"}
+        "forward": all derivatives of the solution; "continuous": the gradient of a loss by an adjoint solve. This engine has no
+        discrete adjoint, so "adjoint" is the continuous one; ``result.mode`` says what ran.
+    method : {"auto", "LSODA", "BDF", "Radau", "RK23", "RK45", "DOP853"}
+        "auto" is LSODA, which switches between a stiff and a non-stiff method.
+    engine : {"auto", "scipy"}
+    rtol : float
+    atol : float or array, shape (n,)
+    sens_rtol : float, optional
+        Relative tolerance of the derivatives; None: rtol.
+    sens_atol : float or array, shape (n_p,), optional
+        Absolute tolerance of the derivatives with respect to each parameter; None: atol / |p_k|, in an adjoint solve
+        chosen by the size of the loss.
+    dense_output : bool
+        Whether ``result.sol(t)`` is wanted.
+    first_step, max_step : float
+    max_steps : int
+    events, jac, mass_matrix, tstops, checkpoints, order, progress
+        Not supported yet beyond their defaults.
+
+    Returns
+    -------
+    Sensitivity
+
+    Raises
+    ------
+    ArgumentValueError, ArgumentTypeError
+        An argument does not fit; the message names it.
+    IntegrationError
+        A solve stopped before its end; ``exc.result`` has what was computed, never a gradient.
+    """
+    check_not_yet(
+        events=events, jac=jac, mass_matrix=mass_matrix, tstops=tstops, checkpoints=checkpoints, order=order, progress=progress
+    )
+    stepper = choose_engine(engine)
+    x0, p, wanted, shadows = _unwrap(x0, p, _check_wrt(wrt))
+    has_loss = loss is not None or running is not None
+    if loss is not None:
+        check_loss(loss)
+    _check_mode(mode, wanted, shadows, has_loss)
+    problem = make_problem(rhs, x0, p, tspan, t_eval, running, differentiated=wanted)
+    controls = check_controls(
+        stepper, method, rtol, atol, first_step, max_step, max_steps, problem.n, abs(problem.t1 - problem.t0)
+    )
+    tolerances = _sens_tolerances(problem, rtol, sens_rtol, sens_atol)
+    forward = mode == "forward" or not has_loss or (mode == "auto" and problem.n + problem.p.size <= FORWARD_UP_TO)
+    run = _Run(
+        problem,
+        stepper,
+        controls,
+        tolerances,
+        wanted,
+        None if loss is None else Loss(loss, problem.x_layout, problem.p_layout, p),
+    )
+    result = run.forward(dense_output) if forward else run.continuous(dense_output)
+    _accumulate(shadows, result)
+    return result
+
+
+# ------------------------------------------------------------------------------------------------- arguments
+
+
+def _check_wrt(wrt: Any) -> tuple[str, ...]:
+    names = (wrt,) if isinstance(wrt, str) else tuple(wrt)
+    for name in names:
+        if name not in WRT:
+            raise ArgumentValueError(f"wrt={name!r} is unknown; use one or several of {', '.join(WRT)}")
+    return names
+
+
+def _unwrap(x0: Any, p: Any, wanted: tuple[str, ...]) -> tuple[Any, Any, tuple[str, ...], dict[str, Any]]:
+    """Values without their annotations, what is differentiated, and the shadows to accumulate into."""
+    shadows: dict[str, Any] = {}
+    values: dict[str, Any] = {"x0": x0, "p": p}
+    for name, value in values.items():
+        if not isinstance(value, AbstractAnnotation):
+            continue
+        values[name] = value.val
+        if isinstance(value, Const):
+            wanted = tuple(w for w in wanted if w != name)
+        elif value.differentiated and len(value.shadows) <= 1:
+            wanted = wanted if name in wanted else (*wanted, name)
+            if isinstance(value, Duplicated):
+                shadows[name] = _check_shadow(name, value)
+        else:
+            raise ArgumentTypeError(f"{name}: {type(value).__name__} has no meaning here; use Const, Active or Duplicated")
+    return values["x0"], values["p"], wanted, shadows
+
+
+def _check_shadow(name: str, annotation: Duplicated) -> Any:
+    (values, structure), (shadows, shadow_structure) = flatten(annotation.val), flatten(annotation.dval)
+    if structure != shadow_structure:
+        raise ArgumentValueError(f"{name}: the shadow of Duplicated has another structure than the value")
+    for value, shadow in zip(values, shadows, strict=True):
+        if not isinstance(value, np.ndarray):
+            raise ArgumentTypeError(f"{name}: Duplicated needs arrays, which can be updated in place; use Active for numbers")
+        if not isinstance(shadow, np.ndarray) or shadow.shape != value.shape or shadow.dtype != value.dtype:
+            raise ArgumentValueError(
+                f"{name}: the shadow of Duplicated must be an array of shape {value.shape} and dtype {value.dtype}"
+            )
+        if not shadow.flags.writeable:
+            raise ArgumentValueError(f"{name}: the shadow of Duplicated is read-only")
+        if np.may_share_memory(value, shadow):
+            raise ArgumentValueError(f"{name}: the shadow of Duplicated overlaps the value")
+    return annotation.dval
+
+
+def _check_mode(mode: Any, wanted: tuple[str, ...], shadows: dict[str, Any], has_loss: bool) -> None:
+    if mode not in MODES:
+        raise ArgumentValueError(f"mode={mode!r} is unknown; use one of {', '.join(MODES)}")
+    if has_loss:
+        return
+    if mode in ("adjoint", "continuous"):
+        raise ArgumentValueError(f'mode="{mode}" needs a loss= or running= to differentiate; without one use mode="forward"')
+    for name in wanted:
+        if name in ("t0", "t1", "t_eval"):
+            raise ArgumentValueError(f'wrt="{name}" needs a loss= or running= to differentiate')
+    for name in shadows:
+        raise ArgumentValueError(f"{name}: Duplicated needs a loss= or running= whose gradient is added to the shadow")
+
+
+def _sens_tolerances(problem: Problem, rtol: float, sens_rtol: Any, sens_atol: Any) -> AdjointOptions:
+    relative = positive(rtol if sens_rtol is None else sens_rtol, "sens_rtol")
+    if relative.ndim:
+        raise ArgumentValueError("sens_rtol must be one number")
+    if sens_atol is None:
+        return AdjointOptions(float(relative), None)
+    absolute = positive(sens_atol, "sens_atol")
+    if absolute.shape not in ((), (problem.p.size,)):
+        raise ArgumentValueError(f"sens_atol must be a number or have shape ({problem.p.size},); its shape is {absolute.shape}")
+    return AdjointOptions(float(relative), absolute)
+
+
+def _accumulate(shadows: dict[str, Any], result: Sensitivity) -> None:
+    """Add the gradients to the shadows of Duplicated arguments."""
+    for name, shadow in shadows.items():
+        gradient = result.grad if name == "p" else result.grad_x0
+        seen: set[int] = set()
+        for into, part in zip(flatten(shadow)[0], flatten(gradient)[0], strict=True):
+            if isinstance(into, np.ndarray) and into.dtype.kind == "f" and id(into) not in seen:
+                seen.add(id(into))
+                into += part
+
+
+# ------------------------------------------------------------------------------------------------- the two modes
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One call, checked."""
+
+    problem: Problem
+    engine: AbstractEngine
+    controls: Controls
+    tolerances: AdjointOptions
+    wrt: tuple[str, ...]
+    loss: Loss | None
+
+    def forward(self, dense: bool) -> Sensitivity:
+        """Integrate the derivatives beside the states; a loss is differentiated by the chain rule."""
+        problem = self.problem
+        columns = columns_for(problem, self.wrt)
+        system = augmented(problem, columns)
+        system.fun(problem.t0, system.x0)
+        flips = problem.rhs.flips
+        atol = column_atol(problem, columns, self.controls.atol, self.tolerances.atol)
+        controls = replace(self.controls, rtol=min(self.controls.rtol, self.tolerances.rtol), atol=atol)
+        times, positions = problem.output_times(with_end=problem.running)
+        trajectory = self.engine.integrate(system, controls, times, dense)
+        if trajectory.failure is not None:
+            self._raise(
+                trajectory, system, self._result(trajectory, split(problem, columns, trajectory.y)[0], positions[:0], "forward")
+            )
+        self._warn_of_branches(flips)
+        y, derivatives = split(problem, columns, trajectory.y)
+        rows = self._rows(positions, y)
+        result = self._result(trajectory, y, rows, "forward")
+        if "p" in self.wrt:
+            result.sens = np.ascontiguousarray(derivatives[rows][:, : problem.n, columns.p])
+        if "x0" in self.wrt:
+            result.sens_x0 = np.ascontiguousarray(derivatives[rows][:, : problem.n, columns.x0])
+        if dense:
+            result.sol = _StatesOnly(trajectory.sol, problem.n)
+        if self.loss is not None or problem.running:
+            self._gradients_by_chain_rule(result, y, derivatives, columns)
+        return result
+
+    def continuous(self, dense: bool) -> Sensitivity:
+        """Solve, then integrate the adjoint backwards."""
+        problem = self.problem
+        system = problem.system()
+        flips = problem.rhs.flips
+        times, positions = problem.output_times(with_end=problem.running)
+        controls = forward_controls(problem, self.controls, self.tolerances)
+        trajectory = self.engine.integrate(system, controls, times, dense=True)
+        if trajectory.failure is not None:
+            self._raise(trajectory, system, self._result(trajectory, trajectory.y, positions[:0], "continuous"))
+        rows = self._rows(positions, trajectory.y)
+        result = self._result(trajectory, trajectory.y, rows, "continuous")
+        if dense:
+            result.sol = _StatesOnly(trajectory.sol, problem.n)
+        value, cotangents, at_data, by_p = self._loss(trajectory.y, rows)
+        try:
+            adjoint = continuous_adjoint(
+                problem, trajectory, trajectory.t, cotangents, self.engine, controls, self.tolerances, with_p="p" in self.wrt
+            )
+        except BackwardFailure as failure:
+            self._raise(failure.trajectory, failure.system, result, what="the backward solve of the adjoint")
+        self._warn_of_branches(flips)
+        for name in ("nfev", "njev", "nlu", "nsteps"):
+            result[name] += getattr(adjoint, name)
+        result.loss = value
+        grad_p = adjoint.grad_p + by_p
+        if problem.dx0_dp is not None:
+            grad_p = grad_p + adjoint.grad_x0 @ problem.dx0_dp
+        self._fill(result, grad_p, adjoint.grad_x0, -float(adjoint.arriving @ problem.slope(problem.x0, problem.t0)))
+        self._fill_times(result, trajectory.y, cotangents, at_data)
+        return result
+
+    def _gradients_by_chain_rule(self, result: Sensitivity, y: np.ndarray, derivatives: np.ndarray, columns: Columns) -> None:
+        problem = self.problem
+        value, cotangents, at_data, by_p = self._loss(y, self._rows(problem.output_times(problem.running)[1], y))
+        result.loss = value
+        total = np.einsum("nm,mnw->w", cotangents, derivatives)
+        by_t0 = 0.0
+        if "t0" in self.wrt:
+            by_t0 = float(total[columns.t0][0])
+            if problem.t_eval is not None and problem.t_eval[0] == problem.t0:  # this datum is x0, wherever t0 is
+                by_t0 -= float(cotangents[:, 0] @ derivatives[0][:, -1])
+        self._fill(result, (total[columns.p] + by_p) if "p" in self.wrt else None, total[columns.x0], by_t0)
+        self._fill_times(result, y, cotangents, at_data)
+
+    # ------------------------------------------------------------------------------------------ what they share
+
+    def _rows(self, positions: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """The columns of y that the user asked for."""
+        return positions if self.problem.t_eval is not None else np.arange(y.shape[1])
+
+    def _loss(self, y: np.ndarray, rows: np.ndarray) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
+        """The loss; its derivative by all of y, (N, m), by y at the data, (n, number of data), and by p directly."""
+        problem, n = self.problem, self.problem.n
+        data = rows if problem.t_eval is not None else np.array([y.shape[1] - 1])
+        value, at_data, by_p = 0.0, np.zeros((n, data.size)), np.zeros(problem.p.size)
+        if self.loss is not None:
+            value, at_data, by_p = self.loss.value_and_gradient(y[:n, data], problem.p)
+        cotangents = np.zeros_like(y)
+        np.add.at(cotangents.T, data, np.vstack([at_data, np.zeros((y.shape[0] - n, data.size))]).T)  # repeated times add up
+        if problem.running:
+            value += float(y[n, -1])
+            cotangents[n, -1] = 1.0
+        return value, cotangents, at_data, by_p
+
+    def _fill(self, result: Sensitivity, by_p: np.ndarray | None, by_x0: np.ndarray, by_t0: float) -> None:
+        problem = self.problem
+        if "p" in self.wrt and by_p is not None:
+            result.grad = problem.p_layout.gradient(by_p)
+        if "x0" in self.wrt:
+            result.grad_x0 = problem.x_layout.gradient(by_x0[: problem.n])
+        if "t0" in self.wrt:
+            result.grad_t0 = by_t0
+
+    def _fill_times(self, result: Sensitivity, y: np.ndarray, cotangents: np.ndarray, at_data: np.ndarray) -> None:
+        problem, n = self.problem, self.problem.n
+        if "t1" in self.wrt:
+            slope = problem.slope(y[:, -1], problem.t1)
+            moving = cotangents[:, -1] if problem.t_eval is None else np.append(np.zeros(n), cotangents[n:, -1])  # data stay
+            result.grad_t1 = float(moving @ slope)
+        if "t_eval" in self.wrt and problem.t_eval is not None:
+            columns = self._rows(problem.output_times(problem.running)[1], y)
+            slopes = [problem.slope(y[:, k], t) for k, t in zip(columns, problem.t_eval.tolist(), strict=True)]
+            result.grad_t_eval = np.array([c @ slope[:n] for c, slope in zip(at_data.T, slopes, strict=True)])
+
+    def _result(self, trajectory: Trajectory, y: np.ndarray, rows: np.ndarray, mode: str) -> Sensitivity:
+        problem = self.problem
+        failed = trajectory.failure is not None
+        t, shown = (trajectory.t, y) if failed else (trajectory.t[rows], y[:, rows])
+        fields = solution_fields(problem, self.engine, self.controls, trajectory, t, shown[: problem.n], mode)
+        empty = dict.fromkeys(("sens", "sens_x0", "loss", "grad", "grad_x0", "grad_t0", "grad_t1", "grad_t_eval"))
+        fields |= empty | {"parameter_names": problem.p_layout.names("p") if "p" in self.wrt else []}
+        return Sensitivity(**fields)
+
+    def _raise(self, trajectory: Trajectory, system: Any, result: Sensitivity, what: str = "the solve") -> None:
+        names = self.problem.state_names
+        assert trajectory.failure is not None
+        size = trajectory.failure.x.size
+        if size > len(names):
+            columns = size // len(names) - 1
+            names = names + [f"column {k} of the sensitivity of {name}" for k in range(columns) for name in names]
+        elif what != "the solve":
+            names = [f"the adjoint of {name}" for name in names]
+        raise_failure(trajectory.failure, system, self.controls.method, trajectory.nsteps, names, result, what=what)
+
+    def _warn_of_branches(self, flips: int) -> None:
+        if self.problem.rhs.flips != flips:
+            warnings.warn(
+                f"{self.problem.name} took another branch during the solve; the derivatives are right only where the "
+                f"right-hand side is continuous across the branch, or switches at a time that does not depend on what is "
+                f"differentiated",
+                OdeadWarning, stacklevel=4,
+            )  # fmt: skip
+
+
+class _StatesOnly:
+    """The first n rows of a dense output."""
+
+    def __init__(self, sol: Any, n: int) -> None:
+        self._sol = sol
+        self._n = n
+        self.ts, self.t_min, self.t_max = sol.ts, sol.t_min, sol.t_max
+
+    def __call__(self, t: Any) -> np.ndarray:
+        return np.asarray(self._sol(t)[: self._n])

@@ -1,0 +1,182 @@
+"""Which of the forms of a right-hand side a function has, and the one form that is recorded.
+
+The count of required positional parameters only selects the candidate; what the recorded program did decides
+(`rhs.CompiledRhs`).
+"""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from ..containers import Structure
+from ..errors import ArgumentTypeError, ArgumentValueError
+from .layout import Layout, Slot, Static
+
+__all__ = ["Flat", "flat_initial", "flat_rhs", "from_scipy", "name_of", "required_parameters"]
+
+Flat = Callable[..., Any]  # (dx, x, p, t) on vectors; p is None where there are no parameters
+
+
+def name_of(f: Callable[..., Any]) -> str:
+    return getattr(f, "__name__", type(f).__name__)
+
+
+def required_parameters(f: Callable[..., Any], argument: str) -> int:
+    """How many positional parameters have no default.
+
+    Raises
+    ------
+    ArgumentTypeError
+        f is not callable, takes ``*args`` only, or has required keyword-only parameters.
+    """
+    if not callable(f):
+        raise ArgumentTypeError(f"{argument} is a {type(f).__name__}, which cannot be called")
+    try:
+        parameters = inspect.signature(f).parameters.values()
+    except (TypeError, ValueError):
+        raise ArgumentTypeError(
+            f"{argument}: the signature of {name_of(f)} cannot be read; wrap it in a def with named parameters"
+        ) from None
+    for parameter in parameters:
+        if parameter.kind is parameter.KEYWORD_ONLY and parameter.default is parameter.empty:
+            raise ArgumentTypeError(
+                f"{argument}: {name_of(f)} requires the keyword {parameter.name}, which is never passed; give it a default"
+            )
+    positional = [q for q in parameters if q.kind in (q.POSITIONAL_ONLY, q.POSITIONAL_OR_KEYWORD) and q.default is q.empty]
+    if not positional and any(q.kind is q.VAR_POSITIONAL for q in parameters):
+        raise ArgumentTypeError(
+            f"{argument}: {name_of(f)}(*args) does not say what it takes; wrap it in a def with named parameters"
+        )
+    return len(positional)
+
+
+def flat_rhs(rhs: Callable[..., Any], x_layout: Layout, p_layout: Layout) -> Flat:
+    """The right-hand side on vectors, in place.
+
+    Raises
+    ------
+    ArgumentTypeError
+        Neither ``rhs(dx, x, p, t)`` nor ``rhs(x, p, t)``.
+    """
+    count = required_parameters(rhs, "rhs")
+    vectors = x_layout.is_vector and (p_layout.is_vector or (not p_layout.size and p_layout.unpack(None) is None))
+    if count == 4:
+        if x_layout.has_numbers:
+            raise ArgumentTypeError(
+                "x0 is a container of plain numbers, which rhs(dx, x, p, t) cannot write in place; "
+                "make them arrays, or write rhs(x, p, t) that returns a container like x"
+            )
+        return rhs if vectors else _unpacking_in_place(rhs, x_layout, p_layout)
+    if count == 3:
+        return _returning(rhs, x_layout, p_layout)
+    raise ArgumentTypeError(
+        f"rhs: {name_of(rhs)} requires {count} positional parameters; write rhs(dx, x, p, t), which fills dx, or "
+        f"rhs(x, p, t), which returns dx; for SciPy's f(t, y, *args) pass odead.from_scipy(f)"
+    )
+
+
+def _unpacking_in_place(rhs: Callable[..., Any], x_layout: Layout, p_layout: Layout) -> Flat:
+    def flat(dx: Any, x: Any, p: Any, t: Any) -> Any:
+        return rhs(x_layout.unpack(dx), x_layout.unpack(x), p_layout.unpack(p), t)
+
+    return flat
+
+
+def _returning(rhs: Callable[..., Any], x_layout: Layout, p_layout: Layout) -> Flat:
+    def flat(dx: Any, x: Any, p: Any, t: Any) -> None:
+        value = rhs(x_layout.unpack(x), p_layout.unpack(p), t)
+        if value is None:
+            raise ArgumentTypeError(
+                f"rhs: {name_of(rhs)} has 3 parameters, so it is taken as rhs(x, p, t) and must return dx, but it returned "
+                f"None; an in-place right-hand side is written rhs(dx, x, p, t), with p even if it is not used"
+            )
+        _assign(x_layout, dx, value, f"rhs: {name_of(rhs)} returned")
+
+    return flat
+
+
+def flat_initial(initial: Callable[..., Any], x_layout: Layout, p_layout: Layout) -> Callable[..., None]:
+    """``x0(p)`` as a function that fills the vector of states."""
+
+    def flat(x: Any, p: Any) -> None:
+        _assign(x_layout, x, initial(p_layout.unpack(p)), f"x0: {name_of(initial)} returned")
+
+    return flat
+
+
+def _assign(layout: Layout, vector: Any, value: Any, what: str) -> None:
+    """Write a returned container into the vector of its layout, leaf by leaf."""
+    if layout.structure.kind is None:
+        _assign_leaf(layout.leaves[0], vector, value, what)
+        return
+    leaves = iter(layout.leaves)
+    for child, structure in zip(_children(value, layout.structure, what), layout.structure.children, strict=True):
+        taken = tuple(next(leaves) for _ in range(_count(structure)))
+        _assign(Layout(structure, taken, layout.size), vector, child, what)
+
+
+def _assign_leaf(leaf: Slot | Static, vector: Any, value: Any, what: str) -> None:
+    if isinstance(leaf, Slot):
+        if leaf.shape is None:
+            vector[leaf.start] = value
+        else:
+            _assign_array(leaf.read(vector), value, what)
+
+
+def _children(value: Any, structure: Structure, what: str) -> list[Any]:
+    """The items of a returned container in the order of `structure`."""
+    if isinstance(value, dict) and set(value) == set(structure.keys):
+        return [value[key] for key in structure.keys]
+    if isinstance(value, (list, tuple)) and len(value) == len(structure.children):
+        return list(value)
+    if structure.keys and all(hasattr(value, str(key)) for key in structure.keys):
+        return [getattr(value, key) for key in structure.keys]
+    kind = "None" if structure.kind is None else structure.kind.__name__
+    raise ArgumentTypeError(
+        f"{what} a {type(value).__name__} that does not have the structure of x, a {kind} of {len(structure.children)}"
+    )
+
+
+def _count(structure: Structure) -> int:
+    return 1 if structure.kind is None else sum(map(_count, structure.children))
+
+
+def _assign_array(target: Any, value: Any, what: str) -> None:
+    if isinstance(value, (list, tuple)):  # of traced numbers, perhaps, which np.asarray would refuse
+        if len(value) != target.shape[0]:
+            raise ArgumentValueError(f"{what} {len(value)} values, and x has shape {target.shape}")
+        for k, item in enumerate(value):
+            if target.ndim == 1:
+                target[k] = item
+            else:
+                _assign_array(target[k], item, what)
+        return
+    shape = getattr(value, "shape", ())
+    if shape != target.shape and not (shape == () and target.shape == (1,)):
+        raise ArgumentValueError(f"{what} an array of shape {shape}, and x has shape {target.shape}")
+    target[...] = value
+
+
+def from_scipy(fun: Callable[..., Any]) -> Callable[[Any, Any, Any], Any]:
+    """SciPy's ``fun(t, y, *args)`` as a right-hand side ``rhs(x, p, t)``.
+
+    Parameters
+    ----------
+    fun : callable
+        ``fun(t, y) -> dy`` with p None; ``fun(t, y, *p)`` with p a tuple; ``fun(t, y, p)`` with p anything else.
+
+    Returns
+    -------
+    callable
+        For `solve`, `sensitivity` and the others.
+    """
+
+    def rhs(x: Any, p: Any, t: Any) -> Any:
+        if p is None:
+            return fun(t, x)
+        if isinstance(p, tuple):
+            return fun(t, x, *p)
+        return fun(t, x, p)
+
+    rhs.__name__ = name_of(fun)
+    return rhs
