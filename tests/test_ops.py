@@ -7,8 +7,11 @@ import numpy as np
 import pytest
 
 import helpers
+from odead.execute import reference
 from odead.execute.reference import value
 from odead.ops import OPERANDS, TABLE, UFUNCS, Op, parse_partial
+from odead.tape import Program, Role, verify
+from odead.transform.forward import forward
 
 
 def evaluate(expression: str, op: Op, xs: tuple[np.ndarray, ...]) -> np.ndarray:
@@ -45,6 +48,21 @@ def test_partials_against_finite_differences(op: Op) -> None:
         plus, minus = (value(op.name, *(x + s * h if j == k else x for j, x in enumerate(xs))) for s in (1, -1))
         slope = (plus - minus) / (2 * h)
         np.testing.assert_allclose(evaluate(expression, op, xs), slope, rtol=2e-5, atol=2e-6, err_msg=f"operand {k}")
+
+
+@pytest.mark.parametrize("op", helpers.DIFFERENTIABLE_OPS, ids=lambda op: op.name)
+def test_partials_as_instructions(op: Op) -> None:
+    xs = helpers.operands(op, 50)
+    program = Program(op.name)
+    views = tuple(program.bound(str(x.dtype), x.shape, Role.ARGUMENT, name) for x, name in zip(xs, OPERANDS, strict=False))
+    program.emit(op.name, program.bound("float64", (50,), Role.RESULT, "out"), views)
+    for k, exact in enumerate(helpers.complex_partials(op, xs)):
+        if exact is not None:
+            derived = forward(program, [k])
+            verify(derived)
+            tangent = np.empty(50)
+            assert reference.run(derived, [*xs, np.ones(50), np.empty(50), tangent]) == -1
+            np.testing.assert_allclose(tangent, exact, rtol=2e-13, atol=1e-14, err_msg=f"operand {k}")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,142 @@
+"""The Jacobian of a plain call by differences; it knows nothing of odead."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from .call import Call, Output, copied, is_float
+from .differences import slope
+
+__all__ = ["Truth", "joined"]
+
+ROUNDING: Final = {"float64": 1e-11, "float32": 1e-4}  # of the derivatives themselves, relative to their largest term
+
+Estimate = tuple[np.ndarray, np.ndarray]  # derivatives of all float outputs, as one vector, and their estimated errors
+
+
+class Truth:
+    """The Jacobian of a call by differences, as far as the checks need it. All float outputs form one vector.
+
+    Attributes
+    ----------
+    tangents : dict of int to array
+        For each float leaf, the direction in which forward mode is checked.
+    along : dict of int to Estimate
+        For each float leaf, the derivatives along its tangent.
+    columns : dict of int to list of (index, Estimate)
+        For each float leaf, the derivatives with respect to some of its entries.
+    cotangent : array
+        The direction of reverse mode, of about the inverse size of the derivatives; 1 at a returned number.
+    doubtful : set of str
+        Leaves along which differences do not converge.
+    """
+
+    def __init__(self, call: Call, rtol: float, entries: int, rng: np.random.Generator) -> None:
+        self.call, self.doubtful = call, set[str]()
+        self.floats = [output for output in call.outputs if is_float(output.value)]
+        kinds = {np.asarray(call.leaves[n].value).dtype.name for n in call.floats}
+        kinds.update(np.asarray(output.value).dtype.name for output in self.floats)
+        self.rounding = max(ROUNDING[kind] for kind in kinds)
+        self.rtol = max(rtol, 10 * self.rounding)
+        self._values = self.vector(call.outputs)
+        self.tangents = {n: _nonzero(rng, call.leaves[n].value) * _sizes(call.leaves[n].value) for n in call.floats}
+        self.along = {n: self._along(n) for n in call.floats}
+        self.columns = {n: [(k, self._column(n, k)) for k in _some(rng, call.leaves[n].value, entries)] for n in call.floats}
+        self.cotangent = self._cotangent(rng)
+
+    def vector(self, outputs: Sequence[Output]) -> np.ndarray:
+        """The values of the float outputs."""
+        pairs = zip(outputs, self.call.outputs, strict=True)
+        return joined([output.value for output, plain in pairs if is_float(plain.value)])
+
+    def of_leaves(self, leaves: Sequence[int], returned: bool) -> np.ndarray:
+        """Which elements of the vector are exit values of these leaves, or returned."""
+        marks = [np.full(np.size(o.value), returned if o.leaf is None else o.leaf in leaves) for o in self.floats]
+        return np.concatenate([np.zeros(0, bool), *marks])
+
+    def exit_cotangent(self, leaves: Sequence[int], returned: bool) -> np.ndarray:
+        """The cotangent, 0 for what is inactive."""
+        return np.where(self.of_leaves(leaves, returned), self.cotangent, 0.0)
+
+    def parts(self, vector: np.ndarray) -> list[np.ndarray]:
+        """A vector as one array per float output."""
+        cuts = np.cumsum([np.size(output.value) for output in self.floats])[:-1]
+        return [part.reshape(np.shape(o.value)) for part, o in zip(np.split(vector, cuts), self.floats, strict=True)]
+
+    def locate(self, position: int) -> tuple[Output, tuple[int, ...]]:
+        """The output and the index of an element of the vector."""
+        for output in self.floats:
+            if position < np.size(output.value):
+                return output, tuple(map(int, np.unravel_index(position, np.shape(output.value))))
+            position -= np.size(output.value)
+        raise IndexError(position)
+
+    def _along(self, leaf: int) -> Estimate:
+        return self._trusted(leaf, 1.0, self._slope(leaf, self.tangents[leaf]))
+
+    def _column(self, leaf: int, index: tuple[int, ...]) -> Estimate:
+        """Derivatives with respect to one entry, moved by the typical size of its array and, if that is other, by its own."""
+        x = np.asarray(self.call.leaves[leaf].value)
+        typical = float(np.abs(x[np.isfinite(x)]).max(initial=0.0)) or 1.0
+        own = float(_sizes(x)[index])
+        unit = np.zeros(x.shape)
+        unit[index] = 1.0
+        value, error = (part / typical for part in self._slope(leaf, typical * unit))
+        if own < 0.1 * typical:
+            other, other_error = (part / own for part in self._slope(leaf, own * unit))
+            value, error = np.where(other_error < error, [other, other_error], [value, error])
+        return self._trusted(leaf, typical, (value, error))
+
+    def _slope(self, leaf: int, direction: np.ndarray) -> Estimate:
+        """Derivatives along a direction in one leaf; float32 moves in float64."""
+        values = [_doubled(x.value) for x in self.call.leaves]
+        start = np.asarray(values[leaf])
+
+        def moved(step: float) -> np.ndarray:
+            values[leaf] = start + step * direction if self.call.leaves[leaf].is_array else float(start + step * direction)
+            return self.vector(self.call.run(values))
+
+        return slope(moved)
+
+    def _trusted(self, leaf: int, size: float, estimate: Estimate) -> Estimate:
+        """The same, after a note if the error is not small for a change of this size."""
+        value, error = estimate
+        small = 1e-3 * np.abs(value).max(initial=0.0) + 1e-6 * np.abs(self._values) / size
+        if (error > small)[np.isfinite(self._values)].any():
+            self.doubtful.add(self.call.leaves[leaf].name)
+        return estimate
+
+    def _cotangent(self, rng: np.random.Generator) -> np.ndarray:
+        largest = np.max([np.abs(value) for value, _ in self.along.values()], axis=0)
+        cotangents = []
+        for output, size in zip(self.floats, self.parts(largest), strict=True):
+            scale = 1.0 / (np.max(size, initial=0.0) or 1.0)
+            is_seed = output.leaf is None and self.call.returns_one_number
+            cotangents.append(np.ones(1) if is_seed else _nonzero(rng, output.value) * scale)
+        return joined(cotangents)
+
+
+def _nonzero(rng: np.random.Generator, like: Any) -> np.ndarray:
+    size = rng.uniform(0.5, 1.0, np.shape(like))
+    return np.asarray(np.where(rng.random(np.shape(like)) < 0.5, -size, size))
+
+
+def _sizes(value: Any) -> np.ndarray:
+    """The magnitude of each entry; the largest one, or 1, for zeros and what is not finite."""
+    magnitude = np.asarray(np.where(np.isfinite(value), np.abs(value), 0.0))
+    return np.asarray(np.where(magnitude > 0, magnitude, magnitude.max(initial=0.0) or 1.0))
+
+
+def _some(rng: np.random.Generator, value: Any, entries: int) -> list[tuple[int, ...]]:
+    shape, size = np.shape(value), np.size(value)
+    chosen = range(size) if size <= entries else np.sort(rng.choice(size, entries, replace=False))
+    return [tuple(map(int, np.unravel_index(k, shape))) for k in chosen]
+
+
+def _doubled(value: Any) -> Any:
+    return value.astype(np.float64) if isinstance(value, np.ndarray) and is_float(value) else copied(value)
+
+
+def joined(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    return np.concatenate([np.zeros(0), *map(np.ravel, arrays)])
