@@ -32,13 +32,16 @@ header = Path("odead/_kernels.h")
 if not header.exists() or header.read_text() != text:  # an unchanged header does not rebuild; the other build has another one
     header.write_text(text)
 
-core = Extension(
-    "odead._core",
-    ["odead/_core.pyx"],
-    include_dirs=["odead", np.get_include()],
-    depends=[str(header)],
-    define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
-    extra_compile_args=["/O2"] if sys.platform == "win32" else GNU_FLAGS,
-)
+extensions = [
+    Extension(
+        f"odead.{name}",
+        [f"odead/{name}.pyx"],
+        include_dirs=["odead", np.get_include()],
+        depends=[str(header)],  # it also says which build this is
+        define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
+        extra_compile_args=["/O2"] if sys.platform == "win32" else GNU_FLAGS,
+    )
+    for name in ("_core", "_structured")
+]
 generated = "build/checked" if CHECK else "build/fast"  # Cython looks at dates, not at directives
-setup(ext_modules=cythonize([core], compiler_directives=DIRECTIVES, build_dir=generated))
+setup(ext_modules=cythonize(extensions, compiler_directives=DIRECTIVES, build_dir=generated))

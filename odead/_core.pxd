@@ -1,20 +1,9 @@
 """The data of the sweep. One `Code` is what a program was lowered to and never changes; a `Tape` is a copy that can run."""
 
 from cpython.pythread cimport PyThread_type_lock
-from libc.stdint cimport int32_t, int64_t
+from libc.stdint cimport int64_t
 
-
-cdef struct Instruction:
-    int32_t opcode          # of `_kernels.h`, or ODEAD_STRUCTURED + 4 * Structured + Dtype
-    int32_t position        # in the Program: what a guard reports
-    int64_t n               # elements of a row, the innermost loop
-    char* out               # absolute addresses of the first elements; unused ones are NULL
-    char* x
-    char* y
-    char* z
-    # Strides in bytes of out, x, y, z within a row; number of outer axes; for each (extent, strides of out, x, y, z); then
-    # what the operation asks for. NULL: one row, and the opcode knows the strides.
-    const int64_t* extra
+from ._structured cimport Instruction
 
 
 cdef struct Relocation:     # an operand inside an array that is bound at each run

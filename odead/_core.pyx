@@ -1,13 +1,15 @@
 """The sweep: a lowered program is an array of instructions with absolute addresses, run by one switch.
 
 Scalar instructions are inlined into the switch; everything else goes row by row (`Walk`) through the loops of `_kernels.h`
-or through the structured kernels below. Nothing here allocates, takes the GIL or raises while a program runs.
+or through the kernels of `_structured.pyx`. Nothing here allocates, takes the GIL or raises while a program runs.
 
 An array bound to another address than last time is relocated: the addresses of the operands inside it are rewritten. A
 program over the same arrays therefore pays for no indirection, and a solver that passes the same buffers for nothing at all.
 """
 
 import numpy as np
+
+from ._structured import DTYPES, OPERATIONS
 
 cimport numpy as cnp
 from cpython.pythread cimport (
@@ -19,7 +21,8 @@ from cpython.pythread cimport (
 )
 from libc.stdint cimport int32_t, int64_t, uint8_t, uintptr_t
 from libc.string cimport memcpy, memset
-from scipy.linalg.cython_blas cimport dgemm, dgemv, sgemm, sgemv
+
+from ._structured cimport Instruction, Walk, advance, begin, structured
 
 cdef extern from "_kernels.h" nogil:
     int odead_scalar(int opcode, char* out, const char* x, const char* y, const char* z)
@@ -36,93 +39,18 @@ cdef extern from "Python.h":
 cnp.import_array()
 
 
-cdef enum Structured:       # in the order of _STRUCTURED
-    SUM                     # out = the sum of a row of x
-    SUM_ADD                 # out += the sum of a row of x
-    TAKE
-    PUT
-    PUT_ADD
-    GUARD
-    MATMUL                  # by plain loops
-    GEMM                    # by BLAS
-    GEMV
-
-
-cdef enum Dtype:            # in the order of _DTYPES
-    FLOAT64
-    FLOAT32
-    INT64
-    BOOL
-
-
 cdef enum Base:
     ARENA = -1
     CONSTANTS = -2
     NOTHING = -3
 
 
-_STRUCTURED = ("sum", "sum_add", "take", "put", "put_add", "guard", "matmul", "gemm", "gemv")
-_DTYPES = ("float64", "float32", "int64", "bool")
-
 OPCODES = {odead_names[k].decode(): k for k in range(ODEAD_STRUCTURED)}
-OPCODES.update(
-    {f"{name}.{dtype}": ODEAD_STRUCTURED + 4 * k + j for k, name in enumerate(_STRUCTURED) for j, dtype in enumerate(_DTYPES)}
-)
+for _operation in OPERATIONS:
+    OPCODES.update({f"{_operation}.{dtype}": len(OPCODES) + k for k, dtype in enumerate(DTYPES)})
 BUSY = -2
 
-ctypedef fused number:
-    double
-    float
-    int64_t
-    uint8_t
-
-
-# ------------------------------------------------------------------------------------------------------ odometer
-
-cdef enum:
-    MOST_AXES = 64          # NumPy's own limit
-    AXIS = 5                # words per axis: extent, strides of out, x, y, z
-    HEAD = 5                # words before the axes
-
-
-cdef struct Walk:           # over the rows of an instruction
-    char* at[4]
-    const int64_t* axes
-    int64_t depth
-    int64_t count[MOST_AXES]
-
-
-cdef inline void begin(Walk* walk, const Instruction* i) noexcept nogil:
-    cdef int64_t k
-    walk.at[0], walk.at[1], walk.at[2], walk.at[3] = i.out, i.x, i.y, i.z
-    walk.depth = i.extra[4]
-    walk.axes = i.extra + HEAD
-    for k in range(walk.depth):
-        walk.count[k] = 0
-
-
-cdef inline bint advance(Walk* walk) noexcept nogil:
-    """Go to the next row, in C order; False after the last one."""
-    cdef int64_t k, j
-    cdef const int64_t* axis
-    for k in range(walk.depth - 1, -1, -1):
-        axis = walk.axes + AXIS * k
-        walk.count[k] += 1
-        if walk.count[k] < axis[0]:
-            for j in range(4):
-                walk.at[j] += axis[1 + j]
-            return True
-        walk.count[k] = 0
-        for j in range(4):
-            walk.at[j] -= axis[1 + j] * (axis[0] - 1)
-    return False
-
-
-cdef inline const int64_t* parameters(const Instruction* i) noexcept nogil:
-    return i.extra + HEAD + AXIS * i.extra[4]
-
-
-# ------------------------------------------------------------------------------------------------------- kernels
+# --------------------------------------------------------------------------------------------------------- sweep
 
 
 ctypedef void (*LoopFunction)(char** args, const cnp.npy_intp* n, const cnp.npy_intp* strides, void* data) noexcept nogil
@@ -192,196 +120,13 @@ cdef void elementwise(const Instruction* i) noexcept nogil:
             return
 
 
-cdef number pairwise(const char* x, int64_t n, int64_t stride, number* tag) noexcept nogil:
-    """Sum in NumPy's order: halves, down to blocks of 128 with eight running sums (error O(log n), and the same bits)."""
-    cdef number part[8]
-    cdef number total
-    cdef int64_t k, j, half
-    if n > 128:
-        half = n // 2
-        half -= half % 8
-        return pairwise(x, half, stride, tag) + pairwise(x + half * stride, n - half, stride, tag)
-    if n < 8:
-        total = 0
-        for k in range(n):
-            total += (<const number*> (x + k * stride))[0]
-        return total
-    for j in range(8):
-        part[j] = (<const number*> (x + j * stride))[0]
-    k = 8
-    while k + 8 <= n:
-        for j in range(8):
-            part[j] += (<const number*> (x + (k + j) * stride))[0]
-        k += 8
-    total = ((part[0] + part[1]) + (part[2] + part[3])) + ((part[4] + part[5]) + (part[6] + part[7]))
-    while k < n:
-        total += (<const number*> (x + k * stride))[0]
-        k += 1
-    return total
-
-
-cdef int add_up(const Instruction* i, bint accumulate, number* tag) noexcept nogil:
-    cdef Walk walk
-    cdef number* out
-    begin(&walk, i)
-    while True:
-        out = <number*> walk.at[0]
-        out[0] = (out[0] if accumulate else 0) + pairwise(walk.at[1], i.n, i.extra[1], tag)
-        if not advance(&walk):
-            return 0
-
-
-cdef int take(const Instruction* i, number* tag) noexcept nogil:
-    """Gather; the stride of x is that of the gathered axis. Fails at an index outside of 0..n-1, as put and put_add do."""
-    cdef Walk walk
-    cdef const int64_t* stride = i.extra
-    cdef int64_t size = parameters(i)[0]
-    cdef int64_t k, j
-    begin(&walk, i)
-    while True:
-        for k in range(i.n):
-            j = (<const int64_t*> (walk.at[2] + k * stride[2]))[0]
-            if j < 0 or j >= size:
-                return 1
-            (<number*> (walk.at[0] + k * stride[0]))[0] = (<const number*> (walk.at[1] + j * stride[1]))[0]
-        if not advance(&walk):
-            return 0
-
-
-cdef int put(const Instruction* i, bint accumulate, number* tag) noexcept nogil:
-    """Scatter y through the indices z; the stride of out is that of the scattered axis."""
-    cdef Walk walk
-    cdef const int64_t* stride = i.extra
-    cdef int64_t size = parameters(i)[0]
-    cdef int64_t k, j
-    cdef number value
-    cdef number* out
-    begin(&walk, i)
-    while True:
-        for k in range(i.n):
-            j = (<const int64_t*> (walk.at[3] + k * stride[3]))[0]
-            if j < 0 or j >= size:
-                return 1
-            out = <number*> (walk.at[0] + j * stride[0])
-            value = (<const number*> (walk.at[2] + k * stride[2]))[0]
-            out[0] = out[0] + value if accumulate else value
-        if not advance(&walk):
-            return 0
-
-
-cdef int guard(const Instruction* i, number* tag) noexcept nogil:
-    cdef Walk walk
-    cdef number expected = <number> parameters(i)[0]
-    cdef int64_t k
-    begin(&walk, i)
-    while True:
-        for k in range(i.n):
-            if (<const number*> (walk.at[1] + k * i.extra[1]))[0] != expected:
-                return 1
-        if not advance(&walk):
-            return 0
-
-
-cdef int matmul(const Instruction* i, number* tag) noexcept nogil:
-    cdef Walk walk
-    cdef const int64_t* p = parameters(i)       # m, n, k, strides in bytes of rows and columns of out, x, y
-    cdef int64_t row, column, k
-    cdef const char* x
-    cdef const char* y
-    cdef number total
-    begin(&walk, i)
-    while True:
-        for row in range(p[0]):
-            for column in range(p[1]):
-                x = walk.at[1] + row * p[5]
-                y = walk.at[2] + column * p[8]
-                total = 0
-                for k in range(p[2]):
-                    total += (<const number*> (x + k * p[6]))[0] * (<const number*> (y + k * p[7]))[0]
-                (<number*> (walk.at[0] + row * p[3] + column * p[4]))[0] = total
-        if not advance(&walk):
-            return 0
-
-
-cdef int gemm(const Instruction* i, number* tag) noexcept nogil:
-    """out = x @ y for column-major out."""
-    cdef Walk walk
-    cdef const int64_t* p = parameters(i)       # m, n, k, leading dimensions of x, y, out, whether x, y are transposed
-    cdef int m = <int> p[0], n = <int> p[1], k = <int> p[2], ldx = <int> p[3], ldy = <int> p[4], ldout = <int> p[5]
-    cdef char* turn_x = "T" if p[6] else "N"
-    cdef char* turn_y = "T" if p[7] else "N"
-    cdef number one = 1, zero = 0
-    begin(&walk, i)
-    while True:
-        if number is double:
-            dgemm(turn_x, turn_y, &m, &n, &k, &one, <number*> walk.at[1], &ldx, <number*> walk.at[2], &ldy, &zero,
-                  <number*> walk.at[0], &ldout)
-        elif number is float:
-            sgemm(turn_x, turn_y, &m, &n, &k, &one, <number*> walk.at[1], &ldx, <number*> walk.at[2], &ldy, &zero,
-                  <number*> walk.at[0], &ldout)
-        if not advance(&walk):
-            return 0
-
-
-cdef int gemv(const Instruction* i, number* tag) noexcept nogil:
-    """out = x @ y for a vector y."""
-    cdef Walk walk
-    cdef const int64_t* p = parameters(i)       # rows and columns of x as BLAS sees it, its leading dimension, transposed?,
-    cdef int rows = <int> p[0], columns = <int> p[1], ldx = <int> p[2], step_y = <int> p[4], step_out = <int> p[5]
-    cdef char* turn_x = "T" if p[3] else "N"    # steps of y and out in elements
-    cdef number one = 1, zero = 0
-    begin(&walk, i)
-    while True:
-        if number is double:
-            dgemv(turn_x, &rows, &columns, &one, <number*> walk.at[1], &ldx, <number*> walk.at[2], &step_y, &zero,
-                  <number*> walk.at[0], &step_out)
-        elif number is float:
-            sgemv(turn_x, &rows, &columns, &one, <number*> walk.at[1], &ldx, <number*> walk.at[2], &step_y, &zero,
-                  <number*> walk.at[0], &step_out)
-        if not advance(&walk):
-            return 0
-
-
-cdef int structured_of(const Instruction* i, int operation, number* tag) noexcept nogil:
-    if operation == GUARD:
-        return guard(i, tag)
-    if operation == TAKE:
-        return take(i, tag)
-    if operation == PUT:
-        return put(i, False, tag)
-    if operation == PUT_ADD:
-        return put(i, True, tag)
-    if operation == SUM:
-        return add_up(i, False, tag)
-    if operation == SUM_ADD:
-        return add_up(i, True, tag)
-    if operation == MATMUL:
-        return matmul(i, tag)
-    if operation == GEMM:
-        return gemm(i, tag)
-    return gemv(i, tag)
-
-
-cdef int structured(const Instruction* i) noexcept nogil:
-    """Execute a structured instruction; 1 if the run must stop."""
-    cdef int operation = (i.opcode - ODEAD_STRUCTURED) // 4
-    cdef int dtype = (i.opcode - ODEAD_STRUCTURED) % 4
-    if dtype == FLOAT64:
-        return structured_of(i, operation, <double*> NULL)
-    if dtype == FLOAT32:
-        return structured_of(i, operation, <float*> NULL)
-    if dtype == INT64:
-        return structured_of(i, operation, <int64_t*> NULL)
-    return structured_of(i, operation, <uint8_t*> NULL)
-
-
 cdef int64_t sweep(const Instruction* i, const Instruction* stop) noexcept nogil:
     """Execute instructions; -1, or the position of the one at which the run must stop."""
     while i < stop:
         if not odead_scalar(i.opcode, i.out, i.x, i.y, i.z):
             if i.opcode < ODEAD_STRUCTURED:
                 elementwise(i)
-            elif structured(i):
+            elif structured(i, (i.opcode - ODEAD_STRUCTURED) // 4, (i.opcode - ODEAD_STRUCTURED) % 4):
                 return i.position
         i += 1
     return -1

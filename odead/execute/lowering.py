@@ -18,6 +18,7 @@ __all__ = ["Lowered", "Slot", "lower"]
 _ARENA, _CONSTANTS, _NOTHING = -1, -2, -3  # bases of an operand that is in no slot; as in _core.pyx
 _ITEM: Final = {"float64": 8, "float32": 4, "int64": 8, "bool": 1}
 _INDEXED: Final = {"take": 1, "put": 2, "put_add": 2}  # the operand that holds indices
+_MOST_AXES: Final = 64  # MOST_AXES of _structured.pxd
 _LONG: Final = 20_000  # elements: about 5 us, against 0.1 us for handing over the GIL
 
 
@@ -262,6 +263,7 @@ class _Rows:
         items = [8 if view is None else self._item[view.buffer] for view in operands]
         extra = -1
         if params is not None:
+            assert len(axes) <= _MOST_AXES, f"instruction {position}: too many axes"
             words = [s * item for s, item in zip(row.strides, items, strict=True)]
             words += [0] * (4 - len(words)) + [len(axes)]
             for axis in axes:
