@@ -4,26 +4,37 @@ from collections.abc import Callable
 from typing import Final
 
 from ...tape import Program
+from .coalesce import coalesce
 from .compact import compact
 from .copies import copies
 from .cse import cse
 from .dce import dce
 from .destinations import destinations
 from .fold import fold
+from .pieces import pieces
 from .rename import rename
 from .roll import roll
+from .sums import sums
 
-__all__ = ["PASSES", "optimise"]
+__all__ = ["CLEANING", "PLACING", "optimise"]
 
-PASSES: Final[tuple[Callable[[Program], Program], ...]] = (
+CLEANING: Final[tuple[Callable[[Program], Program], ...]] = (
     roll,
     destinations,
     fold,
     copies,
     cse,
     dce,
-    rename,
 )
+"""What makes a program smaller."""
+
+PLACING: Final[tuple[Callable[[Program], Program], ...]] = (
+    rename,
+    pieces,
+    coalesce,
+    sums,
+)
+"""What decides where values live; once nothing rolls any more, for it takes the rows of rolled loops apart."""
 
 _ROUNDS: Final = 16  # a bound; what one pass leaves to another settles in three or four
 
@@ -31,13 +42,27 @@ _ROUNDS: Final = 16  # a bound; what one pass leaves to another settles in three
 def optimise(program: Program) -> Program:
     """Run the passes until none changes the program any more, then number its buffers canonically.
 
-    Values are kept bit for bit; exit values of arguments, results and guards, in their order, are what is observed.
-    A pass that finds nothing to do returns the program it was given.
+    Values are kept bit for bit, except for the rounding of `sums`; exit values of arguments, results and guards, in their
+    order, are what is observed. A pass that finds nothing to do returns the program it was given.
     """
     for _ in range(_ROUNDS):
         before = program
-        for improve in PASSES:
-            program = improve(program)
+        program = _run(PLACING, _settled(program))
         if program is before:
             break
     return compact(program)
+
+
+def _settled(program: Program) -> Program:
+    for _ in range(_ROUNDS):
+        before = program
+        program = _run(CLEANING, program)
+        if program is before:
+            break
+    return program
+
+
+def _run(passes: tuple[Callable[[Program], Program], ...], program: Program) -> Program:
+    for improve in passes:
+        program = improve(program)
+    return program

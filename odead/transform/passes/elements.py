@@ -91,6 +91,10 @@ class Stamps:
         latest = int(window.max())
         return latest if latest == int(window.min()) else -1
 
+    def all(self, view: View) -> list[int]:
+        """The different numbers among the elements of a view."""
+        return [int(number) for number in np.unique(self._window(view)) if number >= 0]
+
     def stamp(self, view: View, number: int) -> None:
         if not view.shape:
             self._memory[view.offset] = number

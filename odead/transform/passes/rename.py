@@ -47,28 +47,36 @@ class _Values:
     """The values that one buffer holds in turn, numbered from the last, found backwards."""
 
     def __init__(self, size: int, role: Role) -> None:
+        self.size = size
         self.is_argument = role is Role.ARGUMENT
         self.live = Marks(size, self.is_argument)
         self.needed = size if self.is_argument else 0
         self.number = 0
-        self.ended = False  # whether all that was seen so far is a value of its own
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin an earlier value."""
+        self.written = Marks(self.size, False)
+        self.missing = self.size
+        self.ended = False  # whether the instructions seen so far make up the value, from its first write on
 
     def write(self, view: View, partly: bool) -> int:
-        self.begin()
+        self.step_back()
         if not partly:
             self.needed -= self.live.clear(view)
-            self.ended = self.needed == 0
+            self.missing -= self.written.mark(view)
+            self.ended = self.needed == 0 and self.missing == 0
         return self.number
 
     def read(self, view: View) -> int:
-        self.begin()
+        self.step_back()
         self.needed += self.live.mark(view)
         return self.number
 
-    def begin(self) -> None:
+    def step_back(self) -> None:
         if self.ended:
             self.number += 1
-            self.ended = False
+            self.begin()
 
     @property
     def is_split(self) -> bool:

@@ -14,7 +14,7 @@ from ...tape import Instruction, Program, Role, View
 from .columns import Columns
 from .compact import compact
 from .region import LEAST, Loop, Region
-from .repetition import periods, runs
+from .repetition import periods, runs, stretches
 
 __all__ = ["roll"]
 
@@ -43,12 +43,14 @@ def _find(program: Program) -> list[Loop]:
             looked_at += 1
             if looked_at > _REGIONS:
                 break
-            start = _aligned(columns, start, period)
-            count = (stop - start) // period
-            if count >= LEAST:
-                for loop in Region(program, columns, start, period, count).loops():
-                    free[loop.start : loop.stop] = False
-                    found.append(loop)
+            for begin, end in stretches(free[start:stop], LEAST * period):  # runs may share an iteration with their neighbour
+                first = _aligned(columns, start + begin, period)
+                count = (start + end - first) // period
+                if count >= LEAST:
+                    loops = Region(program, columns, first, period, count).loops()
+                    found += loops
+                    for loop in loops:
+                        free[loop.start : loop.stop] = False
     return sorted(found, key=lambda loop: loop.start)
 
 
