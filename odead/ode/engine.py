@@ -33,6 +33,8 @@ class System:
     narrow_jacobian : callable or None
         Where `jacobian` has a wide band: an approximation with a narrow one, with which Newton's iteration converges too, if
         slower.
+    compiled : _system.System or None
+        The same right-hand side for the compiled loop.
     """
 
     fun: Callable[[float, np.ndarray], np.ndarray]
@@ -42,6 +44,7 @@ class System:
     x0: np.ndarray
     fixed_pattern: bool = True
     narrow_jacobian: Callable[[float, np.ndarray], Jacobian] | None = None
+    compiled: Any = None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,30 @@
+"""The discrete adjoint of the explicit Runge-Kutta methods."""
+
+from libc.stdint cimport int64_t
+
+from ._steppers cimport Method, Record
+from ._system cimport Cotangents, Outcome, System
+
+
+cdef class Adjoint:
+    cdef readonly Method method
+    cdef readonly Record record
+    cdef readonly System system         # the right-hand side, for stages that the record has not
+    cdef readonly Cotangents cotangents
+    cdef int64_t n
+    cdef double* x_bar                  # cotangent of the state at the end of the step, then at its start
+    cdef double* slope_bar              # of the derivative there, where it is the first stage of the next step
+    cdef double* k_bar                  # of the stages
+    cdef double* sum_bar                # of the state at the start of the step, while it is being summed
+    cdef double* z                      # argument of a stage
+    cdef double* z_bar                  # and its cotangent
+    cdef double* covector               # of a stage, used up
+    cdef double* k                      # stages of a step, where they are computed again
+    cdef object result                  # x_bar as an array
+    cdef tuple owners
+
+    cdef Outcome sweep(self, const double* times, const double* y_bar, int64_t n_times) noexcept nogil
+    cdef Outcome step_back(self, int64_t number, const double* times, const double* y_bar, int64_t* last) noexcept nogil
+    cdef bint take_outputs(self, double t, double h, const double* times, const double* y_bar, int64_t* last) noexcept nogil
+    cdef Outcome restore(self, int64_t number, double h, bint extra) noexcept nogil
+    cdef Outcome pull_stage(self, int64_t i, double t, double h, const double* x) noexcept nogil

@@ -1,0 +1,16 @@
+from typing import Any
+
+import numpy as np
+
+from ._steppers import Method, Record
+from ._system import Cotangents, System
+
+__all__: list[str]
+
+class Adjoint:
+    method: Method
+    record: Record
+    system: System
+    cotangents: Cotangents
+    def __init__(self, method: Method, record: Record, system: System, cotangents: Cotangents) -> None: ...
+    def run(self, times: Any, y_bar: Any) -> tuple[str, np.ndarray]: ...

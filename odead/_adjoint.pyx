@@ -1,0 +1,185 @@
+"""The discrete adjoint: the exact gradient of what an explicit method computed.
+
+The steps are those that were taken; the control that chose them is not differentiated. A step is
+
+    z_i = x + h sum_j a_ij k_j,   k_i = f(t + c_i h, z_i),   new x = z_s,   output at t + q h = x + h sum_j w_j(q) k_j,
+
+and is transposed line by line, from the last to the first. Its first stage is the last one of the step before.
+"""
+
+import numpy as np
+
+cimport numpy as cnp
+from libc.stdint cimport int64_t
+from libc.string cimport memcpy, memset
+
+from ._steppers cimport Combination, Method, Record, odead_all_finite, odead_combine, odead_spread
+from ._system cimport DONE, NOT_FINITE, RAISED, Cotangents, Outcome, System
+
+from ._steppers import OUTCOMES
+
+cnp.import_array()
+
+
+cdef double* _data(cnp.ndarray array) noexcept:
+    return <double*> cnp.PyArray_DATA(array)
+
+
+cdef class Adjoint:
+    """The backward sweep over the steps of a record.
+
+    Parameters
+    ----------
+    method : Method
+        Made the record.
+    record : Record
+        Of the states, and of the stages of each step; without stages, they are computed again.
+    system : System
+        The right-hand side.
+    cotangents : Cotangents
+        Its cotangents.
+    """
+
+    def __init__(self, Method method, Record record, System system, Cotangents cotangents):
+        cdef int64_t n = record.n
+        if system.n != n or cotangents.n != n or record.rows not in (0, method.stages, method.all_stages):
+            raise ValueError("record, system and cotangents do not fit together")
+        self.method, self.record, self.system, self.cotangents, self.n = method, record, system, cotangents, n
+        vectors = np.zeros((6, n))
+        stages = np.zeros((2, method.all_stages, n))
+        self.owners = (vectors, stages)
+        self.result = vectors[0]
+        cdef double* vector = _data(vectors)
+        self.x_bar, self.slope_bar, self.sum_bar = vector, vector + n, vector + 2 * n
+        self.z, self.z_bar, self.covector = vector + 3 * n, vector + 4 * n, vector + 5 * n
+        self.k_bar, self.k = _data(stages[0]), _data(stages[1])
+
+    def run(self, times, y_bar):
+        """Sweep back over all steps; exceptions of the right-hand side are raised.
+
+        The cotangent of p is added to `cotangents.p_bar`.
+
+        Parameters
+        ----------
+        times : (m,) array
+            Of the outputs, as they were given to the loop.
+        y_bar : (m, n) array
+            Their cotangents.
+
+        Returns
+        -------
+        outcome : str
+            Name of the `Outcome`.
+        x0_bar : (n,) array
+            Cotangent of the initial state.
+        """
+        cdef Outcome outcome
+        cdef int64_t m = len(times)
+        times = np.ascontiguousarray(times, dtype=np.float64)
+        y_bar = np.ascontiguousarray(y_bar, dtype=np.float64)
+        if y_bar.shape != (m, self.n):
+            raise ValueError(f"y_bar has shape {y_bar.shape}, not {(m, self.n)}")
+        cdef double* at = _data(times)
+        cdef double* given = _data(y_bar)
+        with nogil:
+            outcome = self.sweep(at, given, m)
+        if outcome == RAISED:
+            raise self.system.error or self.cotangents.error
+        return OUTCOMES[<int> outcome], self.result.copy()
+
+    cdef Outcome sweep(self, const double* times, const double* y_bar, int64_t n_times) noexcept nogil:
+        cdef int64_t last = n_times - 1, number, j
+        cdef Outcome outcome
+        memset(self.x_bar, 0, self.n * sizeof(double))
+        memset(self.slope_bar, 0, self.n * sizeof(double))
+        for number in range(self.record.count - 1, -1, -1):
+            outcome = self.step_back(number, times, y_bar, &last)
+            if outcome != DONE:
+                return outcome
+        outcome = self.cotangents.pull(self.record.t[0], self.record.x, self.slope_bar, self.x_bar)
+        while last >= 0:  # outputs at the start
+            for j in range(self.n):
+                self.x_bar[j] += y_bar[last * self.n + j]
+            last -= 1
+        if outcome == DONE and not odead_all_finite(self.n, self.x_bar):
+            return NOT_FINITE
+        return outcome
+
+    cdef Outcome step_back(self, int64_t number, const double* times, const double* y_bar, int64_t* last) noexcept nogil:
+        cdef const double* x = self.record.x + number * self.n
+        cdef double t = self.record.t[number], h = self.record.t[number + 1] - t
+        cdef int64_t i, stages = self.method.stages, size = self.n * sizeof(double)
+        cdef bint inside
+        cdef Outcome outcome
+        memset(self.k_bar, 0, self.method.all_stages * size)
+        memset(self.sum_bar, 0, size)
+        memcpy(self.k_bar + (stages - 1) * self.n, self.slope_bar, size)
+        inside = self.take_outputs(t, h, times, y_bar, last)
+        outcome = self.restore(number, h, inside)
+        i = self.method.all_stages if inside else stages
+        while outcome == DONE and i > 1:
+            i -= 1
+            if i == stages - 1:  # its argument is the new state
+                memcpy(self.z_bar, self.x_bar, size)
+            else:
+                memset(self.z_bar, 0, size)
+            outcome = self.pull_stage(i, t, h, x)
+        memcpy(self.x_bar, self.sum_bar, size)
+        memcpy(self.slope_bar, self.k_bar, size)
+        return outcome
+
+    cdef bint take_outputs(self, double t, double h, const double* times, const double* y_bar, int64_t* last) noexcept nogil:
+        """Add the cotangents of the outputs in (t, t + h]; True if one of them was interpolated."""
+        cdef double q
+        cdef const double* row
+        cdef Combination weights
+        cdef bint inside = False
+        cdef int64_t j
+        while last[0] >= 0 and (times[last[0]] - t) * h > 0:
+            row = y_bar + last[0] * self.n
+            q = (times[last[0]] - t) / h
+            if q == 1:
+                for j in range(self.n):
+                    self.x_bar[j] += row[j]
+            else:
+                inside = True
+                self.method.weigh(q, &weights)
+                odead_spread(self.n, row, h, weights.count, weights.weight, weights.index, self.k_bar, self.n)
+                for j in range(self.n):
+                    self.sum_bar[j] += row[j]
+            last[0] -= 1
+        return inside
+
+    cdef Outcome restore(self, int64_t number, double h, bint extra) noexcept nogil:
+        """Have the stages of the step in k."""
+        cdef int64_t rows = self.record.rows, i, first = 1
+        cdef int64_t wanted = self.method.all_stages if extra else self.method.stages
+        cdef double t = self.record.t[number]
+        cdef const double* x = self.record.x + number * self.n
+        cdef const Combination* argument
+        cdef Outcome outcome = DONE
+        if rows:
+            memcpy(self.k, self.record.k + number * rows * self.n, rows * self.n * sizeof(double))
+            first = rows
+        else:
+            outcome = self.system.evaluate(t, x, self.k)
+        for i in range(first, wanted):
+            if outcome != DONE:
+                return outcome
+            argument = &self.method.argument[i]
+            odead_combine(self.n, x, h, argument.count, argument.weight, argument.index, self.k, self.n, self.z)
+            outcome = self.system.evaluate(t + self.method.c[i] * h, self.z, self.k + i * self.n)
+        return outcome
+
+    cdef Outcome pull_stage(self, int64_t i, double t, double h, const double* x) noexcept nogil:
+        """Carry the cotangent of stage i to its argument, and from there to what it is made of."""
+        cdef const Combination* argument = &self.method.argument[i]
+        cdef int64_t j
+        cdef Outcome outcome
+        odead_combine(self.n, x, h, argument.count, argument.weight, argument.index, self.k, self.n, self.z)
+        memcpy(self.covector, self.k_bar + i * self.n, self.n * sizeof(double))
+        outcome = self.cotangents.pull(t + self.method.c[i] * h, self.z, self.covector, self.z_bar)
+        for j in range(self.n):
+            self.sum_bar[j] += self.z_bar[j]
+        odead_spread(self.n, self.z_bar, h, argument.count, argument.weight, argument.index, self.k_bar, self.n)
+        return outcome

@@ -1,0 +1,97 @@
+"""The compiled loop of the explicit Runge-Kutta methods. A vector is n numbers, a stage a row of n numbers."""
+
+from libc.stdint cimport int64_t
+
+from ._system cimport Outcome, System
+
+cdef extern from "_vectors.h" nogil:
+    void odead_combine(int64_t n, const double* y, double h, int count, const double* weight, const int64_t* index,
+                       const double* k, int64_t stride, double* out)
+    void odead_spread(int64_t n, const double* x, double h, int count, const double* weight, const int64_t* index, double* k,
+                      int64_t stride)
+    double odead_error(int64_t n, const double* x, const double* y, double rtol, const double* atol, int count,
+                       const double* weight, const int64_t* index, const double* k, int64_t stride)
+    double odead_norm(int64_t n, const double* x, const double* y, double rtol, const double* atol)
+    bint odead_all_finite(int64_t n, const double* x)
+
+
+cdef enum:
+    MOST_STAGES = 16
+    MOST_DEGREES = 8
+
+
+cdef struct Combination:    # of stages, without those of weight 0
+    int count
+    double weight[MOST_STAGES]
+    int64_t index[MOST_STAGES]
+
+
+cdef class Method:
+    cdef readonly int64_t stages            # that a step uses; the last is the derivative at its end
+    cdef readonly int64_t all_stages        # those for the interpolant included
+    cdef double c[MOST_STAGES]
+    cdef Combination argument[MOST_STAGES]  # of stage i, as x + h * combination
+    cdef Combination error[2]
+    cdef int n_errors                       # 1, or 2 for the combined estimate of DOP853
+    cdef double exponent                    # of the error in the factor of the next step
+    cdef double interpolant[MOST_STAGES][MOST_DEGREES]
+    cdef bint used[MOST_STAGES]             # by the interpolant
+    cdef bint flip[MOST_DEGREES]
+    cdef int64_t degree
+
+    cdef void weigh(self, double q, Combination* found) noexcept nogil
+
+
+cdef class Record:
+    cdef readonly int64_t n                 # numbers kept of each vector, from its start
+    cdef readonly int64_t rows              # stages kept of each step
+    cdef readonly int64_t count             # steps
+    cdef int64_t capacity
+    cdef double* t                          # times: count + 1
+    cdef double* x                          # states: count + 1
+    cdef double* k                          # rows stages of each step
+
+    cdef Outcome begin(self, double t, const double* x) noexcept nogil
+    cdef Outcome add(self, double t, const double* x, const double* k, int64_t stride) noexcept nogil
+    cdef bint _grow(self, int64_t capacity) noexcept nogil
+
+
+cdef class Explicit:
+    cdef readonly System system
+    cdef readonly Method method
+    cdef readonly Record record             # or None
+    cdef readonly double t                  # of the last accepted state
+    cdef readonly double h                  # signed, the step tried last
+    cdef readonly int64_t nsteps            # accepted
+    cdef readonly int64_t nrejected
+    cdef readonly int64_t delivered         # rows of the output written so far
+    cdef readonly object y                  # output: a row per time asked for
+    cdef readonly object state              # x as an array
+    cdef double t_end
+    cdef double direction                   # 1 or -1
+    cdef double h_abs                       # of the step to try next
+    cdef double max_step
+    cdef int64_t max_steps
+    cdef int64_t n
+    cdef int64_t blocks                     # equal parts of the state; the error is the largest of their norms
+    cdef double* rtol                       # per block
+    cdef double* atol                       # per state
+    cdef double* x
+    cdef double* z                          # argument of a stage; after the last one, the new state
+    cdef double* w                          # argument of a stage that only the interpolant needs
+    cdef double* k                          # stages
+    cdef double* times
+    cdef double* out
+    cdef int64_t n_times
+    cdef bint wants_all_stages              # the record does, at every step
+    cdef bint has_extra                     # the stages of the interpolant are there
+    cdef tuple owners
+
+    cdef Outcome start(self) noexcept nogil
+    cdef Outcome choose_step(self) noexcept nogil
+    cdef Outcome advance(self) noexcept nogil
+    cdef Outcome step(self) noexcept nogil
+    cdef Outcome attempt(self, double h) noexcept nogil
+    cdef Outcome add_stages(self, double h) noexcept nogil
+    cdef Outcome deliver(self, double t_new, double h) noexcept nogil
+    cdef double error_norm(self, double h) noexcept nogil

@@ -1,0 +1,55 @@
+from typing import Any
+
+import numpy as np
+
+from ._system import System
+from .ode.tableaus import Tableau
+
+__all__: list[str]
+
+OUTCOMES: tuple[str, ...]
+
+class Method:
+    stages: int
+    all_stages: int
+    def __init__(self, tableau: Tableau) -> None: ...
+
+class Record:
+    n: int
+    rows: int
+    count: int
+    @property
+    def times(self) -> np.ndarray: ...
+    @property
+    def states(self) -> np.ndarray: ...
+    @property
+    def slopes(self) -> np.ndarray: ...
+    def __new__(cls, n: int, rows: int) -> Record: ...
+
+class Explicit:
+    system: System
+    method: Method
+    record: Record | None
+    t: float
+    h: float
+    nsteps: int
+    nrejected: int
+    delivered: int
+    y: np.ndarray
+    state: np.ndarray
+    def __init__(
+        self,
+        system: System,
+        method: Method,
+        t0: float,
+        t1: float,
+        x0: Any,
+        rtol: Any,
+        atol: Any,
+        first_step: float | None,
+        max_step: float,
+        max_steps: int,
+        times: Any,
+        record: Record | None = None,
+    ) -> None: ...
+    def run(self) -> str: ...

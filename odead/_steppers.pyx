@@ -1,0 +1,408 @@
+"""The loop of the explicit Runge-Kutta methods, written once: a method is data.
+
+Initial step, error norm, step control and output are those of SciPy's RungeKutta classes (Hairer, Norsett and Wanner, Solving
+Ordinary Differential Equations I, section II.4), operation by operation, so that the steps agree to round-off. One thing is
+added: the state may be several blocks of the same size with tolerances of their own, and the largest of their errors counts.
+
+The state of a loop is in the object, and changes only when a step has been accepted: `run` may be called again.
+"""
+
+import numpy as np
+
+cimport numpy as cnp
+from libc.math cimport INFINITY, fabs, fmax, fmin, nextafter, pow, sqrt
+from libc.stdint cimport int64_t
+from libc.stdlib cimport free, realloc
+from libc.string cimport memcpy
+
+from ._system cimport DONE, NO_MEMORY, NOT_FINITE, RAISED, TOO_MANY, TOO_SMALL, Outcome, System
+
+cnp.import_array()
+
+OUTCOMES = ("done", "raised", "too small", "not finite", "too many", "no memory")  # in the order of Outcome
+
+cdef double SAFETY = 0.9
+cdef double MIN_FACTOR = 0.2
+cdef double MAX_FACTOR = 10
+
+
+cdef double* _data(cnp.ndarray array) noexcept:
+    return <double*> cnp.PyArray_DATA(array)
+
+
+cdef object _copy_of(double* data, cnp.npy_intp* shape, int ndim):
+    """An array of what is stored there now: storage moves when it grows."""
+    return cnp.PyArray_SimpleNewFromData(ndim, shape, cnp.NPY_FLOAT64, data).copy()
+
+
+cdef int _compress(weights, Combination* found) except -1:
+    found.count = 0
+    for j, weight in enumerate(weights):
+        if weight != 0:
+            found.weight[found.count] = weight
+            found.index[found.count] = j
+            found.count += 1
+    return 0
+
+
+cdef class Method:
+    """A tableau in the form that the loop reads.
+
+    Parameters
+    ----------
+    tableau : Tableau
+    """
+
+    def __init__(self, tableau):
+        cdef int64_t i, j
+        self.stages, self.all_stages, self.degree = tableau.stages, tableau.all_stages, len(tableau.flips)
+        if self.all_stages > MOST_STAGES or self.degree > MOST_DEGREES:
+            raise ValueError(f"{tableau.name} has too many stages, or an interpolant of too high a degree")
+        for i in range(self.stages):
+            self.c[i] = tableau.c[i]
+            _compress(tableau.a[i], &self.argument[i])
+        for i in range(self.all_stages - self.stages):
+            self.c[self.stages + i] = tableau.extra_c[i]
+            _compress(tableau.extra_a[i], &self.argument[self.stages + i])
+        self.n_errors = len(tableau.errors)
+        for i in range(self.n_errors):
+            _compress(tableau.errors[i], &self.error[i])
+        self.exponent = -1 / (tableau.error_order + 1)
+        for i in range(self.all_stages):
+            self.used[i] = tableau.interpolant[i].any()
+            for j in range(self.degree):
+                self.interpolant[i][j] = tableau.interpolant[i, j]
+        for j in range(self.degree):
+            self.flip[j] = tableau.flips[j]
+
+    cdef void weigh(self, double q, Combination* found) noexcept nogil:
+        """The combination of stages that the interpolant is at the fraction q of a step."""
+        cdef double basis[MOST_DEGREES]
+        cdef double last = 1, total
+        cdef int64_t i, j
+        for j in range(self.degree):
+            last *= 1 - q if self.flip[j] else q
+            basis[j] = last
+        found.count = 0
+        for i in range(self.all_stages):
+            if not self.used[i]:
+                continue
+            total = 0
+            for j in range(self.degree):
+                total += self.interpolant[i][j] * basis[j]
+            found.weight[found.count] = total
+            found.index[found.count] = i
+            found.count += 1
+
+
+cdef class Record:
+    """The steps taken: time and state at each end, and stages.
+
+    Parameters
+    ----------
+    n : int
+        Numbers to keep of each state and stage, from its start.
+    rows : int
+        Stages to keep of each step.
+    """
+
+    def __cinit__(self, int64_t n, int64_t rows):
+        self.n, self.rows = n, rows
+
+    def __dealloc__(self):
+        free(self.t)
+        free(self.x)
+        free(self.k)
+
+    cdef bint _grow(self, int64_t capacity) noexcept nogil:
+        """Make room; False if there is none."""
+        cdef int64_t item = sizeof(double)
+        cdef void* t = realloc(self.t, (capacity + 1) * item)
+        cdef void* x
+        cdef void* k
+        if t != NULL:
+            self.t = <double*> t
+        x = realloc(self.x, ((capacity + 1) * self.n + 1) * item)
+        if x != NULL:
+            self.x = <double*> x
+        k = realloc(self.k, (capacity * self.rows * self.n + 1) * item)
+        if k != NULL:
+            self.k = <double*> k
+        if t == NULL or x == NULL or k == NULL:
+            return False
+        self.capacity = capacity
+        return True
+
+    cdef Outcome begin(self, double t, const double* x) noexcept nogil:
+        """Forget all steps and start at (t, x)."""
+        if self.capacity == 0 and not self._grow(128):
+            return NO_MEMORY
+        self.count = 0
+        self.t[0] = t
+        memcpy(self.x, x, self.n * sizeof(double))
+        return DONE
+
+    cdef Outcome add(self, double t, const double* x, const double* k, int64_t stride) noexcept nogil:
+        """Append a step that ends at (t, x)."""
+        cdef int64_t j
+        if self.count == self.capacity and not self._grow(2 * self.capacity):
+            return NO_MEMORY
+        for j in range(self.rows):
+            memcpy(self.k + (self.count * self.rows + j) * self.n, k + j * stride, self.n * sizeof(double))
+        self.count += 1
+        self.t[self.count] = t
+        memcpy(self.x + self.count * self.n, x, self.n * sizeof(double))
+        return DONE
+
+    @property
+    def times(self):
+        """Times of the states, shape (count + 1,)."""
+        cdef cnp.npy_intp shape = self.count + 1
+        return _copy_of(self.t, &shape, 1)
+
+    @property
+    def states(self):
+        """Shape (count + 1, n)."""
+        cdef cnp.npy_intp[2] shape = [self.count + 1, self.n]
+        return _copy_of(self.x, shape, 2)
+
+    @property
+    def slopes(self):
+        """The stages of each step, shape (count, rows, n)."""
+        cdef cnp.npy_intp[3] shape = [self.count, self.rows, self.n]
+        return _copy_of(self.k, shape, 3)
+
+
+cdef class Explicit:
+    """One solve by an explicit method.
+
+    Parameters
+    ----------
+    system : System
+    method : Method
+    t0, t1 : float
+    x0 : (n,) array
+    rtol : (blocks,) array
+        n is a multiple of its length.
+    atol : (n,) array
+    first_step : float or None
+        None: chosen.
+    max_step : float
+    max_steps : int
+        Accepted steps after which to give up.
+    times : (m,) array
+        Where the state is wanted, sorted in the direction of integration, inside [t0, t1].
+    record : Record, optional
+        Filled step by step. If it has more rows than a step has stages, those of the interpolant are computed at every step.
+    """
+
+    def __init__(self, System system, Method method, double t0, double t1, x0, rtol, atol, first_step, double max_step,
+                 int64_t max_steps, times, Record record=None):
+        cdef int64_t n = system.n
+        x = np.array(x0, dtype=np.float64)
+        rtol = np.array(rtol, dtype=np.float64)
+        atol = np.array(atol, dtype=np.float64)
+        times = np.array(times, dtype=np.float64)
+        if x.shape != (n,) or atol.shape != (n,) or rtol.size == 0 or n % rtol.size:
+            raise ValueError(f"a system of {n} states does not fit x0 {x.shape}, rtol {rtol.shape} and atol {atol.shape}")
+        if record is not None and (record.n > n or record.rows not in (0, method.stages, method.all_stages)):
+            raise ValueError("the record does not fit")
+        z, w = np.empty((2, n))
+        k = np.empty((method.all_stages, n))
+        self.y = np.empty((times.size, n))
+        self.state = x
+        self.owners = (rtol, atol, times, z, w, k)
+        self.system, self.method, self.record = system, method, record
+        self.n, self.blocks, self.n_times = n, rtol.size, times.size
+        self.x, self.z, self.w, self.k = _data(x), _data(z), _data(w), _data(k)
+        self.rtol, self.atol, self.times, self.out = _data(rtol), _data(atol), _data(times), _data(self.y)
+        self.t, self.t_end, self.direction = t0, t1, -1 if t1 < t0 else 1
+        self.max_step, self.max_steps = max_step, max_steps
+        self.h_abs = -1 if first_step is None else first_step
+        self.wants_all_stages = record is not None and record.rows > method.stages
+
+    def run(self):
+        """Step until something stops the loop and return the name of that `Outcome`; exceptions of the system are raised."""
+        cdef Outcome outcome
+        with nogil:
+            outcome = DONE if self.nsteps else self.start()
+            if outcome == DONE:
+                outcome = self.advance()
+        if outcome == RAISED:
+            raise self.system.error
+        return OUTCOMES[<int> outcome]
+
+    cdef Outcome start(self) noexcept nogil:
+        """Evaluate the first derivative, and choose the first step."""
+        cdef Outcome outcome
+        memcpy(self.z, self.x, self.n * sizeof(double))
+        outcome = self.system.evaluate(self.t, self.z, self.k)
+        if outcome == DONE and not odead_all_finite(self.n, self.k):
+            outcome = NOT_FINITE
+        if outcome == DONE and self.record is not None:
+            outcome = self.record.begin(self.t, self.x)
+        if outcome == DONE and self.h_abs < 0:
+            outcome = self.choose_step()
+        return outcome
+
+    cdef Outcome choose_step(self) noexcept nogil:
+        cdef int64_t size = self.n // self.blocks, b, start
+        cdef double length = fabs(self.t_end - self.t), h0 = INFINITY, h1, d0, d1, d2 = 0, largest = 0
+        cdef double* f0 = self.k
+        cdef double* f1 = self.k + self.n
+        cdef Combination once
+        cdef Outcome outcome
+        if self.n == 0 or length == 0:
+            self.h_abs = length
+            return DONE
+        once.count, once.weight[0], once.index[0] = 1, 1, 0
+        for b in range(self.blocks):
+            start = b * size
+            d0 = odead_norm(size, self.x + start, self.x + start, self.rtol[b], self.atol + start)
+            d1 = odead_norm(size, f0 + start, self.x + start, self.rtol[b], self.atol + start)
+            largest = fmax(largest, d1)
+            # A sensitivity that starts at 0 says nothing about the scale of time.
+            if b == 0 or (d0 >= 1e-5 and d1 >= 1e-5):
+                h0 = fmin(h0, 1e-6 if d0 < 1e-5 or d1 < 1e-5 else 0.01 * d0 / d1)
+        h0 = fmin(h0, length)
+        odead_combine(self.n, self.x, h0 * self.direction, 1, once.weight, once.index, f0, self.n, self.z)
+        outcome = self.system.evaluate(self.t + h0 * self.direction, self.z, f1)
+        if outcome != DONE:
+            return outcome
+        odead_combine(self.n, f1, -1, 1, once.weight, once.index, f0, self.n, self.z)
+        for b in range(self.blocks):
+            start = b * size
+            d2 = fmax(d2, odead_norm(size, self.z + start, self.x + start, self.rtol[b], self.atol + start) / h0)
+        if largest <= 1e-15 and d2 <= 1e-15:
+            h1 = fmax(1e-6, h0 * 1e-3)
+        else:
+            h1 = pow(0.01 / fmax(largest, d2), -self.method.exponent)
+        self.h_abs = fmin(fmin(100 * h0, h1), fmin(length, self.max_step))
+        return DONE
+
+    cdef Outcome advance(self) noexcept nogil:
+        """Step until the end is reached."""
+        cdef Outcome outcome = DONE
+        if self.t == self.t_end:
+            return self.deliver(self.t, 0)
+        while outcome == DONE and self.direction * (self.t - self.t_end) < 0:
+            if self.nsteps >= self.max_steps:
+                return TOO_MANY
+            outcome = self.step()
+        return outcome
+
+    cdef Outcome step(self) noexcept nogil:
+        """Take one step: try until the error is small enough."""
+        cdef double smallest = 10 * fabs(nextafter(self.t, self.direction * INFINITY) - self.t)
+        cdef double h_abs = fmax(fmin(self.h_abs, self.max_step), smallest)
+        cdef double h, t_new, error, factor
+        cdef bint rejected = False
+        cdef Outcome outcome
+        while True:
+            if h_abs < smallest:
+                return TOO_SMALL
+            t_new = self.t + h_abs * self.direction
+            if self.direction * (t_new - self.t_end) > 0:
+                t_new = self.t_end
+            h = self.h = t_new - self.t
+            h_abs = fabs(h)
+            outcome = self.attempt(h)
+            if outcome != DONE:
+                return outcome
+            error = self.error_norm(h)
+            if error < 1:
+                break
+            rejected = True
+            self.nrejected += 1
+            factor = SAFETY * pow(error, self.method.exponent)
+            h_abs *= factor if factor > MIN_FACTOR else MIN_FACTOR  # so that a NaN gives the smallest factor
+        if not odead_all_finite(self.n, self.z):
+            return NOT_FINITE
+        outcome = self.deliver(t_new, h)
+        if outcome == DONE and self.record is not None:
+            outcome = self.record.add(t_new, self.z, self.k, self.n)
+        if outcome != DONE:
+            return outcome
+        factor = MAX_FACTOR if error == 0 else fmin(MAX_FACTOR, SAFETY * pow(error, self.method.exponent))
+        self.h_abs = h_abs * (fmin(1, factor) if rejected else factor)
+        self.t = t_new
+        self.nsteps += 1
+        memcpy(self.x, self.z, self.n * sizeof(double))
+        memcpy(self.k, self.k + (self.method.stages - 1) * self.n, self.n * sizeof(double))
+        return DONE
+
+    cdef Outcome attempt(self, double h) noexcept nogil:
+        """Compute the stages of a step of size h; the argument of the last one is the new state."""
+        cdef int64_t i
+        cdef const Combination* argument
+        cdef Outcome outcome
+        self.has_extra = False
+        for i in range(1, self.method.stages):
+            argument = &self.method.argument[i]
+            odead_combine(self.n, self.x, h, argument.count, argument.weight, argument.index, self.k, self.n, self.z)
+            outcome = self.system.evaluate(self.t + self.method.c[i] * h, self.z, self.k + i * self.n)
+            if outcome != DONE:
+                return outcome
+        return DONE
+
+    cdef Outcome add_stages(self, double h) noexcept nogil:
+        """Compute the stages that only the interpolant needs, once in a step."""
+        cdef int64_t i
+        cdef const Combination* argument
+        cdef Outcome outcome
+        if self.has_extra:
+            return DONE
+        for i in range(self.method.stages, self.method.all_stages):
+            argument = &self.method.argument[i]
+            odead_combine(self.n, self.x, h, argument.count, argument.weight, argument.index, self.k, self.n, self.w)
+            outcome = self.system.evaluate(self.t + self.method.c[i] * h, self.w, self.k + i * self.n)
+            if outcome != DONE:
+                return outcome
+        self.has_extra = True
+        return DONE
+
+    cdef Outcome deliver(self, double t_new, double h) noexcept nogil:
+        """Write the output at the times up to t_new, and the stages that the record wants."""
+        cdef Combination weights
+        cdef Outcome outcome
+        cdef double* row
+        if self.wants_all_stages and h != 0:
+            outcome = self.add_stages(h)
+            if outcome != DONE:
+                return outcome
+        while self.delivered < self.n_times and self.direction * (self.times[self.delivered] - t_new) <= 0:
+            row = self.out + self.delivered * self.n
+            if self.times[self.delivered] == t_new:
+                memcpy(row, self.z, self.n * sizeof(double))
+            else:
+                outcome = self.add_stages(h)
+                if outcome != DONE:
+                    return outcome
+                self.method.weigh((self.times[self.delivered] - self.t) / h, &weights)
+                odead_combine(self.n, self.x, h, weights.count, weights.weight, weights.index, self.k, self.n, row)
+            self.delivered += 1
+        return DONE
+
+    cdef double error_norm(self, double h) noexcept nogil:
+        cdef int64_t size = self.n // self.blocks, b, start
+        cdef double squares, others, norm, worst = 0
+        cdef const Combination* first = &self.method.error[0]
+        cdef const Combination* second = &self.method.error[1]
+        if size == 0:
+            return 0
+        for b in range(self.blocks):
+            start = b * size
+            squares = odead_error(size, self.x + start, self.z + start, self.rtol[b], self.atol + start, first.count,
+                                  first.weight, first.index, self.k + start, self.n)
+            if self.method.n_errors == 2:
+                others = odead_error(size, self.x + start, self.z + start, self.rtol[b], self.atol + start, second.count,
+                                     second.weight, second.index, self.k + start, self.n)
+                norm = 0
+                if squares != 0 or others != 0:
+                    norm = fabs(h) * squares / sqrt((squares + 0.01 * others) * size)
+            else:
+                norm = fabs(h) * sqrt(squares / size)
+            if norm != norm:
+                return norm
+            worst = fmax(worst, norm)
+        return worst

@@ -1,0 +1,71 @@
+"""What the compiled steppers call: systems of differential equations behind C methods."""
+
+cimport numpy as cnp
+from libc.stdint cimport int64_t
+
+from ._core cimport Tape
+
+
+cdef enum Outcome:          # of everything that a stepper calls; the first two are those of a system
+    DONE
+    RAISED                  # a Python exception is waiting in System.error
+    TOO_SMALL               # the step that the error asks for is below the spacing of floating-point numbers
+    NOT_FINITE              # the new state is infinite or not a number
+    TOO_MANY                # max_steps were taken
+    NO_MEMORY
+
+
+cdef class System:
+    cdef readonly int64_t n         # states
+    cdef readonly int64_t calls     # evaluations so far
+    cdef readonly object error      # the exception behind RAISED
+    cdef int64_t next_poll          # value of `calls` at which to look at the clock
+    cdef int64_t interval           # calls from one look to the next
+    cdef double polled              # when the clock was read last
+    cdef double listened            # when signals were handled last
+
+    cdef Outcome value(self, double t, const double* x, double* dx) noexcept nogil
+    cdef Outcome evaluate(self, double t, const double* x, double* dx) noexcept nogil
+    cdef Outcome count(self) noexcept nogil
+    cdef Outcome _poll(self) noexcept nogil
+    cdef Outcome _listen(self) noexcept with gil
+
+
+cdef class Callback(System):
+    cdef object fun                     # (t, x) -> dx
+
+
+cdef class Recorded(System):
+    cdef readonly int64_t n_x           # states of the recorded right-hand side
+    cdef readonly int64_t n_p
+    cdef readonly int64_t width         # tangents or cotangents; 0: none
+    cdef readonly int64_t branch        # number of the way through the branches taken last
+    cdef double t                       # bound to the tapes, as are x and the others by their address
+    cdef char* address[7]               # per slot: dx, x, p, t, d_dx, d_x, d_p; without p and d_p where p is empty
+    cdef int64_t n_slots
+    cdef int64_t dynamic[4]             # the slots that change from run to run: dx, x, d_dx, d_x
+    cdef int64_t n_dynamic
+    cdef Tape tape                      # of that branch
+    cdef list tapes                     # of all branches taken so far
+    cdef object find
+    cdef object p                       # own what `address` points to
+    cdef object shadow_p
+    cdef object scratch                 # takes dx where nobody wants it
+    cdef char* scratch_address
+    cdef list captured                  # per tape: the arrays behind its last slots
+
+    cdef int _set_up(self, Tape tape, int64_t n, p, find, shadow_p) except -1
+    cdef int _assign(self, int64_t slot, cnp.ndarray array) except -1
+    cdef int _adopt(self, Tape tape) except -1
+    cdef int _bind_fixed(self, int64_t number) except -1
+    cdef Outcome run(self, double t, const double* x) noexcept nogil
+    cdef bint _run_current(self) noexcept nogil
+    cdef Outcome _run_other(self) noexcept with gil
+
+
+cdef class Tangents(Recorded):
+    pass
+
+
+cdef class Cotangents(Recorded):
+    cdef Outcome pull(self, double t, const double* x, double* covector, double* x_bar) noexcept nogil

@@ -1,0 +1,36 @@
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ._core import Tape
+
+__all__: list[str]
+
+Find = Callable[[np.ndarray, float], Tape]
+
+class System:
+    n: int
+    calls: int
+    error: BaseException | None
+    def start(self) -> None: ...
+
+class Callback(System):
+    def __init__(self, fun: Callable[[float, np.ndarray], Any], n: int) -> None: ...
+
+class Recorded(System):
+    n_x: int
+    n_p: int
+    width: int
+    branch: int
+    def __init__(self, tape: Tape, n: int, p: Any, find: Find | None = None) -> None: ...
+    def begin(self, tape: Tape, p: Any) -> None: ...
+
+class Tangents(Recorded):
+    def __init__(self, tape: Tape, n: int, p: Any, directions: Any, find: Find | None = None) -> None: ...
+    def move(self, directions: Any) -> None: ...
+
+class Cotangents(Recorded):
+    @property
+    def p_bar(self) -> np.ndarray: ...
+    def __init__(self, tape: Tape, n: int, p: Any, find: Find | None = None) -> None: ...

@@ -1,0 +1,284 @@
+"""Systems: what a stepper steps, called through C methods without the GIL.
+
+A recorded right-hand side has one tape per way through its branches. A run that misses a guard tries the others, then asks
+Python to record the way that these values take, and runs that one: a stepper never sees it happen.
+"""
+
+import numpy as np
+
+cimport numpy as cnp
+from cpython.exc cimport PyErr_CheckSignals
+from cpython.time cimport monotonic
+from libc.stdint cimport int64_t
+
+from ._core cimport WHOLE, Tape
+
+cnp.import_array()
+
+cdef double LISTEN = 0.05       # seconds between two looks for Ctrl-C, which need the GIL
+cdef double POLL = 0.01         # seconds between two looks at the clock, about 25 ns each
+
+
+cdef class System:
+    """A system x' = f(t, x) of n states. Subclasses implement `value`."""
+
+    cdef Outcome value(self, double t, const double* x, double* dx) noexcept nogil:
+        """Write f(t, x) into dx."""
+        return RAISED
+
+    cdef Outcome evaluate(self, double t, const double* x, double* dx) noexcept nogil:
+        """Write f(t, x) into dx, count it, and look for Ctrl-C every now and then."""
+        cdef Outcome outcome = self.value(t, x, dx)
+        return outcome if outcome != DONE else self.count()
+
+    cdef Outcome count(self) noexcept nogil:
+        self.calls += 1
+        return DONE if self.calls < self.next_poll else self._poll()
+
+    cdef Outcome _poll(self) noexcept nogil:
+        cdef double now = monotonic()
+        if now - self.polled < POLL:
+            self.interval *= 2
+        elif self.interval > 1:
+            self.interval //= 2
+        self.polled = now
+        self.next_poll = self.calls + self.interval
+        if now - self.listened < LISTEN:
+            return DONE
+        self.listened = now
+        return self._listen()
+
+    cdef Outcome _listen(self) noexcept with gil:
+        try:
+            PyErr_CheckSignals()
+        except BaseException as error:
+            self.error = error
+            return RAISED
+        return DONE
+
+    def start(self):
+        """Forget the counts and errors of an earlier solve."""
+        self.calls = 0
+        self.error = None
+        self.interval = self.next_poll = 1
+        self.polled = self.listened = monotonic()
+
+
+cdef class Callback(System):
+    """A right-hand side that stays in Python.
+
+    Parameters
+    ----------
+    fun : callable
+        (t, x) -> array of shape (n,).
+    n : int
+    """
+
+    def __cinit__(self, fun, int64_t n):
+        self.fun = fun
+        self.n = n
+        self.start()
+
+    cdef Outcome value(self, double t, const double* x, double* dx) noexcept nogil:
+        cdef int64_t k
+        cdef double[::1] given
+        cdef double[::1] found
+        with gil:
+            try:
+                state = np.empty(self.n)
+                given = state
+                for k in range(self.n):
+                    given[k] = x[k]
+                found = np.ascontiguousarray(self.fun(t, state), dtype=np.float64).reshape(self.n)
+                for k in range(self.n):
+                    dx[k] = found[k]
+            except BaseException as error:
+                self.error = error
+                return RAISED
+        return DONE
+
+
+cdef class Recorded(System):
+    """A right-hand side f(x, p, t) as recorded: tapes that bind dx, x, p (unless it is empty), t, then their shadows.
+
+    Parameters
+    ----------
+    tape : Tape
+        Used by this system alone.
+    n : int
+        Length of x.
+    p : (n_p,) array
+    find : callable, optional
+        (x, t) -> a Tape whose guards hold there. Needed where there are branches.
+    """
+
+    def __init__(self, Tape tape, int64_t n, p, find=None):
+        self._set_up(tape, n, p, find, None)
+
+    cdef int _set_up(self, Tape tape, int64_t n, p, find, shadow_p) except -1:
+        cdef int64_t last
+        self.n = self.n_x = n
+        self.p = np.array(p, dtype=np.float64)
+        self.n_p = self.p.size
+        self.find = find
+        self.tapes = []
+        self.captured = []
+        self.scratch = np.zeros(max(n, 1))
+        self._assign(0, self.scratch)
+        self.scratch_address = self.address[0]
+        if self.n_p:
+            self._assign(2, self.p)
+        last = 2 + (self.n_p > 0)
+        self.address[last] = <char*> &self.t
+        self.n_slots = last + 1
+        self.dynamic[0], self.dynamic[1] = 0, 1
+        self.n_dynamic = 2
+        if shadow_p is not None:
+            self.width = len(shadow_p)
+            self.shadow_p = np.array(shadow_p, dtype=np.float64)
+            if self.n_p:
+                self._assign(last + 3, self.shadow_p)
+            self.dynamic[2], self.dynamic[3] = last + 1, last + 2
+            self.n_dynamic = 4
+            self.n_slots = 2 * last + 1
+        self.start()
+        return self._adopt(tape)
+
+    cdef int _assign(self, int64_t slot, cnp.ndarray array) except -1:
+        self.address[slot] = <char*> cnp.PyArray_DATA(array)
+        return 0
+
+    cdef int _adopt(self, Tape tape) except -1:
+        """Make this tape the current one."""
+        cdef int64_t known
+        if tape.code.n_bound != self.n_slots:
+            raise ValueError(f"the tape binds {tape.code.n_bound} arrays, not {self.n_slots}")
+        for known in range(len(self.tapes)):
+            if (<Tape> self.tapes[known]).code is tape.code:
+                self.tape, self.branch = self.tapes[known], known
+                return 0
+        self.tapes.append(tape)
+        self.captured.append(None)
+        self.tape, self.branch = tape, len(self.tapes) - 1
+        self._bind_fixed(self.branch)
+        return 0
+
+    cdef int _bind_fixed(self, int64_t number) except -1:
+        """Bind what stays where it is during a solve, among it the captured arrays, as they are now."""
+        cdef Tape tape = self.tapes[number]
+        cdef int64_t slot
+        for slot in range(self.n_slots):
+            if self.address[slot] != NULL:
+                tape.bind(slot, self.address[slot])
+        arrays = [np.require(array, array.dtype.newbyteorder("="), ["C", "ALIGNED"]) for array in tape.code.captured]
+        for slot in range(len(arrays)):
+            tape.bind(tape.code.n_bound + slot, <char*> cnp.PyArray_DATA(<cnp.ndarray> arrays[slot]))
+        self.captured[number] = arrays
+        return 0
+
+    def begin(self, Tape tape, p):
+        """Prepare for a new solve, on the way of `tape`, with the parameters p."""
+        cdef int64_t number
+        self.p[...] = p
+        self.start()
+        for number in range(len(self.tapes)):
+            self._bind_fixed(number)
+        self._adopt(tape)
+
+    cdef Outcome value(self, double t, const double* x, double* dx) noexcept nogil:
+        self.address[0] = <char*> dx
+        return self.run(t, x)
+
+    cdef Outcome run(self, double t, const double* x) noexcept nogil:
+        """Run with what is in `address`."""
+        self.t = t
+        self.address[1] = <char*> x
+        return DONE if self._run_current() else self._run_other()
+
+    cdef bint _run_current(self) noexcept nogil:
+        """Run the current tape; False if it missed a guard, having changed nothing."""
+        cdef int64_t k
+        for k in range(self.n_dynamic):
+            self.tape.bind(self.dynamic[k], self.address[self.dynamic[k]])
+        return self.tape.execute(WHOLE) < 0
+
+    cdef Outcome _run_other(self) noexcept with gil:
+        cdef int64_t missed = self.branch, number
+        cdef cnp.npy_intp n = self.n_x
+        try:
+            for number in range(len(self.tapes)):
+                if number != missed:
+                    self.tape, self.branch = self.tapes[number], number
+                    if self._run_current():
+                        return DONE
+            if self.find is None:
+                raise RuntimeError("a branch was taken that was not recorded")
+            x = cnp.PyArray_SimpleNewFromData(1, &n, cnp.NPY_FLOAT64, self.address[1]).copy()
+            self._adopt(self.find(x, self.t))
+            if not self._run_current():
+                raise RuntimeError("a program recorded at these values does not hold at them")
+        except BaseException as error:
+            self.error = error
+            return RAISED
+        return DONE
+
+
+cdef class Tangents(Recorded):
+    """The right-hand side with W tangents: its state is x, then the W sensitivities of x, each of n numbers.
+
+    Parameters
+    ----------
+    tape : Tape
+        Of the forward program with shadows of dx, x and p (unless it is empty) of width W.
+    n, p, find
+        As in `Recorded`.
+    directions : (W, n_p) array
+        What p moves along; shape (W, 0) without parameters.
+    """
+
+    def __init__(self, Tape tape, int64_t n, p, directions, find=None):
+        self._set_up(tape, n, p, find, directions)
+        self.n = n * (1 + self.width)
+
+    cdef Outcome value(self, double t, const double* x, double* dx) noexcept nogil:
+        self.address[0] = <char*> dx
+        self.address[self.dynamic[2]] = <char*> (dx + self.n_x)
+        self.address[self.dynamic[3]] = <char*> (x + self.n_x)
+        return self.run(t, x)
+
+    def move(self, directions):
+        """Let p move along other directions."""
+        self.shadow_p[...] = directions
+
+
+cdef class Cotangents(Recorded):
+    """Cotangents of the right-hand side; that of p accumulates here.
+
+    Parameters
+    ----------
+    tape : Tape
+        Of the reverse program with shadows of dx, x and p (unless it is empty).
+    n, p, find
+        As in `Recorded`.
+    """
+
+    def __init__(self, Tape tape, int64_t n, p, find=None):
+        self._set_up(tape, n, p, find, np.zeros((1, np.size(p))))
+
+    @property
+    def p_bar(self):
+        """The cotangent of p, accumulated since the last `begin`."""
+        return self.shadow_p[0]
+
+    def begin(self, Tape tape, p):
+        self.shadow_p[...] = 0
+        Recorded.begin(self, tape, p)
+
+    cdef Outcome pull(self, double t, const double* x, double* covector, double* x_bar) noexcept nogil:
+        """Add J^T covector to x_bar and f_p^T covector to p_bar; the covector is used up."""
+        cdef Outcome outcome
+        self.address[0] = self.scratch_address
+        self.address[self.dynamic[2]] = <char*> covector
+        self.address[self.dynamic[3]] = <char*> x_bar
+        outcome = self.run(t, x)
+        return outcome if outcome != DONE else self.count()

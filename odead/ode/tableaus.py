@@ -1,0 +1,124 @@
+"""Tableau: an explicit Runge-Kutta method as data.
+
+All methods here end a step with the derivative at the new state, which is the first stage of the next step. So the last row
+of `a` holds the weights of the solution, and the new state is just the argument of the last stage.
+"""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from math import inf
+from typing import Any
+
+import numpy as np
+
+__all__ = ["Tableau"]
+
+_ROUND_OFF = 1e-11  # the published coefficients of some interpolants have no more digits
+
+
+@dataclass(frozen=True, eq=False)
+class Tableau:
+    """An explicit Runge-Kutta method with error estimate and interpolant. Invalid coefficients raise ValueError.
+
+    Attributes
+    ----------
+    name : str
+    order : int
+    error_order : int
+        Of the less accurate solution that the error is measured against.
+    c : array, shape (s,)
+        Times of the stages, in steps; the first is 0, the last 1.
+    a : array, shape (s, s - 1)
+        Row i has the weights of the stages before i in the argument of stage i.
+    errors : array, shape (1, s) or (2, s)
+        Weights of the stages in the error estimate. Two rows are the estimates of order 5 and 3 of DOP853, combined as in its
+        reference.
+    interpolant : array, shape (s + extra, degree)
+        The weight of stage j at the fraction q of a step is ``interpolant[j] @ basis(q)``.
+    flips : tuple of bool
+        Basis function k is the one before it (first: 1) times q, or times 1 - q where flips[k].
+    extra_c, extra_a : array, shapes (extra,) and (extra, s + extra - 1)
+        Stages that only the interpolant needs.
+    """
+
+    name: str
+    order: int
+    error_order: int
+    c: np.ndarray
+    a: np.ndarray
+    errors: np.ndarray
+    interpolant: np.ndarray
+    flips: tuple[bool, ...]
+    extra_c: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    extra_a: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
+
+    @property
+    def stages(self) -> int:
+        """Derivatives that a step uses, the one at its end included."""
+        return self.c.size
+
+    @property
+    def all_stages(self) -> int:
+        """Those for the interpolant included."""
+        return self.c.size + self.extra_c.size
+
+    @property
+    def b(self) -> np.ndarray:
+        """Weights of the solution, shape (s,)."""
+        return np.append(self.a[-1], 0.0)
+
+    def basis(self, q: np.ndarray) -> np.ndarray:
+        """The basis functions of the interpolant at fractions of a step, shape ``(degree, *q.shape)``."""
+        factors = [1 - q if flip else q for flip in self.flips]
+        return np.cumprod(factors, axis=0)
+
+    def weights(self, q: np.ndarray) -> np.ndarray:
+        """Weights of the stages at fractions of a step: y(t + q h) = y + h sum_j weights[j] k_j."""
+        return np.tensordot(self.interpolant, self.basis(np.asarray(q, dtype=float)), axes=1)
+
+    def growth(self, z: np.ndarray) -> np.ndarray:
+        """The factor by which a step of size h multiplies the solution of x' = lambda x, for z = h lambda."""
+        stages: list[np.ndarray] = []
+        for row in self.a:
+            stages.append(1 + z * sum((w * k for w, k in zip(row, stages, strict=False)), np.zeros_like(z)))
+        return stages[-1]
+
+    @cached_property
+    def stability_radius(self) -> float:
+        """Radius of the largest half disc about 0, in the left half plane, on which no step grows by more than 1 %.
+
+        Exactly 1 would give 0 for methods that grow ever so slightly along the imaginary axis.
+        """
+        radii = np.linspace(0.05, 20, 400)
+        z = radii[:, None] * np.exp(1j * np.linspace(np.pi / 2, np.pi, 181))
+        unstable = (np.abs(self.growth(z)) > 1.01).any(axis=1)
+        return float(radii[np.argmax(unstable) - 1]) if unstable.any() else inf
+
+    def __post_init__(self) -> None:
+        s, more = self.c.size, self.extra_c.size
+        self._require(self.a.shape == (s, s - 1), "a has another shape than (s, s - 1)")
+        self._require(
+            self.extra_a.shape == (more, s + more - 1 if more else 0), "extra_a has another shape than (extra, s + extra - 1)"
+        )
+        self._require(self.errors.shape in ((1, s), (2, s)), "errors has another shape than (1, s) or (2, s)")
+        self._require(
+            self.interpolant.shape == (s + more, len(self.flips)), "interpolant has another shape than (s + extra, degree)"
+        )
+        self._require(not np.triu(self.a).any(), "a stage uses itself or a later one")
+        self._require(not np.triu(self.extra_a, s).any(), "an extra stage uses itself or a later one")
+        self._agree(self.a.sum(1), self.c, "the rows of a do not sum to c")
+        self._agree(self.extra_a.sum(1), self.extra_c, "the rows of extra_a do not sum to extra_c")
+        self._agree(self.c[[0, -1]], [0, 1], "the first stage is not at 0 or the last one not at 1")
+        self._agree(self.errors.sum(1), 0, "the error weights do not sum to 0")
+        at = np.array([0, 0.3, 1])
+        weights = self.weights(at)
+        self._agree(weights.sum(0), at, "the interpolant does not reproduce a constant derivative")
+        self._agree(weights[:, 0], 0, "the interpolant does not begin at the old state")
+        self._agree(weights[:, 2], np.append(self.b, np.zeros(more)), "the interpolant does not end at the new state")
+
+    def _require(self, holds: bool, otherwise: str) -> None:
+        if not holds:
+            raise ValueError(f"tableau {self.name}: {otherwise}")
+
+    def _agree(self, found: np.ndarray, expected: Any, otherwise: str) -> None:
+        self._require(bool(np.allclose(found, expected, rtol=0, atol=_ROUND_OFF)), otherwise)
