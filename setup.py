@@ -1,4 +1,4 @@
-"""Build of the one extension module; all metadata is in pyproject.toml.
+"""Build of the extension modules; all metadata is in pyproject.toml.
 
 ODEAD_CHECK=1 builds with bounds checks and assertions.
 """
@@ -32,16 +32,24 @@ header = Path("odead/_kernels.h")
 if not header.exists() or header.read_text() != text:  # an unchanged header does not rebuild; the other build has another one
     header.write_text(text)
 
+# The modules, and the headers each depends on beside the generated one.
+MODULES: dict[str, list[str]] = {
+    "_structured": [],
+    "_core": [],
+    "_system": [],
+    "_steppers": ["odead/_vectors.h"],
+    "_adjoint": ["odead/_vectors.h"],
+}
 extensions = [
     Extension(
         f"odead.{name}",
         [f"odead/{name}.pyx"],
         include_dirs=["odead", np.get_include()],
-        depends=[str(header)],  # it also says which build this is
+        depends=[str(header), *headers],  # the generated one also says which build this is
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
         extra_compile_args=["/O2"] if sys.platform == "win32" else GNU_FLAGS,
     )
-    for name in ("_core", "_structured")
+    for name, headers in MODULES.items()
 ]
 generated = "build/checked" if CHECK else "build/fast"  # Cython looks at dates, not at directives
 setup(ext_modules=cythonize(extensions, compiler_directives=DIRECTIVES, build_dir=generated))
