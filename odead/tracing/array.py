@@ -1,0 +1,464 @@
+"""TracedArray: an array of the recorded run, its concrete values beside the program's view of the same elements.
+
+Both are views: the concrete one of the storage of the buffer, so that slices, transposes and views of views alias exactly as
+in NumPy, and where they lie is read off their address and strides.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterator
+from typing import Any, Final, NoReturn
+
+import numpy as np
+
+from ..tape import View, is_injective
+from .recorder import Recorder, Traced, is_traced
+from .scalar import TracedScalar, scalar_dtype
+
+__all__ = ["TracedArray", "gather", "moved", "scalar_at", "wrap"]
+
+_make_view: Final = tuple.__new__
+_FLOAT64: Final = np.dtype(np.float64)
+
+
+class TracedArray(Traced):
+    """A traced array; see the module's docstring. Behaves as the `ndarray` it stands for."""
+
+    __slots__ = ()
+    __array_priority__ = 1000.0
+    __hash__ = None  # type: ignore[assignment]  # as of ndarray
+
+    def __init__(self, rec: Recorder, view: View, value: np.ndarray) -> None:
+        self.rec = rec
+        self.view = view
+        self.value = value
+
+    @property
+    def __class__(self) -> type:  # `isinstance(x, np.ndarray)` behaves as for the real array
+        return np.ndarray
+
+    # ------------------------------------------------------------------------------------------ facts
+
+    shape = property(lambda self: self.value.shape)
+    dtype = property(lambda self: self.value.dtype)
+    ndim = property(lambda self: self.value.ndim)
+    size = property(lambda self: self.value.size)
+    nbytes = property(lambda self: self.value.nbytes)
+    itemsize = property(lambda self: self.value.itemsize)
+    strides = property(lambda self: self.value.strides)
+    flags = property(lambda self: self.value.flags)
+    real = property(lambda self: self)
+    T = property(lambda self: moved(self, self.value.T))
+    mT = property(lambda self: moved(self, self.value.mT))  # noqa: N815
+
+    @property
+    def imag(self) -> Any:
+        return self.rec.api.function(self.rec, np.zeros_like, (self,), {})
+
+    @property
+    def flat(self) -> Any:
+        flat = self.value.reshape(-1)
+        view = self.rec.part(self.view.buffer, flat)
+        if view is None and self.size:
+            self.rec.fail("x.flat of an array that is not contiguous cannot be traced", "Index the array itself")
+        return moved(self, flat)
+
+    def __len__(self) -> int:
+        return len(self.value)
+
+    def __repr__(self) -> str:
+        return repr(self.value)
+
+    def __str__(self) -> str:
+        return str(self.value)
+
+    def __format__(self, spec: str) -> str:
+        return format(self.value, spec)
+
+    def __copy__(self) -> Any:
+        return self.rec.api.function(self.rec, np.copy, (self,), {})
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        return self.__copy__()
+
+    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+        self.rec.fail("a traced array is pickled or handed to another process", "Keep it inside the function")
+
+    # ------------------------------------------------------------------------------------------ protocols of NumPy
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        return self.rec.api.ufunc(self.rec, ufunc, method, inputs, kwargs)
+
+    def __array_function__(self, function: Callable[..., Any], types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return self.rec.api.function(self.rec, function, args, kwargs)
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> NoReturn:
+        self.rec.fail(
+            f"{self.rec.name(self)} is put into an ordinary NumPy array, or handed to code that cannot be traced",
+            "Make the array inside the function (np.zeros, np.array), or pass it as an argument",
+        )
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or not hasattr(np.ndarray, name):
+            raise AttributeError(f"'numpy.ndarray' object has no attribute {name!r}")
+        function = self.rec.api.methods.get(name)
+        if function is None:
+            self.rec.fail(f"the array method .{name} cannot be traced", "Write it with arithmetic, slices and ufuncs")
+        return lambda *args, **kwargs: function(self, *args, **kwargs)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "shape":
+            self.rec.fail("an assignment to x.shape cannot be traced", "Use x = x.reshape(...)")
+        if name in ("T", "real", "flat"):
+            getattr(self, name)[...] = value
+            return
+        object.__setattr__(self, name, value)
+
+    # ------------------------------------------------------------------------------------------ conversions
+
+    def _only(self) -> Any:
+        """The single element."""
+        if self.size != 1:
+            raise TypeError("only length-1 arrays can be converted to Python scalars")
+        return self[(0,) * self.ndim]
+
+    def __bool__(self) -> bool:
+        if self.size != 1:
+            return bool(self.value)  # raises NumPy's own error
+        return bool(self._only())
+
+    def __int__(self) -> int:
+        return int(self._only())
+
+    def __float__(self) -> float:
+        return float(self._only())
+
+    def __complex__(self) -> complex:
+        return complex(self._only())
+
+    def __index__(self) -> int:
+        operator.index(self.value)  # raises NumPy's own error
+        return operator.index(self._only())
+
+    def __round__(self, ndigits: int | None = None) -> Any:
+        return self.rec.api.function(self.rec, np.round, (self, ndigits or 0), {})
+
+    def __iter__(self) -> Iterator[Any]:
+        if not self.ndim:
+            raise TypeError("iteration over a 0-d array")
+        return (self[k] for k in range(len(self.value)))
+
+    def __contains__(self, item: Any) -> bool:
+        return bool((self == item).any())
+
+    # ------------------------------------------------------------------------------------------ reading
+
+    def __getitem__(self, key: Any) -> Any:
+        view = self.view
+        strides = view[3]
+        if type(key) is int and len(strides) == 1:
+            value = self.value[key]  # IndexError as NumPy's
+            rec = self.rec
+            if view[0] in rec.static:
+                return value
+            position = view[1] + (key if key >= 0 else key + view[2][0]) * strides[0]
+            if type(value) is np.float64:
+                element = _make_view(View, (view[0], position, (), ()))
+                return TracedScalar(rec, rec.record("copy", "float64", (element,)), value)
+            return scalar_at(self, position, value)
+        if type(key) is tuple and len(strides) == 2 == len(key):
+            i, j = key
+            if type(i) is int and type(j) is int:
+                value = self.value[key]
+                rec = self.rec
+                if view[0] in rec.static:
+                    return value
+                rows, columns = view[2]
+                position = view[1] + (i if i >= 0 else i + rows) * strides[0] + (j if j >= 0 else j + columns) * strides[1]
+                if type(value) is np.float64:
+                    element = _make_view(View, (view[0], position, (), ()))
+                    return TracedScalar(rec, rec.record("copy", "float64", (element,)), value)
+                return scalar_at(self, position, value)
+        return self._get(concrete_key(self.rec, key))
+
+    def _get(self, key: Any) -> Any:
+        value = self.value[key]
+        if not isinstance(value, np.ndarray):
+            return scalar_at(self, self._position(key), value)
+        if _is_basic(key):
+            return moved(self, value)
+        if self.ndim == 1 and isinstance(key, np.ndarray):  # along the axis of the view, whatever its place in the buffer
+            return gather(self, value, self.view, np.arange(self.size)[key])
+        return gather(self, value, *_window(self.view, self.view.indices()[key]))
+
+    def _position(self, key: Any) -> int:
+        """Where in the buffer the element is that an index of every axis picks."""
+        indices = key if type(key) is tuple else (key,)
+        if len(indices) != self.ndim or not all(isinstance(k, (int, np.integer)) for k in indices):
+            return int(self.view.indices()[key])
+        steps = zip(indices, self.view.shape, self.view.strides, strict=True)
+        return self.view.offset + sum(int(k if k >= 0 else k + n) * stride for k, n, stride in steps)
+
+    # ------------------------------------------------------------------------------------------ writing
+
+    def __setitem__(self, key: Any, item: Any) -> None:
+        rec, view = self.rec, self.view
+        strides = view[3]
+        if type(item) is TracedScalar and item.kind == "float64" and self.value.dtype is _FLOAT64:
+            if type(key) is int and len(strides) == 1:
+                if view[0] in rec.static or view[0] in rec.captured:
+                    rec.writes(view)
+                self.value[key] = item.value
+                position = view[1] + (key if key >= 0 else key + view[2][0]) * strides[0]
+                rec.store(_make_view(View, (view[0], position, (), ())), item.view)
+                return
+            if type(key) is tuple and len(key) == 2 == len(strides) and type(key[0]) is int and type(key[1]) is int:
+                if view[0] in rec.static or view[0] in rec.captured:
+                    rec.writes(view)
+                i, j = key
+                rows, columns = view[2]
+                self.value[key] = item.value
+                position = view[1] + (i if i >= 0 else i + rows) * strides[0] + (j if j >= 0 else j + columns) * strides[1]
+                rec.store(_make_view(View, (view[0], position, (), ())), item.view)
+                return
+        self._set(key, rec.api.operand(rec, item))
+
+    def _set(self, key: Any, item: Any) -> None:
+        rec = self.rec
+        if _masks(self, key) and np.ndim(item.value if is_traced(item) else item) == 0:
+            self._select(key, item)
+            return
+        key = concrete_key(rec, key)
+        value = item.value if is_traced(item) else item
+        static = not is_traced(item) or item.view.buffer in rec.static
+        target = self.value[key]
+        if not isinstance(target, np.ndarray):
+            _check_cast(value, self.value.dtype)
+            position = self._position(key)
+            self._write(View(self.view.buffer, position, (), ()), key, item, value, static)
+        elif _is_basic(key):
+            view = rec.part(self.view.buffer, target)
+            if view is None:  # no elements
+                self.value[key] = value
+            else:
+                self._write(view, key, item, value, static)
+        else:
+            self._scatter(key, item, value, static)
+
+    def _write(self, view: View, key: Any, item: Any, value: Any, static: bool) -> None:
+        """Assign to elements that are a view."""
+        rec = self.rec
+        if static and view.buffer in rec.lazy:
+            self.value[key] = value
+            return
+        self._check_assignable(key, value)
+        if static:
+            source = self._constant(value)
+        else:
+            source = rec.reads(item.view)
+        rec.writes(view, varies=not static, replaces_all=True)
+        self.value[key] = value
+        rec.assign(view, source)
+
+    def _scatter(self, key: Any, item: Any, value: Any, static: bool) -> None:
+        """Assign to elements picked by arrays; of an element picked twice the last assignment holds."""
+        rec = self.rec
+        if static and self.view.buffer in rec.lazy:
+            self.value[key] = value
+            return
+        self._check_assignable(key, value)
+        if self.ndim == 1 and isinstance(key, np.ndarray) and is_injective(self.view):
+            window, places = self.view, np.arange(self.size)[key]
+        else:
+            window, places = _window(self.view, self.view.indices()[key])
+        source = self._constant(value) if static else rec.reads(item.view)
+        rec.writes(self.view, varies=not static)
+        self.value[key] = value
+        if not places.size:
+            return
+        spread = rec.program.temp(self.value.dtype.name, places.shape)
+        rec.assign(spread, source)
+        flat = places.reshape(-1)
+        spread = View(spread.buffer, 0, flat.shape, (1,))
+        last = flat.size - 1 - np.unique(flat[::-1], return_index=True)[1]
+        if last.size < flat.size:
+            picked = rec.program.temp(self.value.dtype.name, last.shape)
+            rec.emit("take", picked, (spread, rec.program.constant(last, "int64")))
+            spread, flat = picked, flat[last]
+        rec.emit("put", window, (window, spread, rec.program.constant(flat, "int64")))
+
+    def _select(self, mask: Any, item: Any) -> None:
+        """`x[mask] = number` with a mask that varies: a select, so the program holds for every mask."""
+        rec = self.rec
+        value = item.value if is_traced(item) else item
+        self._check_assignable(mask.value, value)
+        dtype = self.value.dtype.name
+        source = rec.cast(rec.reads(item.view), dtype) if is_traced(item) else self._constant(value)
+        rec.writes(self.view)
+        shape = self.value.shape
+        chosen = View(source.buffer, source.offset, shape, (0,) * len(shape))
+        rec.emit("where", self.view, (mask.view, chosen, self.view))
+        self.value[mask.value] = value
+
+    def _constant(self, value: Any) -> View:
+        converted = np.asarray(value).astype(self.value.dtype)
+        return self.rec.program.constant(converted, self.value.dtype.name)
+
+    def _check_assignable(self, key: Any, value: Any) -> None:
+        """Raise what NumPy would, before anything is recorded."""
+        _check_cast(value, self.value.dtype)
+        if not self.value.flags.writeable:
+            self.value[key] = value
+        target = self.value[key]
+        shape = np.shape(value)
+        while len(shape) > np.ndim(target) and shape[0] == 1:
+            shape = shape[1:]
+        if np.broadcast_shapes(shape, np.shape(target)) != np.shape(target):
+            self.value[key] = value
+
+    # The operators are made by `_define_operators`.
+    __eq__: Callable[..., Any]
+    __ne__: Callable[..., Any]
+
+
+def wrap(rec: Recorder, view: View, value: Any) -> Any:
+    """A traced array, or a traced number where NumPy's result is a number."""
+    if isinstance(value, np.ndarray):
+        return TracedArray(rec, view, value)
+    return TracedScalar(rec, view, value, scalar_dtype(value))
+
+
+def scalar_at(x: TracedArray, position: int, value: Any) -> Any:
+    """The number at a position of the buffer, read now: later writes do not change it."""
+    rec, buffer = x.rec, x.view.buffer
+    if buffer in rec.static:
+        return value
+    kind = x.value.dtype.name
+    out = rec.program.temp(kind, ())
+    rec.emit("copy", out, (View(buffer, position, (), ()),))
+    return TracedScalar(rec, out, value, kind)
+
+
+def moved(x: TracedArray, value: np.ndarray) -> TracedArray:
+    """What an operation that only moves the elements of `x` made of its storage: a view, where NumPy made one."""
+    view = x.rec.part(x.view.buffer, value)
+    if view is not None:
+        return TracedArray(x.rec, view, value)
+    copy = np.array(value)
+    if x.view.buffer in x.rec.static or not value.size:
+        return TracedArray(x.rec, *x.rec.adopt_static(copy))
+    raise AssertionError("a copy is gathered, see `gather`")
+
+
+def gather(x: TracedArray, value: np.ndarray, source: View, index: np.ndarray) -> TracedArray:
+    """A new array with the elements `index` of the one-dimensional view `source` of the buffer of `x`."""
+    rec = x.rec
+    if source.buffer in rec.static or not value.size:
+        return TracedArray(rec, *rec.adopt_static(np.array(value)))
+    view, value = rec.adopt(np.array(value, order="C"))
+    rec.emit("take", view, (source, rec.program.constant(index, "int64")))
+    return TracedArray(rec, view, value)
+
+
+def concrete_key(rec: Recorder, key: Any) -> Any:
+    """An index without traced values: integers and arrays that vary are guarded."""
+    if type(key) is tuple:
+        return tuple([concrete_key(rec, item) for item in key])
+    if not is_traced(key):
+        return concrete_list(rec, key) if type(key) is list else key
+    if type(key) is TracedArray:
+        if key.value.dtype.kind not in "bi":
+            return key.value  # raises NumPy's own error
+        return rec.concretise(key.view, key.value)
+    if key.kind == "bool":
+        return bool(key)
+    return operator.index(key)
+
+
+def concrete_list(rec: Recorder, key: list[Any]) -> list[Any]:
+    return [concrete_key(rec, item) for item in key]
+
+
+def _masks(x: TracedArray, key: Any) -> bool:
+    """Whether `key` is a mask of the whole of x that varies."""
+    return (
+        type(key) is TracedArray
+        and key.value.dtype == bool
+        and key.value.shape == x.value.shape
+        and key.view.buffer not in x.rec.static
+        and x.value.ndim > 0
+    )
+
+
+def _is_basic(key: Any) -> bool:
+    """Whether NumPy makes a view."""
+    if type(key) is tuple:
+        return all(_is_basic(item) for item in key)
+    return (
+        key is None
+        or key is Ellipsis
+        or isinstance(key, slice)
+        or (isinstance(key, (int, np.integer)) and not isinstance(key, bool))
+    )
+
+
+def _window(view: View, positions: np.ndarray) -> tuple[View, np.ndarray]:
+    """A one-dimensional view of the stretch of the buffer that holds `positions`, and the positions in it."""
+    indices = view.indices()
+    low, high = (int(indices.min()), int(indices.max())) if indices.size else (0, -1)
+    return View(view.buffer, low, (high - low + 1,), (1,)), np.asarray(positions) - low
+
+
+def _check_cast(value: Any, dtype: np.dtype[Any]) -> None:
+    """Raise what NumPy raises when `value` cannot be stored as `dtype`."""
+    kind = np.asarray(value).dtype.kind
+    if kind not in "fiub":
+        np.zeros(1, dtype)[0] = value
+
+
+def _operator(ufunc: np.ufunc, reflected: bool) -> Callable[[TracedArray, Any], Any]:
+    def method(self: TracedArray, other: Any) -> Any:
+        if not _is_operand(other):
+            return NotImplemented
+        return self.rec.api.ufunc(self.rec, ufunc, "__call__", (other, self) if reflected else (self, other), {})
+
+    return method
+
+
+def _in_place(ufunc: np.ufunc) -> Callable[[TracedArray, Any], Any]:
+    def method(self: TracedArray, other: Any) -> Any:
+        if not _is_operand(other):
+            return NotImplemented
+        return self.rec.api.ufunc(self.rec, ufunc, "__call__", (self, other), {"out": (self,)})
+
+    return method
+
+
+def _is_operand(x: Any) -> bool:
+    return is_traced(x) or isinstance(x, (int, float, complex, np.generic, np.ndarray, list, tuple))
+
+
+def _define_operators() -> None:
+    for name, ufunc in (
+        ("add", np.add), ("sub", np.subtract), ("mul", np.multiply), ("truediv", np.divide), ("pow", np.power),
+        ("floordiv", np.floor_divide), ("mod", np.remainder), ("matmul", np.matmul), ("and", np.bitwise_and),
+        ("or", np.bitwise_or), ("xor", np.bitwise_xor), ("divmod", np.divmod), ("lshift", np.left_shift), ("rshift", np.right_shift),
+    ):  # fmt: skip
+        setattr(TracedArray, f"__{name}__", _operator(ufunc, reflected=False))
+        setattr(TracedArray, f"__r{name}__", _operator(ufunc, reflected=True))
+        if name != "divmod":
+            setattr(TracedArray, f"__i{name}__", _in_place(ufunc))
+    for name, ufunc in (
+        ("lt", np.less), ("le", np.less_equal), ("gt", np.greater), ("ge", np.greater_equal), ("eq", np.equal), ("ne", np.not_equal),
+    ):  # fmt: skip
+        setattr(TracedArray, f"__{name}__", _operator(ufunc, reflected=False))
+    for name, ufunc in (("neg", np.negative), ("pos", np.positive), ("abs", np.absolute), ("invert", np.invert)):
+        setattr(TracedArray, f"__{name}__", _unary(ufunc))
+
+
+def _unary(ufunc: np.ufunc) -> Callable[[TracedArray], Any]:
+    return lambda self: self.rec.api.ufunc(self.rec, ufunc, "__call__", (self,), {})
+
+
+_define_operators()

@@ -1,0 +1,219 @@
+"""The functions of `math` and the builtins on traced numbers: one table from function to operation.
+
+The value of the recorded run comes from the function itself, so that `math.log(-1.0)` raises while recording as it does in
+the plain call.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+import numpy as np
+
+from ..tape import View
+from .array import TracedArray
+from .recorder import Recorder, is_traced
+from .scalar import TracedScalar
+
+__all__ = ["BUILTINS", "MATH", "make_float"]
+
+Function = Callable[..., Any]
+
+_ONE: Final[Mapping[Function, str]] = {
+    math.exp: "exp", math.expm1: "expm1", math.log1p: "log1p", math.log2: "log2", math.log10: "log10", math.sqrt: "sqrt",
+    math.sin: "sin", math.cos: "cos", math.tan: "tan", math.asin: "arcsin", math.acos: "arccos", math.atan: "arctan",
+    math.sinh: "sinh", math.cosh: "cosh", math.tanh: "tanh", math.asinh: "arcsinh", math.acosh: "arccosh",
+    math.atanh: "arctanh", math.erf: "erf", math.erfc: "erfc", math.fabs: "abs", math.degrees: "rad2deg",
+    math.radians: "deg2rad", math.isnan: "isnan", math.isinf: "isinf", math.isfinite: "isfinite",
+    math.exp2: "exp2", math.cbrt: "cbrt",
+}  # fmt: skip
+_TWO: Final[Mapping[Function, str]] = {
+    math.pow: "pow", math.atan2: "arctan2", math.fmod: "fmod", math.copysign: "copysign",
+}  # fmt: skip
+
+
+def _number(rec: Recorder, x: Any) -> tuple[View, float]:
+    """An argument of a function of `math`, as a float64 view and a Python float."""
+    if type(x) is TracedArray:
+        x = x._only()
+    if type(x) is TracedScalar:
+        return (x.view if x.kind == "float64" else rec.cast(x.view, "float64")), float(x.value)
+    value = float(x)
+    return rec.number(value), value
+
+
+def _elementwise(function: Function, op: str) -> Callable[[Recorder], Function]:
+    """`function` for one recorder."""
+    result = "bool" if op.startswith("is") else "float64"
+
+    def bind(rec: Recorder) -> Function:
+        def call(*xs: Any) -> Any:
+            if not any(map(is_traced, xs)):
+                return function(*xs)
+            operands = [_number(rec, x) for x in xs]
+            value = function(*[value for _, value in operands])
+            return TracedScalar(rec, rec.record(op, result, tuple([view for view, _ in operands])), value, result)
+
+        return call
+
+    return bind
+
+
+def _composed(function: Function, composed: Function) -> Callable[[Recorder], Function]:
+    """A function made of others, called only if something is traced."""
+
+    def bind(rec: Recorder) -> Function:
+        def call(*xs: Any, **options: Any) -> Any:
+            return composed(rec, *xs, **options) if _anything_traced(xs) else function(*xs, **options)
+
+        return call
+
+    return bind
+
+
+def _anything_traced(xs: Iterable[Any]) -> bool:
+    return any(is_traced(x) or (isinstance(x, (list, tuple)) and _anything_traced(x)) for x in xs)
+
+
+_log: Final = _elementwise(math.log, "log")
+_hypot: Final = _elementwise(math.hypot, "hypot")
+
+
+def _log_to_base(rec: Recorder, x: Any, base: Any = None) -> Any:
+    log = _log(rec)
+    return log(x) if base is None else log(x) / log(base)
+
+
+def _hypotenuse(rec: Recorder, *xs: Any) -> Any:
+    if len(xs) == 1:
+        return abs(xs[0])
+    hypot = _hypot(rec)
+    total = hypot(xs[0], xs[1])
+    for x in xs[2:]:
+        total = hypot(total, x)
+    return total
+
+
+def _fsum(rec: Recorder, xs: Iterable[Any]) -> Any:
+    total: Any = 0.0
+    for x in xs:
+        total = total + x
+    return total
+
+
+def _modf(rec: Recorder, x: Any) -> tuple[Any, Any]:
+    whole = np.trunc(x)
+    return x - whole, whole
+
+
+def _remainder(rec: Recorder, x: Any, y: Any) -> Any:
+    return x - np.rint(x / y) * y
+
+
+def _is_close(rec: Recorder, a: Any, b: Any, *, rel_tol: float = 1e-9, abs_tol: float = 0.0) -> Any:
+    return abs(a - b) <= np.maximum(rel_tol * np.maximum(abs(a), abs(b)), abs_tol)
+
+
+def _untraceable(function: Function) -> Callable[[Recorder], Function]:
+    def fail(rec: Recorder, *xs: Any, **options: Any) -> Any:
+        rec.fail(f"math.{function.__name__} of a traced number cannot be traced", "Write it with the other functions of math")
+
+    return _composed(function, fail)
+
+
+# Functions that ask a traced number by a special method (floor, ceil, trunc, prod) need no row.
+MATH: Final[Mapping[Function, Callable[[Recorder], Function]]] = {
+    **{f: _untraceable(f) for f in (math.gamma, math.lgamma, math.frexp, math.ldexp, math.nextafter, math.ulp)},
+    **{function: _elementwise(function, op) for function, op in {**_ONE, **_TWO}.items()},
+    math.log: _composed(math.log, _log_to_base),
+    math.hypot: _composed(math.hypot, _hypotenuse),
+    math.dist: _composed(math.dist, lambda rec, p, q: _hypotenuse(rec, *(a - b for a, b in zip(p, q, strict=True)))),
+    math.fsum: _composed(math.fsum, _fsum),
+    math.modf: _composed(math.modf, _modf),
+    math.remainder: _composed(math.remainder, _remainder),
+    math.isclose: _composed(math.isclose, _is_close),
+}
+
+
+# ------------------------------------------------------------------------------------------------ builtins
+
+
+def _extreme(function: Function, ufunc: np.ufunc, ignoring_nan: np.ufunc) -> Callable[[Recorder], Function]:
+    """`max` or `min`: an operation, not a branch. Of equal numbers Python takes the first; the derivative is shared."""
+
+    def bind(rec: Recorder) -> Function:
+        def call(*args: Any, **options: Any) -> Any:
+            items = list(args[0]) if len(args) == 1 else list(args)
+            if options or not items or not all(_is_number(x) for x in items) or not any(map(is_traced, items)):
+                return function(items, **options) if len(args) == 1 else function(*args, **options)
+            best = items[0]
+            for item in items[1:]:
+                best = _better(best, item)
+            return best
+
+        def _better(best: Any, item: Any) -> Any:
+            # Python keeps the first of two numbers unless the second is better, so a nan that comes second is ignored,
+            # and one that comes first stays.
+            if not is_traced(best) and not is_traced(item):
+                return function(best, item)
+            if not is_traced(item):
+                return ufunc(best, item) if item == item else best
+            if not is_traced(best):
+                return ignoring_nan(best, item) if best == best else best
+            return np.where(np.isnan(item), best, ufunc(best, item))[()]
+
+        return call
+
+    return bind
+
+
+def _is_number(x: Any) -> bool:
+    return type(x) in (TracedScalar, float, int, np.float64) or (type(x) is TracedArray and x.ndim == 0)
+
+
+BUILTINS: Final[Mapping[Function, Callable[[Recorder], Function]]] = {
+    max: _extreme(max, np.maximum, np.fmax),
+    min: _extreme(min, np.minimum, np.fmin),
+}
+
+
+def make_float(rec: Recorder, kind: type) -> type:
+    """`float` or `np.float64` that lets a traced number be converted, and is the type itself in every other way."""
+
+    class Meta(type):
+        def __call__(cls, *args: Any) -> Any:
+            if len(args) == 1 and is_traced(args[0]):
+                return _converted(rec, args[0], kind)
+            return kind(*args)
+
+        def __instancecheck__(cls, x: Any) -> bool:
+            return isinstance(x, kind)
+
+        def __subclasscheck__(cls, other: type) -> bool:
+            return issubclass(other, kind)
+
+        def __eq__(cls, other: object) -> bool:
+            return other is kind or other is cls
+
+        def __hash__(cls) -> int:
+            return hash(kind)
+
+        def __getattr__(cls, name: str) -> Any:
+            return getattr(kind, name)
+
+    return Meta(kind.__name__, (), {"dtype": np.dtype(kind), "__doc__": kind.__doc__})
+
+
+def _converted(rec: Recorder, x: Any, kind: type) -> Any:
+    """`float(x)` of a traced number or an array of one element."""
+    if type(x) is TracedArray:
+        if np.dtype(kind) is not np.dtype(float) or x.ndim:
+            return x.astype(kind) if kind is not float else _converted(rec, x._only(), kind)
+        x = x[()]
+    if not is_traced(x):
+        return kind(x)
+    dtype = np.dtype(kind).name
+    view = x.view if x.kind == dtype else rec.cast(x.view, dtype)
+    return TracedScalar(rec, view, kind(x.value), dtype)

@@ -1,0 +1,390 @@
+"""The view of its namespace in which a traced function runs.
+
+The function is rebuilt around its own code with a dict of ours as globals and new closure cells. Every name it reads thereby
+passes through `Namespace.translate`, which gives by kind: for an array its captured buffer, for a helper function the same
+function rebuilt, for functions of numpy and math and some builtins their traced counterparts, for modules and objects views
+that translate their attributes. Numbers stay what they are and are noted, so that `Observations.stale` tells a change. No
+global is patched: two threads, or the same function outside the trace, never see any of it.
+
+CPython asks a dict subclass by `__getitem__` for each global, as soon as it is not exactly a dict.
+"""
+
+from __future__ import annotations
+
+import builtins
+import dis
+import functools
+import sys
+import sysconfig
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MethodType, ModuleType
+from typing import Any, Final
+
+import numpy as np
+
+from ..tape import DTYPES, Role, View
+from .array import TracedArray
+from .math_api import BUILTINS, MATH, make_float
+from .modules import Forbidden, ModuleView, forbidden_name
+from .numpy_api import CREATION, from_numpy
+from .objects import class_copy, object_view
+from .observations import IMMUTABLE, MISSING, Observations, attribute_of, contents_of, entry_of, items_of
+from .recorder import Recorder, is_traced
+
+__all__ = ["Names", "Namespace", "is_user_module"]
+
+_STDLIB: Final = Path(sysconfig.get_path("stdlib")).resolve()
+_LIBRARIES: Final = frozenset({"numpy", "scipy", "odead"})  # work by dispatch on traced values, or raise
+
+
+def is_user_module(name: str | None) -> bool:
+    """Whether functions and classes of this module are traced into."""
+    if name is None or name == "__main__":
+        return True
+    if name.partition(".")[0] in _LIBRARIES:
+        return False
+    module = sys.modules.get(name)
+    file = getattr(module, "__file__", None)
+    if file is None:
+        return name not in sys.builtin_module_names and name.partition(".")[0] not in sys.stdlib_module_names
+    path = Path(file).resolve()
+    return not path.is_relative_to(_STDLIB) or "site-packages" in path.parts or "dist-packages" in path.parts
+
+
+class Names(dict[str, Any]):
+    """The globals of a rebuilt function: the true ones, translated when they are first read."""
+
+    __slots__ = ("_observed", "given", "namespace", "true")
+
+    def __init__(self, namespace: Namespace, true: dict[str, Any]) -> None:
+        super().__init__(__builtins__=namespace.builtins)
+        self.namespace = namespace
+        self.true = true
+        self._observed = not str(true.get("__name__")).startswith("numpy")
+        self.given: dict[str, Any] = {}  # what was translated; what differs at the end was assigned by the function
+
+    def __missing__(self, name: str) -> Any:
+        namespace = self.namespace
+        if self._observed:
+            namespace.observations.note(entry_of, self.true, name)
+        value = self.true.get(name, MISSING)
+        if value is not MISSING:
+            made = namespace.translate(value, name)
+        elif name in namespace.builtins:
+            made = namespace.builtins[name]  # here too: a miss costs an exception at each use
+        else:
+            raise KeyError(name)
+        self[name] = self.given[name] = made
+        return made
+
+
+class Namespace:
+    """Everything one recording reads from outside its arguments.
+
+    Parameters
+    ----------
+    rec : Recorder
+    arguments : sequence of ndarray
+        The caller's, to recognise one that is also captured.
+
+    Attributes
+    ----------
+    observations : Observations
+    builtins : dict
+    originals : dict
+        Copied class -> the user's class.
+    aliases : list of (int, int)
+        Captured buffer and argument (by position in `arguments`) that share memory.
+    """
+
+    def __init__(self, rec: Recorder, arguments: Sequence[np.ndarray] = ()) -> None:
+        self.rec = rec
+        self.observations = Observations()
+        self.originals: dict[type, type] = {}
+        self.aliases: list[tuple[int, int]] = []
+        self._arguments = arguments
+        self._memo: dict[int, tuple[Any, Any]] = {}  # id -> (the object, so that the id stays its own; what stands for it)
+        self._names: dict[int, Names] = {}
+        self._cells: dict[int, tuple[CellType, CellType, Any]] = {}
+        self._containers: list[tuple[Any, Any, tuple[Any, ...]]] = []
+        self._bases: dict[int, tuple[View, np.ndarray, np.ndarray]] = {}
+        self._codes: list[CodeType] = []
+        self._replaced: dict[Any, Any] = {
+            **{function: functools.partial(made, rec) for function, made in CREATION.items()},
+            **{function: bind(rec) for table in (MATH, BUILTINS) for function, bind in table.items()},
+            **{kind: make_float(rec, kind) for kind in (float, np.float64, np.float32)},
+        }
+        replaced = {name: self._replaced[x] for name, x in vars(builtins).items() if x in (max, min, float)}
+        self.builtins: dict[str, Any] = {**vars(builtins), **replaced, "__import__": self._import}
+
+    # ------------------------------------------------------------------------------------------ translation
+
+    def translate(self, x: Any, name: str = "") -> Any:
+        """What stands for `x` inside the traced function; `name` is what the user calls it."""
+        if type(x) in IMMUTABLE or is_traced(x) or isinstance(x, np.generic):
+            return x
+        known = self._memo.get(id(x))
+        if known is None:
+            known = (x, self._translated(x, name))
+            self._memo[id(x)] = known
+        return known[1]
+
+    def _translated(self, x: Any, name: str) -> Any:
+        if isinstance(x, np.ndarray):
+            return self.capture(x, name)
+        forbidden = forbidden_name(x)
+        if forbidden is not None:
+            return Forbidden(self.rec, forbidden)
+        if isinstance(x, ModuleType):
+            return ModuleView(self, x)
+        if isinstance(x, type):
+            return self._class(x)
+        if isinstance(x, (FunctionType, BuiltinFunctionType)) or type(x).__module__ == "numpy":
+            return self._function(x)
+        if isinstance(x, MethodType):
+            return MethodType(self.translate(x.__func__), self.translate(x.__self__))
+        if isinstance(x, functools.partial):
+            return functools.partial(
+                self.translate(x.func), *map(self.translate, x.args), **{k: self.translate(v) for k, v in x.keywords.items()}
+            )
+        if isinstance(x, functools._lru_cache_wrapper):  # what it keeps must not outlive the trace
+            return self.translate(x.__wrapped__)
+        if isinstance(x, (list, dict, tuple, set, frozenset)):
+            return self._container(x, name)
+        if isinstance(getattr(x, "py_func", None), FunctionType):  # compiled by Numba
+            return self.translate(x.py_func)
+        if is_user_module(type(x).__module__) and not isinstance(x, BaseException):
+            return object_view(self, x)
+        return x
+
+    def _function(self, x: Any) -> Any:
+        replaced = self._replaced.get(x)
+        if replaced is not None:
+            return replaced
+        module = getattr(x, "__module__", None) or ""
+        if isinstance(x, np.ufunc):
+            return x
+        if isinstance(x, FunctionType):
+            return self.rebuild(x) if is_user_module(x.__globals__.get("__name__")) or module.startswith("numpy") else x
+        return self._of_numpy(x) if module.startswith("numpy") else x
+
+    def _of_numpy(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """A function of NumPy. What it makes of constants must be an array into which traced values can be written."""
+        rec = self.rec
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            if _anything_traced(args) or _anything_traced(kwargs.values()):
+                return rec.api.function(rec, function, args, kwargs)
+            return from_numpy(rec, function(*args, **kwargs))
+
+        return functools.wraps(function)(call)
+
+    def _class(self, x: type) -> Any:
+        replaced = self._replaced.get(x)
+        if replaced is not None:
+            return replaced
+        if not is_user_module(x.__module__):
+            return x
+        self._memo[id(x)] = (x, x)  # while it is copied, in case a method refers to it
+        return class_copy(self, x)
+
+    def _container(self, x: Any, name: str) -> Any:
+        """A copy with translated entries; changes that the function makes are handed back by `finish`."""
+        if isinstance(x, tuple):
+            items = [self.translate(item, f"{name}[{k}]") for k, item in enumerate(x)]
+            return tuple(items) if type(x) is tuple else tuple.__new__(type(x), items)
+        if type(x) not in (list, dict, set, frozenset):
+            return x if not is_user_module(type(x).__module__) else object_view(self, x)
+        self.observations.note(items_of, x, None)
+        if isinstance(x, dict):
+            copy: Any = {key: self.translate(item, f"{name}[{key!r}]") for key, item in x.items()}
+        elif isinstance(x, list):
+            copy = [self.translate(item, f"{name}[{k}]") for k, item in enumerate(x)]
+        else:
+            copy = type(x)(x)
+        self._containers.append((x, copy, items_of(copy, None)))
+        return copy
+
+    def _import(self, name: str, globals: Any = None, locals: Any = None, fromlist: Any = (), level: int = 0) -> Any:  # noqa: A002
+        true = globals.true if isinstance(globals, Names) else globals
+        return self.translate(builtins.__import__(name, true, locals, fromlist, level))
+
+    # ------------------------------------------------------------------------------------------ functions
+
+    def names(self, true: dict[str, Any]) -> Names:
+        names = self._names.get(id(true))
+        if names is None:
+            names = self._names[id(true)] = Names(self, true)
+        return names
+
+    def rebuild(self, f: FunctionType, cells: Mapping[int, CellType] | None = None) -> FunctionType:
+        """The same function in this namespace.
+
+        Parameters
+        ----------
+        f : function
+        cells : mapping, optional
+            Closure cells by the id of the original, where they are not to be translated: the `__class__` of a method.
+        """
+        known = self._memo.get(id(f))
+        if known is not None:
+            return known[1]  # type: ignore[no-any-return]
+        if not (f.__module__ or "").startswith("numpy"):
+            self.rec.watch(f.__code__)
+            self._codes.append(f.__code__)
+        closure = tuple([(cells or {}).get(id(cell)) or self._cell(cell) for cell in f.__closure__ or ()])
+        made = FunctionType(f.__code__, self.names(f.__globals__), f.__name__, None, closure)
+        self._memo[id(f)] = (f, made)  # before anything that may lead back here: recursion
+        made.__defaults__ = None if f.__defaults__ is None else tuple([self.translate(x) for x in f.__defaults__])
+        made.__kwdefaults__ = None if f.__kwdefaults__ is None else {k: self.translate(x) for k, x in f.__kwdefaults__.items()}
+        made.__qualname__, made.__module__, made.__doc__ = f.__qualname__, f.__module__, f.__doc__
+        for key, value in vars(f).items():
+            self.observations.note(attribute_of, f, key)
+            made.__dict__[key] = self.translate(value)
+        for cell, name in zip(f.__closure__ or (), f.__code__.co_freevars, strict=True):
+            self._fill(cell, name)
+        return made
+
+    def _cell(self, cell: CellType) -> CellType:
+        known = self._cells.get(id(cell))
+        if known is None:
+            known = self._cells[id(cell)] = (cell, CellType(), MISSING)
+        return known[1]
+
+    def _fill(self, cell: CellType, name: str) -> None:
+        known = self._cells.get(id(cell))
+        value = contents_of(cell, None)
+        if known is None or known[2] is not MISSING or value is MISSING:
+            return
+        self._cells[id(cell)] = (cell, known[1], value)  # before the translation, which may lead back here
+        self.observations.note(contents_of, cell, None)
+        made = known[1].cell_contents = self.translate(value, name)
+        self._cells[id(cell)] = (cell, known[1], made)
+
+    # ------------------------------------------------------------------------------------------ captured arrays
+
+    def capture(self, x: np.ndarray, name: str = "") -> Any:
+        """The traced counterpart of an array from outside; views of one array share a buffer."""
+        known = self._memo.get(id(x))
+        if known is not None:
+            return known[1]
+        made = self._captured(x, name)
+        self._memo[id(x)] = (x, made)
+        return made
+
+    def _captured(self, x: np.ndarray, name: str) -> Any:
+        if x.dtype.name not in DTYPES or type(x) not in (np.ndarray, np.memmap) or not x.dtype.isnative:
+            self.observations.note(items_of, x, None)
+            return x
+        if not x.size:
+            return TracedArray(self.rec, *self.rec.adopt_static(x.copy()))
+        base = x
+        while isinstance(base.base, np.ndarray) and base.base.dtype == x.dtype:
+            base = base.base
+        if not base.flags.forc:
+            base = x
+        whole, storage = self._storage(base, name)
+        if base is x and not x.flags.forc:
+            view, value = View(whole.buffer, 0, x.shape, whole.strides), storage.reshape(x.shape)
+        else:
+            offset = x.__array_interface__["data"][0] - base.__array_interface__["data"][0]
+            strides = tuple([stride // x.itemsize for stride in x.strides])
+            view = View(whole.buffer, offset // x.itemsize, x.shape, strides)
+            value = np.ndarray(x.shape, x.dtype, storage, offset, x.strides)
+        value.flags.writeable = x.flags.writeable
+        self.aliases += [(whole.buffer, k) for k, argument in enumerate(self._arguments) if np.shares_memory(x, argument)]
+        return TracedArray(self.rec, view, value)
+
+    def _storage(self, base: np.ndarray, name: str) -> tuple[View, np.ndarray]:
+        """The buffer of an array that owns its memory, and flat private storage in the order of that memory."""
+        known = self._bases.get(id(base))
+        if known is None:
+            data = base.T if base.flags.f_contiguous and not base.flags.c_contiguous else base
+            storage = np.array(data, order="C").reshape(-1)
+            storage = storage if storage.flags.owndata else storage.copy()
+            whole = self.rec.program.bound(base.dtype.name, data.shape, Role.CAPTURED, name, data)
+            self.rec.bind(whole, storage)
+            self.rec.captured.add(whole.buffer)
+            known = self._bases[id(base)] = (whole, storage, base)
+        return known[0], known[1]
+
+    # ------------------------------------------------------------------------------------------ the end
+
+    def finish(self) -> None:
+        """Carry out on the true namespace what the function assigned to globals, outer variables and containers."""
+        for names in self._names.values():
+            for name, value in names.items():
+                if name != "__builtins__" and names.given.get(name, MISSING) is not value:
+                    self._check_assigned(value, name, "STORE_GLOBAL")
+                    names.true[name] = self.original(value)
+                    self.observations.note(entry_of, names.true, name)
+        for cell, copy, made in self._cells.values():
+            value = contents_of(copy, None)
+            if value is not MISSING and value is not made:
+                name = next((n for code in self._codes for n in code.co_freevars if self._stores(code, "STORE_DEREF", n)), "")
+                self._check_assigned(value, name, "STORE_DEREF")
+                cell.cell_contents = self.original(value)
+                self.observations.note(contents_of, cell, None)
+        for container, copy, before in self._containers:
+            if not _identical(items_of(copy, None), before):
+                if isinstance(container, list):
+                    container[:] = [self.original(item) for item in copy]
+                elif isinstance(container, dict):
+                    items = {key: self.original(item) for key, item in copy.items()}
+                    container.clear()
+                    container.update(items)
+                elif isinstance(container, set):
+                    container.clear()
+                    container.update(copy)
+                self.observations.note(items_of, container, None)
+
+    def original(self, x: Any) -> Any:
+        """The user's object for one of ours; a traced value as the value of the recorded run."""
+        for thing, made in self._memo.values():
+            if made is x and not isinstance(thing, np.ndarray):
+                return thing
+        if is_traced(x):
+            return x.value.copy() if isinstance(x.value, np.ndarray) else x.value
+        if type(x) in (list, tuple):
+            return type(x)([self.original(item) for item in x])
+        if type(x) is dict:
+            return {key: self.original(item) for key, item in x.items()}
+        return x
+
+    def _check_assigned(self, value: Any, name: str, operation: str) -> None:
+        if not _anything_traced((value,)):
+            return
+        places = (place for code in self._codes if (place := self._stores(code, operation, name)))
+        raise self.rec.error_at(
+            next(places, ""),
+            f"the {'global' if operation == 'STORE_GLOBAL' else 'outer'} variable {name} is assigned a traced value",
+            "Return the value, or write it into an array that is passed as an argument",
+        )
+
+    @staticmethod
+    def _stores(code: CodeType, operation: str, name: str) -> str:
+        """Where `code` assigns to a name, as file:line; empty where it does not."""
+        for instruction in dis.get_instructions(code):
+            if instruction.opname == operation and instruction.argval == name:
+                lines = [line for start, _, line in code.co_lines() if start <= instruction.offset and line is not None]
+                return f"{code.co_filename}:{lines[-1]} in {code.co_name}"
+        for constant in code.co_consts:
+            if isinstance(constant, CodeType) and (place := Namespace._stores(constant, operation, name)):
+                return place
+        return ""
+
+
+def _identical(now: tuple[Any, ...], before: tuple[Any, ...]) -> bool:
+    if len(now) != len(before):
+        return False
+    return all(a is b or (type(a) is type(b) is tuple and _identical(a, b)) for a, b in zip(now, before, strict=True))
+
+
+def _anything_traced(xs: Any) -> bool:
+    return any(
+        is_traced(x)
+        or (type(x) in (list, tuple) and _anything_traced(x))
+        or (type(x) is dict and _anything_traced(x.values()))
+        for x in xs
+    )

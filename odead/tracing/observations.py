@@ -1,0 +1,81 @@
+"""What a recorded function read from globals, closures and attributes, so that a later change of it is noticed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, Final
+
+import numpy as np
+
+__all__ = ["IMMUTABLE", "MISSING", "Observations", "attribute_of", "contents_of", "entry_of", "items_of"]
+
+MISSING: Final = object()
+IMMUTABLE: Final = frozenset({bool, int, float, complex, str, bytes, type(None), type(Ellipsis), range, slice})
+
+Read = Callable[[Any, Any], Any]
+
+
+def entry_of(namespace: dict[Any, Any], name: Any) -> Any:
+    return namespace.get(name, MISSING)
+
+
+def contents_of(cell: Any, _: Any) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # empty
+        return MISSING
+
+
+def attribute_of(place: Any, name: str) -> Any:
+    return getattr(place, name, MISSING)
+
+
+def items_of(container: Any, _: Any) -> Any:
+    """What a list, dict or set holds, or the elements of an array: a snapshot."""
+    if isinstance(container, np.ndarray):
+        return container.copy()
+    return tuple(container.items()) if isinstance(container, dict) else tuple(container)
+
+
+class Observations:
+    """Names read while recording, and the values found.
+
+    Immutable values are compared, all others (arrays, functions, classes, modules) must still be the same object: the
+    contents of an array are read at every run.
+    """
+
+    __slots__ = ("_seen",)
+
+    def __init__(self) -> None:
+        self._seen: dict[tuple[int, Any], tuple[Read, Any, Any, Any]] = {}
+
+    def note(self, read: Read, place: Any, name: Any) -> None:
+        """Note the present value, in place of one noted before."""
+        self._seen[id(place), name] = (read, place, name, read(place, name))
+
+    def stale(self) -> bool:
+        """Whether anything has changed since it was read."""
+        for read, place, name, value in self._seen.values():
+            now = read(place, name)
+            if now is not value and not _same(now, value):
+                return True
+        return False
+
+
+def _same(now: Any, then: Any) -> bool:
+    kind = type(then)
+    if type(now) is not kind:
+        return False
+    if kind is tuple:
+        return len(now) == len(then) and all(a is b or _same(a, b) for a, b in zip(now, then, strict=True))
+    if kind is np.ndarray:
+        return now.dtype == then.dtype and np.array_equal(now, then, equal_nan=now.dtype.kind == "f")
+    if kind in IMMUTABLE or issubclass(kind, np.generic):
+        return bool(now == then and _sign(now) == _sign(then)) or bool(now != now and then != then)
+    return False
+
+
+def _sign(x: Any) -> float:
+    """Tells -0.0 from 0.0, which are equal."""
+    return math.copysign(1.0, x) if isinstance(x, (float, np.floating)) else 0.0

@@ -1,0 +1,356 @@
+"""The recorder: a program under construction, and the concrete storage that lets the user's code take its branches.
+
+Every buffer of the program that holds an array has flat storage with the values of the recorded run. A traced array is a
+NumPy view of that storage beside the program's view of the buffer, so that aliasing is NumPy's own.
+
+An array made inside the function whose contents depend on no input is *static*: it lives in its storage alone, and nothing
+is recorded for it until something that varies is written into it or computed from it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from types import CodeType, FrameType
+from typing import Any, Final, NoReturn, Protocol
+
+import numpy as np
+
+from ..errors import TracingError
+from ..tape import DTYPES, Buffer, Program, Role, SourceLine, View, broadcast, contiguous, covers_extent, overlap
+
+__all__ = ["Api", "Recorder", "Traced", "is_traced"]
+
+_SCALARS: Final = {dtype: Buffer(dtype, 1, Role.TEMP) for dtype in DTYPES}
+_make_view: Final = tuple.__new__  # View(...) goes through a Python function and takes three times as long
+
+
+class Traced:
+    """A value of the recorded run and where the program keeps it.
+
+    Attributes
+    ----------
+    rec : Recorder
+    view : View
+        Of the program.
+    value : ndarray or number
+        Its value in the recorded run; for an array a view of the storage of its buffer.
+    """
+
+    __slots__ = ("rec", "value", "view")
+
+    rec: Recorder
+    view: View
+    value: Any
+
+
+def is_traced(x: Any) -> bool:
+    """Whether x is traced: `isinstance` does not tell, because traced values answer as what they stand for."""
+    return issubclass(type(x), Traced)
+
+
+class Api(Protocol):
+    """What NumPy does, in terms of the recorder. Handed in, because it is built on the traced values themselves."""
+
+    methods: Mapping[str, Callable[..., Any]]  # of arrays
+
+    def operand(self, rec: Recorder, x: Any) -> Any:
+        """`x` as a traced value or a number."""
+
+    def ufunc(self, rec: Recorder, ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any: ...
+
+    def function(self, rec: Recorder, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any: ...
+
+
+class Recorder:
+    """Records one run of one function.
+
+    Attributes
+    ----------
+    program : Program
+    api : Api
+    static : set of int
+        Buffers whose contents depend on no input.
+    lazy : set of int
+        Those of them that the program has not been told of yet.
+    captured : set of int
+        Buffers of arrays that the function found in closures and globals.
+    scratch : set of int
+        Captured buffers into which the function writes.
+    guards : list
+        Outcomes, in the order of the program.
+    failure : TracingError or None
+        The first one raised. Kept, because the user's code may catch it and go on.
+    """
+
+    __slots__ = (
+        "_buffers", "_code", "_codes", "_guarded", "_ins", "_line", "_line_numbers", "_numbers", "_op", "_out", "_params",
+        "_storage", "_table", "_tables", "api", "captured", "failure", "guards", "lazy", "program", "scratch", "static",
+    )  # fmt: skip
+
+    api: Api  # set by whoever makes the recorder, because it is built on it
+
+    def __init__(self, name: str) -> None:
+        program = Program(name)
+        self.program = program
+        self.static: set[int] = set()
+        self.lazy: set[int] = set()
+        self.captured: set[int] = set()
+        self.scratch: set[int] = set()
+        self.guards: list[bool | int] = []
+        self.failure: TracingError | None = None
+        # The columns themselves: `record` runs once per scalar operation of the user.
+        self._buffers, self._op, self._out = program.buffers, program.op, program.out
+        self._ins, self._params, self._line = program.ins, program.params, program.line
+        self._numbers: dict[float, View] = {}
+        self._storage: dict[int, tuple[np.ndarray, int, int]] = {}  # array that owns the memory, address, bytes
+        self._guarded: set[tuple[View, Any]] = set()
+        # By id, because a code object is hashed by its contents: id of the user's code -> position in it -> line of the program.
+        self._tables: dict[int, dict[int, int]] = {}
+        self._codes: list[CodeType] = []  # keeps the ids valid
+        self._code: CodeType | None = None  # the one met last, and its table
+        self._table: dict[int, int] = {}
+        self._line_numbers: dict[SourceLine, int] = {}
+
+    # ------------------------------------------------------------------------------------------ source lines
+
+    def watch(self, code: CodeType) -> None:
+        """Count `code`, and what is defined in it, as the user's."""
+        if id(code) not in self._tables:
+            self._tables[id(code)] = {}
+            self._codes.append(code)
+            for constant in code.co_consts:
+                if isinstance(constant, CodeType):
+                    self.watch(constant)
+
+    def _locate(self, frame: FrameType | None) -> int:
+        """The line of the program for the nearest frame of the user's code."""
+        while frame is not None:
+            table = self._tables.get(id(frame.f_code))
+            if table is not None:
+                self._code, self._table = frame.f_code, table
+                line = table.get(frame.f_lasti)
+                if line is None:
+                    line = table[frame.f_lasti] = self._intern(frame)
+                return line
+            frame = frame.f_back
+        return -1
+
+    def _intern(self, frame: FrameType) -> int:
+        code = frame.f_code
+        source = SourceLine(code.co_filename, frame.f_lineno, code.co_name)
+        number = self._line_numbers.get(source)
+        if number is None:
+            number = self._line_numbers[source] = len(self.program.lines)
+            self.program.lines.append(source)
+        return number
+
+    def line(self) -> int:
+        return self._locate(sys._getframe(1))
+
+    def where(self) -> str:
+        """The user's line being executed, for a message."""
+        line = self._locate(sys._getframe(1))
+        return str(self.program.lines[line]) if line >= 0 else self.program.name
+
+    def error(self, reason: str, rewrite: str) -> TracingError:
+        """An error at the user's line; remembered, so that code that catches it cannot hide it."""
+        return self.error_at(self.where(), reason, rewrite)
+
+    def error_at(self, place: str, reason: str, rewrite: str) -> TracingError:
+        error = TracingError(f"{place or self.program.name}: {reason}. {rewrite}")
+        self.failure = self.failure or error
+        return error
+
+    def fail(self, reason: str, rewrite: str) -> NoReturn:
+        raise self.error(reason, rewrite)
+
+    def name(self, x: Traced) -> str:
+        """What the user calls the array, as far as that is known."""
+        return self._buffers[x.view.buffer].name or "an array made inside the function"
+
+    # ------------------------------------------------------------------------------------------ scalars
+
+    def record(self, op: str, dtype: str, ins: tuple[View, ...]) -> View:
+        """Append a scalar instruction with a result of its own; called straight from a traced value's method."""
+        buffers = self._buffers
+        out: View = _make_view(View, (len(buffers), 0, (), ()))
+        buffers.append(_SCALARS[dtype])
+        self._op.append(op)
+        self._out.append(out)
+        self._ins.append(ins)
+        self._params.append(None)
+        frame = sys._getframe(2)
+        line = self._table.get(frame.f_lasti) if frame.f_code is self._code else None
+        self._line.append(self._locate(frame) if line is None else line)
+        return out
+
+    def store(self, out: View, source: View) -> None:
+        """Append the copy of a scalar into an element; called straight from a traced value's method."""
+        self._op.append("copy")
+        self._out.append(out)
+        self._ins.append((source,))
+        self._params.append(None)
+        frame = sys._getframe(2)
+        line = self._table.get(frame.f_lasti) if frame.f_code is self._code else None
+        self._line.append(self._locate(frame) if line is None else line)
+
+    def number(self, value: float) -> View:
+        """The view of a float64 constant."""
+        view = self._numbers.get(value)
+        if view is None or value == 0:  # 0.0 == -0.0, and nan is never found
+            view = self._numbers[value] = self.program.constant(value, "float64")
+        return view
+
+    # ------------------------------------------------------------------------------------------ arrays
+
+    def bind(self, view: View, value: np.ndarray) -> None:
+        """Declare that `value`, which owns its memory, is the storage of the buffer of `view`."""
+        low, high = np.lib.array_utils.byte_bounds(value)
+        self._storage[view.buffer] = (value, low, high - low)
+
+    def new(self, shape: tuple[int, ...], dtype: str) -> tuple[View, np.ndarray]:
+        """A temporary and its storage, to be written by the caller; zero in the recorded run."""
+        return self.adopt(np.zeros(shape, dtype))
+
+    def adopt(self, value: np.ndarray) -> tuple[View, np.ndarray]:
+        """A temporary with `value`, which nobody else holds, as its storage: to be written by the caller."""
+        dtype = value.dtype.name
+        if dtype not in DTYPES:
+            self.unsupported(dtype)
+        if not value.flags.owndata or value.dtype.byteorder == ">" or not _is_dense(value):
+            value = value.astype(dtype, order="C")
+        view = self.program.temp(dtype, value.shape)
+        if not value.flags.c_contiguous:  # NumPy keeps the order of its operands, so `exp(A.T)` is in Fortran order
+            view = View(view.buffer, 0, value.shape, _element_strides(value))
+        self.bind(view, value)
+        return view, value
+
+    def adopt_static(self, value: np.ndarray) -> tuple[View, np.ndarray]:
+        """As `adopt`, for contents that depend on no input."""
+        view, value = self.adopt(value)
+        self.static.add(view.buffer)
+        self.lazy.add(view.buffer)
+        return view, value
+
+    def unsupported(self, dtype: str) -> NoReturn:
+        if dtype.startswith("complex"):
+            self.fail("complex numbers cannot be traced yet", "Write out real and imaginary parts")
+        self.fail(f"arrays of dtype {dtype} cannot be traced", f"Convert with .astype to one of {', '.join(DTYPES)}")
+
+    def part(self, buffer: int, value: np.ndarray) -> View | None:
+        """The view that `value` is of the storage of a buffer; None if it has memory of its own."""
+        _, address, size = self._storage[buffer]
+        offset = value.__array_interface__["data"][0] - address
+        if value.size == 0 or not 0 <= offset < size:
+            return None
+        return View(buffer, offset // value.itemsize, value.shape, _element_strides(value))
+
+    def writes(self, view: View, varies: bool = True, replaces_all: bool = False) -> None:
+        """Prepare for a recorded write, before the storage changes."""
+        buffer = view.buffer
+        if buffer in self.lazy:
+            if replaces_all and view.size == self._buffers[buffer].size and covers_extent(view):
+                self.lazy.discard(buffer)  # what was there is lost: no need to tell the program
+            else:
+                self.reads(view)
+        if varies:
+            self.static.discard(buffer)
+        if buffer in self.captured:
+            self.scratch.add(buffer)
+
+    def reads(self, view: View) -> View:
+        """Prepare for a read by an instruction."""
+        buffer = view.buffer
+        if buffer in self.lazy:
+            self.lazy.discard(buffer)
+            value = self._storage[buffer][0]
+            flat = value.ravel(order="K")
+            whole = View(buffer, 0, flat.shape, (1,))
+            first = flat[:1]
+            uniform = flat.size > 0 and flat.tobytes() == first.tobytes() * flat.size
+            constant = self.program.constant(first[0] if uniform else flat, value.dtype.name, flat.shape)
+            self.program.emit("copy", whole, (constant,), None, self.line())
+        return view
+
+    def emit(self, op: str, out: View, ins: Iterable[View], params: Any = None) -> None:
+        """Append an instruction; operands that overlap its result without being it go through a temporary."""
+        operands = tuple(self.reads(view) for view in ins)
+        line = self.line()
+        if op == "copy" and operands[0] == out:
+            return
+        aside = any(view != out and overlap(view, out) for view in operands)
+        if aside and params is None and len(operands) and operands[0] != out:
+            result = self.program.temp(self.program.dtype(out), out.shape)
+            self.program.emit(op, result, operands, params, line)
+            self.program.emit("copy", out, (result,), None, line)
+            return
+        if aside:
+            operands = tuple(self._aside(view, line) if view != out and overlap(view, out) else view for view in operands)
+        self.program.emit(op, out, operands, params, line)
+
+    def _aside(self, view: View, line: int) -> View:
+        copy = self.program.temp(self.program.dtype(view), view.shape)
+        self.program.emit("copy", copy, (view,), None, line)
+        return copy
+
+    def cast(self, view: View, dtype: str) -> View:
+        """The elements of `view` as `dtype`."""
+        source = self._buffers[view.buffer]
+        if source.dtype == dtype:
+            return view
+        if source.role is Role.CONSTANT and source.data is not None:
+            constant = self.program.constant(source.data.astype(dtype), dtype)
+            return View(constant.buffer, *view[1:])
+        out = self.program.temp(dtype, view.shape)
+        if dtype == "bool":  # in C a cast to bool may truncate first
+            zero = self.program.constant(0, source.dtype, view.shape)
+            self.emit("not_equal", out, (view, zero))
+        else:
+            self.emit("cast", out, (view,))
+        return out
+
+    def assign(self, out: View, source: View) -> None:
+        """Record `out[...] = source`, with NumPy's broadcasting and cast."""
+        excess = len(source.shape) - len(out.shape)
+        if excess > 0:  # NumPy drops leading axes of length 1
+            source = View(source.buffer, source.offset, source.shape[excess:], source.strides[excess:])
+        source = self.cast(source, self._buffers[out.buffer].dtype)
+        self.emit("copy", out, (broadcast(source, out.shape),))
+
+    # ------------------------------------------------------------------------------------------ guards
+
+    def guard(self, view: View, expected: bool | int) -> None:
+        """Record that the program holds only while every element of `view` is `expected`."""
+        buffer = self._buffers[view.buffer]
+        once = buffer.role is Role.TEMP and buffer is _SCALARS.get(buffer.dtype)  # written once: it keeps its value
+        if once:
+            if (view, expected) in self._guarded:
+                return
+            self._guarded.add((view, expected))
+        self.guards.append(expected)
+        self.program.emit("guard", None, (self.reads(view),), expected, self.line())
+
+    def concretise(self, view: View, value: np.ndarray) -> np.ndarray:
+        """The contents of a varying integer or boolean array as constants, with a guard that they are these."""
+        if view.buffer not in self.static and value.size:
+            dtype = value.dtype.name
+            out = self.program.temp("bool", value.shape)
+            self.emit("equal", out, (view, self.program.constant(value, dtype)))
+            self.guard(out, True)
+        return value.copy()
+
+
+def _element_strides(value: np.ndarray) -> tuple[int, ...]:
+    itemsize = value.itemsize
+    return tuple([stride // itemsize for stride in value.strides])
+
+
+def _is_dense(value: np.ndarray) -> bool:
+    """Whether an array fills its memory, in some order of its axes, first element first."""
+    if value.flags.c_contiguous:
+        return True
+    order = sorted(range(value.ndim), key=lambda axis: value.strides[axis])
+    packed = [value.shape[axis] for axis in reversed(order)]
+    strides = _element_strides(value)
+    return all(value.shape[a] == 1 or strides[a] == s for a, s in zip(reversed(order), contiguous(tuple(packed)), strict=True))

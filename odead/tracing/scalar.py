@@ -1,0 +1,288 @@
+"""TracedScalar: a number that was read from an array, given as a float argument, or computed from such numbers.
+
+Its value has the type the plain call would have, Python's `float` or NumPy's `float64`, so that promotion, exceptions
+and warnings are those of the plain call. An operation on two float64 numbers is the hot path of every element loop and
+appends to the program at once; all others go through the ufunc of the same name.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable
+from typing import Any, Final, NoReturn
+
+import numpy as np
+
+from ..tape import View
+from .recorder import Recorder, Traced, is_traced
+
+__all__ = ["TracedScalar", "scalar_dtype"]
+
+_float64: Final = np.float64
+_DTYPES: Final = {float: "float64", np.float64: "float64", bool: "bool", np.bool_: "bool", np.int64: "int64", int: "int64",
+                  np.float32: "float32"}  # fmt: skip
+
+_FACTS: Final = ("dtype", "shape", "ndim", "size", "nbytes", "itemsize", "strides")
+
+
+def scalar_dtype(value: Any) -> str:
+    """dtype of the buffer that holds a number."""
+    return _DTYPES.get(type(value)) or np.asarray(value).dtype.name
+
+
+class TracedScalar(Traced):
+    """A traced number; see the module's docstring.
+
+    Attributes
+    ----------
+    kind : str
+        dtype of its buffer.
+    """
+
+    __slots__ = ("kind",)
+    __array_priority__ = 1001.0
+    __hash__ = None  # type: ignore[assignment]  # a set or dict would branch on the value without a guard
+
+    def __init__(self, rec: Recorder, view: View, value: Any, kind: str = "float64") -> None:
+        self.rec = rec
+        self.view = view
+        self.value = value
+        self.kind = kind
+
+    @property
+    def __class__(self) -> type:  # `isinstance(x, float)` behaves as for the real number
+        return type(self.value)
+
+    # ------------------------------------------------------------------------------------------ protocols of NumPy
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        return self.rec.api.ufunc(self.rec, ufunc, method, inputs, kwargs)
+
+    def __array_function__(self, function: Callable[..., Any], types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return self.rec.api.function(self.rec, function, args, kwargs)
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> NoReturn:
+        self.rec.fail(
+            "a traced number is put into an ordinary NumPy array, or handed to code that cannot be traced",
+            "Make the array inside the function (np.zeros, np.array), or pass it as an argument",
+        )
+
+    # ------------------------------------------------------------------------------------------ conversions
+
+    def __bool__(self) -> bool:
+        value = bool(self.value)
+        self.rec.guard(self.rec.cast(self.view, "bool"), value)
+        return value
+
+    def __float__(self) -> NoReturn:
+        self.rec.fail(
+            "a traced number becomes an ordinary float, in an ordinary array or in code that cannot be traced",
+            "Make the array inside the function or pass it as an argument; use functions of numpy and math on traced numbers",
+        )
+
+    def __complex__(self) -> NoReturn:
+        self.rec.fail("complex numbers cannot be traced yet", "Write out real and imaginary parts")
+
+    def __int__(self) -> int:
+        return self._integer(int(self.value))
+
+    __trunc__ = __int__
+
+    def __index__(self) -> int:
+        return self._integer(operator.index(self.value))
+
+    def __floor__(self) -> int:
+        return self._rounded("floor", math.floor(self.value))
+
+    def __ceil__(self) -> int:
+        return self._rounded("ceil", math.ceil(self.value))
+
+    def __round__(self, ndigits: int | None = None) -> Any:
+        if ndigits is None:
+            return self._rounded("rint", round(self.value))
+        if isinstance(self.value, np.generic):
+            return self.rec.api.function(self.rec, np.round, (self, ndigits), {})
+        self.rec.fail("round(x, digits) of a Python float rounds in decimal", "Use np.round, or leave the rounding out")
+
+    def _rounded(self, op: str, value: int) -> int:
+        if self.kind[0] != "f":
+            return self._integer(value)
+        view = self.rec.program.temp(self.kind, ())
+        self.rec.emit(op, view, (self.view,))
+        return TracedScalar(self.rec, view, self.value, self.kind)._integer(value)
+
+    def _integer(self, value: int) -> int:
+        """`value`, guarded: the program holds only while the number, cut to an integer, is this one."""
+        if not -(2**63) <= value < 2**63:
+            self.rec.fail(f"the integer {value} does not fit 64 bits", "Keep the number a float")
+        self.rec.guard(self.rec.cast(self.view, "int64"), value)
+        return value
+
+    def __repr__(self) -> str:
+        return repr(self.value)
+
+    def __str__(self) -> str:
+        return str(self.value)
+
+    def __format__(self, spec: str) -> str:
+        return format(self.value, spec)
+
+    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+        self.rec.fail("a traced number is pickled or handed to another process", "Keep it inside the function")
+
+    def __copy__(self) -> TracedScalar:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> TracedScalar:
+        return self
+
+    def __getattr__(self, name: str) -> Any:
+        """Attributes and methods of NumPy's numbers are those of a 0-d array, of Python's floats the few there are."""
+        value = object.__getattribute__(self, "value")
+        if name.startswith("__") or not hasattr(value, name):
+            raise AttributeError(f"{type(value).__name__!r} object has no attribute {name!r}")
+        if name in _FACTS:
+            return getattr(value, name)
+        if isinstance(value, np.generic):
+            return getattr(self.rec.api.operand(self.rec, self).array(), name)
+        if name == "real":
+            return self
+        if name == "imag":
+            return 0.0
+        if name == "conjugate":
+            return lambda: self
+        if name == "is_integer":
+            return lambda: self == self.rec.api.ufunc(self.rec, np.floor, "__call__", (self,), {})
+        self.rec.fail(f"float.{name} cannot be traced", "Use functions of numpy and math")
+
+    def array(self) -> Any:
+        """A new 0-d array with this value."""
+        return self.rec.api.function(self.rec, np.copy, (self,), {})
+
+    def __getitem__(self, key: Any) -> Any:
+        if not isinstance(self.value, np.generic):
+            raise TypeError(f"{type(self.value).__name__!r} object is not subscriptable")
+        return self.array()[key]
+
+    # ------------------------------------------------------------------------------------------ unary operators
+
+    def __pos__(self) -> Any:
+        return self if self.kind != "bool" else self.slow(np.positive, operator.pos)
+
+    def __neg__(self) -> Any:
+        if self.kind == "float64":
+            rec = self.rec
+            return TracedScalar(rec, rec.record("neg", "float64", (self.view,)), -self.value)
+        return self.slow(np.negative, operator.neg)
+
+    def __abs__(self) -> Any:
+        if self.kind == "float64":
+            rec = self.rec
+            return TracedScalar(rec, rec.record("abs", "float64", (self.view,)), abs(self.value))
+        return self.slow(np.absolute, operator.abs)
+
+    def __invert__(self) -> Any:
+        return self.slow(np.invert, operator.invert)
+
+    def slow(self, ufunc: np.ufunc, python: Callable[..., Any], *others: Any, reflected: bool = False) -> Any:
+        """An operation that is not between float64 numbers, by the ufunc; numbers keep the value Python gives them."""
+        operands = (*others, self) if reflected else (self, *others)
+        values = [x.value if is_traced(x) else x for x in operands]
+        if all(isinstance(x, (bool, int, float, np.generic)) for x in values):
+            value = python(*values)
+            if isinstance(value, (complex, np.complexfloating)):
+                complex(self)
+            return self.rec.api.ufunc(self.rec, ufunc, "__call__", operands, {"value": value})
+        if any(isinstance(x, (np.ndarray, list, tuple, complex)) for x in values):
+            return self.rec.api.ufunc(self.rec, ufunc, "__call__", operands, {})
+        return NotImplemented
+
+    # The operators are made by `_binary`; declared here for the type checker and the reader.
+    __add__: Callable[..., Any]
+    __sub__: Callable[..., Any]
+    __mul__: Callable[..., Any]
+    __truediv__: Callable[..., Any]
+    __pow__: Callable[..., Any]
+
+    def __divmod__(self, other: Any) -> Any:
+        return self // other, self % other
+
+    def __rdivmod__(self, other: Any) -> Any:
+        return other // self, other % self
+
+
+def _binary(op: str, python: Callable[[Any, Any], Any], ufunc: np.ufunc, result: str = "float64"
+            ) -> tuple[Callable[..., Any], Callable[..., Any]]:  # fmt: skip
+    """The method for `x op y`, and that for `y op x`."""
+    make = TracedScalar
+
+    def forward(self: TracedScalar, other: Any) -> Any:
+        kind = type(other)
+        if self.kind == "float64":
+            if kind is make:
+                if other.kind == "float64":
+                    value = python(self.value, other.value)
+                    rec = self.rec
+                    return make(rec, rec.record(op, result, (self.view, other.view)), value, result)
+            elif kind is float or kind is int or kind is _float64:
+                value = python(self.value, other)
+                if type(value) is complex:
+                    complex(self)
+                rec = self.rec
+                return make(rec, rec.record(op, result, (self.view, rec.number(other))), value, result)
+        return self.slow(ufunc, python, other)
+
+    def backward(self: TracedScalar, other: Any) -> Any:
+        kind = type(other)
+        if self.kind == "float64" and (kind is float or kind is int or kind is _float64):
+            value = python(other, self.value)
+            if type(value) is complex:
+                complex(self)
+            rec = self.rec
+            return make(rec, rec.record(op, result, (rec.number(other), self.view)), value, result)
+        return self.slow(ufunc, python, other, reflected=True)
+
+    return forward, backward
+
+
+def _define_operators() -> None:
+    for name, op, python, ufunc in (
+        ("add", "add", operator.add, np.add),
+        ("sub", "sub", operator.sub, np.subtract),
+        ("mul", "mul", operator.mul, np.multiply),
+        ("truediv", "div", operator.truediv, np.divide),
+        ("pow", "pow", operator.pow, np.power),
+        ("floordiv", "floor_divide", operator.floordiv, np.floor_divide),
+        ("mod", "remainder", operator.mod, np.remainder),
+    ):
+        forward, backward = _binary(op, python, ufunc)
+        setattr(TracedScalar, f"__{name}__", forward)
+        setattr(TracedScalar, f"__r{name}__", backward)
+    for name, python, ufunc in (
+        ("lt", operator.lt, np.less),
+        ("le", operator.le, np.less_equal),
+        ("gt", operator.gt, np.greater),
+        ("ge", operator.ge, np.greater_equal),
+        ("eq", operator.eq, np.equal),
+        ("ne", operator.ne, np.not_equal),
+    ):
+        setattr(TracedScalar, f"__{name}__", _binary(ufunc.__name__, python, ufunc, "bool")[0])
+    for name, python, ufunc in (
+        ("and", operator.and_, np.bitwise_and),
+        ("or", operator.or_, np.bitwise_or),
+        ("xor", operator.xor, np.bitwise_xor),
+    ):
+        forward, backward = _binary("", python, ufunc)
+        setattr(TracedScalar, f"__{name}__", _logical(python, ufunc, reflected=False))
+        setattr(TracedScalar, f"__r{name}__", _logical(python, ufunc, reflected=True))
+
+
+def _logical(python: Callable[[Any, Any], Any], ufunc: np.ufunc, reflected: bool) -> Callable[..., Any]:
+    def method(self: TracedScalar, other: Any) -> Any:
+        return self.slow(ufunc, python, other, reflected=reflected)
+
+    return method
+
+
+_define_operators()

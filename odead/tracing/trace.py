@@ -1,0 +1,424 @@
+"""trace: run a NumPy function once on traced values and record what it did as a Program.
+
+Where things live:
+
+* Arrays and floats among the arguments are ARGUMENT buffers; the same array passed twice is one of them. Ints, strings, None and
+  callables are static: they are part of what was recorded.
+* Arrays that the function finds in globals, closures and attributes are CAPTURED buffers, read at each run.
+* A captured array into which the function writes is scratch: a temporary of the program, filled at entry from the user's
+  array only where it is read before it is written. The user's array keeps the contents it has. An element that is read
+  before it is written would carry a value from call to call; that raises TracingError, and the array is better passed as
+  an argument.
+* What is returned is copied into RESULT buffers, also where it is an argument or a view of one.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from types import FunctionType
+from typing import Any, Final
+
+import numpy as np
+
+from ..containers import Structure, flatten
+from ..errors import ArgumentValueError, TracingError
+from ..tape import DTYPES, Buffer, Program, Role, View, contiguous, is_injective
+from .array import TracedArray
+from .namespace import Names, Namespace
+from .numpy_api import NumpyApi
+from .observations import Observations
+from .recorder import Recorder, is_traced
+from .scalar import TracedScalar, scalar_dtype
+
+__all__ = ["ReturnLeaf", "Trace", "trace"]
+
+
+@dataclass(frozen=True)
+class ReturnLeaf:
+    """One leaf of the returned value.
+
+    Attributes
+    ----------
+    kind : type
+        `ndarray`, or the type of the number.
+    index : int or None
+        Position in `program.results`; None if the leaf is static.
+    static : object
+        The leaf itself, if it is static.
+    """
+
+    kind: type
+    index: int | None = None
+    static: Any = None
+
+    def value(self, arrays: Sequence[Any]) -> Any:
+        if self.index is None:
+            return self.static
+        value = arrays[self.index] if self.index < len(arrays) else None
+        return value if value is None or self.kind is np.ndarray else self.kind(value)
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What was recorded.
+
+    Attributes
+    ----------
+    program : Program
+        Its arguments are the distinct arrays and floats among the leaves of the arguments, in flattening order; its results
+        the arrays and floats among the leaves of the returned value.
+    leaves : tuple of int
+        For each array or float among the leaves of (args, kwargs), its position in `program.arguments`.
+    structure : Structure
+        Of the returned value.
+    result : tuple of ReturnLeaf, or None
+        Its leaves; None if the function returned None.
+    guards : tuple
+        Outcomes of the branches, in the order of the program.
+    namespace : Observations
+        What was read from globals, closures and attributes; `namespace.stale()` tells whether any of it has changed.
+    scratch : tuple of str
+        Names of the captured arrays into which the function writes.
+    aliases : tuple of str
+        Names of the captured arrays that share memory with an argument; both are only read.
+    """
+
+    program: Program
+    leaves: tuple[int, ...]
+    structure: Structure
+    result: tuple[ReturnLeaf, ...] | None
+    guards: tuple[Hashable, ...]
+    namespace: Observations
+    scratch: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+
+    def returned(self, arrays: Sequence[Any]) -> Any:
+        """The returned value with `arrays` for its leaves, in the order of `program.results`; missing ones are None."""
+        if self.result is None:
+            return None
+        return self.structure.unflatten([leaf.value(arrays) for leaf in self.result])
+
+
+def trace(f: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any] | None = None) -> Trace:
+    """Record one run of `f(*args, **kwargs)`.
+
+    f runs once, on private copies: no array of the caller's is changed. Its exceptions and warnings pass unchanged.
+
+    Parameters
+    ----------
+    f : callable
+        Function, method, callable object, `functools.partial`, ufunc.
+    args, kwargs
+        Arrays (float64, float32, int64, bool), floats, static values, and containers of them.
+
+    Raises
+    ------
+    TracingError
+        f does something that cannot be recorded; the message has the file, the line, the array and a rewrite.
+    ArgumentValueError
+        Two arrays overlap without being the same object.
+    """
+    leaves, structure = flatten((args, dict(kwargs or {})))
+    arrays = [leaf for leaf in leaves if isinstance(leaf, np.ndarray)]
+    rec = Recorder(_name_of(f))
+    namespace = Namespace(rec, arrays)
+    rec.api = NumpyApi(namespace.rebuild, namespace.capture)
+    names = _paths(f, structure)
+    _check_overlap(leaves, names)
+    binder = _Binder(rec, namespace)
+    inner = [binder.bind(leaf, name) for leaf, name in zip(leaves, names, strict=True)]
+    traced_args, traced_kwargs = _with_classes(structure, namespace.translate).unflatten(inner)
+    result = _run(rec, namespace, namespace.translate(f), traced_args, traced_kwargs)
+    _check_containers(rec, inner, (traced_args, traced_kwargs), names)
+    returned, leaves_of_result = _results(rec, namespace, result)
+    binder.write_back()
+    aliases = _check_aliases(rec, namespace, names, leaves)
+    scratch = tuple([rec.program.buffers[b].name for b in sorted(rec.scratch)])
+    for buffer in sorted(rec.scratch):
+        _settle_scratch(rec, buffer)
+    return Trace(
+        rec.program, tuple(binder.positions), returned, leaves_of_result, tuple(rec.guards), namespace.observations, scratch, aliases
+    )
+
+
+def _run(rec: Recorder, namespace: Namespace, f: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    try:
+        result = f(*args, **kwargs)
+    except BaseException:
+        try:
+            namespace.finish()
+        except TracingError:
+            pass  # the exception on its way says more
+        raise
+    namespace.finish()
+    if rec.failure is not None:  # the function has caught it
+        raise rec.failure
+    return result
+
+
+def _name_of(f: Callable[..., Any]) -> str:
+    while not hasattr(f, "__name__") and hasattr(f, "func"):
+        f = f.func
+    return getattr(f, "__name__", type(f).__name__)
+
+
+# ------------------------------------------------------------------------------------------------ arguments
+
+
+def _paths(f: Callable[..., Any], structure: Structure) -> list[str]:
+    """What the user calls each leaf of (args, kwargs): `x`, `p.rate`, `p['k'][0]`."""
+    positional, keywords = structure.children
+    names = [f"argument {k}" for k in range(len(positional.children))]
+    try:
+        parameters = list(inspect.signature(f).parameters.values())
+    except (TypeError, ValueError):
+        parameters = []
+    for k, parameter in enumerate(parameters[: len(names)]):
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            names[k:] = [f"{parameter.name}[{j}]" for j in range(len(names) - k)]
+            break
+        names[k] = parameter.name
+    paths: list[str] = []
+    for child, name in zip((*positional.children, *keywords.children), (*names, *keywords.keys), strict=True):
+        _extend(paths, child, name)
+    return paths
+
+
+def _extend(paths: list[str], structure: Structure, path: str) -> None:
+    kind = structure.kind
+    if kind is None:
+        paths.append(path)
+        return
+    for k, child in enumerate(structure.children):
+        if issubclass(kind, dict):
+            _extend(paths, child, f"{path}[{structure.keys[k]!r}]")
+        elif issubclass(kind, tuple) and hasattr(kind, "_fields"):
+            _extend(paths, child, f"{path}.{kind._fields[k]}")
+        elif issubclass(kind, (tuple, list)):
+            _extend(paths, child, f"{path}[{k}]")
+        else:
+            _extend(paths, child, f"{path}.{structure.keys[k]}")
+
+
+def _with_classes(structure: Structure, translate: Callable[[type], type]) -> Structure:
+    """The structure with other classes for its containers."""
+    children = tuple([_with_classes(child, translate) for child in structure.children])
+    kind = structure.kind
+    return Structure(kind if kind in (None, tuple, list, dict) else translate(kind), structure.keys, children)  # type: ignore[arg-type]
+
+
+def _check_overlap(leaves: Sequence[Any], names: Sequence[str]) -> None:
+    arrays = [(leaf, name) for leaf, name in zip(leaves, names, strict=True) if isinstance(leaf, np.ndarray)]
+    for k, (a, name) in enumerate(arrays):
+        for b, other in arrays[:k]:
+            if a is not b and np.shares_memory(a, b):
+                raise ArgumentValueError(
+                    f"{name} and {other} overlap in memory without being the same array: pass a copy of one of them, or the "
+                    f"whole array, and take the view inside the function"
+                )
+
+
+class _Binder:
+    """Makes program inputs of the leaves of the arguments.
+
+    Attributes
+    ----------
+    positions : list of int
+        For each bound leaf its position in `program.arguments`.
+    """
+
+    def __init__(self, rec: Recorder, namespace: Namespace) -> None:
+        self._rec = rec
+        self._namespace = namespace
+        self._known: dict[int, tuple[int, TracedArray]] = {}
+        self._ordered: list[tuple[View, View]] = []  # argument, and the temporary in the order of its memory
+        self.positions: list[int] = []
+
+    def bind(self, leaf: Any, name: str) -> Any:
+        if isinstance(leaf, np.ndarray):
+            if id(leaf) not in self._known:
+                self._check_array(leaf, name)
+                self._known[id(leaf)] = (len(self._rec.program.arguments), self._array(leaf, name))
+            position, traced = self._known[id(leaf)]
+            self.positions.append(position)
+            return traced
+        if isinstance(leaf, (float, np.floating)):
+            kind = scalar_dtype(leaf) if type(leaf) is not float else "float64"
+            if kind not in DTYPES:
+                self._refuse(kind, name)
+            self.positions.append(len(self._rec.program.arguments))
+            return TracedScalar(self._rec, self._rec.program.bound(kind, (), Role.ARGUMENT, name), leaf, kind)
+        if isinstance(leaf, (complex, np.complexfloating)):
+            self._refuse("complex128", name)
+        return self._namespace.translate(leaf, name)
+
+    def _check_array(self, leaf: np.ndarray, name: str) -> None:
+        if leaf.dtype.name not in DTYPES or not leaf.dtype.isnative:
+            self._refuse(str(leaf.dtype), name)
+        if type(leaf) not in (np.ndarray, np.memmap):
+            raise TracingError(f"{name}: arrays of class {type(leaf).__name__} cannot be traced. Pass np.asarray({name})")
+
+    def _refuse(self, dtype: str, name: str) -> None:
+        if dtype.startswith(("complex", ">c", "<c")):
+            raise TracingError(f"{name} is {dtype}: complex numbers cannot be traced yet. Pass real and imaginary parts")
+        raise TracingError(f"{name} is {dtype}: this dtype cannot be traced. Convert with .astype to one of {', '.join(DTYPES)}")
+
+    def _array(self, leaf: np.ndarray, name: str) -> TracedArray:
+        rec = self._rec
+        whole = rec.program.bound(leaf.dtype.name, leaf.shape, Role.ARGUMENT, name)
+        elements = tuple([stride // leaf.itemsize for stride in leaf.strides])
+        if leaf.ndim < 2 or leaf.flags.c_contiguous or not leaf.size or not is_injective(View(0, 0, leaf.shape, elements)):
+            value = np.array(leaf, order="C")
+            rec.bind(whole, value)
+            value.flags.writeable = leaf.flags.writeable
+            return TracedArray(rec, whole, value)
+        return self._in_order(leaf, whole, elements)
+
+    def _in_order(self, leaf: np.ndarray, whole: View, strides: tuple[int, ...]) -> TracedArray:
+        """An array that is not in C order: what is a view and what a copy of it depends on its order, so keep that."""
+        rec, dtype = self._rec, leaf.dtype.name
+        low, high = np.lib.array_utils.byte_bounds(leaf)
+        start = leaf.__array_interface__["data"][0] - low
+        storage = np.zeros((high - low) // leaf.itemsize, dtype)
+        memory = rec.program.temp(dtype, storage.shape)
+        rec.bind(memory, storage)
+        value = np.ndarray(leaf.shape, leaf.dtype, storage, start, leaf.strides)
+        value[...] = leaf
+        value.flags.writeable = leaf.flags.writeable
+        view = View(memory.buffer, start // leaf.itemsize, leaf.shape, strides)
+        if storage.size > leaf.size:
+            rec.program.emit("copy", memory, (rec.program.constant(0, dtype, storage.shape),))
+        rec.program.emit("copy", view, (whole,))
+        self._ordered.append((whole, view))
+        return TracedArray(rec, view, value)
+
+    def write_back(self) -> None:
+        program = self._rec.program
+        for whole, view in self._ordered:
+            writes = sum(out is not None and out.buffer == view.buffer for out in program.out)
+            if writes > 1 + (program.buffers[view.buffer].size > view.size):
+                program.emit("copy", whole, (view,))
+
+
+def _check_containers(rec: Recorder, before: Sequence[Any], arguments: Any, names: Sequence[str]) -> None:
+    after, _ = flatten(arguments)
+    if len(after) != len(before) or any(a is not b for a, b in zip(after, before, strict=True)):
+        changed = next((n for n, a, b in zip(names, after, before, strict=False) if a is not b), "a container")
+        raise TracingError(
+            f"{rec.program.name}: the function puts another object in the place of {changed}. Only arrays can be changed: "
+            f"write into an array (x[k] = ...), or return the new value"
+        )
+
+
+def _check_aliases(rec: Recorder, namespace: Namespace, names: Sequence[str], leaves: Sequence[Any]) -> tuple[str, ...]:
+    """A captured array that is also an argument may only be read: at the next call they are two arrays."""
+    if not namespace.aliases:
+        return ()
+    arrays = [(name, id(leaf)) for name, leaf in zip(names, leaves, strict=True) if isinstance(leaf, np.ndarray)]
+    buffers = rec.program.buffers
+    written = {buffers[out.buffer].name for out in rec.program.out if out is not None}
+    for captured, k in namespace.aliases:
+        if captured in rec.scratch or arrays[k][0] in written:
+            raise TracingError(
+                f"{rec.program.name}: {buffers[captured].name or 'a captured array'} and the argument {arrays[k][0]} share memory, "
+                f"and the function writes into one of them. Read it through the argument only"
+            )
+    return tuple(dict.fromkeys(buffers[captured].name for captured, _ in namespace.aliases))
+
+
+# ------------------------------------------------------------------------------------------------ results
+
+
+def _results(rec: Recorder, namespace: Namespace, result: Any) -> tuple[Structure, tuple[ReturnLeaf, ...] | None]:
+    leaves, structure = flatten(result)
+    structure = _with_classes(structure, lambda kind: namespace.originals.get(kind, kind))
+    if result is None:
+        return structure, None
+    return structure, tuple([_result(rec, namespace, leaf) for leaf in leaves])
+
+
+def _result(rec: Recorder, namespace: Namespace, leaf: Any) -> ReturnLeaf:
+    program = rec.program
+    if not is_traced(leaf) and isinstance(leaf, np.ndarray) and leaf.dtype.name in DTYPES:
+        leaf = rec.api.operand(rec, leaf)
+    if is_traced(leaf):
+        kind = np.ndarray if type(leaf) is TracedArray else type(leaf.value)
+        source = rec.reads(leaf.view)
+    elif isinstance(leaf, (float, np.floating)) and scalar_dtype(leaf) in DTYPES:
+        kind, source = type(leaf), program.constant(leaf, scalar_dtype(leaf))
+    else:
+        return ReturnLeaf(type(leaf), static=_static_result(rec, namespace, leaf))
+    index = len(program.results)
+    out = program.bound(program.dtype(source), source.shape, Role.RESULT, f"result{index or ''}")
+    program.emit("copy", out, (source,), None, -1)
+    return ReturnLeaf(kind, index)
+
+
+def _static_result(rec: Recorder, namespace: Namespace, leaf: Any) -> Any:
+    original = namespace.original(leaf)
+    inner = type(leaf) in namespace.originals or (isinstance(leaf, FunctionType) and isinstance(leaf.__globals__, Names))
+    if inner and original is leaf:
+        raise TracingError(
+            f"{rec.program.name} returns an object of {type(leaf).__name__} made inside it. Return arrays, numbers, or tuples, "
+            f"lists, dicts and dataclasses of them"
+        )
+    if isinstance(leaf, (complex, np.complexfloating)) or (isinstance(leaf, np.ndarray) and leaf.dtype.kind == "c"):
+        rec.unsupported("complex128")
+    return original
+
+
+# ------------------------------------------------------------------------------------------------ scratch
+
+
+def _settle_scratch(rec: Recorder, buffer: int) -> None:
+    """Make a temporary of a captured array into which the function writes; see the module's docstring."""
+    program = rec.program
+    captured = program.buffers[buffer]
+    written = np.zeros(captured.size, dtype=bool)
+    entry = np.full(captured.size, -2)  # line that reads what the array holds at entry
+    exposed = False
+    for op, out, ins, line in zip(program.op, program.out, program.ins, program.line, strict=True):
+        for k, view in enumerate(ins):
+            if view.buffer == buffer:
+                exposed |= not written[view.indices()].all()
+                if not (op == "put" and k == 0):
+                    places = _touched(program, op, view, ins)
+                    fresh = places[~written[places]]
+                    entry[fresh[entry[fresh] == -2]] = line
+        if out is not None and out.buffer == buffer:
+            written[_touched(program, op, out, ins)] = True
+    conflict = np.flatnonzero(written & (entry != -2))
+    if conflict.size:
+        line = int(entry[conflict[0]])
+        where = program.lines[line] if line >= 0 else program.name
+        raise TracingError(
+            f"{where}: {captured.name or 'a captured array'} is read before it is written, and written too: it carries values from "
+            f"call to call. Pass it as an argument, or set it at the beginning of the function"
+        )
+    program.buffers[buffer] = Buffer(captured.dtype, captured.size, Role.TEMP, captured.name)
+    if exposed:
+        assert captured.data is not None
+        source = program.bound(captured.dtype, captured.data.shape, Role.CAPTURED, captured.name, captured.data)
+        whole = View(buffer, 0, source.shape, contiguous(source.shape))
+        columns: list[tuple[list[Any], Any]] = [
+            (program.op, "copy"), (program.out, whole), (program.ins, (source,)), (program.params, None), (program.line, -1),
+        ]  # fmt: skip
+        for column, value in columns:
+            column.insert(0, value)
+
+
+_INDEXED: Final = {"take": 1, "put": 2, "put_add": 2}  # which operand is the index
+
+
+def _touched(program: Program, op: str, view: View, ins: Sequence[View]) -> np.ndarray:
+    """Positions in the buffer that an instruction reads or writes through a view."""
+    places = view.indices()
+    if op in _INDEXED:
+        index = ins[_INDEXED[op]]
+        data = program.buffers[index.buffer].data
+        if data is not None and prod(view.shape) and view.buffer != index.buffer and len(view.shape) == 1:
+            return places[data.reshape(-1)[index.indices()]].reshape(-1)
+    return places.reshape(-1)
