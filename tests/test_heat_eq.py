@@ -113,16 +113,22 @@ def test_the_element_loop_is_rolled(state):
 
 
 def instructions(program):
-    """What a program does, without the names of its temporaries and the lines of the source."""
-    number = {}
-    rename = lambda view: None if view is None else (describe(program, view, number), *view[1:])  # noqa: E731
-    return [(op, tuple(map(rename, ins)), params, rename(out)) for op, out, ins, params, _ in program]
+    """What a program does, without names of temporaries, source lines and the order of the operands of a sum or product."""
+    numbers = {}
+
+    def named(view):
+        return None if view is None else (describe(program, view, numbers), *view[1:])
+
+    return [
+        (op, sorted(map(named, ins), key=repr) if op in ("add", "mul") else [*map(named, ins)], params, named(out))
+        for op, out, ins, params, _ in program
+    ]
 
 
-def describe(program, view, number):
+def describe(program, view, numbers):
     """What a view's buffer is: its name, its value, or how many temporaries came before it."""
     buffer = program.buffers[view.buffer]
-    return buffer.name or (buffer.data.tobytes() if buffer.data is not None else number.setdefault(view.buffer, len(number)))
+    return buffer.name or (buffer.data.tobytes() if buffer.data is not None else numbers.setdefault(view.buffer, len(numbers)))
 
 
 # ---------------------------------------------------------------------------------------------- all the way

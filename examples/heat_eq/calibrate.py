@@ -38,7 +38,7 @@ def calibrate(data):
     def jacobian(p):
         return simulate(*p)[1][:, measured].reshape(-1, 2) / noise
 
-    return least_squares(residuals, guess, jacobian)
+    return least_squares(residuals, guess, jacobian, ftol=1e-6)
 
 
 def draw(data, fit):
