@@ -58,6 +58,13 @@ def loop(x, n):
     return total
 
 
+def of_size(n, x, index):
+    out = np.zeros(n)
+    for k in range(n):
+        out[k] = x[k] ** 2 * x[k + 1]
+    return out[index]
+
+
 def several(x, y):
     return x * y, {"sum": np.sum(x) + y[0]}
 
@@ -100,6 +107,7 @@ RIGHT = [
     (writes_and_returns, (np.zeros(5), X)),
     (through_scratch, (np.zeros(5), X)),
     (loop, (X, 4)),
+    (of_size, (4, X, np.array([0, 2, 2]))),
     (several, (X, X[::-1].copy())),
     (kinks, (np.array([1.0, -2.0, 0.5]),)),
     (dictionary, ({"a": X, "b": X[::-1].copy()}, X + 1)),

@@ -6,6 +6,7 @@ mode, started from shadows that are not zero; against the plain call, what each 
 returns; and against each other, the two modes.
 """
 
+import functools
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
@@ -131,15 +132,26 @@ def _check_pullback(truth: Truth) -> None:
     active = frozenset(call.differentiable)
     seeds = iter([part for o, part in zip(truth.floats, truth.parts(cotangent), strict=True) if o.leaf is None])
     filled = [next(seeds) if is_float(o.value) else o.value for o in call.returned]
-    values = [copied(leaf.value) for leaf in call.leaves]
-    _, pullback = vjp(call.f, *call.arguments(values))
+    first, last, f, arguments = _between_fixed(call)
+    _, pullback = vjp(f, *arguments)
     for repetition in ("", ", when called again,"):
         derivatives = pullback(call.returned_structure.unflatten(filled))
         found: dict[int, Any] = {}
-        for k, derivative in enumerate(derivatives):
+        for k, derivative in zip(range(first, last), derivatives, strict=True):
             found.update(zip(call.places[k], flatten(derivative)[0], strict=True))
         floats = {n: np.asarray(found[n], dtype=np.float64) for n in call.floats}
         _compare_entries(truth, active, cotangent, floats, f"the pullback of vjp{repetition}")
+
+
+def _between_fixed(call: Call) -> tuple[int, int, Callable[..., Any], list[Any]]:
+    """The range of the differentiable arguments, a function of these, and copies of them.
+
+    `vjp` differentiates with respect to all it is given, and would take an int, such as a size, as a float.
+    """
+    arguments = call.arguments([copied(leaf.value) for leaf in call.leaves])
+    first, last = call.differentiable[0], call.differentiable[-1] + 1
+    named = dict(zip(call.parameters[last:], arguments[last:], strict=True))
+    return first, last, functools.partial(call.f, *arguments[:first], **named), arguments[first:last]
 
 
 def _compare_entries(
