@@ -21,7 +21,8 @@ from .problem import Problem
 __all__ = ["AdjointOptions", "AdjointResult", "BackwardFailure", "continuous_adjoint", "forward_controls"]
 
 # Both solves of an adjoint run at this part of the tolerances. A forward solve that controls only x, and not the
-# sensitivities, is too coarse for them: with RK45 at rtol 1e-6 the gradient of a Lotka-Volterra loss was wrong by 4e-4, with this factor by 3e-5.
+# sensitivities, is too coarse for them: with RK45 at rtol 1e-6 the gradient of a Lotka-Volterra loss was wrong by 4e-4,
+# with this factor by 3e-5.
 SAFETY: Final = 0.1
 TIGHTEST: Final = 3e-14  # SciPy's limit is 100 times the rounding unit
 
@@ -95,12 +96,12 @@ def continuous_adjoint(
     forward : Trajectory
         With `sol`.
     times : array, shape (m,)
-        Strictly sorted in the direction of the forward solve.
+        Sorted in the direction of the forward solve; no time after t0 twice.
     cotangents : array, shape (N, m)
         dL/dy there.
     engine : AbstractEngine
     controls : Controls
-        Method and limits; the tolerances are replaced.
+        Those of the forward solve, with one atol per state.
     options : AdjointOptions
     with_p : bool
         Whether the gradient with respect to p is wanted.
@@ -128,7 +129,7 @@ def continuous_adjoint(
             if gradient is not None:
                 gradient.add(back.sol)
     arriving = covector
-    at_start = cotangents[:, 0] if times.size and times[0] == problem.t0 else 0.0
+    at_start = cotangents[:, times == problem.t0].sum(axis=1)
     grad_p = np.zeros(problem.p.size) if gradient is None else gradient.total
     return AdjointResult(grad_p, arriving + at_start, arriving, *map(int, counts))
 
@@ -142,7 +143,7 @@ def _controls(
     of a state by its own size makes; the smaller of the two counts.
     """
     size = np.abs(forward.y).max(axis=1, initial=0.0)
-    size = np.where(size > 0, size, problem.vector_atol(controls.atol) / controls.rtol)
+    size = np.where(size > 0, size, controls.atol / controls.rtol)
     weight = np.abs(cotangents).max(axis=1, initial=0.0)
     scale = np.minimum(weight.max(), (weight * size).max() / size)
     rtol = max(SAFETY * options.rtol, TIGHTEST)

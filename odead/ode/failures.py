@@ -25,7 +25,7 @@ def raise_failure(
         worst = int(np.argmax(np.abs(slope) / (1e-3 * np.abs(failure.x).max(initial=1e-300) + np.abs(failure.x))))
     else:
         worst = int(np.argmin(finite))
-    cause, advice = _diagnose(failure, finite.all(), method)
+    cause, advice = _diagnose(failure, finite.all() and _finite_ahead(system, failure, slope), method)
     raise IntegrationError(
         f"{what} with {method} stopped at t = {failure.t:.9g} on its way from {system.t0:.6g} to {system.t1:.6g}, "
         f"after {nsteps} steps, the last of size {abs(failure.step):.3g}: {failure.reason}. "
@@ -33,6 +33,13 @@ def raise_failure(
         f"Likely cause: {cause}. Try: {advice}. exc.result holds what was computed so far",
         result,
     )
+
+
+def _finite_ahead(system: System, failure: Failure, slope: np.ndarray) -> bool:
+    """Whether the right-hand side is finite one step further: steps shrink when they would leave its domain."""
+    with np.errstate(all="ignore"):
+        ahead = system.fun(failure.t + failure.step, failure.x + failure.step * slope)
+    return bool(np.isfinite(ahead).all())
 
 
 def _diagnose(failure: Failure, finite: bool, method: str) -> tuple[str, str]:

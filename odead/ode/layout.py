@@ -65,6 +65,10 @@ class Layout:
         return self.structure == LEAF and isinstance(self.leaves[0], Slot) and self.leaves[0].shape == (self.size,)
 
     @property
+    def is_none(self) -> bool:
+        return self.leaves == (Static(None),) and self.structure == LEAF
+
+    @property
     def has_numbers(self) -> bool:
         return any(isinstance(leaf, Slot) and leaf.shape is None for leaf in self.leaves)
 

@@ -1,6 +1,7 @@
 """Loss: the user's plain NumPy function of the solution, with its gradient."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -41,12 +42,7 @@ class Loss:
         self._name = name_of(loss)
         self._arrays = [leaf for leaf in flatten(p)[0] if isinstance(leaf, np.ndarray)]
         self._n_p = p_layout.size
-
-        def flat(y: Any, p: Any) -> Any:
-            value = loss(x_layout.unpack(y, y.shape[1:]), *((p_layout.unpack(p),) if takes_p else ()))
-            return value.reshape(()) if getattr(value, "shape", ()) else value
-
-        self._flat = flat
+        self._flat = partial(_evaluate, loss, takes_p, x_layout, p_layout)
 
     def value_and_gradient(self, y: np.ndarray, p: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
         """The loss, and its derivatives with respect to y, shape (n, m), and to p, shape (n_p,).
@@ -75,12 +71,16 @@ class Loss:
     def _validate(self, kernel: Kernel) -> None:
         program = kernel.primal
         returned = [program.buffers[b] for b in program.results]
-        if len(returned) != 1 or returned[0].dtype != "float64" or returned[0].shape:
-            found = (
-                "nothing that depends on y"
-                if not returned
-                else f"{len(returned)} values"
-                if len(returned) > 1
-                else f"an array of {returned[0].dtype}"
-            )
-            raise ArgumentTypeError(f"loss: {self._name} must return one float computed from y, but it returned {found}")
+        if len(returned) == 1 and returned[0].dtype == "float64" and not returned[0].shape:
+            return
+        found = f"{len(returned)} values" if len(returned) > 1 else "nothing that depends on y"
+        if len(returned) == 1:
+            found = f"an array of shape {returned[0].shape} and dtype {returned[0].dtype}"
+        raise ArgumentTypeError(f"loss: {self._name} must return one float computed from y, but it returned {found}")
+
+
+def _evaluate(loss: Callable[..., Any], takes_p: bool, x_layout: Layout, p_layout: Layout, y: Any, p: Any) -> Any:
+    """The loss on vectors."""
+    states = x_layout.unpack(y, y.shape[1:])
+    value = loss(states, p_layout.unpack(p)) if takes_p else loss(states)
+    return value.reshape(()) if getattr(value, "size", None) == 1 and value.shape else value

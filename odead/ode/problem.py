@@ -20,7 +20,7 @@ from .failures import blame_start
 from .jacobian import Jacobian
 from .layout import Layout, lay_out
 from .rhs import CompiledRhs, compiled, refuse_captured
-from .signature import Flat, flat_initial, flat_rhs, name_of, required_parameters
+from .signature import flat_initial, flat_rhs, is_in_place, name_of, required_parameters
 
 __all__ = ["Problem", "check_controls", "check_not_yet", "make_problem"]
 
@@ -116,7 +116,6 @@ def make_problem(
     x_layout, x_vector = lay_out(start, "x0")
     if not x_layout.size:
         raise ArgumentValueError("x0 has no floats; there is nothing to integrate")
-    flat = flat_rhs(rhs, x_layout, p_layout)
     n = x_layout.size
     state = x_vector
     if running is not None:
@@ -124,8 +123,8 @@ def make_problem(
             raise ArgumentTypeError(
                 f"running: {name_of(running)} must take three positional parameters: running(x, p, t) -> float"
             )
-        flat, state = _with_running(flat, running, x_layout, p_layout), np.append(x_vector, 0.0)
-    in_place = required_parameters(rhs, "rhs") == 4
+        state = np.append(x_vector, 0.0)
+    flat, in_place = flat_rhs(rhs, running, x_layout, p_layout), is_in_place(rhs)
     name = name_of(rhs)
     key = (rhs, running, x_layout, p_layout)
     compiled_rhs = compiled(key, lambda: CompiledRhs(flat, name, state, p_vector, t0, in_place=in_place))
@@ -218,17 +217,6 @@ def _initial_derivative(
     tangents = np.zeros((n_p, n))
     kernel(np.zeros(n), p_vector.copy(), tangents, np.eye(n_p))
     return tangents.T
-
-
-def _with_running(flat: Flat, running: Callable[..., Any], x_layout: Layout, p_layout: Layout) -> Flat:
-    n = x_layout.size
-
-    def extended(dx: Any, x: Any, p: Any, t: Any) -> Any:
-        returned = flat(dx[:n], x[:n], p, t)
-        dx[n] = running(x_layout.unpack(x[:n]), p_layout.unpack(p), t)
-        return returned
-
-    return extended
 
 
 # ---------------------------------------------------------------------------------------------------- options

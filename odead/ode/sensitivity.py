@@ -60,8 +60,8 @@ def sensitivity(
     Parameters
     ----------
     rhs : callable
-        ``rhs(dx, x, p, t)``, which fills dx, or ``rhs(x, p, t)``, which returns it: plain NumPy. SciPy's ``f(t, y, *args)`` through
-        `from_scipy`.
+        ``rhs(dx, x, p, t)``, which fills dx, or ``rhs(x, p, t)``, which returns it: plain NumPy. SciPy's
+        ``f(t, y, *args)`` through `from_scipy`.
     x0 : array of shape (n,), of any shape, container of arrays, or callable ``x0(p)``
     p : array, None, number, or container of them
         Gradients come back in its structure.

@@ -6,19 +6,22 @@ The count of required positional parameters only selects the candidate; what the
 
 import inspect
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from ..containers import Structure
 from ..errors import ArgumentTypeError, ArgumentValueError
 from .layout import Layout, Slot, Static
 
-__all__ = ["Flat", "flat_initial", "flat_rhs", "from_scipy", "name_of", "required_parameters"]
+__all__ = ["Flat", "flat_initial", "flat_rhs", "from_scipy", "is_in_place", "name_of", "required_parameters"]
 
 Flat = Callable[..., Any]  # (dx, x, p, t) on vectors; p is None where there are no parameters
+Form = Callable[..., Any]  # (function, layout of x, vector dx, x, p, t): how a right-hand side of some form fills dx
 
 
 def name_of(f: Callable[..., Any]) -> str:
-    return getattr(f, "__name__", type(f).__name__)
+    return name_of(f.fun) if isinstance(f, ScipyRhs) else getattr(f, "__name__", type(f).__name__)
 
 
 def required_parameters(f: Callable[..., Any], argument: str) -> int:
@@ -50,58 +53,120 @@ def required_parameters(f: Callable[..., Any], argument: str) -> int:
     return len(positional)
 
 
-def flat_rhs(rhs: Callable[..., Any], x_layout: Layout, p_layout: Layout) -> Flat:
-    """The right-hand side on vectors, in place.
+@dataclass(frozen=True)
+class ScipyRhs:
+    """SciPy's ``fun(t, y, *args)`` called as ``rhs(x, p, t)``."""
+
+    fun: Callable[..., Any]
+
+    def __call__(self, x: Any, p: Any, t: Any) -> Any:
+        return _call_scipys(self.fun, x, p, t)
+
+
+def from_scipy(fun: Callable[..., Any]) -> ScipyRhs:
+    """SciPy's ``fun(t, y, *args)`` as a right-hand side ``rhs(x, p, t)``.
+
+    Parameters
+    ----------
+    fun : callable
+        ``fun(t, y) -> dy`` with p None; ``fun(t, y, *p)`` with p a tuple; ``fun(t, y, p)`` with p anything else.
+
+    Returns
+    -------
+    callable
+        For `solve`, `sensitivity` and the others.
+    """
+    required_parameters(fun, "fun")
+    return ScipyRhs(fun)
+
+
+def is_in_place(rhs: Callable[..., Any]) -> bool:
+    """Whether it is ``rhs(dx, x, p, t)``, by its required parameters."""
+    return not isinstance(rhs, ScipyRhs) and required_parameters(rhs, "rhs") == 4
+
+
+def flat_rhs(rhs: Callable[..., Any], running: Callable[..., Any] | None, x_layout: Layout, p_layout: Layout) -> Flat:
+    """The right-hand side on vectors, in place; with a running cost, its integrand is the derivative of one more state.
 
     Raises
     ------
     ArgumentTypeError
         Neither ``rhs(dx, x, p, t)`` nor ``rhs(x, p, t)``.
     """
+    form = _form(rhs, x_layout)
+    function = rhs.fun if isinstance(rhs, ScipyRhs) else rhs
+    if running is not None:
+        return partial(_with_running, form, function, running, x_layout, p_layout)
+    if form is _fill and x_layout.is_vector and (p_layout.is_vector or p_layout.is_none):
+        return function
+    return partial(_unpacked, form, function, x_layout, p_layout)
+
+
+# The tracer looks into the arguments of a partial, and so finds the user's functions there; it does not look into odead's own.
+
+
+def _unpacked(form: Form, rhs: Callable[..., Any], x_layout: Layout, p_layout: Layout, dx: Any, x: Any, p: Any, t: Any) -> Any:
+    return form(rhs, x_layout, dx, x_layout.unpack(x), p_layout.unpack(p), t)
+
+
+def _with_running(form: Form, rhs: Callable[..., Any], running: Callable[..., Any], x_layout: Layout, p_layout: Layout,
+                  dx: Any, x: Any, p: Any, t: Any) -> Any:  # fmt: skip
+    n = x_layout.size
+    state, parameters = x_layout.unpack(x[:n]), p_layout.unpack(p)
+    dx[n] = running(state, parameters, t)
+    return form(rhs, x_layout, dx[:n], state, parameters, t)
+
+
+def _form(rhs: Callable[..., Any], x_layout: Layout) -> Form:
+    if isinstance(rhs, ScipyRhs):
+        return _assign_scipys
     count = required_parameters(rhs, "rhs")
-    vectors = x_layout.is_vector and (p_layout.is_vector or (not p_layout.size and p_layout.unpack(None) is None))
-    if count == 4:
-        if x_layout.has_numbers:
-            raise ArgumentTypeError(
-                "x0 is a container of plain numbers, which rhs(dx, x, p, t) cannot write in place; "
-                "make them arrays, or write rhs(x, p, t) that returns a container like x"
-            )
-        return rhs if vectors else _unpacking_in_place(rhs, x_layout, p_layout)
     if count == 3:
-        return _returning(rhs, x_layout, p_layout)
-    raise ArgumentTypeError(
-        f"rhs: {name_of(rhs)} requires {count} positional parameters; write rhs(dx, x, p, t), which fills dx, or "
-        f"rhs(x, p, t), which returns dx; for SciPy's f(t, y, *args) pass odead.from_scipy(f)"
-    )
+        return _assign_returned
+    if count != 4:
+        raise ArgumentTypeError(
+            f"rhs: {name_of(rhs)} requires {count} positional parameters; write rhs(dx, x, p, t), which fills dx, or "
+            f"rhs(x, p, t), which returns dx; for SciPy's f(t, y, *args) pass odead.from_scipy(f)"
+        )
+    if x_layout.has_numbers:
+        raise ArgumentTypeError(
+            "x0 is a container of plain numbers, which rhs(dx, x, p, t) cannot write in place; "
+            "make them arrays, or write rhs(x, p, t) that returns a container like x"
+        )
+    return _fill
 
 
-def _unpacking_in_place(rhs: Callable[..., Any], x_layout: Layout, p_layout: Layout) -> Flat:
-    def flat(dx: Any, x: Any, p: Any, t: Any) -> Any:
-        return rhs(x_layout.unpack(dx), x_layout.unpack(x), p_layout.unpack(p), t)
-
-    return flat
+def _fill(rhs: Callable[..., Any], layout: Layout, dx: Any, x: Any, p: Any, t: Any) -> Any:
+    return rhs(layout.unpack(dx), x, p, t)
 
 
-def _returning(rhs: Callable[..., Any], x_layout: Layout, p_layout: Layout) -> Flat:
-    def flat(dx: Any, x: Any, p: Any, t: Any) -> None:
-        value = rhs(x_layout.unpack(x), p_layout.unpack(p), t)
-        if value is None:
-            raise ArgumentTypeError(
-                f"rhs: {name_of(rhs)} has 3 parameters, so it is taken as rhs(x, p, t) and must return dx, but it returned "
-                f"None; an in-place right-hand side is written rhs(dx, x, p, t), with p even if it is not used"
-            )
-        _assign(x_layout, dx, value, f"rhs: {name_of(rhs)} returned")
+def _assign_returned(rhs: Callable[..., Any], layout: Layout, dx: Any, x: Any, p: Any, t: Any) -> None:
+    value = rhs(x, p, t)
+    if value is None:
+        raise ArgumentTypeError(
+            f"rhs: {name_of(rhs)} has 3 parameters, so it is taken as rhs(x, p, t) and must return dx, but it returned "
+            f"None; an in-place right-hand side is written rhs(dx, x, p, t), with p even if it is not used"
+        )
+    _assign(layout, dx, value, f"rhs: {name_of(rhs)} returned")
 
-    return flat
+
+def _assign_scipys(fun: Callable[..., Any], layout: Layout, dx: Any, x: Any, p: Any, t: Any) -> None:
+    _assign(layout, dx, _call_scipys(fun, x, p, t), f"rhs: {name_of(fun)} returned")
+
+
+def _call_scipys(fun: Callable[..., Any], x: Any, p: Any, t: Any) -> Any:
+    if p is None:
+        return fun(t, x)
+    return fun(t, x, *p) if isinstance(p, tuple) else fun(t, x, p)
 
 
 def flat_initial(initial: Callable[..., Any], x_layout: Layout, p_layout: Layout) -> Callable[..., None]:
     """``x0(p)`` as a function that fills the vector of states."""
+    return partial(_fill_initial, initial, x_layout, p_layout)
 
-    def flat(x: Any, p: Any) -> None:
-        _assign(x_layout, x, initial(p_layout.unpack(p)), f"x0: {name_of(initial)} returned")
 
-    return flat
+def _fill_initial(initial: Callable[..., Any], x_layout: Layout, p_layout: Layout, x: Any, p: Any) -> None:
+    _assign(x_layout, x, initial(p_layout.unpack(p)), f"x0: {name_of(initial)} returned")
 
 
 def _assign(layout: Layout, vector: Any, value: Any, what: str) -> None:
@@ -155,28 +220,3 @@ def _assign_array(target: Any, value: Any, what: str) -> None:
     if shape != target.shape and not (shape == () and target.shape == (1,)):
         raise ArgumentValueError(f"{what} an array of shape {shape}, and x has shape {target.shape}")
     target[...] = value
-
-
-def from_scipy(fun: Callable[..., Any]) -> Callable[[Any, Any, Any], Any]:
-    """SciPy's ``fun(t, y, *args)`` as a right-hand side ``rhs(x, p, t)``.
-
-    Parameters
-    ----------
-    fun : callable
-        ``fun(t, y) -> dy`` with p None; ``fun(t, y, *p)`` with p a tuple; ``fun(t, y, p)`` with p anything else.
-
-    Returns
-    -------
-    callable
-        For `solve`, `sensitivity` and the others.
-    """
-
-    def rhs(x: Any, p: Any, t: Any) -> Any:
-        if p is None:
-            return fun(t, x)
-        if isinstance(p, tuple):
-            return fun(t, x, *p)
-        return fun(t, x, p)
-
-    rhs.__name__ = name_of(fun)
-    return rhs

@@ -122,6 +122,10 @@ class _Method:
     dense_stages: int = 0
     multistep: bool = False
 
+    def attempts(self, evaluations: int, dense_outputs: int) -> int:
+        """Steps tried, of an explicit method, from the evaluations after the start."""
+        return (evaluations - self.dense_stages * dense_outputs) // self.stages
+
 
 METHODS: Final = {
     "RK23": _Method(_WatchedRK23, stages=3),
@@ -152,31 +156,22 @@ class ScipyEngine(AbstractEngine):
     def integrate(self, system: System, controls: Controls, times: np.ndarray | None, dense: bool) -> Trajectory:
         method, watch = METHODS[controls.method], _Watch(controls.max_steps)
         options: dict[str, Any] = {} if method.stages else _jacobian_options(system, controls.method)
-        found = solve_ivp(  # type: ignore[call-overload]  # SciPy hands options it does not know to the solver class
-            system.fun, (system.t0, system.t1), system.x0, method=method.solver, t_eval=times, dense_output=dense, watch=watch,
-            rtol=controls.rtol, atol=controls.atol, first_step=controls.first_step, max_step=controls.max_step, **options,
-        )  # fmt: skip
-        sol = found.sol
-        if sol is not None and method.multistep:
-            sol = OdeSolution(sol.ts, sol.interpolants, alt_segment=True)
-        rejected = None
-        if method.stages:
-            starting = 1 + (controls.first_step is None and system.t0 != system.t1)
-            rejected = (found.nfev - starting - method.dense_stages * watch.ndense) // method.stages - watch.nsteps
-            rejected = max(rejected, 0)
+        options |= {"rtol": controls.rtol, "atol": controls.atol}
+        options |= {"first_step": controls.first_step, "max_step": controls.max_step, "watch": watch}
+        no_time = system.t0 == system.t1
+        asked = None if no_time else times  # where no time passes, SciPy would return none of the times asked for
+        span = (system.t0, system.t1)
+        found = solve_ivp(system.fun, span, system.x0, method=method.solver, t_eval=asked, dense_output=dense, **options)
+        t, sol = np.asarray(found.t, dtype=float), found.sol
         y = np.asarray(found.y, dtype=float).reshape(system.x0.size, -1)
-        return Trajectory(
-            np.asarray(found.t, dtype=float),
-            y,
-            sol,
-            found.nfev,
-            found.njev,
-            found.nlu,
-            watch.nsteps,
-            rejected,
-            found.message,
-            watch.failure,
-        )
+        if no_time and times is not None:
+            t, y = times, np.repeat(system.x0[:, None], times.size, axis=1)
+        if sol is not None and method.multistep:
+            sol = OdeSolution(sol.ts, sol.interpolants, alt_segment=True)  # SciPy does so for its own classes only
+        starting = 1 + (controls.first_step is None and not no_time)
+        rejected = method.attempts(found.nfev - starting, watch.ndense) - watch.nsteps if method.stages else None
+        counts = (found.nfev, found.njev, found.nlu, watch.nsteps, rejected)
+        return Trajectory(t, y, sol, *counts, found.message, watch.failure)
 
 
 def _jacobian_options(system: System, method: str) -> dict[str, Any]:

@@ -1,0 +1,241 @@
+"""What is wrong is said before anything runs, with the name of the argument and what to write instead."""
+
+import math
+
+import numpy as np
+import pytest
+
+from ode.problems import LOTKA_P, LOTKA_X0, lotka_volterra
+from odead.activity import Cache, Duplicated
+from odead.errors import ArgumentTypeError, ArgumentValueError, IntegrationError, OdeadError, TracingError
+from odead.ode import sensitivity, solve
+
+X0 = np.array([1.0, 2.0])
+P = np.array([3.0, 4.0])
+
+
+def good(dx, x, p, t):
+    dx[:] = -p[0] * x
+
+
+def total(y):
+    return y.sum()
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        ({"tspan": (1.0,)}, ValueError, "tspan must be two numbers"),
+        ({"tspan": 5.0}, ValueError, "tspan must be two numbers"),
+        ({"tspan": "ab"}, TypeError, "tspan must be two numbers"),
+        ({"tspan": (0, np.inf)}, ValueError, "tspan must be finite"),
+        ({"t_eval": [0.5, 0.2]}, ValueError, r"t_eval must be sorted .* t_eval\[0\]"),
+        ({"t_eval": [0.2, 0.5], "tspan": (1, 0)}, ValueError, "t_eval must be sorted from t0 = 1"),
+        ({"t_eval": [0.5, 2.0]}, ValueError, r"t_eval\[1\] = 2 is outside tspan"),
+        ({"t_eval": [np.nan]}, ValueError, r"t_eval\[0\] = nan is outside"),
+        ({"t_eval": []}, ValueError, "t_eval"),
+        ({"t_eval": [[0.5]]}, ValueError, "t_eval must be one-dimensional"),
+        ({"x0": np.array([1.0, np.nan])}, ValueError, r"x0\[1\] is nan"),
+        ({"x0": np.array([1j, 2])}, TypeError, "x0 is complex"),
+        ({"x0": np.array(["a"])}, TypeError, "x0 has dtype"),
+        ({"x0": [[1.0], [2.0, 3.0]]}, ValueError, "x0 is a ragged list"),
+        ({"x0": []}, ValueError, "x0"),
+        ({"x0": lambda: X0}, TypeError, "x0.* one positional parameter"),
+        ({"p": np.array([1.0, np.inf])}, ValueError, r"p\[1\] is inf"),
+        ({"rtol": 0.0}, ValueError, "rtol must be positive"),
+        ({"rtol": [1e-6, 1e-6]}, ValueError, "rtol must be one number"),
+        ({"atol": -1e-9}, ValueError, "atol must be positive"),
+        ({"atol": np.ones(3)}, ValueError, "atol must be a number or have one entry per state"),
+        ({"sens_rtol": 0}, ValueError, "sens_rtol must be positive"),
+        ({"sens_atol": np.ones(3)}, ValueError, "sens_atol must be a number or have shape"),
+        ({"first_step": -1.0}, ValueError, "first_step must be positive"),
+        ({"first_step": 3.0}, ValueError, "first_step = 3 is longer than tspan"),
+        ({"max_step": 0}, ValueError, "max_step must be positive"),
+        ({"max_steps": 0}, ValueError, "max_steps"),
+        ({"method": "euler"}, ValueError, "method='euler'"),
+        ({"method": "Rodas5P"}, NotImplementedError, "Rodas5P"),
+        ({"engine": "fortran"}, ValueError, "engine='fortran'"),
+        ({"mode": "backsolve"}, ValueError, "mode='backsolve'"),
+        ({"mode": "adjoint"}, ValueError, "needs a loss="),
+        ({"wrt": "q"}, ValueError, "wrt='q'"),
+        ({"wrt": ("p", "t1")}, ValueError, 'wrt="t1" needs a loss='),
+        ({"loss": lambda: 0.0}, TypeError, "loss.* requires 0 positional"),
+        ({"loss": lambda y, p, t: 0.0}, TypeError, "loss.* requires 3 positional"),
+        ({"loss": 3}, TypeError, "loss is a int, which cannot be called"),
+        ({"loss": lambda y: y}, TypeError, "loss.* must return one float"),
+        ({"loss": lambda y: None}, TypeError, "loss.* must return one float"),
+        ({"running": lambda x, t: 0.0}, TypeError, r"running\(x, p, t\)"),
+        ({"events": lambda x, p, t: x[0]}, NotImplementedError, "events="),
+        ({"mass_matrix": np.eye(2)}, NotImplementedError, "mass_matrix="),
+        ({"tstops": [0.5]}, NotImplementedError, "tstops="),
+        ({"checkpoints": 10}, NotImplementedError, "checkpoints="),
+        ({"order": 2}, NotImplementedError, "order="),
+        ({"progress": True}, NotImplementedError, "progress="),
+        ({"jac": lambda t, x: x}, NotImplementedError, "jac="),
+        ({"p": Duplicated(P, np.zeros(3)), "loss": total}, ValueError, "p: the shadow of Duplicated"),
+        ({"p": Duplicated(P, np.zeros(2))}, ValueError, "p: Duplicated needs a loss="),
+        ({"p": Cache(P)}, TypeError, "p: Cache has no meaning here"),
+    ],
+)
+def test_arguments(change, error, words):
+    arguments = {"x0": X0, "p": P, "tspan": (0.0, 1.0)} | change
+    with pytest.raises(error, match=words) as caught:
+        sensitivity(good, arguments.pop("x0"), arguments.pop("p"), arguments.pop("tspan"), **arguments)
+    assert isinstance(caught.value, (OdeadError, NotImplementedError))
+
+
+def untouched(dx, x, p, t):
+    dx = -p[0] * x  # noqa: F841 - the mistake
+
+
+def partly(dx, x, p, t):
+    dx[0] = x[1]
+
+
+def accumulating(dx, x, p, t):
+    dx += x
+
+
+def returning(dx, x, p, t):
+    dx[:] = -x
+    return dx
+
+
+def only_returning(dx, x, p, t):
+    return -x
+
+
+def returns_nothing(dx, x, t):
+    dx[:] = -x
+
+
+def scipys(t, y):
+    return -y
+
+
+def five(dx, x, p, t, q):
+    dx[:] = x
+
+
+def anything(*args):
+    return -args[0]
+
+
+def writes_x(dx, x, p, t):
+    x[0] = 0.0
+    dx[:] = x
+
+
+def too_long(x, p, t):
+    return np.zeros(3) + x[0]
+
+
+def a_number(x, p, t):
+    return x[0]
+
+
+def too_short(x, p, t):
+    return [x[0]]
+
+
+@pytest.mark.parametrize(
+    ("rhs", "error", "words"),
+    [
+        (untouched, ValueError, r"leaves dx untouched .*write dx\[:\] = "),
+        (partly, ValueError, r"leaves dx\[1\] untouched \(1 of 2"),
+        (accumulating, ValueError, r"reads dx before writing it .*test_bad_input.py:\d+.*begin with dx\[:\] = 0"),
+        (returning, TypeError, "returns a value"),
+        (only_returning, TypeError, "returns a value"),
+        (returns_nothing, TypeError, "returned None"),
+        (scipys, TypeError, r"requires 2 positional parameters; .*from_scipy"),
+        (five, TypeError, "requires 5 positional parameters"),
+        (anything, TypeError, "wrap it in a def with named parameters"),
+        (writes_x, ValueError, r"writes into x, .*test_bad_input.py:\d+"),
+        (too_long, ValueError, r"returned an array of shape \(3,\), and x has shape \(2,\)"),
+        (a_number, ValueError, r"returned an array of shape \(\), and x has shape \(2,\)"),
+        (too_short, ValueError, "returned 1 values"),
+        (3.0, TypeError, "rhs is a float, which cannot be called"),
+    ],
+)
+def test_right_hand_sides(rhs, error, words):
+    with pytest.raises(error, match=words) as caught:
+        solve(rhs, X0, P, (0, 1))
+    assert isinstance(caught.value, OdeadError)
+
+
+def test_numbers_in_a_container_cannot_be_written_in_place():
+    with pytest.raises(ArgumentTypeError, match="container of plain numbers"):
+        solve(good, {"a": 1.0}, None, (0, 1))
+
+
+def test_an_exception_of_the_user_passes():
+    def rhs(dx, x, p, t):
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        solve(rhs, X0, P, (0, 1))
+
+
+@pytest.mark.filterwarnings("ignore:invalid value")
+def test_nan_at_the_start_names_the_line():
+    def rhs(dx, x, p, t):
+        scaled = 2 * x
+        dx[:] = np.sqrt(scaled - 3)
+
+    with pytest.raises(
+        ArgumentValueError, match=r"not finite at the start: the derivative of x\[0\] is nan .*test_bad_input.py:\d+ in rhs"
+    ):
+        solve(rhs, X0, None, (0, 1))
+
+
+def test_a_captured_parameter_array_is_refused():
+    def rhs(dx, x, p, t):
+        dx[:] = -P[0] * x + 0 * p[1]
+
+    with pytest.raises(TracingError, match="reads the array passed as p through a closure or global"):
+        sensitivity(rhs, X0, P, (0, 1))
+    assert solve(rhs, X0, P, (0, 1)).success
+
+
+def explode(dx, x, p, t):
+    dx[:] = p[0] * x**2
+
+
+@pytest.mark.parametrize("method", ["RK45", "DOP853", "BDF", "Radau", "LSODA"])
+@pytest.mark.filterwarnings("ignore:lsoda")
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_singularity_is_reported_with_what_was_computed(method):
+    with pytest.raises(IntegrationError, match=r"stopped at t = (0\.99|1).*Worst state: x\[0\].*Likely cause.*Try") as caught:
+        solve(explode, [1.0], [1.0], (0, 2), method=method)
+    result = caught.value.result
+    assert not result.success
+    assert result.status == -1
+    assert result.t.size == result.y.shape[1] > 3
+    assert 0.9 < result.t[-1] <= 1.01
+
+
+@pytest.mark.parametrize("mode", ["forward", "continuous"])
+def test_too_many_steps(mode):
+    with pytest.raises(IntegrationError, match="max_steps=7 steps were taken") as caught:
+        sensitivity(lotka_volterra, LOTKA_X0, LOTKA_P, (0, 10), loss=total, mode=mode, max_steps=7)
+    assert caught.value.result.grad is None
+    assert caught.value.result.y.shape[0] == 2
+
+
+def test_a_backward_solve_that_stops_keeps_the_forward_solution():
+    """x is in equilibrium and needs a few steps; its adjoint is stiff."""
+    options = {"t_eval": [0.0, 1.0], "loss": lambda y: y[0, 1], "mode": "continuous", "method": "RK45", "max_steps": 60}
+    with pytest.raises(IntegrationError, match=r"the backward solve of the adjoint .*the adjoint of x") as caught:
+        sensitivity(lambda x, p, t: -p * (x - 1), [1.0], 500.0, (0, 1), **options)
+    result = caught.value.result
+    assert result.grad is None
+    assert result.y.shape == (1, 2)
+    assert result.success
+
+
+def test_leaving_the_domain_is_named():
+    def rhs(dx, x, p, t):
+        dx[0] = -1.0 - 0 * math.sqrt(x[0])
+
+    with pytest.raises(IntegrationError, match="left its domain"):
+        solve(rhs, [1.0], None, (0, 2), method="RK45")
