@@ -9,6 +9,11 @@ from ._system cimport Cotangents, Outcome, System
 cdef class Adjoint:
     cdef readonly Method method
     cdef readonly Record record
+    cdef Record segment                 # the steps between two states that the record kept
+    cdef int64_t first                  # number of the step whose states and slopes come first in the following
+    cdef const double* states
+    cdef const double* slopes           # NULL: to be computed again
+    cdef int64_t rows                   # of slopes, per step
     cdef readonly System system         # the right-hand side, for stages that the record has not
     cdef readonly Cotangents cotangents
     cdef int64_t n
@@ -24,7 +29,8 @@ cdef class Adjoint:
     cdef tuple owners
 
     cdef Outcome sweep(self, const double* times, const double* y_bar, int64_t n_times) noexcept nogil
+    cdef Outcome unfold(self, int64_t first) noexcept nogil
     cdef Outcome step_back(self, int64_t number, const double* times, const double* y_bar, int64_t* last) noexcept nogil
     cdef bint take_outputs(self, double t, double h, const double* times, const double* y_bar, int64_t* last) noexcept nogil
-    cdef Outcome restore(self, int64_t number, double h, bint extra) noexcept nogil
+    cdef Outcome restore(self, int64_t number, int64_t stop) noexcept nogil
     cdef Outcome pull_stage(self, int64_t i, double t, double h, const double* x) noexcept nogil

@@ -45,6 +45,8 @@ cdef class Adjoint:
         if system.n != n or cotangents.n != n or record.rows not in (0, method.stages, method.all_stages):
             raise ValueError("record, system and cotangents do not fit together")
         self.method, self.record, self.system, self.cotangents, self.n = method, record, system, cotangents, n
+        fits = record.stride * method.stages * n * sizeof(double) <= record.budget / 2
+        self.segment = Record(n, method.stages if fits else 0)
         vectors = np.zeros((6, n))
         stages = np.zeros((2, method.all_stages, n))
         self.owners = (vectors, stages)
@@ -88,12 +90,15 @@ cdef class Adjoint:
         return OUTCOMES[<int> outcome], self.result.copy()
 
     cdef Outcome sweep(self, const double* times, const double* y_bar, int64_t n_times) noexcept nogil:
-        cdef int64_t last = n_times - 1, number, j
+        cdef int64_t last = n_times - 1, number = self.record.count, j
         cdef Outcome outcome
         memset(self.x_bar, 0, self.n * sizeof(double))
         memset(self.slope_bar, 0, self.n * sizeof(double))
-        for number in range(self.record.count - 1, -1, -1):
-            outcome = self.step_back(number, times, y_bar, &last)
+        while number > 0:
+            outcome = self.unfold((number - 1) // self.record.stride * self.record.stride)
+            while outcome == DONE and number > self.first:
+                number -= 1
+                outcome = self.step_back(number, times, y_bar, &last)
             if outcome != DONE:
                 return outcome
         outcome = self.cotangents.pull(self.record.t[0], self.record.x, self.slope_bar, self.x_bar)
@@ -105,8 +110,31 @@ cdef class Adjoint:
             return NOT_FINITE
         return outcome
 
+    cdef Outcome unfold(self, int64_t first) noexcept nogil:
+        """Have the states of the steps from `first` to the next state that was kept."""
+        cdef int64_t number, stop = min(first + self.record.stride, self.record.count)
+        cdef const Combination* solution = &self.method.argument[self.method.stages - 1]
+        cdef double h
+        cdef Outcome outcome
+        if self.record.stride == 1:
+            self.first, self.states, self.slopes, self.rows = 0, self.record.x, self.record.k, self.record.rows
+            return DONE
+        outcome = self.segment.begin(self.record.t[first], self.record.x + first // self.record.stride * self.n)
+        for number in range(first, stop):
+            if outcome != DONE:
+                return outcome
+            self.first, self.states, self.slopes, self.rows = first, self.segment.x, NULL, 0
+            outcome = self.restore(number, self.method.stages)
+            h = self.record.t[number + 1] - self.record.t[number]
+            odead_combine(self.n, self.states + (number - first) * self.n, h, solution.count, solution.weight, solution.index,
+                          self.k, self.n, self.z)
+            if outcome == DONE:
+                outcome = self.segment.add(self.record.t[number + 1], self.z, self.k, self.n)
+        self.states, self.slopes, self.rows = self.segment.x, self.segment.k, self.segment.rows
+        return outcome
+
     cdef Outcome step_back(self, int64_t number, const double* times, const double* y_bar, int64_t* last) noexcept nogil:
-        cdef const double* x = self.record.x + number * self.n
+        cdef const double* x = self.states + (number - self.first) * self.n
         cdef double t = self.record.t[number], h = self.record.t[number + 1] - t
         cdef int64_t i, stages = self.method.stages, size = self.n * sizeof(double)
         cdef bint inside
@@ -115,7 +143,7 @@ cdef class Adjoint:
         memset(self.sum_bar, 0, size)
         memcpy(self.k_bar + (stages - 1) * self.n, self.slope_bar, size)
         inside = self.take_outputs(t, h, times, y_bar, last)
-        outcome = self.restore(number, h, inside)
+        outcome = self.restore(number, self.method.all_stages if inside else stages - 1)
         i = self.method.all_stages if inside else stages
         while outcome == DONE and i > 1:
             i -= 1
@@ -150,20 +178,20 @@ cdef class Adjoint:
             last[0] -= 1
         return inside
 
-    cdef Outcome restore(self, int64_t number, double h, bint extra) noexcept nogil:
-        """Have the stages of the step in k."""
-        cdef int64_t rows = self.record.rows, i, first = 1
-        cdef int64_t wanted = self.method.all_stages if extra else self.method.stages
-        cdef double t = self.record.t[number]
-        cdef const double* x = self.record.x + number * self.n
+    cdef Outcome restore(self, int64_t number, int64_t stop) noexcept nogil:
+        """Have the stages of the step before `stop` in k."""
+        cdef int64_t i, at = number - self.first, first = 1
+        cdef double t = self.record.t[number], h = self.record.t[number + 1] - t
+        cdef const double* x = self.states + at * self.n
         cdef const Combination* argument
         cdef Outcome outcome = DONE
-        if rows:
-            memcpy(self.k, self.record.k + number * rows * self.n, rows * self.n * sizeof(double))
-            first = rows
+        if self.rows:
+            memcpy(self.k, self.slopes + at * self.rows * self.n, min(self.rows, stop) * self.n * sizeof(double))
+            first = self.rows
         else:
-            outcome = self.system.evaluate(t, x, self.k)
-        for i in range(first, wanted):
+            memcpy(self.z, x, self.n * sizeof(double))
+            outcome = self.system.evaluate(t, self.z, self.k)
+        for i in range(first, stop):
             if outcome != DONE:
                 return outcome
             argument = &self.method.argument[i]

@@ -18,13 +18,16 @@ class Record:
     n: int
     rows: int
     count: int
+    stride: int
+    kept: int
+    budget: float
     @property
     def times(self) -> np.ndarray: ...
     @property
     def states(self) -> np.ndarray: ...
     @property
     def slopes(self) -> np.ndarray: ...
-    def __new__(cls, n: int, rows: int) -> Record: ...
+    def __new__(cls, n: int, rows: int, budget: float = ...) -> Record: ...
 
 class Explicit:
     system: System

@@ -32,6 +32,8 @@ cdef double* _data(cnp.ndarray array) noexcept:
 
 cdef object _copy_of(double* data, cnp.npy_intp* shape, int ndim):
     """An array of what is stored there now: storage moves when it grows."""
+    if data == NULL:
+        return np.zeros([shape[k] for k in range(ndim)])
     return cnp.PyArray_SimpleNewFromData(ndim, shape, cnp.NPY_FLOAT64, data).copy()
 
 
@@ -98,61 +100,109 @@ cdef class Method:
 cdef class Record:
     """The steps taken: time and state at each end, and stages.
 
+    Stages, then states, are given up when the budget is used: first all stages, then every second state, again and again.
+    What is missing is computed again from the states that are left.
+
     Parameters
     ----------
     n : int
         Numbers to keep of each state and stage, from its start.
     rows : int
         Stages to keep of each step.
+    budget : float
+        Bytes for states and stages. Half of it is for the states between two that were kept, when they are computed again.
     """
 
-    def __cinit__(self, int64_t n, int64_t rows):
-        self.n, self.rows = n, rows
+    def __cinit__(self, int64_t n, int64_t rows, double budget=INFINITY):
+        self.n, self.rows, self.budget, self.stride = n, rows, budget, 1
 
     def __dealloc__(self):
         free(self.t)
         free(self.x)
         free(self.k)
 
-    cdef bint _grow(self, int64_t capacity) noexcept nogil:
-        """Make room; False if there is none."""
-        cdef int64_t item = sizeof(double)
-        cdef void* t = realloc(self.t, (capacity + 1) * item)
-        cdef void* x
-        cdef void* k
-        if t != NULL:
-            self.t = <double*> t
-        x = realloc(self.x, ((capacity + 1) * self.n + 1) * item)
-        if x != NULL:
-            self.x = <double*> x
-        k = realloc(self.k, (capacity * self.rows * self.n + 1) * item)
-        if k != NULL:
-            self.k = <double*> k
-        if t == NULL or x == NULL or k == NULL:
-            return False
-        self.capacity = capacity
-        return True
-
     cdef Outcome begin(self, double t, const double* x) noexcept nogil:
         """Forget all steps and start at (t, x)."""
-        if self.capacity == 0 and not self._grow(128):
+        self.count, self.kept, self.stride = 0, 0, 1
+        if not self._reserve_times(128) or not self._reserve_states(16):
             return NO_MEMORY
-        self.count = 0
         self.t[0] = t
         memcpy(self.x, x, self.n * sizeof(double))
+        self.kept = 1
         return DONE
 
     cdef Outcome add(self, double t, const double* x, const double* k, int64_t stride) noexcept nogil:
         """Append a step that ends at (t, x)."""
         cdef int64_t j
-        if self.count == self.capacity and not self._grow(2 * self.capacity):
+        if self.count + 1 >= self.room_for_times and not self._reserve_times(2 * self.count):
+            return NO_MEMORY
+        if self.rows and self.count >= self.room_for_stages and not self._reserve_stages(max(2 * self.count, 16)):
             return NO_MEMORY
         for j in range(self.rows):
             memcpy(self.k + (self.count * self.rows + j) * self.n, k + j * stride, self.n * sizeof(double))
         self.count += 1
         self.t[self.count] = t
-        memcpy(self.x + self.count * self.n, x, self.n * sizeof(double))
+        if self.count % self.stride == 0:
+            return self._keep(x)
         return DONE
+
+    cdef Outcome _keep(self, const double* x) noexcept nogil:
+        if self.kept >= self.room_for_states and not self._reserve_states(2 * self.kept):
+            return NO_MEMORY
+        if self.count % self.stride == 0:  # the stride may just have doubled
+            memcpy(self.x + self.kept * self.n, x, self.n * sizeof(double))
+            self.kept += 1
+        return DONE
+
+    cdef bint _reserve_times(self, int64_t room) noexcept nogil:
+        cdef void* t
+        if room <= self.room_for_times:
+            return True
+        t = realloc(self.t, room * sizeof(double))
+        if t == NULL:
+            return False
+        self.t, self.room_for_times = <double*> t, room
+        return True
+
+    cdef bint _reserve_stages(self, int64_t room) noexcept nogil:
+        cdef int64_t item = self.rows * self.n * sizeof(double)
+        cdef void* k
+        if item * room + self.kept * self.n * sizeof(double) > self.budget:
+            free(self.k)
+            self.k, self.rows, self.room_for_stages = NULL, 0, 0
+            return True
+        k = realloc(self.k, item * room + 1)
+        if k == NULL:
+            return False
+        self.k, self.room_for_stages = <double*> k, room
+        return True
+
+    cdef bint _reserve_states(self, int64_t room) noexcept nogil:
+        cdef int64_t item = self.n * sizeof(double)
+        cdef int64_t most = room
+        cdef void* x
+        if item * room > self.budget / 2:
+            most = <int64_t> (self.budget / 2 / item)
+            if most <= self.kept:
+                return self._thin(most)
+        if most <= self.room_for_states:
+            return True
+        x = realloc(self.x, item * most + 1)
+        if x == NULL:
+            return False
+        self.x, self.room_for_states = <double*> x, most
+        return True
+
+    cdef bint _thin(self, int64_t most) noexcept nogil:
+        """Drop every second state; False if those between two that are left would not fit into the other half."""
+        cdef int64_t j
+        if self.kept < 2 or 2 * self.stride > most:
+            return False
+        self.stride *= 2
+        self.kept = (self.kept + 1) // 2
+        for j in range(1, self.kept):
+            memcpy(self.x + j * self.n, self.x + 2 * j * self.n, self.n * sizeof(double))
+        return True
 
     @property
     def times(self):
@@ -162,8 +212,8 @@ cdef class Record:
 
     @property
     def states(self):
-        """Shape (count + 1, n)."""
-        cdef cnp.npy_intp[2] shape = [self.count + 1, self.n]
+        """Those that are kept, shape (kept, n)."""
+        cdef cnp.npy_intp[2] shape = [self.kept, self.n]
         return _copy_of(self.x, shape, 2)
 
     @property

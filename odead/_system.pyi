@@ -23,6 +23,7 @@ class Recorded(System):
     n_p: int
     width: int
     branch: int
+    flips: int
     def __init__(self, tape: Tape, n: int, p: Any, find: Find | None = None) -> None: ...
     def begin(self, tape: Tape, p: Any) -> None: ...
 

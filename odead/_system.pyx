@@ -104,7 +104,7 @@ cdef class Recorded(System):
     Parameters
     ----------
     tape : Tape
-        Used by this system alone.
+        Cloned, since a tape serves one thread.
     n : int
         Length of x.
     p : (n_p,) array
@@ -149,7 +149,7 @@ cdef class Recorded(System):
         return 0
 
     cdef int _adopt(self, Tape tape) except -1:
-        """Make this tape the current one."""
+        """Make a tape with this code the current one."""
         cdef int64_t known
         if tape.code.n_bound != self.n_slots:
             raise ValueError(f"the tape binds {tape.code.n_bound} arrays, not {self.n_slots}")
@@ -157,9 +157,10 @@ cdef class Recorded(System):
             if (<Tape> self.tapes[known]).code is tape.code:
                 self.tape, self.branch = self.tapes[known], known
                 return 0
-        self.tapes.append(tape)
+        self.tapes.append(tape.clone())
         self.captured.append(None)
-        self.tape, self.branch = tape, len(self.tapes) - 1
+        self.branch = len(self.tapes) - 1
+        self.tape = self.tapes[self.branch]
         self._bind_fixed(self.branch)
         return 0
 
@@ -180,6 +181,7 @@ cdef class Recorded(System):
         """Prepare for a new solve, on the way of `tape`, with the parameters p."""
         cdef int64_t number
         self.p[...] = p
+        self.flips = 0
         self.start()
         for number in range(len(self.tapes)):
             self._bind_fixed(number)
@@ -205,6 +207,7 @@ cdef class Recorded(System):
     cdef Outcome _run_other(self) noexcept with gil:
         cdef int64_t missed = self.branch, number
         cdef cnp.npy_intp n = self.n_x
+        self.flips += 1
         try:
             for number in range(len(self.tapes)):
                 if number != missed:
