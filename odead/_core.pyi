@@ -6,6 +6,8 @@ import numpy as np
 OPCODES: dict[str, int]
 BUSY: int
 
+def disjoint(*items: Any) -> bool: ...
+
 class Code:
     def __new__(cls, rows: Any, words: Any, split: int, slots: Any, arena_size: int, constants: Any,
                 captured: tuple[Any, ...], names: tuple[str, ...], is_long: bool) -> Code: ...

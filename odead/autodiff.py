@@ -14,7 +14,8 @@ import numpy as np
 from .activity import AbstractAnnotation, Active, Const, Duplicated
 from .arguments import Arguments
 from .errors import ArgumentTypeError, ArgumentValueError, OdeadWarning
-from .kernel import Kernel, Variant, cached_kernel, empty_results, number
+from .execute.compiled import disjoint
+from .kernel import KEPT, Kernel, Variant, cached_kernel, empty_results, number
 from .modes import AbstractMode, ForwardMode, Reverse
 from .transform.builder import FLOATS
 
@@ -58,13 +59,9 @@ def autodiff(*args: Any, **kwargs: Any) -> Any:
     TracingError
         f does something that cannot be recorded; the message names its line.
     """
-    mode, f, return_activity, annotated = _parse(args)
-    arguments = Arguments(annotated, kwargs)
-    if mode.check:
-        _refuse_nan(arguments)
-    if isinstance(mode, ForwardMode):
-        return _forward_call(mode, f, return_activity, annotated, arguments)
-    return _reverse_call(mode, f, return_activity, annotated, arguments)
+    mode, f, activity, annotated = _parse(args)
+    call = _bind(mode, f, annotated, kwargs)
+    return _forward(mode, call, activity) if isinstance(mode, ForwardMode) else _reverse(mode, call, activity)
 
 
 _RETURNS: Final = (Active, Const, Duplicated)
@@ -92,142 +89,210 @@ def _parse(args: tuple[Any, ...]) -> tuple[AbstractMode, Callable[..., Any], typ
     return mode, f, None, args
 
 
+# ---------------------------------------------------------------------------------------------------- binding
+
+
+class _Call:
+    """One call, ready to run.
+
+    Attributes
+    ----------
+    kernel : Kernel
+    values : list
+        To bind to the arguments of the function.
+    shadows : list of ndarray
+        To bind beside them.
+    arguments : Arguments or None
+        None where there is nothing to give back or to return: no lanes, no `Active`.
+    active : tuple of int
+        The positions that have a shadow.
+    """
+
+    __slots__ = ("active", "annotated", "arguments", "kernel", "shadows", "values")
+
+    def __init__(self, kernel: Kernel, values: list[Any], shadows: list[np.ndarray], annotated: Sequence[AbstractAnnotation],
+                 active: tuple[int, ...], arguments: Arguments | None) -> None:  # fmt: skip
+        self.kernel, self.values, self.shadows = kernel, values, shadows
+        self.annotated, self.active, self.arguments = annotated, active, arguments
+
+    @property
+    def width(self) -> int | None:
+        return None if self.arguments is None else self.arguments.width
+
+
+def _bind(mode: AbstractMode, f: Callable[..., Any], annotated: Sequence[AbstractAnnotation], kwargs: dict[str, Any]) -> _Call:
+    if not kwargs:
+        recent = _RECENT.get((f, mode, tuple(map(type, annotated))))
+        if recent is not None and (call := recent.bind(annotated)) is not None:
+            return call
+    arguments = Arguments(annotated, kwargs)
+    if mode.check:
+        _refuse_nan(arguments)
+    if isinstance(mode, ForwardMode):
+        _refuse_active(annotated)
+    active, width = tuple(sorted(arguments.shadows)), arguments.width
+    key = (type(mode), mode.strong_zero, width, arguments.key)
+    kernel = cached_kernel(f, key, arguments.args, lambda program: mode.derive(program, active, width), kwargs)
+    if not kwargs and _Repeatable.fits(mode, annotated):
+        if len(_RECENT) >= KEPT:
+            _RECENT.clear()
+        _RECENT[f, mode, tuple(map(type, annotated))] = _Repeatable(kernel, annotated, active)
+    values: dict[int, Any] = {}
+    for position, leaf in zip(arguments.positions, arguments.bound, strict=True):
+        values.setdefault(position, leaf)
+    shadows = [_shadow(values[position], arguments.shadows[position], width) for position in active]
+    return _Call(kernel, [values[k] for k in range(len(values))], shadows, annotated, active, arguments)
+
+
 def _refuse_nan(arguments: Arguments) -> None:
     for position, lanes in arguments.shadows.items():
         if any(np.isnan(lane).any() for lane in lanes):
             raise ArgumentValueError(f"argument {arguments.owner[position]}: its shadow contains NaN")
 
 
-# ---------------------------------------------------------------------------------------------------- recorded calls
+def _refuse_active(annotated: Sequence[AbstractAnnotation]) -> None:
+    for number_, annotation in enumerate(annotated):
+        if isinstance(annotation, Active):
+            raise ArgumentTypeError(f"argument {number_}: Active is for reverse mode; in forward mode write Duplicated(x, dx)")
 
 
-def _kernel(f: Callable[..., Any], mode: AbstractMode, arguments: Arguments) -> Kernel:
-    active, width = tuple(sorted(arguments.shadows)), arguments.width
-    key = (type(mode), mode.strong_zero, width, arguments.key)
-    return cached_kernel(f, key, arguments.args, lambda program: mode.derive(program, active, width), arguments.kwargs)
+def _shadow(leaf: Any, lanes: tuple[Any, ...], width: int | None) -> np.ndarray:
+    """The array that the program binds for the shadow of a leaf: the caller's own where there is one lane."""
+    if not lanes:  # Active
+        return np.zeros(np.shape(leaf) if width is None else (width, *np.shape(leaf)))
+    if width is not None:
+        return np.stack([np.asarray(lane) for lane in lanes])
+    return lanes[0] if isinstance(lanes[0], np.ndarray) else np.array(float(lanes[0]))
 
 
-def _distinct(arguments: Arguments) -> list[Any]:
-    """The values to bind, in the order of the program's arguments."""
-    values: dict[int, Any] = {}
-    for position, leaf in zip(arguments.positions, arguments.bound, strict=True):
-        values.setdefault(position, leaf)
-    return [values[k] for k in range(len(values))]
+class _Repeatable:
+    """A call of plain arrays and floats, kept so that the same call with other arrays is bound in 3 us instead of 20.
+
+    It accepts what needs no second look: arrays of the same shapes and dtypes of which no two can share memory. All else
+    goes the long way, which raises or finds the kernel that fits.
+    """
+
+    __slots__ = ("_active", "_expected", "_kernel")
+
+    def __init__(self, kernel: Kernel, annotated: Sequence[AbstractAnnotation], active: tuple[int, ...]) -> None:
+        self._kernel, self._active = kernel, active
+        arrays = [isinstance(annotation.val, np.ndarray) for annotation in annotated]
+        self._expected = [(a.val.shape, a.val.dtype) if array else None for a, array in zip(annotated, arrays, strict=True)]
+
+    @staticmethod
+    def fits(mode: AbstractMode, annotated: Sequence[AbstractAnnotation]) -> bool:
+        arrays = [a.val for a in annotated if type(a.val) is np.ndarray]
+        shadows = [shadow for a in annotated for shadow in a.shadows]
+        return (
+            not mode.check
+            and all(type(a) in (Const, Duplicated) for a in annotated)
+            and all(type(a.val) is np.ndarray or (type(a) is Const and type(a.val) is float) for a in annotated)
+            and all(a.val.dtype.name in FLOATS for a in annotated if type(a) is Duplicated)
+            and disjoint(*arrays, *shadows)
+        )
+
+    def bind(self, annotated: Sequence[AbstractAnnotation]) -> _Call | None:
+        values, shadows = [], []
+        for annotation, expected in zip(annotated, self._expected, strict=True):
+            value = annotation.val
+            values.append(value)
+            if expected is None:
+                if type(value) is not float:
+                    return None
+                continue
+            shape, dtype = expected
+            if type(value) is not np.ndarray or value.shape != shape or value.dtype != dtype:
+                return None
+            if type(annotation) is Duplicated:
+                shadow = annotation.dval
+                if (
+                    type(shadow) is not np.ndarray
+                    or shadow.shape != shape
+                    or shadow.dtype != dtype
+                    or not shadow.flags.writeable
+                ):
+                    return None
+                shadows.append(shadow)
+        if not disjoint(*values, *shadows):
+            return None
+        return _Call(self._kernel, values, shadows, annotated, self._active, None)
 
 
-class _Shadows:
-    """The shadows of a call as the arrays that the program binds: one per position, lanes stacked."""
-
-    def __init__(self, arguments: Arguments) -> None:
-        self._width = arguments.width
-        leaves = dict(zip(arguments.positions, arguments.bound, strict=True))
-        self._given = dict(sorted(arguments.shadows.items()))
-        self.arrays = {position: self._bind(leaves[position], lanes) for position, lanes in self._given.items()}
-
-    def _bind(self, leaf: Any, lanes: tuple[Any, ...]) -> np.ndarray:
-        if not lanes:  # Active
-            shape = np.shape(leaf)
-            return np.zeros(shape if self._width is None else (self._width, *shape))
-        if self._width is not None:
-            return np.stack([np.asarray(lane) for lane in lanes])
-        return lanes[0] if isinstance(lanes[0], np.ndarray) else np.array(float(lanes[0]))
-
-    def give_back(self) -> None:
-        """Copy stacked lanes into the caller's shadows."""
-        if self._width is not None:
-            for position, lanes in self._given.items():
-                for lane, array in zip(lanes, self.arrays[position], strict=False):
-                    if isinstance(lane, np.ndarray):
-                        lane[...] = array
-
-    def derivative(self, position: int, lane: int) -> Any:
-        array = self.arrays[position]
-        return number(array if self._width is None else array[lane])
+_RECENT: Final[dict[Any, _Repeatable]] = {}
 
 
 # ---------------------------------------------------------------------------------------------------- the two modes
 
 
-def _forward_call(
-    mode: AbstractMode,
-    f: Callable[..., Any],
-    activity: type[AbstractAnnotation] | None,
-    annotated: Sequence[AbstractAnnotation],
-    arguments: Arguments,
-) -> Any:
-    for number_, annotation in enumerate(annotated):
-        if isinstance(annotation, Active):
-            raise ArgumentTypeError(f"argument {number_}: Active is for reverse mode; in forward mode write Duplicated(x, dx)")
-    kernel = _kernel(f, mode, arguments)
-    values, shadows = _distinct(arguments), _Shadows(arguments)
+def _forward(mode: AbstractMode, call: _Call, activity: type[AbstractAnnotation] | None) -> Any:
     results: list[np.ndarray] = []
 
     def assemble(variant: Variant) -> list[Any]:
         results[:] = empty_results(variant)
-        return [*values, *shadows.arrays.values(), *results]
+        return [*call.values, *call.shadows, *results]
 
-    variant = kernel.run(values, assemble)
-    shadows.give_back()
+    variant = call.kernel.run(call.values, assemble)
+    _give_back(call)
     primal, tangents = results[: len(variant.primal.results)], results[len(variant.primal.results) :]
-    derivative = None if activity is Const else _tangent(variant, tangents, arguments.width)
+    derivative = None if activity is Const else _tangent(variant, tangents, call.width)
     return Result(derivative, variant.trace.returned(primal)) if mode.with_primal else derivative
 
 
 def _tangent(variant: Variant, tangents: list[np.ndarray], width: int | None) -> Any:
     """The tangent in the structure of the returned value; its inactive leaves get None."""
-    lanes = iter(tangents)
-    floats = [variant.primal.buffers[b].dtype in FLOATS for b in variant.primal.results]
-    arrays = [next(lanes) if is_float else None for is_float in floats]
-    if not arrays:
+    if not tangents:
         return None
+    lanes = iter(tangents)
+    arrays = [next(lanes) if variant.primal.buffers[b].dtype in FLOATS else None for b in variant.primal.results]
     if width is None:
         return variant.trace.returned(arrays)
     return tuple(variant.trace.returned([None if a is None else a[lane] for a in arrays]) for lane in range(width))
 
 
-def _reverse_call(
-    mode: AbstractMode,
-    f: Callable[..., Any],
-    activity: type[AbstractAnnotation] | None,
-    annotated: Sequence[AbstractAnnotation],
-    arguments: Arguments,
-) -> Any:
-    kernel = _kernel(f, mode, arguments)
-    values, shadows = _distinct(arguments), _Shadows(arguments)
+def _reverse(mode: AbstractMode, call: _Call, activity: type[AbstractAnnotation] | None) -> Any:
     results: list[np.ndarray] = []
 
     def assemble(variant: Variant) -> list[Any]:
-        seeds = _seeds(variant, _return_activity(variant, activity, arguments), arguments.width)
+        seeds = _seeds(variant, _return_activity(variant, activity, call.active), call.width)
         results[:] = empty_results(variant)
-        return [*values, *shadows.arrays.values(), *seeds, *results]
+        return [*call.values, *call.shadows, *seeds, *results]
 
-    variant = kernel.run(values, assemble)
-    shadows.give_back()
-    derivs = _active_derivatives(annotated, arguments, shadows)
+    variant = call.kernel.run(call.values, assemble)
+    _give_back(call)
+    derivs = (None,) * len(call.annotated) if call.arguments is None else _active_derivatives(call, call.arguments)
     return Result(derivs, variant.trace.returned(results)) if mode.with_primal else derivs
 
 
-def _active_derivatives(annotated: Sequence[AbstractAnnotation], arguments: Arguments, shadows: _Shadows) -> tuple[Any, ...]:
+def _give_back(call: _Call) -> None:
+    """Copy stacked lanes into the caller's shadows."""
+    if call.arguments is not None and call.width is not None:
+        for position, array in zip(call.active, call.shadows, strict=True):
+            for lane, values in zip(call.arguments.shadows[position], array, strict=False):
+                if isinstance(lane, np.ndarray):
+                    lane[...] = values
+
+
+def _active_derivatives(call: _Call, arguments: Arguments) -> tuple[Any, ...]:
     """One item per argument: the derivative for Active, None otherwise."""
+    arrays = dict(zip(call.active, call.shadows, strict=True))
     positions = iter(arguments.positions)
     derivs: list[Any] = []
-    for annotation, leaves, structure in zip(annotated, arguments.leaves, arguments.structures, strict=True):
+    for annotation, leaves, structure in zip(call.annotated, arguments.leaves, arguments.structures, strict=True):
         taken = [next(positions) if bound else None for _, bound in leaves]
         if not isinstance(annotation, Active):
             derivs.append(None)
             continue
-        lanes = [
-            structure.unflatten(
-                [leaf if p is None else shadows.derivative(p, lane) for (leaf, _), p in zip(leaves, taken, strict=True)]
-            )
-            for lane in range(arguments.width or 1)
-        ]
-        derivs.append(lanes[0] if arguments.width is None else tuple(lanes))
+        shadows = [leaf if p is None else arrays[p] for (leaf, _), p in zip(leaves, taken, strict=True)]
+        if call.width is None:
+            derivs.append(structure.unflatten([number(shadow) for shadow in shadows]))
+            continue
+        lanes = ([number(s[k]) if isinstance(s, np.ndarray) else s for s in shadows] for k in range(call.width))
+        derivs.append(tuple(map(structure.unflatten, lanes)))
     return tuple(derivs)
 
 
 def _return_activity(
-    variant: Variant, activity: type[AbstractAnnotation] | None, arguments: Arguments
+    variant: Variant, activity: type[AbstractAnnotation] | None, active: Sequence[int]
 ) -> type[AbstractAnnotation]:
     """What is differentiated of the returned value in reverse mode."""
     program = variant.primal
@@ -240,13 +305,13 @@ def _return_activity(
         if activity is None and not any(buffer.dtype in FLOATS for buffer in returned):
             return Const
         raise ArgumentTypeError(
-            f"{program.name} returns {'an array' if len(returned) == 1 else 'several values'}, and reverse mode starts from one "
-            f"number; use odead.vjp(f, *args) for a cotangent of your own, odead.jacobian(f, *args) for all of it, or Const to "
+            f"{program.name} returns {'an array' if len(returned) == 1 else 'several values'}, and reverse mode starts from "
+            f"one number; use odead.vjp(f, *args) for a cotangent of your own, odead.jacobian(f, *args) for all of it, or Const to "
             f"ignore it"
         )
     if returned[0].dtype not in FLOATS:
         return Const
-    if activity is None and _writes_differentiated(variant, arguments):
+    if activity is None and not variant.written.isdisjoint(active):
         warnings.warn(
             f"{program.name} writes into a differentiated argument and returns a number; the number is taken as Const. "
             f"Write autodiff(f, Active, ...) to differentiate it too, autodiff(f, Const, ...) to say that this is meant",
@@ -254,12 +319,6 @@ def _return_activity(
         )  # fmt: skip
         return Const
     return Active
-
-
-def _writes_differentiated(variant: Variant, arguments: Arguments) -> bool:
-    program = variant.primal
-    differentiated = {program.arguments[position] for position in arguments.shadows}
-    return any(out is not None and out.buffer in differentiated for out in program.out)
 
 
 def _seeds(variant: Variant, activity: type[AbstractAnnotation], width: int | None) -> list[np.ndarray]:

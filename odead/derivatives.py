@@ -288,7 +288,7 @@ def jvp(f: Callable[..., Any], xs: Any, vs: Any) -> tuple[Any, Any]:
     xs, vs = _as_tuple(xs), _as_tuple(vs)
     if len(xs) != len(vs):
         raise ArgumentValueError(f"there are {len(xs)} arguments and {len(vs)} tangents")
-    inputs = Inputs(xs, tuple(range(len(xs))))
+    inputs = Inputs(xs, None)
     kernel = _kernel(f, inputs, "forward", partial(forward, active=inputs.active))
     tangents = inputs.shadows_of(vs)
     results: list[np.ndarray] = []
@@ -315,7 +315,7 @@ def vjp(f: Callable[..., Any], *xs: Any) -> tuple[Any, Callable[[Any], tuple[Any
         From a cotangent of the value's structure and shape to a tuple, one item per x. May be called again with the same
         result, and stays valid when the xs are overwritten later.
     """
-    inputs = Inputs(xs, tuple(range(len(xs))))
+    inputs = Inputs(xs, None)
     kernel = _kernel(f, inputs, "reverse", partial(reverse, active=inputs.active))
     results: list[np.ndarray] = []
     shadows = inputs.zeros()

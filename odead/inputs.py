@@ -18,6 +18,9 @@ Wrt = int | tuple[int, ...]
 class Inputs:
     """The arguments of one call of a helper: leaves apart, private, some of them differentiated.
 
+    A bare int among the arguments `wrt` counts as a float; where `wrt` is None all arguments are differentiated, and ints are
+    sizes and counts.
+
     Attributes
     ----------
     args : tuple
@@ -28,11 +31,14 @@ class Inputs:
         Which of them are differentiated.
     """
 
-    def __init__(self, args: tuple[Any, ...], wrt: Wrt) -> None:
-        self._several = isinstance(wrt, tuple)
-        self.wrt = [_position(k, len(args)) for k in (wrt if isinstance(wrt, tuple) else (wrt,))]
+    def __init__(self, args: tuple[Any, ...], wrt: Wrt | None) -> None:
+        self._several = wrt is None or isinstance(wrt, tuple)
+        chosen = wrt if isinstance(wrt, tuple) else range(len(args)) if wrt is None else (wrt,)
+        self.wrt = [_position(k, len(args)) for k in chosen]
         flat = [flatten(arg) for arg in args]
-        self._leaves = [[_private(leaf, k in self.wrt) for leaf in leaves] for k, (leaves, _) in enumerate(flat)]
+        self._leaves = [
+            [_private(leaf, wrt is not None and k in self.wrt) for leaf in leaves] for k, (leaves, _) in enumerate(flat)
+        ]
         self._structures = [structure for _, structure in flat]
         self.args = tuple(s.unflatten(leaves) for s, leaves in zip(self._structures, self._leaves, strict=True))
         self.values: list[Any] = []
@@ -41,7 +47,8 @@ class Inputs:
         for k, leaves in enumerate(self._leaves):
             self._places.append([self._bind(leaf, k in self.wrt) for leaf in leaves])
         if not self.active:
-            raise ArgumentTypeError(f"argument {self.wrt[0]}: there is no float in it to differentiate with respect to")
+            which = f"argument {self.wrt[0]}" if len(self.wrt) == 1 else "the arguments"
+            raise ArgumentTypeError(f"{which}: there is no float in it to differentiate with respect to")
 
     def _bind(self, leaf: Any, wanted: bool) -> int | None:
         if not is_bound(leaf):
@@ -67,10 +74,13 @@ class Inputs:
         return [np.zeros((*lanes, *np.shape(self.values[k])), np.asarray(self.values[k]).dtype) for k in self.active]
 
     def structured(self, arrays: Sequence[Any]) -> Any:
-        """One item per differentiated leaf, in the structure of the arguments `wrt`; a tuple if `wrt` was one."""
+        """One item per argument `wrt`, of its structure, None for one without floats; a tuple if `wrt` was one."""
         by_place = dict(zip(self.active, arrays, strict=True))
         items = []
         for k in self.wrt:
+            if all(place is None for place in self._places[k]):
+                items.append(None)
+                continue
             pairs = zip(self._places[k], self._leaves[k], strict=True)
             items.append(self._structures[k].unflatten([leaf if place is None else by_place[place] for place, leaf in pairs]))
         return tuple(items) if self._several else items[0]
@@ -79,6 +89,8 @@ class Inputs:
         """The caller's tangents, one per argument `wrt`, as new arrays that fit the differentiated leaves."""
         shadows = []
         for k, tangent in zip(self.wrt, tangents, strict=True):
+            if tangent is None and all(place is None for place in self._places[k]):
+                continue
             leaves, structure = flatten(tangent)
             if structure != self._structures[k]:
                 raise ArgumentTypeError(f"the tangent of argument {k} is another container than the argument")

@@ -27,15 +27,29 @@ Derive = Callable[[Program], Program]
 
 
 class Variant:
-    """One way through the branches: what was recorded, and the executable derived from it."""
+    """One way through the branches.
 
-    __slots__ = ("executable", "primal", "trace")
+    Attributes
+    ----------
+    trace : Trace
+        What was recorded.
+    primal : Program
+        Of the function itself, optimised.
+    executable : Executable
+        Of the derived program.
+    written : frozenset of int
+        The positions among the arguments into which the function writes.
+    """
+
+    __slots__ = ("executable", "primal", "trace", "written")
 
     def __init__(self, recorded: Trace, derive: Derive | None) -> None:
         self.trace = recorded
         self.primal = optimise(recorded.program)
         derived = self.primal if derive is None else optimise(derive(self.primal))
         self.executable = Executable(derived)
+        written = {out.buffer for out in self.primal.out if out is not None}
+        self.written = frozenset(k for k, buffer in enumerate(self.primal.arguments) if buffer in written)
 
 
 class Kernel:

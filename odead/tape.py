@@ -69,6 +69,8 @@ class View(NamedTuple):
 
     def indices(self) -> np.ndarray:
         """Positions in the buffer, int64, of the shape of the view."""
+        if prod(self.shape) > _KEPT_INDICES:
+            return _indices.__wrapped__(self.offset, self.shape, self.strides)
         return _indices(self.offset, self.shape, self.strides)
 
 
@@ -262,6 +264,9 @@ def broadcast(view: View, shape: tuple[int, ...]) -> View:
         elif n != 1:
             raise ValueError(f"a view of shape {view.shape} does not broadcast to {shape}")
     return View(view.buffer, view.offset, shape, tuple(strides))
+
+
+_KEPT_INDICES: Final = 4096  # elements up to which the indices of a view are kept: at most 32 MB in all
 
 
 @lru_cache(maxsize=1024)

@@ -7,11 +7,11 @@ from typing import Final, Literal
 
 import numpy as np
 
-from .._core import BUSY, OPCODES, Code, Tape
+from .._core import BUSY, OPCODES, Code, Tape, disjoint
 from ..tape import Program
 from .lowering import lower
 
-__all__ = ["Executable", "Part"]
+__all__ = ["Executable", "Part", "disjoint"]
 
 Part = Literal["all", "forward", "reverse"]
 
@@ -87,6 +87,11 @@ class Executable:
             return tape.run(arrays, _PARTS[part])
         finally:
             self._spare.append(tape)
+
+    @property
+    def tape(self) -> Tape:
+        """What runs, for compiled loops to clone."""
+        return self._tape
 
     def clone(self) -> Executable:
         """Return an executable of the same code with storage of its own."""
