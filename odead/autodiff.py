@@ -305,9 +305,9 @@ def _return_activity(
         if activity is None and not any(buffer.dtype in FLOATS for buffer in returned):
             return Const
         raise ArgumentTypeError(
-            f"{program.name} returns {'an array' if len(returned) == 1 else 'several values'}, and reverse mode starts from "
-            f"one number; use odead.vjp(f, *args) for a cotangent of your own, odead.jacobian(f, *args) for all of it, or Const to "
-            f"ignore it"
+            f"{program.name} returns {'an array' if len(returned) == 1 else 'several values'}, and reverse mode starts "
+            f"from one number; use odead.vjp(f, *args) for a cotangent of your own, odead.jacobian(f, *args) for all of it, "
+            f"or Const to ignore it"
         )
     if returned[0].dtype not in FLOATS:
         return Const

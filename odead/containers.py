@@ -74,7 +74,7 @@ def _flatten(tree: Any, leaves: list[Any]) -> Structure:
 
 def _new_dataclass(kind: type, values: dict[str, Any]) -> Any:
     """An instance with these fields, without running `__init__`, which may compute or refuse."""
-    new = object.__new__(kind)
+    new: Any = object.__new__(kind)
     for name, value in values.items():
         object.__setattr__(new, name, value)
     return new

@@ -76,7 +76,7 @@ class Inputs:
     def structured(self, arrays: Sequence[Any]) -> Any:
         """One item per argument `wrt`, of its structure, None for one without floats; a tuple if `wrt` was one."""
         by_place = dict(zip(self.active, arrays, strict=True))
-        items = []
+        items: list[Any] = []
         for k in self.wrt:
             if all(place is None for place in self._places[k]):
                 items.append(None)
