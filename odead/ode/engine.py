@@ -33,8 +33,8 @@ class System:
     narrow_jacobian : callable or None
         Where `jacobian` has a wide band: an approximation with a narrow one, with which Newton's iteration converges too, if
         slower.
-    compiled : _system.System or None
-        The same right-hand side for the compiled loop.
+    compiled : callable or None
+        Makes a `_system.System`, the same right-hand side for the compiled loop.
     """
 
     fun: Callable[[float, np.ndarray], np.ndarray]
@@ -44,7 +44,7 @@ class System:
     x0: np.ndarray
     fixed_pattern: bool = True
     narrow_jacobian: Callable[[float, np.ndarray], Jacobian] | None = None
-    compiled: Any = None
+    compiled: Callable[[], Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -100,6 +100,8 @@ class Trajectory:
     message : str
     failure : Failure or None
         None: the end was reached.
+    flips : int
+        How often compiled code took another way through the branches of the right-hand side.
     """
 
     t: np.ndarray
@@ -112,6 +114,7 @@ class Trajectory:
     nrejected: int | None
     message: str
     failure: Failure | None
+    flips: int = 0
 
 
 class AbstractEngine(ABC):

@@ -60,6 +60,7 @@ class CompiledRhs:
         self._lock = threading.RLock()
         self._derived: dict[Hashable, Kernel] = {}
         self.flips = 0
+        self._fresh: set[Kernel] = set()  # those that have looked for changed globals since `refresh`
         self._value = Kernel(flat, self._example)
         self._validate(in_place)
         self._jacobian = CompressedJacobian(lambda derive: Kernel(flat, self._example, derive), self.n, self.n_p)
@@ -80,8 +81,7 @@ class CompiledRhs:
         d_dx, d_x : array, shape (W, n)
         d_p : array, shape (W, n_p)
         """
-        kernel = self._kernel(("tangents", len(d_x)), lambda program: forward(program, self._active, len(d_x)))
-        self._run(kernel, dx, x, *self._p(p), t, d_dx, d_x, *self._p(d_p))
+        self._run(self.tangent_kernel(len(d_x)), dx, x, *self._p(p), t, d_dx, d_x, *self._p(d_p))
 
     def cotangent_x(self, x: np.ndarray, p: np.ndarray, t: float, covector: np.ndarray) -> np.ndarray:
         """The vector ``Jᵀ covector``."""
@@ -114,7 +114,28 @@ class CompiledRhs:
         """Whether the Jacobian depends on x or p."""
         return self._jacobian.changes()
 
+    # ----------------------------------------------------------------------------------------------- kernels
+
+    @property
+    def value_kernel(self) -> Kernel:
+        """Of f itself: binds dx, x, p (unless it is empty), t."""
+        return self._value
+
+    def tangent_kernel(self, width: int) -> Kernel:
+        """Of f with `width` tangents: binds the above, then their shadows."""
+        lanes = None if width == 1 else width  # a single lane as an axis would make vectors of numbers
+        return self._kernel(("tangents", width), lambda program: forward(program, self._active, lanes))
+
+    @property
+    def cotangent_kernel(self) -> Kernel:
+        """Of f with cotangents of x and p: binds the above, then their shadows."""
+        return self._kernel("cotangents", lambda program: reverse(program, self._active))
+
     # ------------------------------------------------------------------------------------------- what is known
+
+    def refresh(self) -> None:
+        """Look for changed globals and closures at the next evaluation; doing so at each would take a third of the time."""
+        self._fresh.clear()
 
     @property
     def branches(self) -> bool:
@@ -140,6 +161,9 @@ class CompiledRhs:
 
     def _run(self, kernel: Kernel, *arrays: Any) -> None:
         before = kernel.variant
+        if kernel in self._fresh and before.executable.run(arrays) < 0:
+            return
+        self._fresh.add(kernel)
         self.flips += kernel(*arrays) is not before
 
     def _kernel(self, key: Hashable, derive: Callable[[Program], Program]) -> Kernel:

@@ -1,18 +1,19 @@
 """The compiled loop: explicit methods that call compiled right-hand sides without the GIL."""
 
 import warnings
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
 
 from ..._steppers import Explicit, Method, Record
-from ..._system import Callback, Tangents
+from ..._system import Callback, Recorded, Tangents
 from ...errors import ArgumentValueError, OdeadWarning
 from ..engine import AbstractEngine, Controls, Failure, System, Trajectory
 from ..interpolant import Interpolant
 from ..methods import EXPLICIT
 
-__all__ = ["NativeEngine"]
+__all__ = ["NativeEngine", "compiled_method", "run_loop"]
 
 _METHODS: Final = {name: Method(tableau) for name, tableau in EXPLICIT.items()}
 _IMPLICIT: Final = ("Kvaerno5", "Rodas5P", "BDF", "Radau", "LSODA")
@@ -41,39 +42,60 @@ class NativeEngine(AbstractEngine):
 
     def integrate(self, system: System, controls: Controls, times: np.ndarray | None, dense: bool) -> Trajectory:
         tableau = EXPLICIT[controls.method]
-        rows = tableau.all_stages if dense else 0
-        record = Record(system.x0.size, rows) if dense or times is None else None
-        loop = make_loop(system, controls, times, record)
-        outcome = loop.run()
-        t, y = loop_output(loop, times, record)
-        sol = Interpolant(tableau, record.times, record.states, record.slopes) if dense and record is not None else None
-        failure = describe_failure(loop, outcome, controls)
-        message = "the end was reached" if failure is None else failure.reason
-        return Trajectory(t, y, sol, loop.system.calls, 0, 0, loop.nsteps, loop.nrejected, message, failure)
+        record = None
+        if dense or times is None:
+            record = Record(system.x0.size, tableau.all_stages if dense else 0)
+        trajectory = run_loop(system, controls, times, record)
+        if dense and record is not None:
+            sol = Interpolant(tableau, record.times, record.states, record.slopes)
+            trajectory = replace(trajectory, sol=sol)
+        return trajectory
 
 
-def make_loop(system: System, controls: Controls, times: np.ndarray | None, record: Record | None) -> Explicit:
-    """The loop, ready to run."""
+def compiled_method(name: str) -> Method:
+    """The method in the form that the compiled loop reads."""
+    return _METHODS[name]
+
+
+def run_loop(
+    system: System, controls: Controls, times: np.ndarray | None, record: Record | None, rtol: np.ndarray | None = None
+) -> Trajectory:
+    """Run the compiled loop.
+
+    Parameters
+    ----------
+    system, controls, times
+        As in `AbstractEngine.integrate`.
+    record : Record or None
+        Filled step by step; needed where `times` is None.
+    rtol : array, shape (blocks,), optional
+        Relative tolerance of each block of the state: the states, then each sensitivity. None: that of `controls` for all.
+
+    Returns
+    -------
+    Trajectory
+        Without `sol`.
+    """
     n = system.x0.size
-    compiled = system.compiled if system.compiled is not None else Callback(system.fun, n)
-    blocks = compiled.width + 1 if isinstance(compiled, Tangents) else 1
-    rtol = controls.rtol
-    if rtol < _FINEST:
-        warnings.warn(f"rtol={rtol:.3g} is below round-off; {_FINEST:.3g} is used", OdeadWarning, stacklevel=4)
-        rtol = _FINEST
-    return Explicit(
-        compiled, _METHODS[controls.method], system.t0, system.t1, system.x0, np.full(blocks, rtol),
-        np.broadcast_to(controls.atol, (n,)), controls.first_step, controls.max_step, controls.max_steps,
-        () if times is None else times, record,
+    compiled = Callback(system.fun, n) if system.compiled is None else system.compiled()
+    if rtol is None:
+        rtol = np.full(compiled.width + 1 if isinstance(compiled, Tangents) else 1, controls.rtol)
+    if rtol.min() < _FINEST:
+        warnings.warn(f"rtol={rtol.min():.3g} is below round-off; {_FINEST:.3g} is used", OdeadWarning, stacklevel=4)
+        rtol = np.maximum(rtol, _FINEST)
+    loop = Explicit(
+        compiled, _METHODS[controls.method], system.t0, system.t1, system.x0, rtol, np.broadcast_to(controls.atol, (n,)),
+        controls.first_step, controls.max_step, controls.max_steps, () if times is None else times, record,
     )  # fmt: skip
-
-
-def loop_output(loop: Explicit, times: np.ndarray | None, record: Record | None) -> tuple[np.ndarray, np.ndarray]:
-    """Times and states, (m,) and (n, m): those asked for, as far as the loop came, or those of all steps."""
+    failure = describe_failure(loop, loop.run(), controls)
     if times is not None:
-        return times[: loop.delivered], loop.y[: loop.delivered].T
-    assert record is not None
-    return record.times, record.states.T
+        t, y = times[: loop.delivered], loop.y[: loop.delivered].T
+    else:
+        assert record is not None
+        t, y = record.times, record.states.T
+    message = "the end was reached" if failure is None else failure.reason
+    flips = compiled.flips if isinstance(compiled, Recorded) else 0
+    return Trajectory(t, y, None, compiled.calls, 0, 0, loop.nsteps, loop.nrejected, message, failure, flips)
 
 
 def describe_failure(loop: Explicit, outcome: str, controls: Controls) -> Failure | None:

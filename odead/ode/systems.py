@@ -1,0 +1,45 @@
+"""The systems that the compiled loop steps, made from a compiled right-hand side."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .._system import Cotangents, Recorded, Tangents
+from ..kernel import Kernel
+from .rhs import CompiledRhs
+
+__all__ = ["cotangents", "recorded", "tangents"]
+
+
+def recorded(rhs: CompiledRhs, x: np.ndarray, p: np.ndarray, t: float) -> Recorded:
+    """The right-hand side itself, on the way through its branches taken at these values."""
+    find = _finder(rhs.value_kernel, p)
+    return Recorded(find(x, t), rhs.n, p, find)
+
+
+def tangents(rhs: CompiledRhs, x: np.ndarray, p: np.ndarray, t: float, directions: np.ndarray) -> Tangents:
+    """The right-hand side with one sensitivity for each of the (W, n_p) directions of p."""
+    find = _finder(rhs.tangent_kernel(len(directions)), p)
+    return Tangents(find(x, t), rhs.n, p, directions, find)
+
+
+def cotangents(rhs: CompiledRhs, x: np.ndarray, p: np.ndarray, t: float) -> Cotangents:
+    """The cotangents of the right-hand side."""
+    find = _finder(rhs.cotangent_kernel, p)
+    return Cotangents(find(x, t), rhs.n, p, find)
+
+
+def _finder(kernel: Kernel, p: np.ndarray) -> Callable[[np.ndarray, float], Any]:
+    """A function of (x, t) that gives a tape whose guards hold there, recorded anew if need be."""
+
+    def find(x: np.ndarray, t: float) -> Any:
+        program = kernel.program
+        arrays: list[Any] = [np.zeros(program.buffers[b].shape or ()) for b in program.arguments]
+        arrays[1] = x
+        if p.size:
+            arrays[2] = p
+        arrays[3 if p.size else 2] = t
+        return kernel(*arrays).executable.tape
+
+    return find
