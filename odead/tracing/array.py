@@ -34,7 +34,7 @@ class TracedArray(Traced):
         self.view = view
         self.value = value
 
-    @property
+    @property  # type: ignore[misc]
     def __class__(self) -> type:  # `isinstance(x, np.ndarray)` behaves as for the real array
         return np.ndarray
 
@@ -90,7 +90,7 @@ class TracedArray(Traced):
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         return self.rec.api.ufunc(self.rec, ufunc, method, inputs, kwargs)
 
-    def __array_function__(self, function: Callable[..., Any], types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def __array_function__(self, function: Any, types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return self.rec.api.function(self.rec, function, args, kwargs)
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> NoReturn:
@@ -99,21 +99,33 @@ class TracedArray(Traced):
             "Make the array inside the function (np.zeros, np.array), or pass it as an argument",
         )
 
+    def __array_wrap__(self, array: Any, context: Any = None, return_scalar: bool = False) -> Any:
+        return array
+
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or not hasattr(np.ndarray, name):
             raise AttributeError(f"'numpy.ndarray' object has no attribute {name!r}")
         function = self.rec.api.methods.get(name)
         if function is None:
             self.rec.fail(f"the array method .{name} cannot be traced", "Write it with arithmetic, slices and ufuncs")
-        return lambda *args, **kwargs: function(self, *args, **kwargs)
+        return lambda *args, **kwargs: function(self, *args, **{k: x for k, x in kwargs.items() if x is not np._NoValue})
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "shape":
-            self.rec.fail("an assignment to x.shape cannot be traced", "Use x = x.reshape(...)")
+            self._set_shape(value)
+            return
         if name in ("T", "real", "flat"):
             getattr(self, name)[...] = value
             return
-        object.__setattr__(self, name, value)
+        object.__setattr__(self, name, value)  # the three slots; others raise AttributeError, as on an ndarray
+
+    def _set_shape(self, shape: Any) -> None:
+        value = self.value.reshape(shape)
+        view = self.rec.part(self.view.buffer, value)
+        if view is None:
+            raise AttributeError("incompatible shape for in-place modification; use x = x.reshape(...)")
+        object.__setattr__(self, "value", value)
+        object.__setattr__(self, "view", view)
 
     # ------------------------------------------------------------------------------------------ conversions
 
@@ -440,17 +452,21 @@ def _is_operand(x: Any) -> bool:
 
 
 def _define_operators() -> None:
+    name: str
+    ufunc: np.ufunc
     for name, ufunc in (
         ("add", np.add), ("sub", np.subtract), ("mul", np.multiply), ("truediv", np.divide), ("pow", np.power),
         ("floordiv", np.floor_divide), ("mod", np.remainder), ("matmul", np.matmul), ("and", np.bitwise_and),
-        ("or", np.bitwise_or), ("xor", np.bitwise_xor), ("divmod", np.divmod), ("lshift", np.left_shift), ("rshift", np.right_shift),
+        ("or", np.bitwise_or), ("xor", np.bitwise_xor), ("divmod", np.divmod), ("lshift", np.left_shift),
+        ("rshift", np.right_shift),
     ):  # fmt: skip
         setattr(TracedArray, f"__{name}__", _operator(ufunc, reflected=False))
         setattr(TracedArray, f"__r{name}__", _operator(ufunc, reflected=True))
         if name != "divmod":
             setattr(TracedArray, f"__i{name}__", _in_place(ufunc))
     for name, ufunc in (
-        ("lt", np.less), ("le", np.less_equal), ("gt", np.greater), ("ge", np.greater_equal), ("eq", np.equal), ("ne", np.not_equal),
+        ("lt", np.less), ("le", np.less_equal), ("gt", np.greater), ("ge", np.greater_equal), ("eq", np.equal),
+        ("ne", np.not_equal),
     ):  # fmt: skip
         setattr(TracedArray, f"__{name}__", _operator(ufunc, reflected=False))
     for name, ufunc in (("neg", np.negative), ("pos", np.positive), ("abs", np.absolute), ("invert", np.invert)):

@@ -34,7 +34,9 @@ _COMPOSED: Final[dict[str, Callable[..., Any]]] = {
     "expit": lambda x: np.where(x >= 0, 1 / (1 + np.exp(-abs(x))), np.exp(-abs(x)) / (1 + np.exp(-abs(x))))[()],
     "logit": lambda x: np.log(x) - np.log1p(-x),
     "log_expit": lambda x: -np.logaddexp(0, -x),
-    "xlogy": lambda x, y: np.where(np.logical_and(np.equal(x, 0), ~np.isnan(y)), 0, x * np.log(np.where(np.equal(x, 0), 1, y)))[()],
+    "xlogy": lambda x, y: np.where(
+        np.logical_and(np.equal(x, 0), ~np.isnan(y)), 0, x * np.log(np.where(np.equal(x, 0), 1, y))
+    )[()],
     "sinc": lambda x: np.where(np.equal(x, 0), 1, np.sin(np.pi * x) / np.where(np.equal(x, 0), 1, np.pi * x))[()],
 }  # fmt: skip
 
@@ -50,8 +52,9 @@ def is_static(x: Any) -> bool:
 
 
 def ufunc_name(ufunc: np.ufunc) -> str:
-    module = "np" if getattr(np, ufunc.__name__, None) is ufunc else "scipy.special"
-    return f"{module}.{ufunc.__name__}"
+    if getattr(np, ufunc.__name__, None) is ufunc:
+        return f"np.{ufunc.__name__}"
+    return f"{'scipy.special' if ufunc.signature is None else 'np.linalg'}.{ufunc.__name__}"
 
 
 def apply(rec: Recorder, ufunc: np.ufunc, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -81,7 +84,7 @@ def apply(rec: Recorder, ufunc: np.ufunc, inputs: tuple[Any, ...], kwargs: dict[
     if all(map(is_static, operands)) and is_static(where):
         return _static(rec, value, out)
     if out is None and isinstance(value, (int, np.integer)) and _OPS[ufunc.__name__] in _FLOAT_ONLY:
-        for x in filter(is_traced, operands):  # no such operation on integers: hold on to the value, which is an index or a count
+        for x in filter(is_traced, operands):  # no such operation on integers: hold on to the value, an index or a count
             operator.index(x)
         return value
     result = _emit(rec, ufunc, operands, value, dtype)
@@ -93,10 +96,10 @@ def apply(rec: Recorder, ufunc: np.ufunc, inputs: tuple[Any, ...], kwargs: dict[
 def _outputs(rec: Recorder, ufunc: np.ufunc, kwargs: dict[str, Any]) -> tuple[TracedArray | None, Any]:
     out = kwargs.get("out")
     if isinstance(out, tuple):
-        if len(out) > 1:
+        if len(out) > 1 and any(x is not None for x in out):
             rec.fail(f"{ufunc_name(ufunc)} with several out= arrays cannot be traced", "Assign the returned arrays")
-        (out,) = out
-    unknown = kwargs.keys() - {"out", "where", "dtype", "casting", "value"}
+        out = out[0]
+    unknown = kwargs.keys() - {"out", "where", "dtype", "casting", "order", "subok", "value"}
     if unknown:
         rec.fail(f"{ufunc_name(ufunc)} with {', '.join(sorted(unknown))}= cannot be traced", "Leave the option out")
     if out is not None and type(out) is not TracedArray:
@@ -189,7 +192,7 @@ def _emit(rec: Recorder, ufunc: np.ufunc, operands: list[Any], value: Any, dtype
             rec.unsupported(kind.name)
     views = [operand_view(rec, x, kind.name, shape) for x, kind in zip(operands, loop[:-1], strict=True)]
     op = _OPS[ufunc.__name__]
-    if ufunc.__name__ in _BITWISE and loop[0] != bool:
+    if ufunc.__name__ in _BITWISE and loop[0].kind != "b":
         rec.fail(f"{ufunc_name(ufunc)} of {loop[0]} cannot be traced", "Use it on booleans")
     if isinstance(value, np.ndarray) and value.shape == shape:
         result_dtype = loop[-1].name

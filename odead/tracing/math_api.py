@@ -79,6 +79,8 @@ def _anything_traced(xs: Iterable[Any]) -> bool:
 
 _log: Final = _elementwise(math.log, "log")
 _hypot: Final = _elementwise(math.hypot, "hypot")
+_trunc: Final = _elementwise(lambda x: float(math.trunc(x)), "trunc")
+_rint: Final = _elementwise(lambda x: float(round(x)), "rint")
 
 
 def _log_to_base(rec: Recorder, x: Any, base: Any = None) -> Any:
@@ -96,20 +98,26 @@ def _hypotenuse(rec: Recorder, *xs: Any) -> Any:
     return total
 
 
+def _python_float(rec: Recorder, x: Any) -> Any:
+    """A number as a Python float, which the functions of `math` return for every argument."""
+    return TracedScalar(rec, *_number(rec, x)) if is_traced(x) else float(x)
+
+
 def _fsum(rec: Recorder, xs: Iterable[Any]) -> Any:
     total: Any = 0.0
     for x in xs:
-        total = total + x
+        total = total + _python_float(rec, x)
     return total
 
 
 def _modf(rec: Recorder, x: Any) -> tuple[Any, Any]:
-    whole = np.trunc(x)
-    return x - whole, whole
+    whole = _trunc(rec)(x)
+    return _python_float(rec, x) - whole, whole
 
 
 def _remainder(rec: Recorder, x: Any, y: Any) -> Any:
-    return x - np.rint(x / y) * y
+    x, y = _python_float(rec, x), _python_float(rec, y)
+    return x - _rint(rec)(x / y) * y
 
 
 def _is_close(rec: Recorder, a: Any, b: Any, *, rel_tol: float = 1e-9, abs_tol: float = 0.0) -> Any:
@@ -159,14 +167,24 @@ def _extreme(function: Function, ufunc: np.ufunc, ignoring_nan: np.ufunc) -> Cal
             if not is_traced(best) and not is_traced(item):
                 return function(best, item)
             if not is_traced(item):
-                return ufunc(best, item) if item == item else best
-            if not is_traced(best):
-                return ignoring_nan(best, item) if best == best else best
-            return np.where(np.isnan(item), best, ufunc(best, item))[()]
+                result = ufunc(best, item) if item == item else best
+            elif not is_traced(best):
+                result = ignoring_nan(best, item) if best == best else best
+            else:
+                result = np.where(np.isnan(item), best, ufunc(best, item))[()]
+            if not is_traced(result):
+                return result
+            if isinstance(_value(best), np.generic) or isinstance(_value(item), np.generic):
+                return result  # a NumPy number, whichever is chosen: the type must not hang on the values
+            return TracedScalar(rec, result.view, float(result.value), result.kind)
 
         return call
 
     return bind
+
+
+def _value(x: Any) -> Any:
+    return x.value if is_traced(x) else x
 
 
 def _is_number(x: Any) -> bool:

@@ -34,6 +34,7 @@ from .recorder import Recorder, is_traced
 
 __all__ = ["Names", "Namespace", "is_user_module"]
 
+_DISPATCHED: Final = type(np.sum)
 _STDLIB: Final = Path(sysconfig.get_path("stdlib")).resolve()
 _LIBRARIES: Final = frozenset({"numpy", "scipy", "odead"})  # work by dispatch on traced values, or raise
 
@@ -140,7 +141,7 @@ class Namespace:
             return ModuleView(self, x)
         if isinstance(x, type):
             return self._class(x)
-        if isinstance(x, (FunctionType, BuiltinFunctionType)) or type(x).__module__ == "numpy":
+        if isinstance(x, (FunctionType, BuiltinFunctionType, np.ufunc, _DISPATCHED)):
             return self._function(x)
         if isinstance(x, MethodType):
             return MethodType(self.translate(x.__func__), self.translate(x.__self__))
@@ -206,7 +207,7 @@ class Namespace:
         self._containers.append((x, copy, items_of(copy, None)))
         return copy
 
-    def _import(self, name: str, globals: Any = None, locals: Any = None, fromlist: Any = (), level: int = 0) -> Any:  # noqa: A002
+    def _import(self, name: str, globals: Any = None, locals: Any = None, fromlist: Any = (), level: int = 0) -> Any:
         true = globals.true if isinstance(globals, Names) else globals
         return self.translate(builtins.__import__(name, true, locals, fromlist, level))
 

@@ -43,7 +43,8 @@ def as_array(x: Any) -> TracedArray:
     if type(x) is TracedArray:
         return x
     if type(x) is not TracedScalar:
-        return array(_recorder((x,)), x)  # type: ignore[no-any-return]
+        made: TracedArray = array(_recorder((x,)), x)
+        return made
     view, value = x.rec.adopt(np.array(x.value))
     x.rec.emit("copy", view, (x.view,))
     return TracedArray(x.rec, view, value)
@@ -113,8 +114,8 @@ def _concrete(x: Any) -> Any:
 
 def copy_of(x: TracedArray, order: str = "K") -> TracedArray:
     if x.view.buffer in x.rec.static:
-        return TracedArray(x.rec, *x.rec.adopt_static(x.value.copy(order)))  # type: ignore[arg-type]
-    view, value = x.rec.adopt(x.value.copy(order))  # type: ignore[arg-type]
+        return TracedArray(x.rec, *x.rec.adopt_static(x.value.copy(order)))
+    view, value = x.rec.adopt(x.value.copy(order))
     x.rec.emit("copy", view, (x.view,))
     return TracedArray(x.rec, view, value)
 
@@ -123,7 +124,7 @@ def astype(x: TracedArray, dtype: Any, order: str = "K", casting: str = "unsafe"
     kind = np.dtype(dtype)
     if kind == x.value.dtype:
         return copy_of(x) if copy else x
-    value = x.value.astype(kind, casting=casting)  # type: ignore[arg-type]
+    value = x.value.astype(kind, casting=casting)
     if x.view.buffer in x.rec.static:
         return from_numpy(x.rec, value)
     view, value = x.rec.adopt(value)
@@ -147,7 +148,7 @@ def _like(x: Any, dtype: Any, shape: Any) -> tuple[Recorder, tuple[int, ...], An
     return x.rec, x.shape if shape is None else shape, x.dtype if dtype is None else dtype
 
 
-def full_like(x: Any, fill_value: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, **_: Any) -> Any:
+def full_like(x: Any, fill_value: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None) -> Any:
     rec, shape, dtype = _like(x, dtype, shape)
     return full(rec, shape, fill_value, dtype)
 
@@ -216,7 +217,7 @@ def reshape(x: TracedArray, *shape: Any, order: str = "C", copy: bool | None = N
     shape = shape[0] if len(shape) == 1 else shape
     if not isinstance(shape, (int, np.integer)):
         shape = tuple(shape)
-    value = x.value.reshape(shape, order=order)  # type: ignore[call-overload]
+    value = x.value.reshape(shape, order=order)
     if copy or (x.rec.part(x.view.buffer, value) is None and not is_static(x) and x.size):
         if order == "C":
             whole = copy_of(x, "C")
@@ -226,7 +227,7 @@ def reshape(x: TracedArray, *shape: Any, order: str = "C", copy: bool | None = N
 
 
 def ravel(x: TracedArray, order: str = "C") -> TracedArray:
-    flat = x.value.ravel(order)  # type: ignore[arg-type]
+    flat = x.value.ravel(order)
     if x.rec.part(x.view.buffer, flat) is not None:
         return moved(x, flat)
     return reshape(x, -1, order="C" if order == "K" else order)
@@ -255,7 +256,7 @@ def concatenate(arrays: Sequence[Any], axis: int | None = 0, out: Any = None, *,
     return made
 
 
-def roll(x: Any, shift: Any, axis: Any = None) -> TracedArray:
+def roll(x: Any, shift: Any, axis: Any = None) -> Any:
     x = as_array(x)
     if axis is None:
         return reshape(roll(ravel(x), shift, 0), x.shape)
@@ -422,7 +423,7 @@ def _fold(ufunc: np.ufunc) -> Callable[..., Any]:
         if where is not True:
             rec.fail(f"the reduction of {ufunc_name(ufunc)} with where= cannot be traced", "Use np.where on the operand")
         options = {} if initial is None else {"initial": _concrete(initial)}
-        concrete = ufunc.reduce(x.value, _axes(axis, x.ndim), dtype, None, keepdims, **options)  # raises NumPy's own errors
+        concrete = ufunc.reduce(x.value, axis=_axes(axis, x.ndim), dtype=dtype, keepdims=keepdims, **options)  # raises as NumPy
         if is_static(x):
             return _returned(rec, concrete, out, None)
         if dtype is not None:
@@ -445,7 +446,9 @@ def _fold(ufunc: np.ufunc) -> Callable[..., Any]:
                 result = ufunc(result, initial)
         if keepdims:
             result = as_traced(rec, result).reshape(np.shape(concrete))
-        return _returned(rec, result[()] if not keepdims and type(result) is TracedArray and not result.ndim else result, out, None)
+        elif type(result) is TracedArray:
+            result = result[()]  # a number where no axis is left
+        return _returned(rec, result, out, None)
 
     return reduce
 
@@ -467,9 +470,12 @@ def ptp(x: Any, axis: Any = None, out: Any = None, keepdims: bool = False) -> An
     return _returned(x.rec, maximum(x, axis, keepdims=keepdims) - minimum(x, axis, keepdims=keepdims), out, None)
 
 
-def var(x: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: int = 0, keepdims: bool = False, **options: Any) -> Any:
+def var(x: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: int = 0, keepdims: bool = False, *,
+        correction: int | None = None, **options: Any) -> Any:  # fmt: skip
     x = as_array(x)
-    n = math.prod(x.shape[k] for k in _axes(axis, x.ndim)) - options.get("correction", ddof)
+    if options.get("where", True) is not True or "mean" in options:
+        x.rec.fail("np.var with where= or mean= cannot be traced", "Write it with sums")
+    n = math.prod(x.shape[k] for k in _axes(axis, x.ndim)) - (ddof if correction is None else correction)
     deviation = x - mean(x, axis, dtype, keepdims=True)
     return _returned(x.rec, sum_(deviation * deviation, axis, dtype, None, keepdims) / n, out, None)
 
@@ -506,7 +512,7 @@ def _extremum(compare: np.ufunc, pick: Callable[..., Any]) -> Callable[..., Any]
     def find(x: Any, axis: int | None = None, out: Any = None, *, keepdims: bool = False) -> Any:
         x = as_array(x)
         if axis is not None or out is not None or keepdims:
-            x.rec.fail("np.argmax and np.argmin with axis=, out= or keepdims= cannot be traced", "Call them on one row at a time")
+            x.rec.fail("np.argmax and np.argmin with axis=, out= or keepdims= cannot be traced", "Call them row by row")
         k = pick(x.value)
         flat = ravel(x)
         if not is_static(x):
@@ -574,6 +580,17 @@ def outer(x: Any, y: Any, out: Any = None) -> Any:
     rec = _recorder((x, y))
     a, b = ravel(as_traced(rec, x)), ravel(as_traced(rec, y))
     return np.multiply(a[:, None], b, out) if out is not None else a[:, None] * b
+
+
+def cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None) -> Any:
+    rec = _recorder((a, b))
+    if axis is not None:
+        axisa = axisb = axisc = axis
+    x, y = np.moveaxis(as_traced(rec, a), axisa, -1), np.moveaxis(as_traced(rec, b), axisb, -1)
+    if x.shape[-1] != 3 or y.shape[-1] != 3:
+        rec.fail("np.cross of vectors with other than three components cannot be traced", "Write out the products")
+    components = [x[..., i] * y[..., j] - x[..., j] * y[..., i] for i, j in ((1, 2), (2, 0), (0, 1))]
+    return np.moveaxis(np.stack([as_traced(rec, component) for component in components], -1), -1, axisc)
 
 
 def einsum(subscripts: str, *operands: Any, **options: Any) -> Any:
@@ -684,17 +701,22 @@ def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period
 
 
 def tolist(x: TracedArray) -> Any:
-    return [tolist(item) if type(item) is TracedArray else item for item in x] if x.ndim else x[()]
+    return [tolist(row) if type(row) is TracedArray else as_python(row) for row in x] if x.ndim else as_python(x[()])
 
 
 def item(x: TracedArray, *args: Any) -> Any:
     if not args:
-        return x._only() if x.size == 1 else x.value.item()
+        return as_python(x._only()) if x.size == 1 else x.value.item()
     key = args[0] if len(args) == 1 else args
-    return x[key] if isinstance(key, tuple) or x.ndim == 1 else ravel(x)[key]
+    return as_python(x[key] if isinstance(key, tuple) or x.ndim == 1 else ravel(x)[key])
 
 
-def linalg_norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:  # noqa: A002
+def as_python(x: Any) -> Any:
+    """A number as Python's own type."""
+    return TracedScalar(x.rec, x.view, x.value.item(), x.kind) if is_traced(x) else x.item()
+
+
+def linalg_norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
     x = as_array(x)
     if ord not in (None, 2, "fro") or (ord == 2 and x.ndim != 1 and not isinstance(axis, int)):
         x.rec.fail(f"np.linalg.norm with ord={ord!r} cannot be traced", "Write the norm with sums and maxima")
@@ -704,14 +726,17 @@ def linalg_norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = Fals
 def _at(rec: Recorder, ufunc: np.ufunc, x: Any, key: Any, values: Any = None) -> None:
     """`ufunc.at(x, key, values)` for addition and subtraction."""
     if type(x) is not TracedArray:
-        rec.fail("a traced value is added into an ordinary NumPy array", "Make the array inside the function, or pass it as an argument")
+        rec.fail(
+            "a traced value is added into an ordinary NumPy array",
+            "Make the array inside the function (np.zeros), or pass it as an argument",
+        )
     if ufunc not in (np.add, np.subtract):
         rec.fail(f"{ufunc_name(ufunc)}.at cannot be traced", "Use np.add.at, or a loop over the elements")
     concrete = concrete_key(rec, key)
     positions = np.asarray(x.view.indices()[concrete])
     source = as_traced(rec, values)
     if ufunc is np.subtract:
-        source = -source
+        source = as_traced(rec, -source)
     np.add.at(x.value.copy(), concrete, source.value)  # raises NumPy's own errors
     if is_static(x) and is_static(source) and x.view.buffer in rec.lazy:
         np.add.at(x.value, concrete, source.value)
@@ -737,13 +762,14 @@ METHODS: Final[Mapping[str, Callable[..., Any]]] = {
     "min": minimum, "nonzero": nonzero, "prod": product, "ravel": ravel, "repeat": repeat, "reshape": reshape,
     "round": round_, "searchsorted": searchsorted, "squeeze": _mover(np.squeeze), "std": std, "sum": sum_,
     "swapaxes": _mover(np.swapaxes), "take": take, "tolist": tolist,
-    "trace": lambda x, offset=0, axis1=0, axis2=1: sum_(diagonal(x, offset, axis1, axis2), -1),
+    "trace": lambda x, offset=0, axis1=0, axis2=1, dtype=None, out=None: sum_(
+        diagonal(x, offset, axis1, axis2), -1, dtype, out),
     "transpose": transpose, "var": var,
 }  # fmt: skip
 
-FUNCTIONS: Final[Mapping[Callable[..., Any], Callable[..., Any]]] = {
+_TABLE: Final[Mapping[Callable[..., Any], Callable[..., Any]]] = {
     np.concatenate: concatenate, np.where: where, np.copyto: copyto, np.dot: dot, np.inner: inner, np.vdot: vdot,
-    np.outer: outer, np.einsum: einsum, np.full_like: full_like, np.zeros_like: zeros_like, np.empty_like: zeros_like,
+    np.cross: cross, np.outer: outer, np.einsum: einsum, np.full_like: full_like, np.zeros_like: zeros_like, np.empty_like: zeros_like,
     np.ones_like: ones_like, np.linspace: linspace, np.roll: roll, np.interp: interp, np.clip: clip, np.round: round_,
     np.around: round_, np.sort: sort, np.linalg.norm: linalg_norm, np.searchsorted: searchsorted,
     np.sum: sum_, np.mean: mean, np.var: var, np.std: std, np.prod: product, np.max: maximum, np.min: minimum,
@@ -754,12 +780,13 @@ FUNCTIONS: Final[Mapping[Callable[..., Any], Callable[..., Any]]] = {
     np.ravel: lambda x, order="C": ravel(as_array(x), order), np.swapaxes: METHODS["swapaxes"],
     np.take: take, np.repeat: lambda x, *args, **kwargs: repeat(as_array(x), *args, **kwargs),
     np.copy: lambda x, order="K", subok=False: copy_of(x, order) if type(x) is TracedArray else as_array(x),
-    np.nonzero: lambda x: nonzero(as_array(x)), np.count_nonzero: lambda x, axis=None, keepdims=False: sum_(x != 0, axis, keepdims=keepdims),
+    np.nonzero: lambda x: nonzero(as_array(x)),
+    np.count_nonzero: lambda x, axis=None, keepdims=False: sum_(x != 0, axis, keepdims=keepdims),
     np.flatnonzero: lambda x: nonzero(ravel(as_array(x)))[0],
     np.astype: lambda x, dtype, **kwargs: astype(as_array(x), dtype, **kwargs),
     np.nan_to_num: nan_to_num,
-    np.shape: lambda x: x.shape, np.ndim: lambda x: x.ndim,
-    np.size: lambda x, axis=None: x.size if axis is None else x.shape[axis],
+    np.shape: lambda x: np.shape(_concrete(x)), np.ndim: lambda x: np.ndim(_concrete(x)),
+    np.size: lambda x, axis=None: np.size(_concrete(x), axis),
     np.may_share_memory: lambda x, y, **_: np.may_share_memory(_concrete(x), _concrete(y)),
     np.shares_memory: lambda x, y, **_: np.shares_memory(_concrete(x), _concrete(y)),
     np.result_type: lambda *xs: np.result_type(*(_concrete(x) for x in xs)),
@@ -774,6 +801,9 @@ FUNCTIONS: Final[Mapping[Callable[..., Any], Callable[..., Any]]] = {
     )},
 }  # fmt: skip
 
+# NumPy's own code calls some functions past their dispatcher.
+FUNCTIONS: Final = {**{getattr(f, "__wrapped__", f): handler for f, handler in _TABLE.items()}, **_TABLE}
+
 REDUCE: Final[Mapping[np.ufunc, Callable[..., Any]]] = {
     np.add: sum_, np.multiply: product, np.maximum: maximum, np.minimum: minimum, np.fmax: _fold(np.fmax),
     np.fmin: _fold(np.fmin), np.logical_and: METHODS["all"], np.logical_or: METHODS["any"], np.logaddexp: _fold(np.logaddexp),
@@ -783,7 +813,9 @@ REDUCE: Final[Mapping[np.ufunc, Callable[..., Any]]] = {
 CREATION: Final[Mapping[Callable[..., Any], Callable[..., Any]]] = {
     np.array: array, np.asarray: asarray, np.asanyarray: asarray,
     np.ascontiguousarray: lambda rec, x, dtype=None: array(rec, x, dtype, copy=None, ndmin=1),
-    np.zeros: empty, np.empty: empty, np.full: full, np.ones: lambda rec, shape, dtype=float, order="C", **_: full(rec, shape, 1, dtype, order),
+    np.broadcast: lambda rec, *xs: np.broadcast(*_concrete(xs)),
+    np.zeros: empty, np.empty: empty, np.full: full,
+    np.ones: lambda rec, shape, dtype=float, order="C", **_: full(rec, shape, 1, dtype, order),
 }  # fmt: skip
 
 
@@ -830,10 +862,9 @@ class NumpyApi:
         if method == "reduce" and ufunc in REDUCE:
             if "axis" not in kwargs and len(inputs) < 2:
                 kwargs = {**kwargs, "axis": 0}
-            kwargs = {name: x[0] if name == "out" and isinstance(x, tuple) else x for name, x in kwargs.items()}
-            return REDUCE[ufunc](*inputs, **kwargs)
+            return REDUCE[ufunc](*inputs, **_given(kwargs))
         if method == "accumulate":
-            return _scan(ufunc)(*inputs, **{"axis": 0, **kwargs})
+            return _scan(ufunc)(*inputs, **{"axis": 0, **_given(kwargs)})
         if method == "outer":
             x, y = (as_traced(rec, operand) for operand in inputs)
             return apply(rec, ufunc, (x.reshape(x.shape + (1,) * y.ndim), y), kwargs)
@@ -844,6 +875,7 @@ class NumpyApi:
 
     def function(self, rec: Recorder, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         handler = FUNCTIONS.get(function)
+        kwargs = _given(kwargs)
         everything = [*_leaves(args), *_leaves(kwargs)]
         if handler is not None:
             return handler(*args, **kwargs)
@@ -856,6 +888,14 @@ class NumpyApi:
             except TracingError as error:
                 raise TracingError(f"{error} (in {_name(function)}, traced as NumPy wrote it)") from error
         rec.fail(f"{_name(function)} cannot be traced", _WAYS_OUT)
+
+
+def _given(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The options that say something, `out=` as one array."""
+    given = {name: x for name, x in kwargs.items() if x is not np._NoValue}
+    if isinstance(given.get("out"), tuple):
+        (given["out"],) = given["out"]
+    return given
 
 
 _WAYS_OUT: Final = "Write it with arithmetic, slices, sums, matrix products and ufuncs"
@@ -891,4 +931,5 @@ def _leaves(x: Any) -> Iterator[Any]:
 
 def _recorder(xs: Any) -> Recorder:
     """The recorder of whatever is traced among `xs`."""
-    return next(x.rec for x in _leaves(tuple(xs)) if is_traced(x))
+    found: Recorder = next(x.rec for x in _leaves(tuple(xs)) if is_traced(x))
+    return found

@@ -31,7 +31,8 @@ def class_copy(namespace: Namespace, cls: type) -> type:
     if type(cls) not in (type, ABCMeta) or issubclass(cls, (BaseException, enum.Enum)):
         return cls
     cell = CellType()
-    slots = {cls.__slots__} if isinstance(getattr(cls, "__slots__", ()), str) else {*getattr(cls, "__slots__", ())}
+    declared: Any = getattr(cls, "__slots__", ())
+    slots = {declared} if isinstance(declared, str) else {*declared}
     body: dict[str, Any] = {}
     uses_cell = False
     for name, value in vars(cls).items():
@@ -43,7 +44,8 @@ def class_copy(namespace: Namespace, cls: type) -> type:
     if uses_cell:
         body["__classcell__"] = cell
     bases = tuple([namespace.translate(base) for base in cls.__bases__])
-    copy: type = type(cls)(cls.__name__, bases, body)
+    metaclass: Any = type(cls)
+    copy: type = metaclass(cls.__name__, bases, body)
     namespace.originals[copy] = cls
     return copy
 
@@ -88,7 +90,7 @@ def object_view(namespace: Namespace, x: Any) -> Any:
     view_class = type(copy)(copy.__name__, (copy,), {**_VIEW, "_odead_namespace": namespace})
     namespace.originals[view_class] = type(x)
     try:
-        view = object.__new__(view_class)
+        view: Any = object.__new__(view_class)
     except TypeError:  # a subclass of dict or the like
         return x
     object.__getattribute__(view, "__dict__")[_ORIGINAL] = x
@@ -120,7 +122,7 @@ def _write(self: Any, name: str, value: Any) -> None:
         return
     namespace = object.__getattribute__(self, "_odead_namespace")
     own = object.__getattribute__(self, "__dict__")
-    if is_traced(value) or type(value) not in IMMUTABLE and _holds_traced(value):
+    if is_traced(value) or (type(value) not in IMMUTABLE and _holds_traced(value)):
         namespace.rec.fail(
             f"the attribute .{name} of an object from outside is assigned a traced value",
             "Return the value, or write it into an array that the object already has (self.work[:] = ...)",

@@ -105,7 +105,7 @@ class Recorder:
         self._numbers: dict[float, View] = {}
         self._storage: dict[int, tuple[np.ndarray, int, int]] = {}  # array that owns the memory, address, bytes
         self._guarded: set[tuple[View, Any]] = set()
-        # By id, because a code object is hashed by its contents: id of the user's code -> position in it -> line of the program.
+        # By id, because a code object is hashed by its contents: the user's code -> position in it -> line of the program.
         self._tables: dict[int, dict[int, int]] = {}
         self._codes: list[CodeType] = []  # keeps the ids valid
         self._code: CodeType | None = None  # the one met last, and its table

@@ -50,7 +50,7 @@ class TracedScalar(Traced):
         self.value = value
         self.kind = kind
 
-    @property
+    @property  # type: ignore[misc]
     def __class__(self) -> type:  # `isinstance(x, float)` behaves as for the real number
         return type(self.value)
 
@@ -59,7 +59,7 @@ class TracedScalar(Traced):
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         return self.rec.api.ufunc(self.rec, ufunc, method, inputs, kwargs)
 
-    def __array_function__(self, function: Callable[..., Any], types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def __array_function__(self, function: Any, types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return self.rec.api.function(self.rec, function, args, kwargs)
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> NoReturn:
@@ -144,26 +144,37 @@ class TracedScalar(Traced):
             raise AttributeError(f"{type(value).__name__!r} object has no attribute {name!r}")
         if name in _FACTS:
             return getattr(value, name)
-        if isinstance(value, np.generic):
-            return getattr(self.rec.api.operand(self.rec, self).array(), name)
         if name == "real":
             return self
-        if name == "imag":
-            return 0.0
-        if name == "conjugate":
+        if name in ("conjugate", "conj"):
             return lambda: self
+        if name == "imag":
+            return type(value)(0)
+        if isinstance(value, np.generic):
+            return self._of_array(name)
         if name == "is_integer":
             return lambda: self == self.rec.api.ufunc(self.rec, np.floor, "__call__", (self,), {})
         self.rec.fail(f"float.{name} cannot be traced", "Use functions of numpy and math")
 
-    def array(self) -> Any:
-        """A new 0-d array with this value."""
+    def _of_array(self, name: str) -> Any:
+        """An attribute or method of NumPy's numbers: that of a 0-d array, with a number for a 0-d result."""
+        attribute = getattr(self._array(), name)
+        if not callable(attribute):
+            return attribute[()]
+
+        def method(*args: Any, **kwargs: Any) -> Any:
+            result = attribute(*args, **kwargs)
+            return result[()] if isinstance(result, np.ndarray) and not result.ndim else result
+
+        return method
+
+    def _array(self) -> Any:
         return self.rec.api.function(self.rec, np.copy, (self,), {})
 
     def __getitem__(self, key: Any) -> Any:
         if not isinstance(self.value, np.generic):
             raise TypeError(f"{type(self.value).__name__!r} object is not subscriptable")
-        return self.array()[key]
+        return self._array()[key]
 
     # ------------------------------------------------------------------------------------------ unary operators
 
@@ -247,6 +258,8 @@ def _binary(op: str, python: Callable[[Any, Any], Any], ufunc: np.ufunc, result:
 
 
 def _define_operators() -> None:
+    python: Callable[..., Any]
+    ufunc: np.ufunc
     for name, op, python, ufunc in (
         ("add", "add", operator.add, np.add),
         ("sub", "sub", operator.sub, np.subtract),

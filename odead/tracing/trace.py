@@ -2,8 +2,8 @@
 
 Where things live:
 
-* Arrays and floats among the arguments are ARGUMENT buffers; the same array passed twice is one of them. Ints, strings, None and
-  callables are static: they are part of what was recorded.
+* Arrays and floats among the arguments are ARGUMENT buffers; the same array passed twice is one of them. Ints, strings, None
+  and callables are static: they are part of what was recorded.
 * Arrays that the function finds in globals, closures and attributes are CAPTURED buffers, read at each run.
 * A captured array into which the function writes is scratch: a temporary of the program, filled at entry from the user's
   array only where it is read before it is written. The user's array keeps the contents it has. An element that is read
@@ -16,8 +16,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from math import prod
 from types import FunctionType
 from typing import Any, Final
 
@@ -133,25 +133,24 @@ def trace(f: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any
     traced_args, traced_kwargs = _with_classes(structure, namespace.translate).unflatten(inner)
     result = _run(rec, namespace, namespace.translate(f), traced_args, traced_kwargs)
     _check_containers(rec, inner, (traced_args, traced_kwargs), names)
-    returned, leaves_of_result = _results(rec, namespace, result)
+    returned, result_leaves = _results(rec, namespace, result)
     binder.write_back()
     aliases = _check_aliases(rec, namespace, names, leaves)
     scratch = tuple([rec.program.buffers[b].name for b in sorted(rec.scratch)])
     for buffer in sorted(rec.scratch):
         _settle_scratch(rec, buffer)
-    return Trace(
-        rec.program, tuple(binder.positions), returned, leaves_of_result, tuple(rec.guards), namespace.observations, scratch, aliases
-    )
+    positions, guards = tuple(binder.positions), tuple(rec.guards)
+    return Trace(rec.program, positions, returned, result_leaves, guards, namespace.observations, scratch, aliases)
 
 
 def _run(rec: Recorder, namespace: Namespace, f: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     try:
         result = f(*args, **kwargs)
-    except BaseException:
-        try:
+    except BaseException as error:
+        with suppress(TracingError):  # the exception on its way says more
             namespace.finish()
-        except TracingError:
-            pass  # the exception on its way says more
+        if rec.failure is not None and isinstance(error, Exception) and not isinstance(error, TracingError):
+            raise rec.failure from error  # NumPy makes a ValueError of some errors it meets
         raise
     namespace.finish()
     if rec.failure is not None:  # the function has caught it
@@ -207,7 +206,7 @@ def _with_classes(structure: Structure, translate: Callable[[type], type]) -> St
     """The structure with other classes for its containers."""
     children = tuple([_with_classes(child, translate) for child in structure.children])
     kind = structure.kind
-    return Structure(kind if kind in (None, tuple, list, dict) else translate(kind), structure.keys, children)  # type: ignore[arg-type]
+    return Structure(kind if kind in (None, tuple, list, dict) else translate(kind), structure.keys, children)
 
 
 def _check_overlap(leaves: Sequence[Any], names: Sequence[str]) -> None:
@@ -264,7 +263,8 @@ class _Binder:
     def _refuse(self, dtype: str, name: str) -> None:
         if dtype.startswith(("complex", ">c", "<c")):
             raise TracingError(f"{name} is {dtype}: complex numbers cannot be traced yet. Pass real and imaginary parts")
-        raise TracingError(f"{name} is {dtype}: this dtype cannot be traced. Convert with .astype to one of {', '.join(DTYPES)}")
+        kinds = ", ".join(DTYPES)
+        raise TracingError(f"{name} is {dtype}: this dtype cannot be traced. Convert with .astype to one of {kinds}")
 
     def _array(self, leaf: np.ndarray, name: str) -> TracedArray:
         rec = self._rec
@@ -321,10 +321,11 @@ def _check_aliases(rec: Recorder, namespace: Namespace, names: Sequence[str], le
     buffers = rec.program.buffers
     written = {buffers[out.buffer].name for out in rec.program.out if out is not None}
     for captured, k in namespace.aliases:
-        if captured in rec.scratch or arrays[k][0] in written:
+        argument, name = arrays[k][0], buffers[captured].name or "a captured array"
+        if captured in rec.scratch or argument in written:
             raise TracingError(
-                f"{rec.program.name}: {buffers[captured].name or 'a captured array'} and the argument {arrays[k][0]} share memory, "
-                f"and the function writes into one of them. Read it through the argument only"
+                f"{rec.program.name}: {name} and the argument {argument} share memory, and the function writes into one of "
+                f"them. Read it through the argument only"
             )
     return tuple(dict.fromkeys(buffers[captured].name for captured, _ in namespace.aliases))
 
@@ -394,9 +395,10 @@ def _settle_scratch(rec: Recorder, buffer: int) -> None:
     if conflict.size:
         line = int(entry[conflict[0]])
         where = program.lines[line] if line >= 0 else program.name
+        name = captured.name or "a captured array"
         raise TracingError(
-            f"{where}: {captured.name or 'a captured array'} is read before it is written, and written too: it carries values from "
-            f"call to call. Pass it as an argument, or set it at the beginning of the function"
+            f"{where}: {name} is read before it is written, and written too: it carries values from call to call. Pass it as an "
+            f"argument, or set it at the beginning of the function"
         )
     program.buffers[buffer] = Buffer(captured.dtype, captured.size, Role.TEMP, captured.name)
     if exposed:
@@ -419,6 +421,6 @@ def _touched(program: Program, op: str, view: View, ins: Sequence[View]) -> np.n
     if op in _INDEXED:
         index = ins[_INDEXED[op]]
         data = program.buffers[index.buffer].data
-        if data is not None and prod(view.shape) and view.buffer != index.buffer and len(view.shape) == 1:
-            return places[data.reshape(-1)[index.indices()]].reshape(-1)
+        if data is not None and view.size and view.buffer != index.buffer and len(view.shape) == 1:
+            return np.asarray(places[data.reshape(-1)[index.indices()]].reshape(-1))
     return places.reshape(-1)

@@ -1,0 +1,187 @@
+"""Every message: the user's file and line, the array, the reason, the rewrite."""
+
+import dataclasses
+import json
+import math
+import random
+import time
+
+import numpy as np
+import pytest
+
+from odead.errors import ArgumentValueError, OdeadError, TracingError
+from odead.tracing.trace import trace
+
+X = np.array([0.3, 1.2, 2.5])
+stored = None
+generator = np.random.default_rng(0)
+plain = [np.zeros(3)]
+
+
+class Holder:
+    value = None
+
+
+holder = Holder()
+
+
+def assigns_global(x):
+    global stored
+    stored = x[0] * 2
+
+
+def assigns_outer():
+    outer = 0.0
+
+    def f(x):
+        nonlocal outer
+        outer = x[0]
+
+    return f
+
+
+def opaque_array():
+    return np.frombuffer(bytes(24))
+
+
+class MadeInside:
+    def __init__(self, x):
+        self.x = x
+
+
+ERRORS = [
+    (lambda x: json.dumps(float.__float__(x[0])) if False else math.gamma(x[0]), "math.gamma of a traced number cannot be traced. Write it"),
+    (lambda x: json.loads("[0]").__class__(map(float.hex, [x[0]])) if False else np.fft.fft(x), "cannot be traced"),
+    (lambda x: np.linalg.inv(np.outer(x, x)), r"linalg.inv"),
+    (lambda x: x.argsort(), r"array method .argsort cannot be traced. Write it with arithmetic"),
+    (lambda x: x.byteswap(), r"array method .byteswap"),
+    (lambda x: np.random.normal(), r"numpy.random.normal is called: its outcome would be recorded once"),
+    (lambda x: generator.normal(), r"Generator.normal is called"),
+    (lambda x: random.random(), r"random.random is called"),
+    (lambda x: time.time(), r"time.time is called: .*pass its value as an argument"),
+    (lambda x: np.array([x[0], 1j]), "complex numbers cannot be traced yet"),
+    (lambda x: x * 1j, "complex numbers cannot be traced yet"),
+    (lambda x: x[0] * 1j, "complex numbers cannot be traced yet"),
+    (lambda x: x.astype(complex), "complex numbers cannot be traced yet"),
+    (lambda x: complex(x[0]), "complex numbers cannot be traced yet"),
+    (lambda x: (-1.0 * x[0]).item() ** 0.5, "complex numbers cannot be traced yet"),
+    (lambda x: x.astype(np.float16), "float16 cannot be traced. Convert with .astype to one of float64"),
+    (lambda x: np.take(x, [5], mode="wrap"), "np.take with mode='wrap' cannot be traced"),
+    (lambda x: np.sort(np.outer(x, x)), "np.sort of an array with several axes"),
+    (lambda x: np.argmax(np.outer(x, x), axis=0), "np.argmax and np.argmin with axis="),
+    (lambda x: np.mean(x, where=[True, False, True]), "np.mean with where= cannot be traced"),
+    (lambda x: np.max(x, where=[True, False, True], initial=0), "np.maximum with where= cannot be traced"),
+    (lambda x: np.exp(x, where=x > 0), "without out= leaves elements undefined"),
+    (lambda x: np.multiply.at(x, [0], x[0]), "np.multiply.at cannot be traced"),
+    (lambda x: np.add.reduceat(x, [0, 1]), "np.add.reduceat cannot be traced"),
+    (lambda x: np.frexp(x), "np.frexp cannot be traced"),
+    (lambda x: np.modf(x, out=(x, x)), "several out= arrays"),
+    (lambda x: np.divmod(x, 2, dtype=float), "np.divmod with where= or dtype="),
+    (lambda x: np.searchsorted([0.0, 1.0], x), "np.searchsorted of an array"),
+    (lambda x: np.interp(x, [0.0, 1.0], [1.0, 2.0], period=1.0), "np.interp with period="),
+    (lambda x: np.linalg.norm(x, 1), "np.linalg.norm with ord=1"),
+    (lambda x: np.einsum("...i->i", x), "np.einsum with an ellipsis"),
+    (lambda x: np.arange(3) @ (x > 0).astype(int), "matrix product of int64"),
+    (lambda x: (x > 0).astype(int) // 2, "np.floor_divide of int64 cannot be traced. Convert to float"),
+    (lambda x: (x > 0).astype(int) & 1, "np.bitwise_and of int64"),
+    (lambda x: round(x.item(0), 1), r"round\(x, digits\) of a Python float"),
+    (lambda x: int(1e300 * x[0]), "does not fit 64 bits"),
+    (lambda x: x.T.T.reshape(3, 1)[:, ::-1].repeat(2, 1)[:, ::2].flat[0] if False else x.item(0).hex(), r"float.hex cannot be traced"),
+    (lambda x: np.outer(x, x)[:, ::2].flat[0], "x.flat of an array that is not contiguous"),
+    (lambda x: setattr(holder, "value", x[0]), "the attribute .value of an object from outside is assigned a traced value"),
+    (assigns_global, "the global variable stored is assigned a traced value. Return the value"),
+    (assigns_outer(), "the outer variable outer is assigned a traced value"),
+    (lambda x: MadeInside(x), "returns an object of MadeInside made inside it. Return arrays"),
+    (lambda x: lambda: x, "returns an object of function made inside it"),
+    (lambda x: [1j, x], "complex numbers cannot be traced yet"),
+    (lambda x: np.vectorize(math.exp)(x), "handed to code that cannot be traced"),
+    (lambda x: np.ones(3, np.float16) * x, "float16"),
+    (lambda x: json.dumps({"x": __import__("copy").copy(x[0])}) if False else np.float16(x[0]), "becomes an ordinary float|ordinary NumPy array"),
+]
+
+
+@pytest.mark.parametrize(("f", "message"), ERRORS)
+def test_message(f, message):
+    x = X.copy()
+    with pytest.raises(TracingError, match=message):
+        trace(f, (x,))
+    np.testing.assert_array_equal(x, X)
+    assert stored is None
+    assert holder.value is None
+
+
+def test_the_message_names_file_line_and_function():
+    def f(x):
+        y = x * 2
+        return helper(y)
+
+    def helper(y):
+        return np.linalg.det(np.outer(y, y))
+
+    with pytest.raises(TracingError) as caught:
+        trace(f, (X,))
+    assert str(caught.value).startswith(f"{__file__}:{helper.__code__.co_firstlineno + 1} in helper: ")
+    assert isinstance(caught.value, (OdeadError, TypeError))
+
+
+@pytest.mark.parametrize("write", [
+    lambda a, x: a.__setitem__(0, x[0]), lambda a, x: a.__setitem__(slice(None), x), lambda a, x: a.__iadd__(x),
+    lambda a, x: np.add(x, x, out=a), lambda a, x: np.copyto(a, x), lambda a, x: a.fill(x[0]), lambda a, x: np.add.at(a, [0], x[0]),
+])  # fmt: skip
+def test_a_traced_value_never_enters_an_ordinary_array(write):
+    ordinary = np.zeros(3)
+
+    class Opaque:  # stands for code that is not traced
+        pass
+
+    opaque = type("Opaque", (), {"__module__": "numpy"})()
+    opaque.array = ordinary
+    with pytest.raises(TracingError, match="ordinary NumPy array|ordinary float"):
+        trace(lambda x: write(opaque.array, x), (X,))
+    assert not ordinary.any()
+
+
+def test_code_that_catches_the_error_does_not_hide_it():
+    def f(x):
+        try:
+            return np.linalg.det(np.outer(x, x))
+        except TypeError:
+            return x
+
+    with pytest.raises(TracingError, match="det"):
+        trace(f, (X,))
+
+
+@pytest.mark.parametrize(("value", "message"), [
+    (np.ones(3, complex), "x is complex128: complex numbers cannot be traced yet"), (1j, "x is complex128"),
+    (np.ones(3, np.float16), "x is float16"), (np.float16(1), "x is float16"), (np.ones(3, np.longdouble), "x is (longdouble|float128)"),
+    (np.ones(3, np.int32), "x is int32: this dtype cannot be traced. Convert with .astype to one of float64"),
+    (np.ones(3, ">f8"), "x is >f8"), (np.ma.ones(3), "x: arrays of class MaskedArray cannot be traced"), (np.array(["a"]), "x is <U1"),
+])  # fmt: skip
+def test_argument(value, message):
+    with pytest.raises(TracingError, match=message):
+        trace(lambda x: x, (value,))
+
+
+def test_arguments_that_overlap():
+    x = np.zeros(5)
+    with pytest.raises(ArgumentValueError, match="y and x overlap in memory"):
+        trace(lambda x, y: None, (x[:3], x[2:]))
+    with pytest.raises(ArgumentValueError, match=r"p\['b'\] and p\['a'\] overlap"):
+        trace(lambda p: None, ({"a": x, "b": x[:]},))
+    trace(lambda x, y: None, (x[::2], x[1::2]))
+
+
+@dataclasses.dataclass
+class State:
+    k: float
+
+
+def test_an_entry_of_a_container_argument_is_replaced():
+    for f, value in (
+        (lambda p: p.__setitem__("a", 2.0), {"a": 1.0}),
+        (lambda p: p.append(1.0), [1.0]),
+        (lambda p: setattr(p, "k", p.k * 2), State(1.0)),
+    ):
+        with pytest.raises(TracingError, match="puts another object in the place of"):
+            trace(f, (value,))
