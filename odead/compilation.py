@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Sequence
 from functools import cached_property, partial
 from math import prod
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from .transform.forward import forward
 from .transform.reverse import reverse
 
 __all__ = ["Compiled", "compile"]
+
+
+_NUMBER: Final = ((), np.dtype(np.float64))  # shape and dtype of the shadow of a number
 
 
 def compile(f: Callable[..., Any], *example_args: Any) -> "Compiled":
@@ -262,9 +265,12 @@ class Compiled:
     def _shadows(self, shadows: Any, what: str) -> list[Any]:
         """The shadows of the float leaves."""
         if self._plain is not None and isinstance(shadows, tuple) and len(shadows) == len(self._plain):
-            found = [shadows[position] for position in self._active]
             kinds = [self._plain[position] for position in self._active]
-            if all(kind and type(s) is np.ndarray and (s.shape, s.dtype) == kind for s, kind in zip(found, kinds, strict=True)):
+            found = [
+                np.zeros(()) if kind is None and shadow is None else shadow
+                for kind, shadow in zip(kinds, [shadows[position] for position in self._active], strict=True)
+            ]
+            if all(type(s) is np.ndarray and (s.shape, s.dtype) == (k or _NUMBER) for s, k in zip(found, kinds, strict=True)):
                 return found
         return self._checked_shadows(shadows, what)
 
