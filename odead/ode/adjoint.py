@@ -24,6 +24,7 @@ __all__ = ["AdjointOptions", "AdjointResult", "BackwardFailure", "continuous_adj
 # sensitivities, is too coarse for them: with RK45 at rtol 1e-6 the gradient of a Lotka-Volterra loss was wrong by 4e-4,
 # with this factor by 3e-5.
 SAFETY: Final = 0.1
+STEPS_PER_PANEL: Final = 3  # what is too many for the quadrature is halved
 TIGHTEST: Final = 3e-14  # SciPy's limit is 100 times the rounding unit
 
 # Below this part of the largest cotangent, lambda is held to an absolute tolerance; the ratio of the default atol and rtol.
@@ -111,6 +112,8 @@ def continuous_adjoint(
     BackwardFailure
     """
     controls = _controls(problem, forward, cotangents, controls, options)
+    jumps = cotangents.any(axis=0)  # where the loss does not look, lambda need not stop
+    times, cotangents = times[jumps], cotangents[:, jumps]
     covector = np.zeros(problem.x0.size)
     gradient = _Gradient(problem, forward.sol, options) if with_p and problem.p.size else None
     counts = np.zeros(4, dtype=int)
@@ -119,7 +122,7 @@ def continuous_adjoint(
             break
         covector = covector + cotangents[:, k]
         stop = times[k - 1] if k else problem.t0
-        if covector.any():
+        if covector.any():  # jumps may cancel
             system = _system(problem, forward.sol, times[k], stop, covector)
             back = engine.integrate(system, controls, np.array([stop]), dense=gradient is not None)
             if back.failure is not None:
@@ -188,13 +191,14 @@ class _Gradient:
             self.total -= part  # the segment runs backwards
 
     def _panels(self, steps: np.ndarray) -> Iterator[tuple[float, float]]:
-        """The pieces between all steps of both solves, longest first, so that the size of the integral is known early.
+        """Pieces of a few steps of both solves, longest first, so that the size of the integral is known early.
 
         The forward steps are needed: a forcing that x follows may leave lambda alone, which then takes no steps there.
         """
         low, high = min(steps[0], steps[-1]), max(steps[0], steps[-1])
         inside = self._sol.ts[(self._sol.ts > low) & (self._sol.ts < high)]
-        knots = np.unique(np.concatenate([steps, inside]))
+        every = np.unique(np.concatenate([steps, inside]))
+        knots = np.append(every[:-1:STEPS_PER_PANEL], every[-1])
         lengths = np.diff(knots)
         for k in np.argsort(-lengths, kind="stable"):
             ends = (float(knots[k]), float(knots[k + 1]))

@@ -128,6 +128,7 @@ def make_problem(
     name = name_of(rhs)
     key = (rhs, running, x_layout, p_layout)
     compiled_rhs = compiled(key, lambda: CompiledRhs(flat, name, state, p_vector, t0, in_place=in_place))
+    compiled_rhs.refresh()
     for argument, tree in (("p", p), ("x0", x0)):
         if argument in differentiated:
             compiled_rhs.refuse_captured([leaf for leaf in flatten(tree)[0] if isinstance(leaf, np.ndarray)], argument)
