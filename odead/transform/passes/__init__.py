@@ -45,11 +45,12 @@ def optimise(program: Program) -> Program:
     Values are kept bit for bit, except for the rounding of `sums`; exit values of arguments, results and guards, in their
     order, are what is observed. A pass that finds nothing to do returns the program it was given.
     """
+    program = _settled(program)
     for _ in range(_ROUNDS):
-        before = program
-        program = _run(PLACING, _settled(program))
-        if program is before:
+        placed = _run(PLACING, program)
+        if placed is program:
             break
+        program = _settled(placed)
     return compact(program)
 
 

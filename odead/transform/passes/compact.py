@@ -34,7 +34,8 @@ def compact(program: Program) -> Program:
     new.results = [numbers[b] for b in program.results]
 
     def numbered(view: View) -> View:
-        return View(numbers[view.buffer], view.offset, view.shape, view.strides)
+        number = numbers[view.buffer]
+        return view if number == view.buffer else View(number, view.offset, view.shape, view.strides)
 
     new.out = [None if out is None else numbered(out) for out in program.out]
     new.ins = [tuple([numbered(view) for view in ins]) for ins in program.ins]

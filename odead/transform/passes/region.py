@@ -94,13 +94,20 @@ class Region:
         stretched = self.legal(blocks, stretched)
         for start, stop in stretched:
             self.block_unproven(blocks, start, stop)
-        if blocks.inside.all():
-            return []
-        return [self.loop(start, stop, blocks) for start, stop in stretched]
+        loops = [self.loop(start, stop, blocks) for start, stop in stretched]
+        return loops if any(map(self.is_worth_it, loops)) else []
 
     def loop(self, start: int, stop: int, blocks: Blocks) -> Loop:
         local = (self.key[0, start:stop] == -2 - np.arange(self.period)).all(axis=0)
         return Loop(self.start + start * self.period, self.period, stop - start, blocks, local.tolist())
+
+    def is_worth_it(self, loop: Loop) -> bool:
+        """Whether more than loads becomes vector instructions; loads alone go by copy forwarding, whether rolled or not."""
+        ops = self.program.op[self.start : self.start + self.period]
+        inside = loop.blocks.inside.tolist()
+        return not any(inside) or any(
+            not kept and (op != "copy" or not local) for op, kept, local in zip(ops, inside, loop.local, strict=True)
+        )
 
     # ------------------------------------------------------------------------------------------ what stays a loop
 

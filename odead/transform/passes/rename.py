@@ -79,14 +79,16 @@ class _Values:
             self.begin()
 
     @property
+    def entered(self) -> bool:
+        """Whether the first value is that with which an argument is entered."""
+        return self.is_argument and self.needed > 0
+
+    @property
     def is_split(self) -> bool:
-        return self.number > 0
+        return self.number > self.entered
 
     def names(self, program: Program, buffer: int) -> list[int]:
         """The buffer of each value."""
         old = program.buffers[buffer]
-        names = [program.temp(old.dtype, (old.size,)).buffer for _ in range(self.number + 1)]
-        names[0] = buffer
-        if self.is_argument and self.needed:
-            names[self.number] = buffer
-        return names
+        inner = [program.temp(old.dtype, (old.size,)).buffer for _ in range(self.number - self.entered)]
+        return [buffer, *inner, buffer] if self.entered else [buffer, *inner]

@@ -27,7 +27,8 @@ def roll(program: Program) -> Program:
         loops = _find(program)
         if not loops:
             return program
-        program = compact(_Rolling(program, loops).run())  # the temporaries of the iterations are gone
+        rolled = _Rolling(program, loops).run()
+        program = compact(rolled) if 2 * len(rolled) < len(program) else rolled  # most temporaries are gone, or few
 
 
 def _find(program: Program) -> list[Loop]:

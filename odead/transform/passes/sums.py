@@ -22,7 +22,9 @@ class _Chain:
 
     def extended(self, term: View) -> bool:
         """Take one more element, if it continues."""
-        if term._replace(offset=self.last.offset) != self.last:
+        if self.count == 1 and not _alike(term, self.first):  # then the first was the left operand
+            self.start, self.first, self.last = self.first, self.start, self.start
+        if not _alike(term, self.last):
             return False
         step = term.offset - self.last.offset
         if self.step not in (None, step):
@@ -34,6 +36,10 @@ class _Chain:
     def terms(self) -> View:
         assert self.step is not None
         return self.first._replace(shape=(*self.first.shape, self.count), strides=(*self.first.strides, self.step))
+
+
+def _alike(a: View, b: View) -> bool:
+    return (a.buffer, a.shape, a.strides) == (b.buffer, b.shape, b.strides)
 
 
 def sums(program: Program) -> Program:
