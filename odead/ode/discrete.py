@@ -18,7 +18,7 @@ from .._steppers import Record
 from ..errors import IntegrationError
 from .adjoint import AdjointOptions, AdjointResult
 from .engine import Controls, Trajectory
-from .engines.native import compiled_method, run_loop
+from .engines.native import compiled_method, interpolant, run_loop
 from .problem import Problem
 from .systems import cotangents, recorded, tangents
 
@@ -48,7 +48,14 @@ class Steps:
 
 
 def solve_for_adjoint(
-    problem: Problem, controls: Controls, options: AdjointOptions, times: np.ndarray, wrt: Sequence[str], budget: float = BUDGET
+    problem: Problem,
+    controls: Controls,
+    options: AdjointOptions,
+    times: np.ndarray | None,
+    wrt: Sequence[str],
+    *,
+    dense: bool = False,
+    budget: float = BUDGET,
 ) -> tuple[Trajectory, Steps]:
     """Solve forward with probes in the error test, and keep the steps.
 
@@ -58,12 +65,14 @@ def solve_for_adjoint(
     controls : Controls
     options : AdjointOptions
         Tolerances of the sensitivities.
-    times : array, shape (m,)
-        Where the states are wanted, sorted in the direction of integration.
+    times : array, shape (m,), or None
+        Where the states are wanted, sorted in the direction of integration; None: at every step.
     wrt : sequence of str
         What is differentiated.
+    dense : bool
+        Whether the solution is wanted as a function of time.
     budget : float
-        Bytes for the steps.
+        Bytes for the steps, unless the result itself has all of them.
     """
     n = problem.x0.size
     start, directions = _probes(problem, wrt)
@@ -77,12 +86,15 @@ def solve_for_adjoint(
     rtol = np.append(controls.rtol, np.full(len(start), SLACK * options.rtol))
     probe_atol = SLACK * np.broadcast_to(atol if options.atol is None else _scaled(problem, options.atol), (n,))
     controls = replace(controls, atol=np.concatenate([atol, np.tile(probe_atol, len(start))]))
-    record = Record(n, compiled_method(controls.method).stages, budget)
+    method = compiled_method(controls.method)
+    kept_anyway = dense or times is None
+    record = Record(n, method.all_stages if dense else method.stages, np.inf if kept_anyway else budget)
     trajectory = run_loop(system, controls, times, record, rtol)
     failure = trajectory.failure
     if failure is not None:
         failure = replace(failure, x=failure.x[:n])
-    return replace(trajectory, y=trajectory.y[:n], failure=failure), Steps(controls.method, record, times)
+    sol = interpolant(controls.method, record) if dense else None
+    return replace(trajectory, y=trajectory.y[:n], sol=sol, failure=failure), Steps(controls.method, record, trajectory.t)
 
 
 def discrete_adjoint(problem: Problem, steps: Steps, y_bar: np.ndarray) -> AdjointResult:

@@ -8,10 +8,9 @@ from ..errors import ArgumentValueError, IntegrationError
 from ..execute import reference
 from ..tape import Program, Role
 from .engine import Failure, System
+from .methods import EXPLICIT
 
 __all__ = ["blame_start", "raise_failure"]
-
-EXPLICIT = ("RK23", "RK45", "DOP853")
 
 
 def raise_failure(

@@ -10,12 +10,14 @@ columns grow when those of the states arrive, which looks like divergence.
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from .engine import System
 from .jacobian import Jacobian
 from .problem import Problem
+from .systems import tangents
 
 __all__ = ["Columns", "augmented", "column_atol", "columns_for", "split"]
 
@@ -85,7 +87,8 @@ def augmented(problem: Problem, columns: Columns) -> System:
 
     start = np.concatenate([problem.x0, columns.start.ravel()])
     exact = jacobian if width and rhs.jacobian_changes else block_diagonal
-    return System(fun, exact, problem.t0, problem.t1, start, not rhs.branches, block_diagonal)
+    compiled = partial(tangents, rhs, problem.x0, p, problem.t0, columns.seeds) if width else problem.system().compiled
+    return System(fun, exact, problem.t0, problem.t1, start, not rhs.branches, block_diagonal, compiled)
 
 
 def column_atol(problem: Problem, columns: Columns, atol: np.ndarray, sens_atol: np.ndarray | None) -> np.ndarray:

@@ -21,6 +21,7 @@ from .jacobian import Jacobian
 from .layout import Layout, lay_out
 from .rhs import CompiledRhs, compiled, refuse_captured
 from .signature import flat_initial, flat_rhs, is_in_place, name_of, required_parameters
+from .systems import recorded
 
 __all__ = ["Problem", "check_controls", "check_not_yet", "make_problem"]
 
@@ -73,7 +74,10 @@ class Problem:
         return self.rhs.jacobian(x, self.p, t)
 
     def system(self) -> System:
-        return System(lambda t, x: self.slope(x, t), self.jacobian, self.t0, self.t1, self.x0, not self.rhs.branches)
+        return System(
+            lambda t, x: self.slope(x, t), self.jacobian, self.t0, self.t1, self.x0, not self.rhs.branches,
+            compiled=lambda: recorded(self.rhs, self.x0, self.p, self.t0),
+        )  # fmt: skip
 
     def output_times(self, with_end: bool = False) -> tuple[np.ndarray | None, np.ndarray]:
         """t_eval without repeats, as a stepper wants it (with t1 added on request), and where its entries are in that."""

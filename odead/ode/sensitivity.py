@@ -9,9 +9,11 @@ import numpy as np
 
 from ..activity import AbstractAnnotation, Const, Duplicated
 from ..containers import flatten
-from ..errors import ArgumentTypeError, ArgumentValueError, OdeadWarning
-from .adjoint import AdjointOptions, BackwardFailure, continuous_adjoint, forward_controls
+from ..errors import ArgumentTypeError, ArgumentValueError, IntegrationError, OdeadWarning
+from .adjoint import AdjointOptions, AdjointResult, BackwardFailure, continuous_adjoint, forward_controls
+from .discrete import discrete_adjoint, solve_for_adjoint
 from .engine import AbstractEngine, Controls, Trajectory
+from .engines.native import NativeEngine
 from .failures import raise_failure
 from .forward import Columns, augmented, column_atol, columns_for, split
 from .loss import Loss, check_loss
@@ -77,11 +79,14 @@ def sensitivity(
         ``running(x, p, t)``: its integral over tspan is added to the loss.
     wrt : "p", "x0", "t0", "t1", "t_eval", or a tuple of them
     mode : {"auto", "forward", "adjoint", "continuous"}
-        "forward": all derivatives of the solution; "continuous": the gradient of a loss by an adjoint solve. This engine has no
-        discrete adjoint, so "adjoint" is the continuous one; ``result.mode`` says what ran.
-    method : {"auto", "LSODA", "BDF", "Radau", "RK23", "RK45", "DOP853"}
-        "auto" is LSODA, which switches between a stiff and a non-stiff method.
-    engine : {"auto", "scipy"}
+        "forward": all derivatives of the solution; "adjoint": the exact gradient of the computed loss, back over the steps;
+        "continuous": its gradient by an adjoint solve. SciPy's steppers have no adjoint of their own, "adjoint" is the
+        continuous one there; ``result.mode`` says what ran.
+    method : {"auto", "LSODA", "BDF", "Radau", "RK23", "RK45", "DOP853", "Tsit5"}
+        "auto" is LSODA, which switches between a stiff and a non-stiff method; Tsit5 with engine="native".
+    engine : {"auto", "native", "scipy"}
+        "native" is the compiled loop, for the explicit methods; "scipy" is `scipy.integrate.solve_ivp` itself, for all but
+        Tsit5. "auto": native where it has the method.
     rtol : float
     atol : float or array, shape (n,)
     sens_rtol : float, optional
@@ -110,7 +115,7 @@ def sensitivity(
     check_not_yet(
         events=events, jac=jac, mass_matrix=mass_matrix, tstops=tstops, checkpoints=checkpoints, order=order, progress=progress
     )
-    stepper = choose_engine(engine)
+    stepper = choose_engine(engine, method)
     x0, p, wanted, shadows = _unwrap(x0, p, _check_wrt(wrt))
     has_loss = loss is not None or running is not None
     if loss is not None:
@@ -130,7 +135,12 @@ def sensitivity(
         wanted,
         None if loss is None else Loss(loss, problem.x_layout, problem.p_layout, p),
     )
-    result = run.forward(dense_output) if forward else run.continuous(dense_output)
+    if forward:
+        result = run.forward(dense_output)
+    elif mode != "continuous" and isinstance(stepper, NativeEngine):
+        result = run.discrete(dense_output)
+    else:
+        result = run.continuous(dense_output)
     _accumulate(shadows, result)
     return result
 
@@ -255,7 +265,7 @@ class _Run:
             self._raise(
                 trajectory, system, self._result(trajectory, split(problem, columns, trajectory.y)[0], positions[:0], "forward")
             )
-        self._warn_of_branches(flips)
+        self._warn_of_branches(flips - trajectory.flips)
         y, derivatives = split(problem, columns, trajectory.y)
         rows = self._rows(positions, y)
         result = self._result(trajectory, y, rows, "forward")
@@ -283,14 +293,50 @@ class _Run:
         result = self._result(trajectory, trajectory.y, rows, "continuous")
         if dense:
             result.sol = _StatesOnly(trajectory.sol, problem.n)
-        value, cotangents, at_data, by_p = self._loss(trajectory.y, rows)
+        losses = self._loss(trajectory.y, rows)
         try:
             adjoint = continuous_adjoint(
-                problem, trajectory, trajectory.t, cotangents, self.engine, controls, self.tolerances, with_p="p" in self.wrt
+                problem, trajectory, trajectory.t, losses[1], self.engine, controls, self.tolerances, with_p="p" in self.wrt
             )
         except BackwardFailure as failure:
             self._raise(failure.trajectory, failure.system, result, what="the backward solve of the adjoint")
-        self._warn_of_branches(flips)
+        self._warn_of_branches(flips - trajectory.flips)
+        self._gradients_by_adjoint(result, adjoint, trajectory.y, *losses)
+        return result
+
+    def discrete(self, dense: bool) -> Sensitivity:
+        """Solve, then go back over the very steps taken."""
+        problem = self.problem
+        times, positions = problem.output_times(with_end=problem.running)
+        trajectory, steps = solve_for_adjoint(problem, self.controls, self.tolerances, times, self.wrt, dense=dense)
+        if trajectory.failure is not None:
+            self._raise(trajectory, problem.system(), self._result(trajectory, trajectory.y, positions[:0], "adjoint"))
+        self._warn_of_branches(problem.rhs.flips - trajectory.flips)
+        rows = self._rows(positions, trajectory.y)
+        result = self._result(trajectory, trajectory.y, rows, "adjoint")
+        if dense:
+            result.sol = _StatesOnly(trajectory.sol, problem.n)
+        losses = self._loss(trajectory.y, rows)
+        try:
+            adjoint = discrete_adjoint(problem, steps, losses[1])
+        except IntegrationError as error:
+            result.update(success=False, status=-1, message=str(error))
+            error.result = result
+            raise
+        self._gradients_by_adjoint(result, adjoint, trajectory.y, *losses)
+        return result
+
+    def _gradients_by_adjoint(
+        self,
+        result: Sensitivity,
+        adjoint: AdjointResult,
+        y: np.ndarray,
+        value: float,
+        cotangents: np.ndarray,
+        at_data: np.ndarray,
+        by_p: np.ndarray,
+    ) -> None:
+        problem = self.problem
         for name in ("nfev", "njev", "nlu", "nsteps"):
             result[name] += getattr(adjoint, name)
         result.loss = value
@@ -298,8 +344,7 @@ class _Run:
         if problem.dx0_dp is not None:
             grad_p = grad_p + adjoint.grad_x0 @ problem.dx0_dp
         self._fill(result, grad_p, adjoint.grad_x0, -float(adjoint.arriving @ problem.slope(problem.x0, problem.t0)))
-        self._fill_times(result, trajectory.y, cotangents, at_data)
-        return result
+        self._fill_times(result, y, cotangents, at_data)
 
     def _gradients_by_chain_rule(self, result: Sensitivity, y: np.ndarray, derivatives: np.ndarray, columns: Columns) -> None:
         problem = self.problem

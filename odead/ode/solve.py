@@ -8,8 +8,10 @@ import scipy.integrate
 
 from ..errors import ArgumentTypeError, ArgumentValueError
 from .engine import AbstractEngine, Controls, Trajectory
+from .engines.native import NativeEngine
 from .engines.scipy import ScipyEngine
 from .failures import raise_failure
+from .methods import EXPLICIT
 from .problem import Problem, check_controls, check_not_yet, make_problem
 from .signature import from_scipy
 from .solution import Solution
@@ -59,7 +61,7 @@ def solve(
         The solve stopped before t1; ``exc.result`` has what was computed.
     """
     check_not_yet(events=events, jac=jac, mass_matrix=mass_matrix, tstops=tstops, progress=progress)
-    stepper = choose_engine(engine)
+    stepper = choose_engine(engine, method)
     problem = make_problem(rhs, x0, p, tspan, t_eval)
     controls = check_controls(
         stepper, method, rtol, atol, first_step, max_step, max_steps, problem.n, abs(problem.t1 - problem.t0)
@@ -77,13 +79,13 @@ def solve(
     return result
 
 
-def choose_engine(engine: Any) -> AbstractEngine:
-    """The engine for what the user wrote."""
+def choose_engine(engine: Any, method: Any) -> AbstractEngine:
+    """The engine for what the user wrote; "auto" is the compiled loop for the methods it has, else SciPy."""
+    if engine == "native" or (engine == "auto" and method in EXPLICIT):
+        return NativeEngine()
     if engine in ("auto", "scipy"):
         return ScipyEngine()
-    if engine == "native":
-        raise NotImplementedError('engine="native" (compiled steppers) is not available yet; use engine="scipy"')
-    raise ArgumentValueError(f'engine={engine!r} is unknown; use "auto" or "scipy"')
+    raise ArgumentValueError(f'engine={engine!r} is unknown; use "auto", "native" or "scipy"')
 
 
 def solution_fields(

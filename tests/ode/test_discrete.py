@@ -247,10 +247,10 @@ def test_gradient_that_is_not_finite_is_refused():
     def rhs(dx, x, p, t):
         dx[0] = np.sqrt(p[0])
 
+    problem = problem_of(rhs, [1.0], [0.0], (0, 1), [1])
+    record = Record(1, 7)
+    run_loop(compiled_system(problem), controls_for("RK45"), problem.t_eval, record)
     with pytest.raises(IntegrationError, match="not finite"):
-        problem = problem_of(rhs, [1.0], [0.0], (0, 1), [1])
-        record = Record(1, 7)
-        run_loop(compiled_system(problem), controls_for("RK45"), problem.t_eval, record)
         discrete_adjoint(problem, Steps("RK45", record, problem.t_eval), np.ones((1, 1)))
 
 

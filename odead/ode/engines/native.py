@@ -13,7 +13,7 @@ from ..engine import AbstractEngine, Controls, Failure, System, Trajectory
 from ..interpolant import Interpolant
 from ..methods import EXPLICIT
 
-__all__ = ["NativeEngine", "compiled_method", "run_loop"]
+__all__ = ["NativeEngine", "compiled_method", "interpolant", "run_loop"]
 
 _METHODS: Final = {name: Method(tableau) for name, tableau in EXPLICIT.items()}
 _IMPLICIT: Final = ("Kvaerno5", "Rodas5P", "BDF", "Radau", "LSODA")
@@ -41,15 +41,18 @@ class NativeEngine(AbstractEngine):
         return method
 
     def integrate(self, system: System, controls: Controls, times: np.ndarray | None, dense: bool) -> Trajectory:
-        tableau = EXPLICIT[controls.method]
         record = None
         if dense or times is None:
-            record = Record(system.x0.size, tableau.all_stages if dense else 0)
+            record = Record(system.x0.size, EXPLICIT[controls.method].all_stages if dense else 0)
         trajectory = run_loop(system, controls, times, record)
         if dense and record is not None:
-            sol = Interpolant(tableau, record.times, record.states, record.slopes)
-            trajectory = replace(trajectory, sol=sol)
+            trajectory = replace(trajectory, sol=interpolant(controls.method, record))
         return trajectory
+
+
+def interpolant(method: str, record: Record) -> Interpolant:
+    """The solution as a function of time, from a record with all stages."""
+    return Interpolant(EXPLICIT[method], record.times, record.states, record.slopes)
 
 
 def compiled_method(name: str) -> Method:
