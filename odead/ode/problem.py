@@ -14,6 +14,7 @@ import numpy as np
 from ..containers import Structure, flatten
 from ..errors import ArgumentTypeError, ArgumentValueError
 from ..kernel import Kernel
+from ..tracing.recorder import is_traced
 from ..transform.forward import forward
 from .engine import AbstractEngine, Controls, System
 from .failures import blame_start
@@ -113,6 +114,7 @@ def make_problem(
     differentiated : sequence of str
         Which of "p" and "x0" are: an array of theirs that rhs also reads through a closure is refused.
     """
+    _refuse_traced(x0=x0, p=p, tspan=tspan, t_eval=t_eval)
     t0, t1 = _check_tspan(tspan)
     times = _check_t_eval(t_eval, t0, t1)
     p_layout, p_vector = lay_out(p, "p")
@@ -146,6 +148,15 @@ def make_problem(
         program = compiled_rhs.program_at(state, p_vector, t0)
         blame_start(program, name, problem.state_names, state, p_vector, t0, dx)
     return problem
+
+
+def _refuse_traced(**given: Any) -> None:
+    for name, value in given.items():
+        if any(map(is_traced, flatten(value)[0])):
+            raise NotImplementedError(
+                f"{name} comes from a function that is being differentiated, and a solve inside one is not supported yet; "
+                f"put the rest of that function into loss= of odead.sensitivity, which differentiates by x0, p and times"
+            )
 
 
 def _check_tspan(tspan: Any) -> tuple[float, float]:

@@ -7,6 +7,7 @@ import pytest
 
 from ode.problems import LOTKA_P, LOTKA_X0, lotka_volterra
 from odead.activity import Cache, Duplicated
+from odead.derivatives import gradient
 from odead.errors import ArgumentTypeError, ArgumentValueError, IntegrationError, OdeadError, TracingError
 from odead.ode import sensitivity, solve
 
@@ -195,6 +196,20 @@ def test_a_captured_parameter_array_is_refused():
     with pytest.raises(TracingError, match="reads the array passed as p through a closure or global"):
         sensitivity(rhs, X0, P, (0, 1))
     assert solve(rhs, X0, P, (0, 1)).success
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda v: solve(good, X0, v, (0, 1)).y.sum(),
+        lambda v: solve(good, v, P, (0, 1)).y.sum(),
+        lambda v: solve(good, X0, P, (0, v[0])).y.sum(),
+        lambda v: sensitivity(good, X0, P, (0, 5), t_eval=v).y.sum(),
+    ],
+)
+def test_a_solve_inside_a_differentiated_function_says_what_to_use(function):
+    with pytest.raises(NotImplementedError, match=r"put the rest of that function into loss= of odead.sensitivity"):
+        gradient(function, np.array([1.0, 2.0]))
 
 
 def explode(dx, x, p, t):
