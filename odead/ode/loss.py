@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from ..containers import flatten
 from ..errors import ArgumentTypeError
 from ..kernel import Kernel, Variant
 from ..transform.reverse import reverse
+from .kept import Kept
 from .layout import Layout
 from .rhs import refuse_captured
 from .signature import name_of, required_parameters
@@ -23,6 +24,9 @@ def check_loss(loss: Callable[..., Any]) -> int:
     if count not in (1, 2):
         raise ArgumentTypeError(f"loss: {name_of(loss)} requires {count} positional parameters; write loss(y) or loss(y, p)")
     return count
+
+
+_KEPT: Final = Kept[Kernel](64)
 
 
 class Loss:
@@ -43,6 +47,7 @@ class Loss:
         self._arrays = [leaf for leaf in flatten(p)[0] if isinstance(leaf, np.ndarray)]
         self._n_p = p_layout.size
         self._flat = partial(_evaluate, loss, takes_p, x_layout, p_layout)
+        self._key = (loss, x_layout, p_layout)
 
     def value_and_gradient(self, y: np.ndarray, p: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
         """The loss, and its derivatives with respect to y, shape (n, m), and to p, shape (n_p,).
@@ -54,10 +59,7 @@ class Loss:
         """
         y = np.ascontiguousarray(y)
         arguments = (y, p) if self._n_p else (y,)
-        kernel = Kernel(
-            self._flat, (y, p if self._n_p else None), lambda program: reverse(program, tuple(range(len(arguments))))
-        )
-        self._validate(kernel)
+        kernel = _KEPT.get((*self._key, y.shape), lambda: self._record(y, p))
         refuse_captured(kernel.primal, self._arrays, "p")
         shadows = [np.zeros_like(a) for a in arguments]
         value = np.empty(())
@@ -67,6 +69,12 @@ class Loss:
 
         kernel.run(arguments, assemble)
         return float(value), shadows[0], shadows[1] if self._n_p else np.zeros(0)
+
+    def _record(self, y: np.ndarray, p: np.ndarray) -> Kernel:
+        active = (0, 1) if self._n_p else (0,)
+        kernel = Kernel(self._flat, (y, p if self._n_p else None), lambda program: reverse(program, active))
+        self._validate(kernel)
+        return kernel
 
     def _validate(self, kernel: Kernel) -> None:
         program = kernel.primal

@@ -5,7 +5,6 @@ at once, and cotangents.
 """
 
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from functools import cached_property
 from typing import Any, Final
@@ -19,6 +18,7 @@ from ..transform.forward import forward
 from ..transform.reverse import reverse
 from .compressed import CompressedJacobian
 from .jacobian import Jacobian
+from .kept import Kept
 from .signature import Flat
 
 __all__ = ["CompiledRhs", "compiled", "refuse_captured"]
@@ -243,39 +243,9 @@ def _reads(ins: Sequence[View], buffer: int) -> bool:
     return any(view.buffer == buffer for view in ins)
 
 
-# ---------------------------------------------------------------------------------------------------- recorded before
-
-_KEPT: Final = 64
-
-
-class _Cache:
-    """The right-hand sides compiled last, by function and by the layout of its arguments."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._kept: OrderedDict[Hashable, CompiledRhs] = OrderedDict()
-
-    def get(self, key: Hashable, build: Callable[[], CompiledRhs]) -> CompiledRhs:
-        try:
-            hash(key)
-        except TypeError:
-            return build()
-        with self._lock:
-            found = self._kept.get(key)
-            if found is not None:
-                self._kept.move_to_end(key)
-                return found
-        found = build()
-        with self._lock:
-            self._kept[key] = found
-            if len(self._kept) > _KEPT:
-                self._kept.popitem(last=False)
-        return found
-
-
-_cache = _Cache()
+_KEPT: Final = Kept[CompiledRhs](64)
 
 
 def compiled(key: Hashable, build: Callable[[], CompiledRhs]) -> CompiledRhs:
-    """The right-hand side built before for this key, else a new one; anew each time where the key cannot be hashed."""
-    return _cache.get(key, build)
+    """The right-hand side built before for this key, else a new one."""
+    return _KEPT.get(key, build)

@@ -1,0 +1,42 @@
+"""Kept: what was recorded for a function, to be found again at the next call."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
+
+__all__ = ["Kept"]
+
+Item = TypeVar("Item")
+
+
+class Kept(Generic[Item]):
+    """Items by key, the ones used last. Bounded, because the keys keep functions, and what they captured, alive.
+
+    Parameters
+    ----------
+    size : int
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._lock = threading.Lock()
+        self._items: OrderedDict[Hashable, Item] = OrderedDict()
+
+    def get(self, key: Hashable, build: Callable[[], Item]) -> Item:
+        """The item kept for this key, else a new one; a new one each time where the key cannot be hashed."""
+        try:
+            hash(key)
+        except TypeError:
+            return build()
+        with self._lock:
+            found = self._items.get(key)
+            if found is not None:
+                self._items.move_to_end(key)
+                return found
+        found = build()
+        with self._lock:
+            self._items[key] = found
+            if len(self._items) > self._size:
+                self._items.popitem(last=False)
+        return found
