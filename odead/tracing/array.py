@@ -48,6 +48,7 @@ class TracedArray(Traced):
     itemsize = property(lambda self: self.value.itemsize)
     strides = property(lambda self: self.value.strides)
     flags = property(lambda self: self.value.flags)
+    base = property(lambda self: self.value.base)
     real = property(lambda self: self)
     T = property(lambda self: moved(self, self.value.T))
     mT = property(lambda self: moved(self, self.value.mT))  # noqa: N815
@@ -192,7 +193,7 @@ class TracedArray(Traced):
                     element = _make_view(View, (view[0], position, (), ()))
                     return TracedScalar(rec, rec.record("copy", "float64", (element,)), value)
                 return scalar_at(self, position, value)
-        return self._get(concrete_key(self.rec, key))
+        return self[int(key)] if isinstance(key, np.integer) else self._get(concrete_key(self.rec, key))
 
     def _get(self, key: Any) -> Any:
         value = self.value[key]

@@ -17,7 +17,7 @@ from .array import TracedArray
 from .recorder import Recorder, is_traced
 from .scalar import TracedScalar
 
-__all__ = ["BUILTINS", "MATH", "make_float"]
+__all__ = ["BUILTINS", "MATH", "make_float", "make_type"]
 
 Function = Callable[..., Any]
 
@@ -222,6 +222,21 @@ def make_float(rec: Recorder, kind: type) -> type:
             return getattr(kind, name)
 
     return Meta(kind.__name__, (), {"dtype": np.dtype(kind), "__doc__": kind.__doc__})
+
+
+def make_type(translate: Callable[[type], Any]) -> type:
+    """`type` for which the class of a traced value is that of the value it stands for."""
+
+    class Meta(type):
+        def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+            if len(args) == 1 and not kwargs:
+                return translate(args[0].__class__) if is_traced(args[0]) else type(args[0])
+            return type(*args, **kwargs)
+
+        def __instancecheck__(cls, x: Any) -> bool:
+            return isinstance(x, type)
+
+    return Meta("type", (), {})
 
 
 def _converted(rec: Recorder, x: Any, kind: type) -> Any:

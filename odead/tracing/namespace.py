@@ -25,7 +25,7 @@ import numpy as np
 
 from ..tape import DTYPES, Role, View
 from .array import TracedArray
-from .math_api import BUILTINS, MATH, make_float
+from .math_api import BUILTINS, MATH, make_float, make_type
 from .modules import Forbidden, ModuleView, forbidden_name
 from .numpy_api import CREATION, from_numpy
 from .objects import class_copy, object_view
@@ -117,7 +117,8 @@ class Namespace:
             **{kind: make_float(rec, kind) for kind in (float, np.float64, np.float32)},
         }
         replaced = {name: self._replaced[x] for name, x in vars(builtins).items() if x in (max, min, float)}
-        self.builtins: dict[str, Any] = {**vars(builtins), **replaced, "__import__": self._import}
+        ours = {"type": make_type(self.translate), "__import__": self._import}
+        self.builtins: dict[str, Any] = {**vars(builtins), **replaced, **ours}
 
     # ------------------------------------------------------------------------------------------ translation
 

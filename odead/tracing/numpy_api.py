@@ -668,6 +668,46 @@ def sort(x: Any, axis: int | None = -1, **options: Any) -> Any:
     return made
 
 
+def sort_in_place(x: TracedArray, axis: int = -1, **options: Any) -> None:
+    x[...] = sort(x, axis, **options)
+
+
+def argsort(x: Any, axis: int | None = -1, **options: Any) -> Any:
+    """The order found, held by a guard on neighbours: smaller before larger, equal where they are equal."""
+    x = as_array(x)
+    if x.ndim != 1 and axis is not None:
+        x.rec.fail("np.argsort of an array with several axes cannot be traced", "Sort one row at a time")
+    flat = ravel(x)
+    order = np.argsort(flat.value, **options)
+    if order.size > 1 and not is_static(flat):
+        ordered = flat[order]
+        ascends = ordered.value[:-1] < ordered.value[1:]
+        bool(_all(where(ascends, ordered[:-1] < ordered[1:], ordered[:-1] == ordered[1:])))
+    return from_numpy(x.rec, order)
+
+
+def median(x: Any, axis: int | None = None, out: Any = None, overwrite_input: bool = False, keepdims: bool = False) -> Any:
+    x = as_array(x)
+    if (axis is not None and x.ndim != 1) or keepdims:
+        x.rec.fail("np.median with axis= or keepdims= cannot be traced", "Call it on one row at a time")
+    ordered = sort(x, None)
+    n = ordered.size
+    return _returned(x.rec, mean(ordered[(n - 1) // 2 : n // 2 + 1]), out, None)
+
+
+def vectorize(rec: Recorder, function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
+    """`np.vectorize`: a loop over the elements."""
+    if options:
+        rec.fail(f"np.vectorize with {', '.join(options)}= cannot be traced", "Leave the option out")
+
+    def call(*xs: Any) -> Any:
+        arrays = _broadcast_arrays([as_traced(rec, x) for x in xs])
+        made = array(rec, [function(*[x[k] for x in arrays]) for k in np.ndindex(arrays[0].shape)])
+        return made.reshape(arrays[0].shape)
+
+    return call
+
+
 def searchsorted(a: Any, v: Any, side: str = "left", sorter: Any = None) -> Any:
     """The place of a number in a sorted array, held by guards on its neighbours."""
     rec = _recorder((a, v))
@@ -760,7 +800,8 @@ METHODS: Final[Mapping[str, Callable[..., Any]]] = {
     "copy": lambda x, order="C": copy_of(x, order), "cumprod": _scan(np.multiply), "cumsum": _scan(np.add),
     "diagonal": diagonal, "dot": dot, "fill": fill, "flatten": flatten, "item": item, "max": maximum, "mean": mean,
     "min": minimum, "nonzero": nonzero, "prod": product, "ravel": ravel, "repeat": repeat, "reshape": reshape,
-    "round": round_, "searchsorted": searchsorted, "squeeze": _mover(np.squeeze), "std": std, "sum": sum_,
+    "argsort": argsort, "round": round_, "searchsorted": searchsorted, "sort": sort_in_place,
+    "squeeze": _mover(np.squeeze), "std": std, "sum": sum_,
     "swapaxes": _mover(np.swapaxes), "take": take, "tolist": tolist,
     "trace": lambda x, offset=0, axis1=0, axis2=1, dtype=None, out=None: sum_(
         diagonal(x, offset, axis1, axis2), -1, dtype, out),
@@ -769,9 +810,11 @@ METHODS: Final[Mapping[str, Callable[..., Any]]] = {
 
 _TABLE: Final[Mapping[Callable[..., Any], Callable[..., Any]]] = {
     np.concatenate: concatenate, np.where: where, np.copyto: copyto, np.dot: dot, np.inner: inner, np.vdot: vdot,
-    np.cross: cross, np.outer: outer, np.einsum: einsum, np.full_like: full_like, np.zeros_like: zeros_like, np.empty_like: zeros_like,
+    np.cross: cross, np.outer: outer, np.einsum: einsum,
+    np.full_like: full_like, np.zeros_like: zeros_like, np.empty_like: zeros_like,
     np.ones_like: ones_like, np.linspace: linspace, np.roll: roll, np.interp: interp, np.clip: clip, np.round: round_,
-    np.around: round_, np.sort: sort, np.linalg.norm: linalg_norm, np.searchsorted: searchsorted,
+    np.around: round_, np.sort: sort, np.argsort: argsort, np.median: median,
+    np.linalg.norm: linalg_norm, np.searchsorted: searchsorted,
     np.sum: sum_, np.mean: mean, np.var: var, np.std: std, np.prod: product, np.max: maximum, np.min: minimum,
     np.amax: maximum, np.amin: minimum, np.ptp: ptp, np.all: METHODS["all"], np.any: METHODS["any"],
     np.cumsum: METHODS["cumsum"], np.cumprod: METHODS["cumprod"], np.argmax: METHODS["argmax"], np.argmin: METHODS["argmin"],
@@ -813,7 +856,7 @@ REDUCE: Final[Mapping[np.ufunc, Callable[..., Any]]] = {
 CREATION: Final[Mapping[Callable[..., Any], Callable[..., Any]]] = {
     np.array: array, np.asarray: asarray, np.asanyarray: asarray,
     np.ascontiguousarray: lambda rec, x, dtype=None: array(rec, x, dtype, copy=None, ndmin=1),
-    np.broadcast: lambda rec, *xs: np.broadcast(*_concrete(xs)),
+    np.vectorize: vectorize, np.broadcast: lambda rec, *xs: np.broadcast(*_concrete(xs)),
     np.zeros: empty, np.empty: empty, np.full: full,
     np.ones: lambda rec, shape, dtype=float, order="C", **_: full(rec, shape, 1, dtype, order),
 }  # fmt: skip

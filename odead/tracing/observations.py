@@ -45,18 +45,26 @@ class Observations:
     contents of an array are read at every run.
     """
 
-    __slots__ = ("_seen",)
+    __slots__ = ("_entries", "_others")
 
     def __init__(self) -> None:
-        self._seen: dict[tuple[int, Any], tuple[Read, Any, Any, Any]] = {}
+        self._entries: dict[tuple[int, Any], tuple[Read, Any, Any]] = {}  # apart, because asking `stale` is part of every run
+        self._others: dict[tuple[int, Any], tuple[Read, Any, Any, Any]] = {}
 
     def note(self, read: Read, place: Any, name: Any) -> None:
         """Note the present value, in place of one noted before."""
-        self._seen[id(place), name] = (read, place, name, read(place, name))
+        if read is entry_of:
+            self._entries[id(place), name] = (place.get, name, place.get(name, MISSING))
+        else:
+            self._others[id(place), name] = (read, place, name, read(place, name))
 
     def stale(self) -> bool:
         """Whether anything has changed since it was read."""
-        for read, place, name, value in self._seen.values():
+        for get, name, value in self._entries.values():
+            now = get(name, MISSING)
+            if now is not value and not _same(now, value):
+                return True
+        for read, place, name, value in self._others.values():
             now = read(place, name)
             if now is not value and not _same(now, value):
                 return True

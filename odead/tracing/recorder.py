@@ -112,6 +112,14 @@ class Recorder:
         self._table: dict[int, int] = {}
         self._line_numbers: dict[SourceLine, int] = {}
 
+    def close(self) -> Program:
+        """The program. Traced values that outlive the recording write into another one, which nobody sees."""
+        program, self.program = self.program, Program("closed")
+        self._buffers, self._op, self._out = self.program.buffers, self.program.op, self.program.out
+        self._ins, self._params, self._line = self.program.ins, self.program.params, self.program.line
+        self._numbers, self._storage = {}, {}
+        return program
+
     # ------------------------------------------------------------------------------------------ source lines
 
     def watch(self, code: CodeType) -> None:

@@ -140,7 +140,7 @@ def trace(f: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any
     for buffer in sorted(rec.scratch):
         _settle_scratch(rec, buffer)
     positions, guards = tuple(binder.positions), tuple(rec.guards)
-    return Trace(rec.program, positions, returned, result_leaves, guards, namespace.observations, scratch, aliases)
+    return Trace(rec.close(), positions, returned, result_leaves, guards, namespace.observations, scratch, aliases)
 
 
 def _run(rec: Recorder, namespace: Namespace, f: Callable[..., Any], args: Any, kwargs: Any) -> Any:
@@ -397,8 +397,8 @@ def _settle_scratch(rec: Recorder, buffer: int) -> None:
         where = program.lines[line] if line >= 0 else program.name
         name = captured.name or "a captured array"
         raise TracingError(
-            f"{where}: {name} is read before it is written, and written too: it carries values from call to call. Pass it as an "
-            f"argument, or set it at the beginning of the function"
+            f"{where}: {name} is read before it is written, and written too: it carries values from call to call. Pass it as "
+            f"an argument, or set it at the beginning of the function"
         )
     program.buffers[buffer] = Buffer(captured.dtype, captured.size, Role.TEMP, captured.name)
     if exposed:

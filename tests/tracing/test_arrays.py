@@ -162,7 +162,7 @@ def whole_array_operations(x):
 
 
 def reflected_by_arrays(x):
-    return WEIGHTS * x, WEIGHTS - x, np.float64(2) * x, np.float64(3) / x[0], WEIGHTS[0] * x[1], [1, 2, 3, 4, 5, 6] + x
+    return WEIGHTS * x, WEIGHTS - x, np.float64(2) * x, np.float64(3) / x[0], WEIGHTS[0] * x[1], [1, 2, 3, 4, 5, 6] + x  # noqa: RUF005
 
 
 WEIGHTS = np.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0])

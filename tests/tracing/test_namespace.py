@@ -69,7 +69,9 @@ def test_a_changed_name_is_stale(name, value):
     assert not recorded.namespace.stale()
 
 
-@pytest.mark.parametrize(("place", "key", "value"), [(settings, "gain", 3.0), (settings["offsets"], 0, 1.5), (settings["shift"], "by", 2)])
+@pytest.mark.parametrize(("place", "key", "value"), [
+    (settings, "gain", 3.0), (settings["offsets"], 0, 1.5), (settings["shift"], "by", 2),
+])  # fmt: skip
 def test_a_changed_entry_is_stale(place, key, value):
     recorded = trace(uses_globals, (X.copy(),))
     before = place[key]
@@ -159,7 +161,8 @@ def carries(x):
 
 
 def test_a_global_array_that_carries_values_raises():
-    with pytest.raises(TracingError, match=rf"{__file__}:{carries.__code__.co_firstlineno + 1} in carries: work is read before"):
+    line = carries.__code__.co_firstlineno + 1
+    with pytest.raises(TracingError, match=rf"{__file__}:{line} in carries: work is read before"):
         trace(carries, (X.copy(),))
     assert not work.any()
 
@@ -184,7 +187,7 @@ def test_closures(replays):
 
 
 def test_recursion_and_defaults(replays):
-    def power(x, n=4, unit=np.ones(3)):
+    def power(x, n=4, unit=np.ones(3)):  # noqa: B008
         return unit if n == 0 else x * power(x, n - 1)
 
     replays(power, X.copy())
@@ -202,7 +205,7 @@ def test_generators_and_comprehensions(replays):
             yield v * rate
 
     def f(x):
-        return np.array([v for v in items(x)]), {k: x[k] * rate for k in range(3)}, sum(v for v in items(x) if rate > 0)
+        return np.array([v + 1 for v in items(x)]), {k: x[k] * rate for k in range(3)}, sum(v for v in items(x) if rate > 0)
 
     replays(f, X.copy())
 
@@ -337,14 +340,26 @@ def test_containers_as_arguments_and_results(replays):
         p.weights[0] = 5.0
         pair.b[:] *= pair.a
         options["x"][1:] = options["k"]
-        return {"p": dataclasses.replace(p, k=p.k * 2), "pair": Pair(a, pair.b), "rest": [a * b, p.applied(pair.b), options["n"], "text"]}
+        rest = [a * b, p.applied(pair.b), options["n"], "text"]
+        return {"p": dataclasses.replace(p, k=p.k * 2), "pair": Pair(a, pair.b), "rest": rest}
 
     replays(f, Parameters(2.0, X.copy()), Pair(1.5, X.copy()), {"k": 2.0, "x": X.copy(), "n": 3}, [1.0, 2.0])
 
 
+CONSTANTS = """
+import numpy as np
+k = 2.0
+w = np.ones(3)
+def scaled(x):
+    y = np.zeros(3)
+    y[:] = k * x * w
+    return y
+"""
+
+
 def test_modules_of_the_user(replays):
     module = types.ModuleType("user_constants")
-    exec("import numpy as np\nk = 2.0\nw = np.ones(3)\ndef scaled(x):\n    y = np.zeros(3)\n    y[:] = k * x * w\n    return y", vars(module))
+    exec(CONSTANTS, vars(module))
     sys.modules["user_constants"] = module
     try:
         def f(x):
