@@ -218,6 +218,35 @@ def test_matrix_vector_product_by_a_double_loop():
     np.testing.assert_allclose(values[2], values[0] @ values[1], rtol=1e-14)
 
 
+@pytest.mark.parametrize("op", ["sum", "matmul", "take", "put", "put_add"])
+def test_structured_operations_get_a_batch_axis(op):
+    r = Recorder()
+    n, m = 6, 4
+    a, b, y = r.argument("a", (n, m)), r.argument("b", (m, m)), r.argument("y", (n, m))
+    index = r.program.constant([2, 0, 3, 1], "int64")
+    for i in range(n):
+        row, target = at(a, i, slice(0, m)), at(y, i, slice(0, m))
+        match op:
+            case "sum":
+                r.program.emit("sum", at(y, i, 0), (row,))
+            case "matmul":
+                r.program.emit("matmul", at(y, slice(i, i + 1), slice(0, m)), (at(a, slice(i, i + 1), slice(0, m)), b))
+            case "take":
+                r.program.emit("take", target, (row, index))
+            case _:
+                r.program.emit(op, target, (target, row, index))
+    assert checked(r).op == [op]
+
+
+def test_a_scatter_with_a_varying_index_stays():
+    r = Recorder()
+    y, x = r.argument("y", (4,)), r.argument("x", (6,))
+    index = r.program.constant([0, 1, 0, 2, 2, 3], "int64")
+    for i in range(6):
+        r.program.emit("put_add", y, (y, at(x, slice(i, i + 1)), at(index, slice(i, i + 1))))
+    assert len(checked(r)) == 6
+
+
 # -------------------------------------------------------------------------------------------- what does not roll
 
 

@@ -60,6 +60,8 @@ def _settled(program: Program) -> Program:
         program = _run(CLEANING, program)
         if program is before:
             break
+        if len(program.buffers) > 2 * len(program):  # what is left of a long recording
+            program = compact(program)
     return program
 
 

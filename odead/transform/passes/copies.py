@@ -32,28 +32,33 @@ class _Forwarding:
 
     def run(self) -> Program:
         program, kept, changed = self.program, [], False
+        filled = [stamps is not None for stamps in self.stamps]  # whether a copy may have filled some of the buffer
         for k, (op, out, ins) in enumerate(zip(program.op, program.out, program.ins, strict=True)):
-            operands = tuple([self.forwarded(view, k, op, out) for view in ins])
-            if updates_in_place(op):
-                operands = (ins[0], *operands[1:])
-            if operands != ins:
+            operands = ins
+            for view in ins:
+                if filled[view.buffer]:
+                    operands = self.operands(k, op, out, ins)
+                    break
+            if operands is not ins and operands != ins:
                 self.ins[k] = operands
                 changed = True
             if op == "copy" and operands[0] == out:
                 continue
             kept.append(k)
             if out is not None:
-                self.note(k, op, out)
+                stamps = self.stamps[out.buffer]
+                if stamps is not None:
+                    stamps.stamp(out, k)
+                elif op == "copy":
+                    self.origin[out.buffer] = k
+                    filled[out.buffer] = True
         if not changed and len(kept) == len(program):
             return program
         return select(rewritten(program, ins=self.ins), kept)
 
-    def note(self, k: int, op: str, out: View) -> None:
-        stamps = self.stamps[out.buffer]
-        if stamps is not None:
-            stamps.stamp(out, k)
-        elif op == "copy":
-            self.origin[out.buffer] = k
+    def operands(self, k: int, op: str, out: View | None, ins: tuple[View, ...]) -> tuple[View, ...]:
+        operands = tuple([self.forwarded(view, k, op, out) for view in ins])
+        return (ins[0], *operands[1:]) if updates_in_place(op) else operands
 
     def forwarded(self, view: View, k: int, op: str, out: View | None) -> View:
         """What instruction k may read instead of `view`."""

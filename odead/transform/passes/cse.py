@@ -33,7 +33,7 @@ def cse(program: Program) -> Program:
                 writes.stamp(out, k)
             elif is_whole(program, out):
                 versions = [written.latest(view) for view in ins if (written := stamps[view.buffer]) is not None]
-                key = (op, params, program.dtype(out), out.shape, _ordered(op, ins), *versions)
+                key = (op, params, program.buffers[out.buffer].dtype, out.shape, _ordered(op, ins), *versions)
                 first = seen.setdefault(key, out.buffer)
                 if first != out.buffer:
                     same[out.buffer] = first

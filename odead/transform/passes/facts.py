@@ -22,6 +22,8 @@ def written_once(program: Program, counts: list[int]) -> list[bool]:
 
 def is_whole(program: Program, view: View) -> bool:
     """Whether a view is all of its buffer, in order."""
+    if not view.shape:  # scalar code asks this of every instruction
+        return program.buffers[view.buffer].size == 1
     return view.offset == 0 and view.strides == contiguous(view.shape) and view.size == program.buffers[view.buffer].size
 
 

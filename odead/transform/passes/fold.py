@@ -41,15 +41,24 @@ class _Folding:
         for k, (op, out, ins) in enumerate(zip(program.op, program.out, program.ins, strict=True)):
             if out is None or op not in TABLE:
                 continue
-            rewrite = self.rewritten(op, out, ins)
-            if rewrite is not None:
-                op, ins = program.op[k], program.ins[k] = rewrite
-                changed = True
+            if op in _WITHOUT_NUMBERS or self.has_number(ins):
+                rewrite = self.rewritten(op, out, ins)
+                if rewrite is not None:
+                    op, ins = program.op[k], program.ins[k] = rewrite
+                    changed = True
             if self.once[out.buffer]:
                 self.origin[out.buffer] = k
                 if op == "copy" and is_whole(program, out):
                     self.known[out.buffer] = self.constant_view(ins[0])
         return program if changed else self.original
+
+    def has_number(self, ins: Operands) -> bool:
+        """Whether any operand is known; few are in long scalar code."""
+        for view in ins:
+            buffer = view.buffer
+            if self.is_constant[buffer] or self.known[buffer] is not None:
+                return True
+        return False
 
     def rewritten(self, op: str, out: View, ins: Operands) -> Rewrite:
         if op == "copy":
@@ -201,6 +210,8 @@ def _zero_mul(folding: _Folding, out: View, factor: View, d: View) -> Rewrite:
 def _cast(folding: _Folding, out: View, x: View) -> Rewrite:
     return ("copy", (x,)) if folding.program.dtype(out) == folding.program.dtype(x) else None
 
+
+_WITHOUT_NUMBERS: Final = frozenset({"add", "sub", "neg", "where", "zero_mul", "cast"})  # rules that ask for definitions
 
 _RULES: Final[dict[str, Callable[..., Rewrite]]] = {
     "add": _add,

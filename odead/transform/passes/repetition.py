@@ -1,6 +1,5 @@
 """Finding repetition: where the same instructions come again and again at a fixed distance."""
 
-from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
@@ -24,12 +23,11 @@ def periods(signature: np.ndarray, least: int) -> list[int]:
     return sorted(common.tolist())
 
 
-def runs(signature: np.ndarray, free: np.ndarray, period: int, least: int) -> Iterator[tuple[int, int]]:
+def runs(signature: np.ndarray, free: np.ndarray, period: int, least: int) -> list[tuple[int, int]]:
     """Ranges (start, stop) of free instructions that repeat with this period at least `least` times, long ones first."""
     same = (signature[period:] == signature[:-period]) & free[period:] & free[:-period]
     found = [(start, stop + period) for start, stop in stretches(same, (least - 1) * period)]
-    found.sort(key=lambda run: run[0] - run[1])
-    return iter(found)
+    return sorted(found, key=lambda run: run[0] - run[1])
 
 
 def stretches(flags: np.ndarray, least: int) -> list[tuple[int, int]]:

@@ -7,6 +7,8 @@ iterations, between the vector instructions of the rest. Nested loops roll from 
 """
 
 from collections.abc import Iterator
+from itertools import islice
+from typing import Final
 
 import numpy as np
 
@@ -18,7 +20,7 @@ from .repetition import periods, runs, stretches
 
 __all__ = ["roll"]
 
-_REGIONS = 512  # looked at in one round: each costs about a millisecond, however short
+_REGIONS: Final = 512  # looked at in one round: each costs about a millisecond, however short
 
 
 def roll(program: Program) -> Program:
@@ -38,21 +40,23 @@ def _find(program: Program) -> list[Loop]:
     columns = Columns(program)
     free = np.ones(len(program), dtype=bool)
     found: list[Loop] = []
-    looked_at = 0
+    for start, stop, period in islice(_repetitions(columns, free), _REGIONS):
+        start = _aligned(columns, start, period)
+        count = (stop - start) // period
+        if count >= LEAST:
+            loops = Region(program, columns, start, period, count).loops()
+            found += loops
+            for loop in loops:
+                free[loop.start : loop.stop] = False
+    return sorted(found, key=lambda loop: loop.start)
+
+
+def _repetitions(columns: Columns, free: np.ndarray) -> Iterator[tuple[int, int, int]]:
+    """Ranges (start, stop, period) of free instructions that repeat; `free` shrinks as their loops are taken."""
     for period in periods(columns.signature, LEAST - 1):
         for start, stop in runs(columns.signature, free, period, LEAST):
-            looked_at += 1
-            if looked_at > _REGIONS:
-                break
-            for begin, end in stretches(free[start:stop], LEAST * period):  # runs may share an iteration with their neighbour
-                first = _aligned(columns, start + begin, period)
-                count = (start + end - first) // period
-                if count >= LEAST:
-                    loops = Region(program, columns, first, period, count).loops()
-                    found += loops
-                    for loop in loops:
-                        free[loop.start : loop.stop] = False
-    return sorted(found, key=lambda loop: loop.start)
+            for begin, end in stretches(free[start:stop], LEAST * period):  # a run may share an iteration with its neighbour
+                yield start + begin, start + end, period
 
 
 def _aligned(columns: Columns, start: int, period: int) -> int:
@@ -77,32 +81,24 @@ class _Rolling:
         self.moved: dict[int, tuple[int, int]] = {}  # temporary of an iteration -> vector temporary, where it begins there
 
     def run(self) -> Program:
-        old, new = self.old, self.new
-        rows = [self.declare(loop) for loop in self.loops]
+        for loop in self.loops:
+            self.declare(loop)
         cursor = 0
-        for loop, temps in zip(self.loops, rows, strict=True):
+        for loop in self.loops:
             self.keep(cursor, loop.start)
-            for instruction in self.distributed(loop, temps):
-                new.append(instruction)
+            for instruction in self.distributed(loop):
+                self.new.append(instruction)
             cursor = loop.stop
-        self.keep(cursor, len(old))
-        return new
+        self.keep(cursor, len(self.old))
+        return self.new
 
-    def declare(self, loop: Loop) -> list[View | None]:
+    def declare(self, loop: Loop) -> None:
         """Make a vector temporary for each slot that begins one, and note where each temporary goes."""
-        rows: list[View | None] = []
-        for k, local in enumerate(loop.local):
-            first = self.old.out[loop.start + k]
-            if not local or first is None:
-                rows.append(None)
-                continue
-            size = self.old.buffers[first.buffer].size
-            row = self.new.temp(self.old.dtype(first), (loop.count, size))
-            rows.append(row)
-            for r, out in enumerate(self.old.out[loop.start + k : loop.stop : loop.period]):
-                assert out is not None
-                self.moved[out.buffer] = (row.buffer, r * size)
-        return rows
+        for k in np.flatnonzero(loop.local).tolist():
+            outs = [out for out in self.old.out[loop.start + k : loop.stop : loop.period] if out is not None]
+            buffer = self.old.buffers[outs[0].buffer]
+            rows = self.new.temp(buffer.dtype, (loop.count, buffer.size)).buffer
+            self.moved.update((out.buffer, (rows, r * buffer.size)) for r, out in enumerate(outs))
 
     def keep(self, start: int, stop: int) -> None:
         """Take over instructions that are not part of a loop."""
@@ -121,29 +117,33 @@ class _Rolling:
         buffer, shift = self.moved.get(view.buffer, (view.buffer, 0))
         return View(buffer, view.offset + shift, view.shape, view.strides)
 
-    def distributed(self, loop: Loop, rows: list[View | None]) -> Iterator[Instruction]:
-        old, blocks = self.old, loop.blocks
+    def distributed(self, loop: Loop) -> Iterator[Instruction]:
+        blocks = loop.blocks
         for k in range(loop.period):
             if not blocks.inside[k]:
                 yield self.vector(loop, k)
             elif blocks.group[k] == k:
-                for r in range(loop.count):
-                    for position in range(loop.start + r * loop.period + k, loop.start + r * loop.period + blocks.end[k] + 1):
-                        out, ins = old.out[position], old.ins[position]
-                        placed = None if out is None else self.placed(out)
-                        operands = tuple(map(self.placed, ins))
-                        yield Instruction(old.op[position], placed, operands, old.params[position], old.line[position])
+                for first in range(loop.start + k, loop.stop, loop.period):
+                    yield from map(self.scalar, range(first, first + int(blocks.end[k]) - k + 1))
+
+    def scalar(self, at: int) -> Instruction:
+        """An instruction that stays, on temporaries that have moved."""
+        old = self.old
+        out = old.out[at]
+        placed = None if out is None else self.placed(out)
+        return Instruction(old.op[at], placed, tuple(map(self.placed, old.ins[at])), old.params[at], old.line[at])
 
     def vector(self, loop: Loop, k: int) -> Instruction:
         """The instruction that does slot k of all iterations."""
         old = self.old
         at = loop.start + k
-        op, out, following = old.op[at], old.out[at], old.out[at + loop.period]
-        rolled = None if out is None or following is None else self.rolled(loop.count, out, following)
-        operands = []
-        for column, (view, following) in enumerate(zip(old.ins[at], old.ins[at + loop.period], strict=True)):
-            literals = self.literals(loop, k, column)
-            operands.append(self.rolled(loop.count, view, following) if literals is None else literals)
+        following = at + loop.period
+        op, out, next_out = old.op[at], old.out[at], old.out[following]
+        rolled = None if out is None or next_out is None else self.rolled(loop.count, out, next_out)
+        operands = [
+            self.literals(loop, k, column) or self.rolled(loop.count, view, next_view)
+            for column, (view, next_view) in enumerate(zip(old.ins[at], old.ins[following], strict=True))
+        ]
         if op in ("take", "put", "put_add"):
             operands = _with_fixed_operand(op, operands)
         return Instruction(op, rolled, tuple(operands), old.params[at], old.line[at])
