@@ -37,6 +37,7 @@ cdef class Code:
     cdef int64_t* first                 # slot s owns relocations[first[s]:first[s + 1]]
     cdef Slot* slots                    # arguments, results, then captured arrays
     cdef int64_t n_slots
+    cdef int64_t n_staged               # slots that are
     cdef int64_t n_bound                # arguments and results
     cdef int64_t arena_size             # bytes
     cdef char* constants                # aligned to 64 bytes, never written

@@ -223,6 +223,7 @@ cdef class Code:
         self.first = <int64_t*> cnp.PyArray_DATA(first)
         self.slots = <Slot*> cnp.PyArray_DATA(slots)
         self.n_slots = len(slots)
+        self.n_staged = np.count_nonzero(slots.reshape(-1, 6)[:, 4])
         self.n_bound = self.n_slots - len(captured)
         self.arena_size = arena_size
         self.constants = _aligned(aligned_constants)
@@ -397,6 +398,8 @@ cdef class Tape:
         cdef int64_t status
         cdef int64_t slot
         cdef Slot* spec
+        if not self.code.n_staged:
+            return sweep(i + start, i + stop)
         for slot in range(self.code.n_slots):
             spec = self.code.slots + slot
             if spec.staged and self.caller[slot] != self.bound[slot]:

@@ -88,6 +88,7 @@ cdef class Explicit:
     cdef double* x
     cdef double* z                          # argument of a stage; after the last one, the new state
     cdef double* w                          # argument of a stage that only the interpolant needs
+    cdef double* f                          # derivative, where it is copied to its stage
     cdef double* k                          # stages
     cdef double* times
     cdef double* out

@@ -24,6 +24,7 @@ OUTCOMES = ("done", "raised", "too small", "not finite", "too many", "no memory"
 cdef double SAFETY = 0.9
 cdef double MIN_FACTOR = 0.2
 cdef double MAX_FACTOR = 10
+cdef int64_t FEW = 64  # states
 
 
 cdef double* _data(cnp.ndarray array) noexcept:
@@ -257,14 +258,14 @@ cdef class Explicit:
             raise ValueError(f"a system of {n} states does not fit x0 {x.shape}, rtol {rtol.shape} and atol {atol.shape}")
         if record is not None and (record.n > n or record.rows not in (0, method.stages, method.all_stages)):
             raise ValueError("the record does not fit")
-        z, w = np.empty((2, n))
+        z, w, f = np.empty((3, n))
         k = np.empty((method.all_stages, n))
         self.y = np.empty((times.size, n))
         self.state = x
-        self.owners = (rtol, atol, times, z, w, k)
+        self.owners = (rtol, atol, times, z, w, f, k)
         self.system, self.method, self.record = system, method, record
         self.n, self.blocks, self.n_times = n, rtol.size, times.size
-        self.x, self.z, self.w, self.k = _data(x), _data(z), _data(w), _data(k)
+        self.x, self.z, self.w, self.f, self.k = _data(x), _data(z), _data(w), _data(f), _data(k)
         self.rtol, self.atol, self.times, self.out = _data(rtol), _data(atol), _data(times), _data(self.y)
         self.t, self.t_end, self.direction = t0, t1, -1 if t1 < t0 else 1
         self.max_step, self.max_steps = max_step, max_steps
@@ -390,7 +391,11 @@ cdef class Explicit:
         for i in range(1, self.method.stages):
             argument = &self.method.argument[i]
             odead_combine(self.n, self.x, h, argument.count, argument.weight, argument.index, self.k, self.n, self.z)
-            outcome = self.system.evaluate(self.t + self.method.c[i] * h, self.z, self.k + i * self.n)
+            if self.n > FEW:
+                outcome = self.system.evaluate(self.t + self.method.c[i] * h, self.z, self.k + i * self.n)
+            else:  # binding another address costs more than a copy
+                outcome = self.system.evaluate(self.t + self.method.c[i] * h, self.z, self.f)
+                memcpy(self.k + i * self.n, self.f, self.n * sizeof(double))
             if outcome != DONE:
                 return outcome
         return DONE

@@ -52,15 +52,15 @@ cdef class Recorded(System):
     cdef object p                       # own what `address` points to
     cdef object shadow_p
     cdef object scratch                 # takes dx where nobody wants it
-    cdef char* scratch_address
     cdef list captured                  # per tape: the arrays behind its last slots
 
     cdef int _set_up(self, Tape tape, int64_t n, p, find, shadow_p) except -1
     cdef int _assign(self, int64_t slot, cnp.ndarray array) except -1
     cdef int _adopt(self, Tape tape) except -1
-    cdef int _bind_fixed(self, int64_t number) except -1
-    cdef Outcome run(self, double t, const double* x) noexcept nogil
-    cdef bint _run_current(self) noexcept nogil
+    cdef int _switch(self, int64_t number) except -1
+    cdef int _bind_captured(self, int64_t number) except -1
+    cdef void _place(self, int64_t k, const double* data) noexcept nogil
+    cdef Outcome _run(self) noexcept nogil
     cdef Outcome _run_other(self) noexcept with gil
 
 

@@ -125,7 +125,6 @@ cdef class Recorded(System):
         self.captured = []
         self.scratch = np.zeros(max(n, 1))
         self._assign(0, self.scratch)
-        self.scratch_address = self.address[0]
         if self.n_p:
             self._assign(2, self.p)
         last = 2 + (self.n_p > 0)
@@ -155,22 +154,25 @@ cdef class Recorded(System):
             raise ValueError(f"the tape binds {tape.code.n_bound} arrays, not {self.n_slots}")
         for known in range(len(self.tapes)):
             if (<Tape> self.tapes[known]).code is tape.code:
-                self.tape, self.branch = self.tapes[known], known
-                return 0
+                return self._switch(known)
         self.tapes.append(tape.clone())
         self.captured.append(None)
-        self.branch = len(self.tapes) - 1
-        self.tape = self.tapes[self.branch]
-        self._bind_fixed(self.branch)
-        return 0
+        self._bind_captured(len(self.tapes) - 1)
+        return self._switch(len(self.tapes) - 1)
 
-    cdef int _bind_fixed(self, int64_t number) except -1:
-        """Bind what stays where it is during a solve, among it the captured arrays, as they are now."""
-        cdef Tape tape = self.tapes[number]
+    cdef int _switch(self, int64_t number) except -1:
+        """Make this tape the current one, with what is bound to the other."""
         cdef int64_t slot
+        self.tape, self.branch = self.tapes[number], number
         for slot in range(self.n_slots):
             if self.address[slot] != NULL:
-                tape.bind(slot, self.address[slot])
+                self.tape.bind(slot, self.address[slot])
+        return 0
+
+    cdef int _bind_captured(self, int64_t number) except -1:
+        """Bind the arrays that the right-hand side captured, as they are now."""
+        cdef Tape tape = self.tapes[number]
+        cdef int64_t slot
         arrays = [np.require(array, array.dtype.newbyteorder("="), ["C", "ALIGNED"]) for array in tape.code.captured]
         for slot in range(len(arrays)):
             tape.bind(tape.code.n_bound + slot, <char*> cnp.PyArray_DATA(<cnp.ndarray> arrays[slot]))
@@ -184,25 +186,23 @@ cdef class Recorded(System):
         self.flips = 0
         self.start()
         for number in range(len(self.tapes)):
-            self._bind_fixed(number)
+            self._bind_captured(number)
         self._adopt(tape)
 
     cdef Outcome value(self, double t, const double* x, double* dx) noexcept nogil:
-        self.address[0] = <char*> dx
-        return self.run(t, x)
-
-    cdef Outcome run(self, double t, const double* x) noexcept nogil:
-        """Run with what is in `address`."""
         self.t = t
-        self.address[1] = <char*> x
-        return DONE if self._run_current() else self._run_other()
+        self._place(0, dx)
+        self._place(1, x)
+        return self._run()
 
-    cdef bint _run_current(self) noexcept nogil:
-        """Run the current tape; False if it missed a guard, having changed nothing."""
-        cdef int64_t k
-        for k in range(self.n_dynamic):
-            self.tape.bind(self.dynamic[k], self.address[self.dynamic[k]])
-        return self.tape.execute(WHOLE) < 0
+    cdef inline void _place(self, int64_t k, const double* data) noexcept nogil:
+        """Bind the k-th of the slots that change from run to run."""
+        if self.address[self.dynamic[k]] != <char*> data:
+            self.address[self.dynamic[k]] = <char*> data
+            self.tape.bind(self.dynamic[k], <char*> data)
+
+    cdef inline Outcome _run(self) noexcept nogil:
+        return DONE if self.tape.execute(WHOLE) < 0 else self._run_other()
 
     cdef Outcome _run_other(self) noexcept with gil:
         cdef int64_t missed = self.branch, number
@@ -211,14 +211,14 @@ cdef class Recorded(System):
         try:
             for number in range(len(self.tapes)):
                 if number != missed:
-                    self.tape, self.branch = self.tapes[number], number
-                    if self._run_current():
+                    self._switch(number)
+                    if self.tape.execute(WHOLE) < 0:
                         return DONE
             if self.find is None:
                 raise RuntimeError("a branch was taken that was not recorded")
             x = cnp.PyArray_SimpleNewFromData(1, &n, cnp.NPY_FLOAT64, self.address[1]).copy()
             self._adopt(self.find(x, self.t))
-            if not self._run_current():
+            if self.tape.execute(WHOLE) >= 0:
                 raise RuntimeError("a program recorded at these values does not hold at them")
         except BaseException as error:
             self.error = error
@@ -244,10 +244,12 @@ cdef class Tangents(Recorded):
         self.n = n * (1 + self.width)
 
     cdef Outcome value(self, double t, const double* x, double* dx) noexcept nogil:
-        self.address[0] = <char*> dx
-        self.address[self.dynamic[2]] = <char*> (dx + self.n_x)
-        self.address[self.dynamic[3]] = <char*> (x + self.n_x)
-        return self.run(t, x)
+        self.t = t
+        self._place(0, dx)
+        self._place(1, x)
+        self._place(2, dx + self.n_x)
+        self._place(3, x + self.n_x)
+        return self._run()
 
     def move(self, directions):
         """Let p move along other directions."""
@@ -280,8 +282,9 @@ cdef class Cotangents(Recorded):
     cdef Outcome pull(self, double t, const double* x, double* covector, double* x_bar) noexcept nogil:
         """Add J^T covector to x_bar and f_p^T covector to p_bar; the covector is used up."""
         cdef Outcome outcome
-        self.address[0] = self.scratch_address
-        self.address[self.dynamic[2]] = <char*> covector
-        self.address[self.dynamic[3]] = <char*> x_bar
-        outcome = self.run(t, x)
+        self.t = t
+        self._place(1, x)
+        self._place(2, covector)
+        self._place(3, x_bar)
+        outcome = self._run()
         return outcome if outcome != DONE else self.count()
