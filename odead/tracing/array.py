@@ -13,7 +13,7 @@ from typing import Any, Final, NoReturn
 import numpy as np
 
 from ..tape import View, is_injective
-from .recorder import Recorder, Traced, is_traced
+from .recorder import Recorder, Traced, dtype_name, is_traced
 from .scalar import TracedScalar, scalar_dtype
 
 __all__ = ["TracedArray", "gather", "moved", "scalar_at", "wrap"]
@@ -235,6 +235,14 @@ class TracedArray(Traced):
                 position = view[1] + (i if i >= 0 else i + rows) * strides[0] + (j if j >= 0 else j + columns) * strides[1]
                 rec.store(_make_view(View, (view[0], position, (), ())), item.view)
                 return
+        if (
+            type(item) is float and type(key) is int and len(strides) == 1 and self.value.dtype is _FLOAT64
+            and view[0] not in rec.static and view[0] not in rec.captured
+        ):  # fmt: skip
+            self.value[key] = item
+            position = view[1] + (key if key >= 0 else key + view[2][0]) * strides[0]
+            rec.store(_make_view(View, (view[0], position, (), ())), rec.number(item))
+            return
         self._set(key, rec.api.operand(rec, item))
 
     def _set(self, key: Any, item: Any) -> None:
@@ -290,13 +298,13 @@ class TracedArray(Traced):
         self.value[key] = value
         if not places.size:
             return
-        spread = rec.program.temp(self.value.dtype.name, places.shape)
+        spread = rec.program.temp(dtype_name(self.value.dtype), places.shape)
         rec.assign(spread, source)
         flat = places.reshape(-1)
         spread = View(spread.buffer, 0, flat.shape, (1,))
         last = flat.size - 1 - np.unique(flat[::-1], return_index=True)[1]
         if last.size < flat.size:
-            picked = rec.program.temp(self.value.dtype.name, last.shape)
+            picked = rec.program.temp(dtype_name(self.value.dtype), last.shape)
             rec.emit("take", picked, (spread, rec.program.constant(last, "int64")))
             spread, flat = picked, flat[last]
         rec.emit("put", window, (window, spread, rec.program.constant(flat, "int64")))
@@ -306,7 +314,7 @@ class TracedArray(Traced):
         rec = self.rec
         value = item.value if is_traced(item) else item
         self._check_assignable(mask.value, value)
-        dtype = self.value.dtype.name
+        dtype = dtype_name(self.value.dtype)
         source = rec.cast(rec.reads(item.view), dtype) if is_traced(item) else self._constant(value)
         rec.writes(self.view)
         shape = self.value.shape
@@ -316,7 +324,7 @@ class TracedArray(Traced):
 
     def _constant(self, value: Any) -> View:
         converted = np.asarray(value).astype(self.value.dtype)
-        return self.rec.program.constant(converted, self.value.dtype.name)
+        return self.rec.program.constant(converted, dtype_name(self.value.dtype))
 
     def _check_assignable(self, key: Any, value: Any) -> None:
         """Raise what NumPy would, before anything is recorded."""
@@ -347,7 +355,7 @@ def scalar_at(x: TracedArray, position: int, value: Any) -> Any:
     rec, buffer = x.rec, x.view.buffer
     if buffer in rec.static:
         return value
-    kind = x.value.dtype.name
+    kind = dtype_name(x.value.dtype)
     out = rec.program.temp(kind, ())
     rec.emit("copy", out, (View(buffer, position, (), ()),))
     return TracedScalar(rec, out, value, kind)

@@ -14,9 +14,9 @@ from typing import Any, Final
 import numpy as np
 
 from ..ops import TABLE, UFUNCS
-from ..tape import View, broadcast
+from ..tape import DTYPES, View, broadcast
 from .array import TracedArray, wrap
-from .recorder import Recorder, is_traced
+from .recorder import Recorder, dtype_name, is_traced
 
 __all__ = ["apply", "is_static", "operand_view", "ufunc_name"]
 
@@ -63,10 +63,11 @@ def apply(rec: Recorder, ufunc: np.ufunc, inputs: tuple[Any, ...], kwargs: dict[
     `value`, if it is among the keyword arguments, is the result of the recorded run: that of the Python operator, which for
     Python's floats differs from the ufunc in its exceptions.
     """
-    operands = [rec.api.operand(rec, x) for x in inputs]
-    out, where = _outputs(rec, ufunc, kwargs)
-    composed = _COMPOSED.get(ufunc.__name__)
-    if not (all(map(is_static, operands)) and is_static(where)):
+    operands = [x if is_traced(x) else rec.api.operand(rec, x) for x in inputs]
+    out, where = _outputs(rec, ufunc, kwargs) if kwargs else (None, True)
+    static = all(map(is_static, operands)) and is_static(where)
+    if not static:
+        composed = _COMPOSED.get(ufunc.__name__)
         if composed is not None:
             return _composed(rec, ufunc, composed, operands, out, where, kwargs)
         if ufunc.__name__ not in _OPS:
@@ -81,7 +82,7 @@ def apply(rec: Recorder, ufunc: np.ufunc, inputs: tuple[Any, ...], kwargs: dict[
         value = kwargs["value"]
     else:
         value = ufunc(*concrete) if dtype is None else ufunc(*concrete, dtype=dtype)
-    if all(map(is_static, operands)) and is_static(where):
+    if static:
         return _static(rec, value, out)
     if out is None and isinstance(value, (int, np.integer)) and _OPS[ufunc.__name__] in _FLOAT_ONLY:
         for x in filter(is_traced, operands):  # no such operation on integers: hold on to the value, an index or a count
@@ -139,8 +140,8 @@ def _write(rec: Recorder, out: TracedArray, result: View, value: np.ndarray, whe
     if where is not True:
         mask = rec.cast(operand_view(rec, where, "bool", out.value.shape), "bool")
         rec.writes(out.view)
-        chosen = rec.program.temp(out.value.dtype.name, out.value.shape)
-        source = broadcast(rec.cast(result, out.value.dtype.name), out.value.shape)
+        chosen = rec.program.temp(dtype_name(out.value.dtype), out.value.shape)
+        source = broadcast(rec.cast(result, dtype_name(out.value.dtype)), out.value.shape)
         rec.emit("where", chosen, (mask, source, out.view))
         rec.emit("copy", out.view, (chosen,))
     else:
@@ -174,33 +175,41 @@ def _retarget(rec: Recorder, out: View, result: View) -> None:
 
 
 @lru_cache(maxsize=1024)
-def _loop(ufunc: np.ufunc, signature: tuple[Any, ...], dtype: Any) -> tuple[np.dtype[Any], ...]:
+def _loop(ufunc: np.ufunc, signature: tuple[Any, ...], dtype: Any) -> tuple[str, ...]:
     """dtypes of the loop that NumPy runs, the result's last."""
     if dtype is None:
-        return tuple(ufunc.resolve_dtypes((*signature, None)))
-    return tuple(ufunc.resolve_dtypes((*signature, None), signature=(*((None,) * ufunc.nin), np.dtype(dtype))))
+        loop = ufunc.resolve_dtypes((*signature, None))
+    else:
+        loop = ufunc.resolve_dtypes((*signature, None), signature=(*((None,) * ufunc.nin), np.dtype(dtype)))
+    return tuple([kind.name for kind in loop])
 
 
 def _emit(rec: Recorder, ufunc: np.ufunc, operands: list[Any], value: Any, dtype: Any) -> tuple[View, Any]:
-    signature = tuple(_kind(x) for x in operands)
-    if "int" in (python := {type(_value(x)).__name__ for x in operands} | {type(value).__name__}) and python <= {"int", "bool"}:
+    """Record the call; the view of its result, and `value` as its storage."""
+    signature = tuple([_kind(x) for x in operands])
+    if type(value) is int:
         signature = (np.dtype(np.int64),) * len(signature)  # Python adds two bools to an int
     loop = _loop(ufunc, signature, dtype)
-    shape = np.broadcast_shapes(*(np.shape(_value(x)) for x in operands))
     for kind in loop:
-        if kind.name not in ("float64", "float32", "int64", "bool"):
-            rec.unsupported(kind.name)
-    views = [operand_view(rec, x, kind.name, shape) for x, kind in zip(operands, loop[:-1], strict=True)]
-    op = _OPS[ufunc.__name__]
-    if ufunc.__name__ in _BITWISE and loop[0].kind != "b":
+        if kind not in DTYPES:
+            rec.unsupported(kind)
+    if ufunc.__name__ in _BITWISE and loop[0] != "bool":
         rec.fail(f"{ufunc_name(ufunc)} of {loop[0]} cannot be traced", "Use it on booleans")
-    if isinstance(value, np.ndarray) and value.shape == shape:
-        result_dtype = loop[-1].name
-        out, value = rec.adopt(value if value.dtype == loop[-1] else value.astype(result_dtype))
+    shape = _shape(operands)
+    views = [operand_view(rec, x, kind, shape) for x, kind in zip(operands, loop, strict=False)]
+    if isinstance(value, np.ndarray) and value.shape == shape and dtype_name(value.dtype) == loop[-1]:
+        out, value = rec.adopt(value)
     else:
-        out = rec.program.temp(loop[-1].name, shape)
-    _lowered(rec, op, loop[0].name, out, views)
+        out = rec.program.temp(loop[-1], shape)
+    _lowered(rec, _OPS[ufunc.__name__], loop[0], out, views)
     return out, value
+
+
+def _shape(operands: list[Any]) -> tuple[int, ...]:
+    shapes = {x.view[2] if is_traced(x) else () for x in operands} - {()}
+    if len(shapes) == 1:
+        return shapes.pop()
+    return np.broadcast_shapes(*shapes)
 
 
 def _lowered(rec: Recorder, op: str, dtype: str, out: View, ins: list[View]) -> None:
@@ -242,5 +251,5 @@ def _value(x: Any) -> Any:
 def operand_view(rec: Recorder, x: Any, dtype: str, shape: tuple[int, ...]) -> View:
     """The view of an operand, cast and broadcast."""
     if not is_traced(x):
-        return rec.program.constant(x, dtype, shape)
+        return broadcast(rec.number(x), shape) if dtype == "float64" else rec.program.constant(x, dtype, shape)
     return broadcast(rec.cast(rec.reads(x.view), dtype), shape)

@@ -170,6 +170,11 @@ def _extreme(function: Function, ufunc: np.ufunc, ignoring_nan: np.ufunc) -> Cal
                 result = ufunc(best, item) if item == item else best
             elif not is_traced(best):
                 result = ignoring_nan(best, item) if best == best else best
+            elif type(best) is type(item) is TracedScalar and best.kind == item.kind == "float64":
+                chosen = rec.record(ufunc.__name__, "float64", (best.view, item.view))
+                ignored = rec.record("isnan", "bool", (item.view,))
+                view = rec.record("where", "float64", (ignored, best.view, chosen))
+                result = TracedScalar(rec, view, np.float64(function(best.value, item.value)))
             else:
                 result = np.where(np.isnan(item), best, ufunc(best, item))[()]
             if not is_traced(result):

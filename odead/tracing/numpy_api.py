@@ -19,7 +19,7 @@ from ..errors import TracingError
 from ..tape import View, broadcast, contiguous
 from .array import TracedArray, concrete_key, gather, moved, wrap
 from .elementwise import apply, is_static, operand_view, ufunc_name
-from .recorder import Recorder, is_traced
+from .recorder import Recorder, dtype_name, is_traced
 from .scalar import TracedScalar
 
 __all__ = ["CREATION", "FUNCTIONS", "METHODS", "NumpyApi"]
@@ -77,10 +77,10 @@ def asarray(rec: Recorder, x: Any, dtype: Any = None, order: str = "K", *, devic
 
 def from_numpy(rec: Recorder, x: Any) -> Any:
     """What an untraced call of NumPy made, as static traced arrays wherever the program can hold them."""
-    if type(x) is np.ndarray and x.dtype.name in ("float64", "float32", "int64", "bool"):
+    if type(x) is np.ndarray and dtype_name(x.dtype) in ("float64", "float32", "int64", "bool"):
         return TracedArray(rec, *rec.adopt_static(x))
     if type(x) is np.ndarray and x.dtype.kind == "c":
-        rec.unsupported(x.dtype.name)
+        rec.unsupported(dtype_name(x.dtype))
     if isinstance(x, (tuple, list)) and type(x) in (tuple, list):
         return type(x)([from_numpy(rec, item) for item in x])
     return x
@@ -294,7 +294,7 @@ def where(condition: Any, *sides: Any) -> Any:
     value = np.asarray(np.where(_concrete(mask), _concrete(x), _concrete(y)))
     if is_static(mask) and is_static(x) and is_static(y):
         return from_numpy(rec, value)
-    dtype, shape = value.dtype.name, value.shape
+    dtype, shape = dtype_name(value.dtype), value.shape
     views = [operand_view(rec, operand, kind, shape) for operand, kind in ((mask, "bool"), (x, dtype), (y, dtype))]
     view, value = rec.adopt(np.array(value, order="C"))
     rec.emit("where", view, views)
@@ -375,9 +375,9 @@ def sum_(x: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims:
         return _returned(rec, np.sum(x.value, axis, dtype, keepdims=keepdims), out, initial)
     value = np.sum(x.value, axis, dtype, keepdims=bool(keepdims))
     axes = _axes(axis, x.ndim)
-    source = _last(rec.cast(rec.reads(x.view), np.dtype(value.dtype).name), axes)
+    source = _last(rec.cast(rec.reads(x.view), dtype_name(value.dtype)), axes)
     reduced = source.shape[: x.ndim - len(axes)]
-    view = rec.program.temp(np.dtype(value.dtype).name, reduced)
+    view = rec.program.temp(dtype_name(value.dtype), reduced)
     rec.emit("sum" if axes else "copy", view, (source,))
     return _returned(rec, _reduced(rec, view, value), out, initial)
 
@@ -535,7 +535,7 @@ def matmul(x: Any, y: Any, out: Any = None) -> Any:
     value = np.matmul(a.value, b.value)
     if is_static(a) and is_static(b):
         return _returned(rec, value, out, None)
-    dtype = np.dtype(value.dtype).name
+    dtype = dtype_name(value.dtype)
     if not dtype.startswith("float"):
         rec.fail(f"the matrix product of {dtype} arrays cannot be traced", "Convert to float with .astype(float)")
     left, right = (rec.cast(rec.reads(operand.view), dtype) for operand in (a, b))
@@ -783,7 +783,7 @@ def _at(rec: Recorder, ufunc: np.ufunc, x: Any, key: Any, values: Any = None) ->
         return
     rec.reads(source.view)
     rec.writes(x.view, varies=not is_static(source))
-    spread = rec.program.temp(x.dtype.name, positions.shape)
+    spread = rec.program.temp(dtype_name(x.dtype), positions.shape)
     rec.assign(spread, source.view)
     low = int(x.view.indices().min())
     window = View(x.view.buffer, low, (int(x.view.indices().max()) - low + 1,), (1,))
@@ -887,7 +887,7 @@ class NumpyApi:
             if not is_traced(captured):
                 if x.dtype.kind in "biu":
                     return from_numpy(rec, x.astype(np.int64 if x.dtype.kind != "b" else bool))
-                rec.unsupported(x.dtype.name)
+                rec.unsupported(dtype_name(x.dtype))
             return captured
         if isinstance(x, (list, tuple)):
             return array(rec, x)

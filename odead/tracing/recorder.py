@@ -19,10 +19,18 @@ import numpy as np
 from ..errors import TracingError
 from ..tape import DTYPES, Buffer, Program, Role, SourceLine, View, broadcast, contiguous, covers_extent, overlap
 
-__all__ = ["Api", "Recorder", "Traced", "is_traced"]
+__all__ = ["Api", "Recorder", "Traced", "dtype_name", "is_traced"]
 
 _SCALARS: Final = {dtype: Buffer(dtype, 1, Role.TEMP) for dtype in DTYPES}
 _make_view: Final = tuple.__new__  # View(...) goes through a Python function and takes three times as long
+
+
+_NAMES: Final = {np.dtype(dtype): dtype for dtype in DTYPES}
+
+
+def dtype_name(dtype: np.dtype[Any]) -> str:
+    """`dtype.name`, which NumPy makes up anew at each call."""
+    return _NAMES.get(dtype) or dtype.name
 
 
 class Traced:
@@ -84,7 +92,8 @@ class Recorder:
     """
 
     __slots__ = (
-        "_buffers", "_code", "_codes", "_guarded", "_ins", "_line", "_line_numbers", "_numbers", "_op", "_out", "_params",
+        "_bounds", "_buffers", "_code", "_codes", "_guarded", "_ins", "_line", "_line_numbers", "_numbers", "_op", "_out",
+        "_params",
         "_storage", "_table", "_tables", "api", "captured", "failure", "guards", "lazy", "program", "scratch", "static",
     )  # fmt: skip
 
@@ -103,7 +112,8 @@ class Recorder:
         self._buffers, self._op, self._out = program.buffers, program.op, program.out
         self._ins, self._params, self._line = program.ins, program.params, program.line
         self._numbers: dict[float, View] = {}
-        self._storage: dict[int, tuple[np.ndarray, int, int]] = {}  # array that owns the memory, address, bytes
+        self._storage: dict[int, np.ndarray] = {}  # the array that owns the memory
+        self._bounds: dict[int, tuple[int, int]] = {}  # its address and number of bytes, once asked for
         self._guarded: set[tuple[View, Any]] = set()
         # By id, because a code object is hashed by its contents: the user's code -> position in it -> line of the program.
         self._tables: dict[int, dict[int, int]] = {}
@@ -117,7 +127,7 @@ class Recorder:
         program, self.program = self.program, Program("closed")
         self._buffers, self._op, self._out = self.program.buffers, self.program.op, self.program.out
         self._ins, self._params, self._line = self.program.ins, self.program.params, self.program.line
-        self._numbers, self._storage = {}, {}
+        self._numbers, self._storage, self._bounds = {}, {}, {}
         return program
 
     # ------------------------------------------------------------------------------------------ source lines
@@ -214,8 +224,8 @@ class Recorder:
 
     def bind(self, view: View, value: np.ndarray) -> None:
         """Declare that `value`, which owns its memory, is the storage of the buffer of `view`."""
-        low, high = np.lib.array_utils.byte_bounds(value)
-        self._storage[view.buffer] = (value, low, high - low)
+        self._storage[view.buffer] = value
+        self._bounds.pop(view.buffer, None)
 
     def new(self, shape: tuple[int, ...], dtype: str) -> tuple[View, np.ndarray]:
         """A temporary and its storage, to be written by the caller; zero in the recorded run."""
@@ -223,7 +233,7 @@ class Recorder:
 
     def adopt(self, value: np.ndarray) -> tuple[View, np.ndarray]:
         """A temporary with `value`, which nobody else holds, as its storage: to be written by the caller."""
-        dtype = value.dtype.name
+        dtype = dtype_name(value.dtype)
         if dtype not in DTYPES:
             self.unsupported(dtype)
         if not value.flags.owndata or value.dtype.byteorder == ">" or not _is_dense(value):
@@ -248,7 +258,11 @@ class Recorder:
 
     def part(self, buffer: int, value: np.ndarray) -> View | None:
         """The view that `value` is of the storage of a buffer; None if it has memory of its own."""
-        _, address, size = self._storage[buffer]
+        bounds = self._bounds.get(buffer)
+        if bounds is None:
+            low, high = np.lib.array_utils.byte_bounds(self._storage[buffer])
+            bounds = self._bounds[buffer] = (low, high - low)
+        address, size = bounds
         offset = value.__array_interface__["data"][0] - address
         if value.size == 0 or not 0 <= offset < size:
             return None
@@ -272,22 +286,23 @@ class Recorder:
         buffer = view.buffer
         if buffer in self.lazy:
             self.lazy.discard(buffer)
-            value = self._storage[buffer][0]
+            value = self._storage[buffer]
             flat = value.ravel(order="K")
             whole = View(buffer, 0, flat.shape, (1,))
             first = flat[:1]
             uniform = flat.size > 0 and flat.tobytes() == first.tobytes() * flat.size
-            constant = self.program.constant(first[0] if uniform else flat, value.dtype.name, flat.shape)
+            constant = self.program.constant(first[0] if uniform else flat, dtype_name(value.dtype), flat.shape)
             self.program.emit("copy", whole, (constant,), None, self.line())
         return view
 
     def emit(self, op: str, out: View, ins: Iterable[View], params: Any = None) -> None:
         """Append an instruction; operands that overlap its result without being it go through a temporary."""
-        operands = tuple(self.reads(view) for view in ins)
+        operands = tuple([self.reads(view) if view[0] in self.lazy else view for view in ins])
         line = self.line()
         if op == "copy" and operands[0] == out:
             return
-        aside = any(view != out and overlap(view, out) for view in operands)
+        buffer = out[0]
+        aside = any(view[0] == buffer and view != out and overlap(view, out) for view in operands)
         if aside and params is None and len(operands) and operands[0] != out:
             result = self.program.temp(self.program.dtype(out), out.shape)
             self.program.emit(op, result, operands, params, line)
@@ -342,7 +357,7 @@ class Recorder:
     def concretise(self, view: View, value: np.ndarray) -> np.ndarray:
         """The contents of a varying integer or boolean array as constants, with a guard that they are these."""
         if view.buffer not in self.static and value.size:
-            dtype = value.dtype.name
+            dtype = dtype_name(value.dtype)
             out = self.program.temp("bool", value.shape)
             self.emit("equal", out, (view, self.program.constant(value, dtype)))
             self.guard(out, True)

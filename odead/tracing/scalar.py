@@ -14,6 +14,7 @@ from typing import Any, Final, NoReturn
 
 import numpy as np
 
+from ..ops import TABLE
 from ..tape import View
 from .recorder import Recorder, Traced, is_traced
 
@@ -23,6 +24,11 @@ _float64: Final = np.float64
 _DTYPES: Final = {float: "float64", np.float64: "float64", bool: "bool", np.bool_: "bool", np.int64: "int64", int: "int64",
                   np.float32: "float32"}  # fmt: skip
 
+_ROWS: Final = {
+    getattr(np, op.numpy): (op.name, op.result or "float64")
+    for op in TABLE.values()
+    if "f" in op.kinds and isinstance(getattr(np, op.numpy, None), np.ufunc)
+}
 _FACTS: Final = ("dtype", "shape", "ndim", "size", "nbytes", "itemsize", "strides")
 
 
@@ -57,6 +63,22 @@ class TracedScalar(Traced):
     # ------------------------------------------------------------------------------------------ protocols of NumPy
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        row = _ROWS.get(ufunc)
+        if row is not None and method == "__call__" and not kwargs:
+            rec, views, values = self.rec, [], []
+            for x in inputs:
+                kind = type(x)
+                if kind is TracedScalar and x.kind == "float64":
+                    views.append(x.view)
+                    values.append(x.value)
+                elif kind is float or kind is int or kind is _float64:
+                    views.append(rec.number(x))
+                    values.append(x)
+                else:
+                    break
+            else:
+                op, result = row
+                return TracedScalar(rec, rec.record(op, result, tuple(views)), ufunc(*values), result)
         return self.rec.api.ufunc(self.rec, ufunc, method, inputs, kwargs)
 
     def __array_function__(self, function: Any, types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -16,8 +16,8 @@ SCALARS = (
 )  # fmt: skip
 VECTORS = (
     "x", "y", "w", "x[::-1]", "a[0]", "a.T[:, 1]", "a[:, 1]", "a.ravel()[2:]", "u", "v", "y[1:]", "np.roll(x, 1)",
-    "x[[0, 2, 1, 3]]", "a[[0, 1, 2, 0], [0, 1, 2, 3]]", "a.T.reshape(-1)", "w[::2]", "np.where(y > s, x, s)", "a @ x", "np.concatenate([u, v])",
-    "x[y > 0.3]", "np.zeros(4)", "a.T.ravel()[::3]", "c[0]", "a.sum(0)",
+    "x[[0, 2, 1, 3]]", "a[[0, 1, 2, 0], [0, 1, 2, 3]]", "a.T.reshape(-1)", "w[::2]", "np.where(y > s, x, s)", "a @ x",
+    "np.concatenate([u, v])", "x[y > 0.3]", "np.zeros(4)", "a.T.ravel()[::3]", "c[0]", "a.sum(0)",
 )  # fmt: skip
 TARGETS = (
     "x[:]", "y[:]", "w[:]", "x[::-1]", "a[0]", "a.T[:, 1]", "x[1:]", "x[:-1]", "y[::2]", "a[1:, 1:]", "u[:]", "v[:]",
