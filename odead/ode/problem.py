@@ -86,6 +86,8 @@ class Problem:
             return None, np.zeros(0, dtype=int)
         asked = np.append(self.t_eval, self.t1) if with_end else self.t_eval
         sign = 1.0 if self.t1 >= self.t0 else -1.0
+        if (sign * (asked[1:] - asked[:-1]) > 0).all():
+            return asked, np.arange(self.t_eval.size)
         times, positions = np.unique(sign * asked, return_inverse=True)
         return sign * times, positions[: self.t_eval.size]
 

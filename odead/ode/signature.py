@@ -8,6 +8,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from types import FunctionType
 from typing import Any
 
 from ..containers import Structure
@@ -34,6 +35,8 @@ def required_parameters(f: Callable[..., Any], argument: str) -> int:
     """
     if not callable(f):
         raise ArgumentTypeError(f"{argument} is a {type(f).__name__}, which cannot be called")
+    if isinstance(f, FunctionType) and not f.__dict__ and not f.__code__.co_kwonlyargcount and f.__code__.co_argcount:
+        return f.__code__.co_argcount - len(f.__defaults__ or ())  # the usual case, in a twentieth of the time
     try:
         parameters = inspect.signature(f).parameters.values()
     except (TypeError, ValueError):
