@@ -65,7 +65,8 @@ class ReferenceExecutable:
         Returns
         -------
         int
-            -1, or the position of the first guard that failed; then no bound array has been changed.
+            -1, or the position of the first guard that failed, or of a decomposition that does not exist; then no bound array
+            has been changed.
         """
         program = self.program
         start, stop = _range(program, part)
@@ -78,7 +79,10 @@ class ReferenceExecutable:
                 if not (_gather(storage, instruction.ins[0]) == instruction.params).all():
                     return position
                 continue
-            _execute(storage, instruction)
+            try:
+                _execute(storage, instruction)
+            except np.linalg.LinAlgError:
+                return position
             assert instruction.out is not None
             written.add(instruction.out.buffer)
         if part != "reverse":

@@ -3,6 +3,7 @@
 from collections.abc import Hashable, Iterable
 
 from ..ops import TABLE
+from ..structured import STRUCTURED
 from ..tape import Program, Role, View, broadcast
 
 __all__ = ["FLOATS", "Builder", "carries", "useful_buffers", "varied_buffers"]
@@ -44,6 +45,9 @@ class Builder:
         """A literal, broadcast to the shape and of the dtype of `like`."""
         return self.program.constant(value, self.program.dtype(like), like.shape)
 
+    def broadcast(self, view: View, shape: tuple[int, ...]) -> View:
+        return broadcast(view, shape)
+
     def zeros_like(self, view: View) -> View:
         return self.number(0.0, view)
 
@@ -84,7 +88,7 @@ def carries(program: Program, op: str, k: int, view: View) -> bool:
     if program.buffers[view.buffer].dtype not in FLOATS:
         return False
     row = TABLE.get(op)
-    return row is None or row.partials[k] not in (None, "0")
+    return STRUCTURED[op].carries(k) if row is None else row.partials[k] not in (None, "0")
 
 
 def varied_buffers(program: Program, active: Iterable[int]) -> set[int]:

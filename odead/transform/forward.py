@@ -7,7 +7,7 @@ the reverse mode uses, contracted with the tangents of the operands.
 from collections.abc import Sequence
 
 from ..ops import TABLE, Op
-from ..structured import STRUCTURED
+from ..structured import STRUCTURED, Site
 from ..tape import Instruction, Program, Role, View
 from .builder import FLOATS, Builder, varied_buffers
 from .partials import Value, add_product, expand
@@ -70,11 +70,12 @@ class _Forward:
         return tuple(self.build.shadow(view) if self.build.has_shadow(view.buffer) else None for view in ins)
 
     def structured(self, instruction: Instruction, out: View) -> None:
-        dins = self.tangents(instruction.ins)
+        operation = STRUCTURED[instruction.op]
+        dins = tuple(din if operation.carries(k) else None for k, din in enumerate(self.tangents(instruction.ins)))
         dout = self.build.shadow(out)
         self.build.program.append(instruction)
         if any(din is not None for din in dins):
-            STRUCTURED[instruction.op].tangent(self.build, dout, instruction.ins, dins, instruction.params)
+            operation.tangent(self.build, Site(out, instruction.ins, instruction.params), dout, dins)
         else:
             self.build.zero(dout)
 

@@ -9,7 +9,7 @@ written twice nothing is zeroed, and the first accumulation is an assignment.
 from collections.abc import Sequence
 
 from ..ops import TABLE, Op
-from ..structured import STRUCTURED
+from ..structured import RESULT, STRUCTURED, Site
 from ..tape import Instruction, Program, Role, View, is_injective
 from .builder import FLOATS, Builder, useful_buffers, varied_buffers
 from .overwrites import Overwrites
@@ -54,7 +54,7 @@ class _Reverse:
         self.own = (varied_buffers(program, given) & useful_buffers(program, given)) - set(given)
         self.own_shadows = {buffer: self.build.add_shadow(buffer, Role.TEMP) for buffer in sorted(self.own)}
         self.touched = set(given)  # buffers whose shadow has a value; those of the others are zero and not yet written
-        self.values: list[dict[str, View] | tuple[View, ...]] = []  # per instruction: where the reverse sweep finds its values
+        self.values: list[dict[str, View] | Site | None] = []  # per instruction: where the reverse sweep finds its values
 
     def derive(self) -> Program:
         program = self.build.program
@@ -71,18 +71,19 @@ class _Reverse:
 
     # ------------------------------------------------------------------------------------------------ forward sweep
 
-    def record(self, number: int, instruction: Instruction) -> dict[str, View] | tuple[View, ...]:
+    def record(self, number: int, instruction: Instruction) -> dict[str, View] | Site | None:
         """Emit the instruction, with copies of what the reverse sweep needs and would not find any more."""
         op, out, ins, _, _ = instruction
         if out is None or not self.build.has_shadow(out.buffer):
             self.build.program.append(instruction)
-            return ()
+            return None
         if op in TABLE:
             return self.record_elementwise(number, TABLE[op], instruction, out)
-        needed = {j for k in self.active_operands(ins) for j in STRUCTURED[op].needs(k)}
+        operation = STRUCTURED[op]
+        needed = {j for k in self.active_operands(ins) if operation.carries(k) for j in operation.needs(k)}
         kept = tuple(self.keep(view, number) if k in needed else view for k, view in enumerate(ins))
         self.build.program.append(instruction)
-        return kept
+        return Site(self.keep(out, number + 1) if RESULT in needed else out, kept, instruction.params)
 
     def record_elementwise(self, number: int, row: Op, instruction: Instruction, out: View) -> dict[str, View]:
         ins = instruction.ins
@@ -108,16 +109,17 @@ class _Reverse:
     # ------------------------------------------------------------------------------------------------ reverse sweep
 
     def adjoint(self, number: int, out: View) -> None:
-        op, ins, params = self.primal.op[number], self.primal.ins[number], self.primal.params[number]
+        op, ins = self.primal.op[number], self.primal.ins[number]
         values = self.values[number]
         if isinstance(values, dict):
             self.elementwise(TABLE[op], out, ins, values)
             return
+        assert values is not None, "a result with a shadow has been recorded"
         operation = STRUCTURED[op]
-        active = tuple(self.build.has_shadow(view.buffer) for view in ins)
+        active = tuple(operation.carries(k) and self.build.has_shadow(view.buffer) for k, view in enumerate(ins))
         dout = self.build.shadow(out)
         if any(active):
-            operation.adjoint(self.build, dout, values, active, params, lambda k, d: self.accumulate(ins[k], 1.0, d))
+            operation.adjoint(self.build, values, dout, active, lambda k, d: self.accumulate(ins[k], 1.0, d))
         if not operation.in_place:
             self.consume(out)
 

@@ -9,6 +9,7 @@ costs, and code that no output needs costs nothing.
 
 from array import array
 from collections.abc import Callable, Sequence
+from math import prod
 from typing import Final
 
 import numpy as np
@@ -88,7 +89,8 @@ class _Graph:
             if out is None:
                 continue
             if op not in TABLE:
-                _STRUCTURED[op](self, out, ins)
+                if floats[out.buffer]:
+                    _STRUCTURED.get(op, _anything)(self, out, ins)
                 continue
             sources = {ins[k] for k in _CARRIERS[op] if ins[k].buffer in of} if floats[out.buffer] else set()
             if out.size == 1:  # an element loop has very many of these: plain integers cost 2 us, arrays 20 us
@@ -159,7 +161,7 @@ def _strided(cells: np.ndarray, view: View) -> np.ndarray:
 
 def _sum(graph: _Graph, out: View, ins: tuple[View, ...]) -> None:
     (x,) = ins
-    graph.write(out, graph.union_along_last(graph.nodes(x).reshape(*out.shape, -1)))
+    graph.write(out, graph.union_along_last(graph.nodes(x).reshape(*out.shape, prod(x.shape[len(out.shape) :]))))
 
 
 def _matmul(graph: _Graph, out: View, ins: tuple[View, ...]) -> None:
@@ -213,6 +215,28 @@ def _put_anywhere(graph: _Graph, out: View, ins: tuple[View, ...]) -> None:
     graph.write(out, graph.union(np.stack([graph.nodes(out), reach])))
 
 
+def _take_along(graph: _Graph, out: View, ins: tuple[View, ...]) -> None:
+    reach = graph.union_along_last(graph.nodes(ins[0]))
+    graph.write(out, np.broadcast_to(reach[..., None], out.shape))
+
+
+def _recurrence(graph: _Graph, out: View, ins: tuple[View, ...]) -> None:
+    """Each element depends on the one before and on its own operands; all of them have one factor less, or as many."""
+    sources = [graph.nodes(view) for view in ins]
+    n = out.shape[-1]
+    nodes = np.zeros(out.shape, np.int64)
+    for k in range(n):
+        own = [x[..., k - n + x.shape[-1]] for x in sources if k - n + x.shape[-1] >= 0]
+        nodes[..., k] = graph.union(np.stack([*own, *([nodes[..., k - 1]] if k else [])]))
+    graph.write(out, nodes)
+
+
+def _anything(graph: _Graph, out: View, ins: tuple[View, ...]) -> None:
+    """Any element of the result may depend on any of the operands: no more is known of this operation."""
+    sources = [graph.nodes(view).ravel() for view in ins if view.buffer in graph.of]
+    graph.write(out, np.broadcast_to(graph.union(np.concatenate(sources)), out.shape) if sources else 0)
+
+
 def _known_index(program: Program, view: View) -> np.ndarray | None:
     """The indices, where they are the same in every run."""
     buffer = program.buffers[view.buffer]
@@ -224,10 +248,17 @@ def _known_index(program: Program, view: View) -> np.ndarray | None:
 
 _STRUCTURED: Final[dict[str, Callable[[_Graph, View, tuple[View, ...]], None]]] = {
     "sum": _sum,
+    "prod": _sum,
+    "amax": _sum,
+    "amin": _sum,
+    "recurrence": _recurrence,
+    "cumprod": _recurrence,
     "matmul": _matmul,
     "take": _take,
     "put": _put,
     "put_add": _put_add,
+    "take_along": _take_along,
+    "put_along_add": _put_anywhere,
 }
 
 # ----------------------------------------------------------------------------------------------- second pass

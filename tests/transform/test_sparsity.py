@@ -8,10 +8,9 @@ from hypothesis import given, settings
 from scipy.sparse import csr_array, diags_array
 
 import helpers
-from odead.structured import STRUCTURED
 from odead.tape import Program, Role, View, broadcast
-from odead.transform import sparsity
 from odead.transform.sparsity import pattern
+from structured import CASES, Case, program_of
 
 CARRYING = ("copy", "neg", "add", "sub", "mul", "muladd", "sin", "tanh", "where", "maximum", "less", "floor", "expm1")
 
@@ -172,8 +171,27 @@ def test_nothing_in_nothing_out() -> None:
     assert pattern(p, [], [p.whole(0)]).shape == (0, 3)
 
 
-def test_covers_every_structured_operation() -> None:
-    assert {*sparsity._STRUCTURED, "guard"} == set(STRUCTURED)
+@pytest.mark.parametrize("case", [case for case in CASES if case.is_active], ids=str)
+def test_covers_every_structured_operation(case: Case) -> None:
+    program, arrays = program_of(case)
+    views = float_views(program, program.arguments)
+    found = pattern(program, views, views).toarray()
+    columns = []
+    for k, array in enumerate(arrays):
+        for place in np.ndindex(array.shape):
+            seed = np.zeros(array.shape)
+            seed[place] = 1.0
+            exits = helpers.finite_difference(program, arrays, {k: seed})
+            columns.append(np.concatenate([np.ravel(x) for x in exits]))
+    if columns:
+        assert not ((np.abs(np.stack(columns, axis=1)) > 1e-6) & ~found).any()
+
+
+def test_a_running_sum_is_lower_triangular() -> None:
+    p = Program()
+    x, out = p.bound("float64", (5,), Role.ARGUMENT, "x"), p.bound("float64", (5,), Role.RESULT, "out")
+    p.emit("recurrence", out, (p.constant(1.0, "float64", (4,)), x))
+    assert (pattern(p, [out], [x]).toarray() == np.tri(5, dtype=bool)).all()
 
 
 def tridiagonal(n: int) -> csr_array:

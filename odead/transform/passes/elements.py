@@ -25,6 +25,8 @@ class Marks:
         self._memory = bytearray(b"\x01" * size if marked else size)
 
     def _window(self, view: View) -> np.ndarray:
+        if not view.size:  # its offset may lie anywhere
+            return np.empty(view.shape, np.uint8)
         return np.ndarray(view.shape, np.uint8, self._memory, view.offset, view.strides)
 
     def any(self, view: View) -> bool:
@@ -73,6 +75,8 @@ class Stamps:
 
     def _window(self, view: View) -> np.ndarray:
         item = _STAMP.itemsize
+        if not view.size:  # its offset may lie anywhere
+            return np.empty(view.shape, _STAMP)
         return np.ndarray(view.shape, _STAMP, self._memory, item * view.offset, tuple(item * s for s in view.strides))
 
     def latest(self, view: View) -> int:

@@ -1,0 +1,48 @@
+"""The matrix product."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .base import AbstractStructured, Accumulate, Site
+from .expression import Term, total
+
+if TYPE_CHECKING:
+    from ..tape import View
+
+__all__ = ["Matmul"]
+
+
+class Matmul(AbstractStructured):
+    """Matrix product over the last two axes; leading axes are a batch, equal in all three views (stride 0 broadcasts)."""
+
+    name = "matmul"
+
+    def verify(self, out: View | None, ins: tuple[View, ...], params: Hashable, where: str) -> None:
+        assert out is not None and len(ins) == 2, f"{where}: matmul takes two operands"
+        a, b = ins
+        assert len(out.shape) == len(a.shape) == len(b.shape) >= 2, f"{where}: ranks differ"
+        assert out.shape[:-2] == a.shape[:-2] == b.shape[:-2], f"{where}: batch axes differ"
+        assert (a.shape[-2], b.shape[-1]) == out.shape[-2:] and a.shape[-1] == b.shape[-2], f"{where}: shapes do not fit"
+
+    def value(self, out: np.ndarray, ins: tuple[np.ndarray, ...], params: Hashable) -> None:
+        out[...] = np.matmul(ins[0], ins[1])
+
+    def needs(self, k: int) -> tuple[int, ...]:
+        return (1 - k,)
+
+    def tangent(self, build: Any, site: Site, dout: View, dins: tuple[View | None, ...]) -> None:
+        a, b = (Term(build, view) for view in site.ins)
+        da, db = (None if din is None else Term(build, din) for din in dins)
+        total(None if db is None else a @ db, None if da is None else da @ b).store(dout)
+
+    def adjoint(self, build: Any, site: Site, dout: View, active: tuple[bool, ...], accumulate: Accumulate) -> None:
+        a, b = (Term(build, view) for view in site.ins)
+        d = Term(build, dout)
+        if active[0]:
+            accumulate(0, (d @ b.T).view)
+        if active[1]:
+            accumulate(1, (a.T @ d).view)
