@@ -18,6 +18,7 @@ LEAST: Final = 4  # iterations: a vector instruction of fewer elements takes lon
 _ERRATIC: Final = 0.6  # part of the steps at which a slot's operands do not continue as before, above which it is left alone
 _CUTS: Final = 2  # so few iterations in conflict with earlier ones split a loop; more make their slots a block
 _ATTEMPTS: Final = 8
+_INDEXED: Final = frozenset({"take", "take_along", "put", "put_add", "put_along_add"})
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ class Region:
             return []
         blocks = Blocks(self.period)
         self.block_erratic(blocks, erratic)
-        self.block_takes_before_guards(blocks)
+        self.block_guarded(blocks)
         straight = np.delete(continues, erratic, axis=1).all(axis=1)
         stretched = _apart([(start, stop + 2) for start, stop in stretches(straight, LEAST - 2)])
         self.block_unbatched(blocks, stretched)
@@ -118,13 +119,13 @@ class Region:
         for slot, last in zip(slots.tolist(), writer.tolist(), strict=True):
             blocks.add(slot, max(slot, last))
 
-    def block_takes_before_guards(self, blocks: Blocks) -> None:
-        """An index that a guard keeps in range must not be used for a later iteration before that guard has looked at it."""
+    def block_guarded(self, blocks: Blocks) -> None:
+        """What a guard keeps from failing, such as an index in range, must not run for a later iteration before that guard."""
         ops = self.program.op[self.start : self.start + self.period]
         guards = [k for k, op in enumerate(ops) if op == "guard"]
-        indexed = [k for k, op in enumerate(ops) if op in ("take", "put", "put_add")]
-        if guards and indexed and indexed[0] < guards[-1]:
-            blocks.add(indexed[0], guards[-1])
+        guarded = [k for k, op in enumerate(ops) if op in _INDEXED or (op in STRUCTURED and STRUCTURED[op].can_fail)]
+        if guards and guarded and guarded[0] < guards[-1]:
+            blocks.add(guarded[0], guards[-1])
 
     def block_unbatched(self, blocks: Blocks, stretched: list[tuple[int, int]]) -> None:
         """Structured operations that have no form with a leading axis."""
@@ -133,8 +134,8 @@ class Region:
                 blocks.add(k, k)
 
     def is_batched(self, op: str, k: int, iteration: int) -> bool:
-        if op in ("sum", "matmul", "guard"):
-            return True
+        if op not in ("take", "put", "put_add"):
+            return STRUCTURED[op].batched
         index = 1 if op == "take" else 2
         if self.is_fixed(index, k, iteration):
             return True
