@@ -85,11 +85,20 @@ def disjoint(*items):
 # --------------------------------------------------------------------------------------------------------- sweep
 
 
-ctypedef void (*LoopFunction)(char** args, const cnp.npy_intp* n, const cnp.npy_intp* strides, void* data) noexcept nogil
+cdef extern from "numpy/ufuncobject.h" nogil:
+    ctypedef void (*PyUFuncGenericFunction)(char** args, const cnp.npy_intp* n, const cnp.npy_intp* strides, void* data) noexcept
+
+    ctypedef struct PyUFuncObject:      # NumPy's own declarations for Cython hide these fields from 2.5 on
+        int nin
+        int nargs
+        int ntypes
+        const char* types
+        PyUFuncGenericFunction* functions
+        void** data
 
 
 cdef struct Loop:           # of a NumPy function
-    LoopFunction call
+    PyUFuncGenericFunction call
     void* data
     int arity
 
@@ -98,7 +107,7 @@ cdef struct Loop:           # of a NumPy function
 cdef Loop foreign[ODEAD_STRUCTURED]
 
 
-cdef void _find_loop(Loop* loop, cnp.ufunc function, int type_number) noexcept:
+cdef void _find_loop(Loop* loop, const PyUFuncObject* function, int type_number) noexcept nogil:
     """Find the loop of `function` with operands and result of one type."""
     cdef int k, j
     for k in range(function.ntypes):
@@ -106,7 +115,7 @@ cdef void _find_loop(Loop* loop, cnp.ufunc function, int type_number) noexcept:
         while j < function.nargs and function.types[k * function.nargs + j] == type_number:
             j += 1
         if j == function.nargs:
-            loop.call, loop.data, loop.arity = <LoopFunction> <void*> function.functions[k], function.data[k], function.nin
+            loop.call, loop.data, loop.arity = function.functions[k], function.data[k], function.nin
             return
 
 
@@ -116,7 +125,8 @@ cdef void _find_loops():
         foreign[k].call = NULL
         if odead_ufuncs[k][0]:
             dtype = odead_names[k].split(b".")[1].decode()
-            _find_loop(&foreign[k], getattr(np, odead_ufuncs[k].decode()), np.dtype(dtype).num)
+            function = getattr(np, odead_ufuncs[k].decode())
+            _find_loop(&foreign[k], <const PyUFuncObject*> function, np.dtype(dtype).num)
 
 
 _find_loops()
