@@ -31,7 +31,7 @@ class TracedArray(Traced):
 
     def __init__(self, rec: Recorder, view: View, value: np.ndarray) -> None:
         self.rec = rec
-        self.view = view
+        self.place = view
         self.value = value
 
     @property  # type: ignore[misc]
@@ -40,7 +40,7 @@ class TracedArray(Traced):
 
     # ------------------------------------------------------------------------------------------ facts
 
-    shape = property(lambda self: self.value.shape)
+    shape = property(lambda self: self.value.shape, lambda self, shape: self._set_shape(shape))
     dtype = property(lambda self: self.value.dtype)
     ndim = property(lambda self: self.value.ndim)
     size = property(lambda self: self.value.size)
@@ -49,7 +49,7 @@ class TracedArray(Traced):
     strides = property(lambda self: self.value.strides)
     flags = property(lambda self: self.value.flags)
     base = property(lambda self: self.value.base)
-    real = property(lambda self: self)
+    real = property(lambda self: self, lambda self, value: self.__setitem__(..., value))
     T = property(lambda self: moved(self, self.value.T))
     mT = property(lambda self: moved(self, self.value.mT))  # noqa: N815
 
@@ -60,10 +60,14 @@ class TracedArray(Traced):
     @property
     def flat(self) -> Any:
         flat = self.value.reshape(-1)
-        view = self.rec.part(self.view.buffer, flat)
+        view = self.rec.part(self.place.buffer, flat)
         if view is None and self.size:
             self.rec.fail("x.flat of an array that is not contiguous cannot be traced", "Index the array itself")
         return moved(self, flat)
+
+    @flat.setter
+    def flat(self, value: Any) -> None:
+        self.flat[...] = self.rec.api.function(self.rec, np.resize, (value, (self.size,)), {})  # NumPy repeats what is short
 
     def __len__(self) -> int:
         return len(self.value)
@@ -111,22 +115,12 @@ class TracedArray(Traced):
             self.rec.fail(f"the array method .{name} cannot be traced", "Write it with arithmetic, slices and ufuncs")
         return lambda *args, **kwargs: function(self, *args, **{k: x for k, x in kwargs.items() if x is not np._NoValue})
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name == "shape":
-            self._set_shape(value)
-            return
-        if name in ("T", "real", "flat"):
-            getattr(self, name)[...] = value
-            return
-        object.__setattr__(self, name, value)  # the three slots; others raise AttributeError, as on an ndarray
-
     def _set_shape(self, shape: Any) -> None:
         value = self.value.reshape(shape)
-        view = self.rec.part(self.view.buffer, value)
+        view = self.rec.part(self.place.buffer, value)
         if view is None:
             raise AttributeError("incompatible shape for in-place modification; use x = x.reshape(...)")
-        object.__setattr__(self, "value", value)
-        object.__setattr__(self, "view", view)
+        self.value, self.place = value, view
 
     # ------------------------------------------------------------------------------------------ conversions
 
@@ -168,7 +162,7 @@ class TracedArray(Traced):
     # ------------------------------------------------------------------------------------------ reading
 
     def __getitem__(self, key: Any) -> Any:
-        view = self.view
+        view = self.place
         strides = view[3]
         if type(key) is int and len(strides) == 1:
             value = self.value[key]  # IndexError as NumPy's
@@ -202,21 +196,21 @@ class TracedArray(Traced):
         if _is_basic(key):
             return moved(self, value)
         if self.ndim == 1 and isinstance(key, np.ndarray):  # along the axis of the view, whatever its place in the buffer
-            return gather(self, value, self.view, np.arange(self.size)[key])
-        return gather(self, value, *_window(self.view, self.view.indices()[key]))
+            return gather(self, value, self.place, np.arange(self.size)[key])
+        return gather(self, value, *_window(self.place, self.place.indices()[key]))
 
     def _position(self, key: Any) -> int:
         """Where in the buffer the element is that an index of every axis picks."""
         indices = key if type(key) is tuple else (key,)
         if len(indices) != self.ndim or not all(isinstance(k, (int, np.integer)) for k in indices):
-            return int(self.view.indices()[key])
-        steps = zip(indices, self.view.shape, self.view.strides, strict=True)
-        return self.view.offset + sum(int(k if k >= 0 else k + n) * stride for k, n, stride in steps)
+            return int(self.place.indices()[key])
+        steps = zip(indices, self.place.shape, self.place.strides, strict=True)
+        return self.place.offset + sum(int(k if k >= 0 else k + n) * stride for k, n, stride in steps)
 
     # ------------------------------------------------------------------------------------------ writing
 
     def __setitem__(self, key: Any, item: Any) -> None:
-        rec, view = self.rec, self.view
+        rec, view = self.rec, self.place
         strides = view[3]
         if type(item) is TracedScalar and item.kind == "float64" and self.value.dtype is _FLOAT64:
             if type(key) is int and len(strides) == 1:
@@ -224,7 +218,7 @@ class TracedArray(Traced):
                     rec.writes(view)
                 self.value[key] = item.value
                 position = view[1] + (key if key >= 0 else key + view[2][0]) * strides[0]
-                rec.store(_make_view(View, (view[0], position, (), ())), item.view)
+                rec.store(_make_view(View, (view[0], position, (), ())), item.place)
                 return
             if type(key) is tuple and len(key) == 2 == len(strides) and type(key[0]) is int and type(key[1]) is int:
                 if view[0] in rec.static or view[0] in rec.captured:
@@ -233,7 +227,7 @@ class TracedArray(Traced):
                 rows, columns = view[2]
                 self.value[key] = item.value
                 position = view[1] + (i if i >= 0 else i + rows) * strides[0] + (j if j >= 0 else j + columns) * strides[1]
-                rec.store(_make_view(View, (view[0], position, (), ())), item.view)
+                rec.store(_make_view(View, (view[0], position, (), ())), item.place)
                 return
         if (
             type(item) is float and type(key) is int and len(strides) == 1 and self.value.dtype is _FLOAT64
@@ -252,14 +246,14 @@ class TracedArray(Traced):
             return
         key = concrete_key(rec, key)
         value = item.value if is_traced(item) else item
-        static = not is_traced(item) or item.view.buffer in rec.static
+        static = not is_traced(item) or item.place.buffer in rec.static
         target = self.value[key]
         if not isinstance(target, np.ndarray):
             _check_cast(value, self.value.dtype)
             position = self._position(key)
-            self._write(View(self.view.buffer, position, (), ()), key, item, value, static)
+            self._write(View(self.place.buffer, position, (), ()), key, item, value, static)
         elif _is_basic(key):
-            view = rec.part(self.view.buffer, target)
+            view = rec.part(self.place.buffer, target)
             if view is None:  # no elements
                 self.value[key] = value
             else:
@@ -277,7 +271,7 @@ class TracedArray(Traced):
         if static:
             source = self._constant(value)
         else:
-            source = rec.reads(item.view)
+            source = rec.reads(item.place)
         rec.writes(view, varies=not static, replaces_all=True)
         self.value[key] = value
         rec.assign(view, source)
@@ -285,16 +279,16 @@ class TracedArray(Traced):
     def _scatter(self, key: Any, item: Any, value: Any, static: bool) -> None:
         """Assign to elements picked by arrays; of an element picked twice the last assignment holds."""
         rec = self.rec
-        if static and self.view.buffer in rec.lazy:
+        if static and self.place.buffer in rec.lazy:
             self.value[key] = value
             return
         self._check_assignable(key, value)
-        if self.ndim == 1 and isinstance(key, np.ndarray) and is_injective(self.view):
-            window, places = self.view, np.arange(self.size)[key]
+        if self.ndim == 1 and isinstance(key, np.ndarray) and is_injective(self.place):
+            window, places = self.place, np.arange(self.size)[key]
         else:
-            window, places = _window(self.view, self.view.indices()[key])
-        source = self._constant(value) if static else rec.reads(item.view)
-        rec.writes(self.view, varies=not static)
+            window, places = _window(self.place, self.place.indices()[key])
+        source = self._constant(value) if static else rec.reads(item.place)
+        rec.writes(self.place, varies=not static)
         self.value[key] = value
         if not places.size:
             return
@@ -315,11 +309,11 @@ class TracedArray(Traced):
         value = item.value if is_traced(item) else item
         self._check_assignable(mask.value, value)
         dtype = dtype_name(self.value.dtype)
-        source = rec.cast(rec.reads(item.view), dtype) if is_traced(item) else self._constant(value)
-        rec.writes(self.view)
+        source = rec.cast(rec.reads(item.place), dtype) if is_traced(item) else self._constant(value)
+        rec.writes(self.place)
         shape = self.value.shape
         chosen = View(source.buffer, source.offset, shape, (0,) * len(shape))
-        rec.emit("where", self.view, (mask.view, chosen, self.view))
+        rec.emit("where", self.place, (mask.place, chosen, self.place))
         self.value[mask.value] = value
 
     def _constant(self, value: Any) -> View:
@@ -352,7 +346,7 @@ def wrap(rec: Recorder, view: View, value: Any) -> Any:
 
 def scalar_at(x: TracedArray, position: int, value: Any) -> Any:
     """The number at a position of the buffer, read now: later writes do not change it."""
-    rec, buffer = x.rec, x.view.buffer
+    rec, buffer = x.rec, x.place.buffer
     if buffer in rec.static:
         return value
     kind = dtype_name(x.value.dtype)
@@ -363,11 +357,11 @@ def scalar_at(x: TracedArray, position: int, value: Any) -> Any:
 
 def moved(x: TracedArray, value: np.ndarray) -> TracedArray:
     """What an operation that only moves the elements of `x` made of its storage: a view, where NumPy made one."""
-    view = x.rec.part(x.view.buffer, value)
+    view = x.rec.part(x.place.buffer, value)
     if view is not None:
         return TracedArray(x.rec, view, value)
     copy = np.array(value)
-    if x.view.buffer in x.rec.static or not value.size:
+    if x.place.buffer in x.rec.static or not value.size:
         return TracedArray(x.rec, *x.rec.adopt_static(copy))
     raise AssertionError("a copy is gathered, see `gather`")
 
@@ -391,7 +385,7 @@ def concrete_key(rec: Recorder, key: Any) -> Any:
     if type(key) is TracedArray:
         if key.value.dtype.kind not in "bi":
             return key.value  # raises NumPy's own error
-        return rec.concretise(key.view, key.value)
+        return rec.concretise(key.place, key.value)
     if key.kind == "bool":
         return bool(key)
     return operator.index(key)
@@ -407,7 +401,7 @@ def _masks(x: TracedArray, key: Any) -> bool:
         type(key) is TracedArray
         and key.value.dtype == bool
         and key.value.shape == x.value.shape
-        and key.view.buffer not in x.rec.static
+        and key.place.buffer not in x.rec.static
         and x.value.ndim > 0
     )
 

@@ -48,7 +48,7 @@ _FLOAT_ONLY: Final = frozenset({"floor_divide", "remainder", "fmod", "pow"})
 
 def is_static(x: Any) -> bool:
     """Whether x depends on no input."""
-    return not is_traced(x) or x.view.buffer in x.rec.static
+    return not is_traced(x) or x.place.buffer in x.rec.static
 
 
 def ufunc_name(ufunc: np.ufunc) -> str:
@@ -139,14 +139,14 @@ def _write(rec: Recorder, out: TracedArray, result: View, value: np.ndarray, whe
         out.value[...] = value
     if where is not True:
         mask = rec.cast(operand_view(rec, where, "bool", out.value.shape), "bool")
-        rec.writes(out.view)
+        rec.writes(out.place)
         chosen = rec.program.temp(dtype_name(out.value.dtype), out.value.shape)
         source = broadcast(rec.cast(result, dtype_name(out.value.dtype)), out.value.shape)
-        rec.emit("where", chosen, (mask, source, out.view))
-        rec.emit("copy", out.view, (chosen,))
+        rec.emit("where", chosen, (mask, source, out.place))
+        rec.emit("copy", out.place, (chosen,))
     else:
-        rec.writes(out.view, replaces_all=True)
-        _retarget(rec, out.view, result)
+        rec.writes(out.place, replaces_all=True)
+        _retarget(rec, out.place, result)
     out.value[...] = value
     return out
 
@@ -206,7 +206,7 @@ def _emit(rec: Recorder, ufunc: np.ufunc, operands: list[Any], value: Any, dtype
 
 
 def _shape(operands: list[Any]) -> tuple[int, ...]:
-    shapes = {x.view[2] if is_traced(x) else () for x in operands} - {()}
+    shapes = {x.place[2] if is_traced(x) else () for x in operands} - {()}
     if len(shapes) == 1:
         return shapes.pop()
     return np.broadcast_shapes(*shapes)
@@ -252,4 +252,4 @@ def operand_view(rec: Recorder, x: Any, dtype: str, shape: tuple[int, ...]) -> V
     """The view of an operand, cast and broadcast."""
     if not is_traced(x):
         return broadcast(rec.number(x), shape) if dtype == "float64" else rec.program.constant(x, dtype, shape)
-    return broadcast(rec.cast(rec.reads(x.view), dtype), shape)
+    return broadcast(rec.cast(rec.reads(x.place), dtype), shape)

@@ -39,7 +39,7 @@ def _number(rec: Recorder, x: Any) -> tuple[View, float]:
     if type(x) is TracedArray:
         x = x._only()
     if type(x) is TracedScalar:
-        return (x.view if x.kind == "float64" else rec.cast(x.view, "float64")), float(x.value)
+        return (x.place if x.kind == "float64" else rec.cast(x.place, "float64")), float(x.value)
     value = float(x)
     return rec.number(value), value
 
@@ -171,9 +171,9 @@ def _extreme(function: Function, ufunc: np.ufunc, ignoring_nan: np.ufunc) -> Cal
             elif not is_traced(best):
                 result = ignoring_nan(best, item) if best == best else best
             elif type(best) is type(item) is TracedScalar and best.kind == item.kind == "float64":
-                chosen = rec.record(ufunc.__name__, "float64", (best.view, item.view))
-                ignored = rec.record("isnan", "bool", (item.view,))
-                view = rec.record("where", "float64", (ignored, best.view, chosen))
+                chosen = rec.record(ufunc.__name__, "float64", (best.place, item.place))
+                ignored = rec.record("isnan", "bool", (item.place,))
+                view = rec.record("where", "float64", (ignored, best.place, chosen))
                 result = TracedScalar(rec, view, np.float64(function(best.value, item.value)))
             else:
                 result = np.where(np.isnan(item), best, ufunc(best, item))[()]
@@ -181,7 +181,7 @@ def _extreme(function: Function, ufunc: np.ufunc, ignoring_nan: np.ufunc) -> Cal
                 return result
             if isinstance(_value(best), np.generic) or isinstance(_value(item), np.generic):
                 return result  # a NumPy number, whichever is chosen: the type must not hang on the values
-            return TracedScalar(rec, result.view, float(result.value), result.kind)
+            return TracedScalar(rec, result.place, float(result.value), result.kind)
 
         return call
 
@@ -253,5 +253,5 @@ def _converted(rec: Recorder, x: Any, kind: type) -> Any:
     if not is_traced(x):
         return kind(x)
     dtype = np.dtype(kind).name
-    view = x.view if x.kind == dtype else rec.cast(x.view, dtype)
+    view = x.place if x.kind == dtype else rec.cast(x.place, dtype)
     return TracedScalar(rec, view, kind(x.value), dtype)

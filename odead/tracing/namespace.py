@@ -11,14 +11,17 @@ CPython asks a dict subclass by `__getitem__` for each global, as soon as it is 
 
 from __future__ import annotations
 
+import argparse
 import builtins
+import copy
 import dis
 import functools
 import sys
 import sysconfig
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MethodType, ModuleType
+from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MethodType, ModuleType, SimpleNamespace
 from typing import Any, Final
 
 import numpy as np
@@ -36,6 +39,7 @@ __all__ = ["Names", "Namespace", "is_user_module"]
 
 _DISPATCHED: Final = type(np.sum)
 _STDLIB: Final = Path(sysconfig.get_path("stdlib")).resolve()
+_PLAIN_OBJECTS: Final = (SimpleNamespace, argparse.Namespace)  # of the standard library, used as bags of parameters
 _LIBRARIES: Final = frozenset({"numpy", "scipy", "odead"})  # work by dispatch on traced values, or raise
 
 
@@ -152,11 +156,11 @@ class Namespace:
             )
         if isinstance(x, functools._lru_cache_wrapper):  # what it keeps must not outlive the trace
             return self.translate(x.__wrapped__)
-        if isinstance(x, (list, dict, tuple, set, frozenset)):
+        if isinstance(x, (list, dict, tuple, set, frozenset, deque)):
             return self._container(x, name)
         if isinstance(getattr(x, "py_func", None), FunctionType):  # compiled by Numba
             return self.translate(x.py_func)
-        if is_user_module(type(x).__module__) and not isinstance(x, BaseException):
+        if isinstance(x, _PLAIN_OBJECTS) or (is_user_module(type(x).__module__) and not isinstance(x, BaseException)):
             return object_view(self, x)
         return x
 
@@ -196,17 +200,16 @@ class Namespace:
         if isinstance(x, tuple):
             items = [self.translate(item, f"{name}[{k}]") for k, item in enumerate(x)]
             return tuple(items) if type(x) is tuple else tuple.__new__(type(x), items)
-        if type(x) not in (list, dict, set, frozenset):
-            return x if not is_user_module(type(x).__module__) else object_view(self, x)
         self.observations.note(items_of, x, None)
+        made = copy.copy(x)
         if isinstance(x, dict):
-            copy: Any = {key: self.translate(item, f"{name}[{key!r}]") for key, item in x.items()}
-        elif isinstance(x, list):
-            copy = [self.translate(item, f"{name}[{k}]") for k, item in enumerate(x)]
-        else:
-            copy = type(x)(x)
-        self._containers.append((x, copy, items_of(copy, None)))
-        return copy
+            for key, item in x.items():
+                dict.__setitem__(made, key, self.translate(item, f"{name}[{key!r}]"))
+        elif isinstance(x, (list, deque)):
+            for k, item in enumerate(x):
+                made[k] = self.translate(item, f"{name}[{k}]")
+        self._containers.append((x, made, items_of(made, None)))
+        return made
 
     def _import(self, name: str, globals: Any = None, locals: Any = None, fromlist: Any = (), level: int = 0) -> Any:
         true = globals.true if isinstance(globals, Names) else globals
@@ -321,24 +324,18 @@ class Namespace:
                     self._check_assigned(value, name, "STORE_GLOBAL")
                     names.true[name] = self.original(value)
                     self.observations.note(entry_of, names.true, name)
-        for cell, copy, made in self._cells.values():
-            value = contents_of(copy, None)
+        for cell, inner, made in self._cells.values():
+            value = contents_of(inner, None)
             if value is not MISSING and value is not made:
                 name = next((n for code in self._codes for n in code.co_freevars if self._stores(code, "STORE_DEREF", n)), "")
                 self._check_assigned(value, name, "STORE_DEREF")
                 cell.cell_contents = self.original(value)
                 self.observations.note(contents_of, cell, None)
-        for container, copy, before in self._containers:
-            if not _identical(items_of(copy, None), before):
-                if isinstance(container, list):
-                    container[:] = [self.original(item) for item in copy]
-                elif isinstance(container, dict):
-                    items = {key: self.original(item) for key, item in copy.items()}
-                    container.clear()
-                    container.update(items)
-                elif isinstance(container, set):
-                    container.clear()
-                    container.update(copy)
+        for container, made, before in self._containers:
+            if not _identical(items_of(made, None), before):
+                items = [self.original(item) for item in (made.items() if isinstance(made, dict) else made)]
+                container.clear()
+                (container.extend if isinstance(container, (list, deque)) else container.update)(items)
                 self.observations.note(items_of, container, None)
 
     def original(self, x: Any) -> Any:

@@ -46,7 +46,7 @@ def as_array(x: Any) -> TracedArray:
         made: TracedArray = array(_recorder((x,)), x)
         return made
     view, value = x.rec.adopt(np.array(x.value))
-    x.rec.emit("copy", view, (x.view,))
+    x.rec.emit("copy", view, (x.place,))
     return TracedArray(x.rec, view, value)
 
 
@@ -113,10 +113,10 @@ def _concrete(x: Any) -> Any:
 
 
 def copy_of(x: TracedArray, order: str = "K") -> TracedArray:
-    if x.view.buffer in x.rec.static:
+    if x.place.buffer in x.rec.static:
         return TracedArray(x.rec, *x.rec.adopt_static(x.value.copy(order)))
     view, value = x.rec.adopt(x.value.copy(order))
-    x.rec.emit("copy", view, (x.view,))
+    x.rec.emit("copy", view, (x.place,))
     return TracedArray(x.rec, view, value)
 
 
@@ -125,23 +125,23 @@ def astype(x: TracedArray, dtype: Any, order: str = "K", casting: str = "unsafe"
     if kind == x.value.dtype:
         return copy_of(x) if copy else x
     value = x.value.astype(kind, casting=casting)
-    if x.view.buffer in x.rec.static:
+    if x.place.buffer in x.rec.static:
         return from_numpy(x.rec, value)
     view, value = x.rec.adopt(value)
-    x.rec.emit("copy", view, (x.rec.cast(x.rec.reads(x.view), kind.name),))
+    x.rec.emit("copy", view, (x.rec.cast(x.rec.reads(x.place), kind.name),))
     return TracedArray(x.rec, view, value)
 
 
 def full(rec: Recorder, shape: Any, fill_value: Any, dtype: Any = None, order: str = "C", **options: Any) -> Any:
     if dtype is None:
         dtype = np.asarray(_concrete(fill_value)).dtype
-    out = from_numpy(rec, np.zeros(shape, dtype, order))  # type: ignore[call-overload]
+    out = empty(rec, shape, dtype, order)
     out[...] = fill_value
     return out
 
 
 def empty(rec: Recorder, shape: Any, dtype: Any = float, order: str = "C", **options: Any) -> Any:
-    return from_numpy(rec, np.zeros(shape, dtype, order))  # type: ignore[call-overload]
+    return from_numpy(rec, np.zeros(concrete_key(rec, shape), dtype, order))  # type: ignore[call-overload]
 
 
 def _like(x: Any, dtype: Any, shape: Any) -> tuple[Recorder, tuple[int, ...], Any]:
@@ -180,7 +180,7 @@ def _mover(function: Callable[..., Any]) -> Callable[..., Any]:
 
     def move(x: Any, *args: Any, **kwargs: Any) -> Any:
         x = as_array(x)
-        return _moved(x, function(x.value, *args, **kwargs), lambda: function(x.view.indices(), *args, **kwargs))
+        return _moved(x, function(x.value, *args, **kwargs), lambda: function(x.place.indices(), *args, **kwargs))
 
     return move
 
@@ -188,20 +188,20 @@ def _mover(function: Callable[..., Any]) -> Callable[..., Any]:
 def _moved(x: TracedArray, value: Any, positions: Callable[[], Any]) -> Any:
     if isinstance(value, (list, tuple)):
         return type(value)([_moved(x, item, lambda k=k: positions()[k]) for k, item in enumerate(value)])  # type: ignore[misc]
-    if x.rec.part(x.view.buffer, value) is not None or is_static(x) or not value.size:
+    if x.rec.part(x.place.buffer, value) is not None or is_static(x) or not value.size:
         return moved(x, value)
     return _gathered(x, value, positions())
 
 
 def _gathered(x: TracedArray, value: np.ndarray, positions: np.ndarray) -> TracedArray:
     """The elements at these positions of the buffer: a copy of a view where they lie regularly, else a take."""
-    view = _regular(x.view.buffer, positions)
+    view = _regular(x.place.buffer, positions)
     if view is not None:
         out, value = x.rec.adopt(np.array(value, order="C"))
         x.rec.emit("copy", out, (view,))
         return TracedArray(x.rec, out, value)
     low, high = int(positions.min()), int(positions.max())
-    return gather(x, value, View(x.view.buffer, low, (high - low + 1,), (1,)), positions - low)
+    return gather(x, value, View(x.place.buffer, low, (high - low + 1,), (1,)), positions - low)
 
 
 def _regular(buffer: int, positions: np.ndarray) -> View | None:
@@ -218,23 +218,29 @@ def reshape(x: TracedArray, *shape: Any, order: str = "C", copy: bool | None = N
     if not isinstance(shape, (int, np.integer)):
         shape = tuple(shape)
     value = x.value.reshape(shape, order=order)
-    if copy or (x.rec.part(x.view.buffer, value) is None and not is_static(x) and x.size):
+    if copy or (x.rec.part(x.place.buffer, value) is None and not is_static(x) and x.size):
         if order == "C":
             whole = copy_of(x, "C")
             return moved(whole, whole.value.reshape(shape))
-        return _gathered(x, value, x.view.indices().reshape(shape, order=order))  # type: ignore[call-overload]
+        return _gathered(x, value, x.place.indices().reshape(shape, order=order))  # type: ignore[call-overload]
     return moved(x, value)
 
 
 def ravel(x: TracedArray, order: str = "C") -> TracedArray:
     flat = x.value.ravel(order)
-    if x.rec.part(x.view.buffer, flat) is not None:
+    if x.rec.part(x.place.buffer, flat) is not None:
         return moved(x, flat)
     return reshape(x, -1, order="C" if order == "K" else order)
 
 
 def flatten(x: TracedArray, order: str = "C") -> TracedArray:
     return copy_of(ravel(x, order))
+
+
+def view_of(x: TracedArray, dtype: Any = None, type: Any = None) -> TracedArray:
+    if type not in (None, np.ndarray) or (dtype not in (None, np.ndarray) and np.dtype(dtype) != x.dtype):
+        x.rec.fail("x.view as another dtype or class cannot be traced", "Convert with .astype")
+    return moved(x, x.value.view())
 
 
 def transpose(x: TracedArray, *axes: Any) -> TracedArray:
@@ -303,7 +309,7 @@ def where(condition: Any, *sides: Any) -> Any:
 
 def nonzero(x: TracedArray) -> tuple[Any, ...]:
     mask = x if x.dtype == bool else x != 0
-    return tuple(from_numpy(x.rec, index) for index in np.nonzero(x.rec.concretise(mask.view, mask.value)))
+    return tuple(from_numpy(x.rec, index) for index in np.nonzero(x.rec.concretise(mask.place, mask.value)))
 
 
 def copyto(dst: Any, src: Any, casting: str = "same_kind", where: Any = True) -> None:
@@ -375,7 +381,7 @@ def sum_(x: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims:
         return _returned(rec, np.sum(x.value, axis, dtype, keepdims=keepdims), out, initial)
     value = np.sum(x.value, axis, dtype, keepdims=bool(keepdims))
     axes = _axes(axis, x.ndim)
-    source = _last(rec.cast(rec.reads(x.view), dtype_name(value.dtype)), axes)
+    source = _last(rec.cast(rec.reads(x.place), dtype_name(value.dtype)), axes)
     reduced = source.shape[: x.ndim - len(axes)]
     view = rec.program.temp(dtype_name(value.dtype), reduced)
     rec.emit("sum" if axes else "copy", view, (source,))
@@ -538,7 +544,7 @@ def matmul(x: Any, y: Any, out: Any = None) -> Any:
     dtype = dtype_name(value.dtype)
     if not dtype.startswith("float"):
         rec.fail(f"the matrix product of {dtype} arrays cannot be traced", "Convert to float with .astype(float)")
-    left, right = (rec.cast(rec.reads(operand.view), dtype) for operand in (a, b))
+    left, right = (rec.cast(rec.reads(operand.place), dtype) for operand in (a, b))
     left = _with_axis(left, 0) if a.ndim == 1 else left
     right = _with_axis(right, 1) if b.ndim == 1 else right
     batch = np.broadcast_shapes(left.shape[:-2], right.shape[:-2])
@@ -591,6 +597,19 @@ def cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axi
         rec.fail("np.cross of vectors with other than three components cannot be traced", "Write out the products")
     components = [x[..., i] * y[..., j] - x[..., j] * y[..., i] for i, j in ((1, 2), (2, 0), (0, 1))]
     return np.moveaxis(np.stack([as_traced(rec, component) for component in components], -1), -1, axisc)
+
+
+def convolve(a: Any, v: Any, mode: str = "full") -> Any:
+    """The longer operand, shifted and weighted by each element of the shorter."""
+    rec = _recorder((a, v))
+    x, y = as_traced(rec, a), as_traced(rec, v)
+    whole = np.convolve(x.value, y.value, mode)  # type: ignore[call-overload]  # raises NumPy's own errors
+    x, y = (x, y) if x.size >= y.size else (y, x)
+    full_ = empty(rec, x.size + y.size - 1, whole.dtype)
+    for k in range(y.size):
+        full_[k : k + x.size] += x * y[k]
+    first = {"full": 0, "same": (y.size - 1) // 2, "valid": y.size - 1}[mode]
+    return full_[first : first + whole.size]
 
 
 def einsum(subscripts: str, *operands: Any, **options: Any) -> Any:
@@ -753,7 +772,7 @@ def item(x: TracedArray, *args: Any) -> Any:
 
 def as_python(x: Any) -> Any:
     """A number as Python's own type."""
-    return TracedScalar(x.rec, x.view, x.value.item(), x.kind) if is_traced(x) else x.item()
+    return TracedScalar(x.rec, x.place, x.value.item(), x.kind) if is_traced(x) else x.item()
 
 
 def linalg_norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
@@ -773,20 +792,20 @@ def _at(rec: Recorder, ufunc: np.ufunc, x: Any, key: Any, values: Any = None) ->
     if ufunc not in (np.add, np.subtract):
         rec.fail(f"{ufunc_name(ufunc)}.at cannot be traced", "Use np.add.at, or a loop over the elements")
     concrete = concrete_key(rec, key)
-    positions = np.asarray(x.view.indices()[concrete])
+    positions = np.asarray(x.place.indices()[concrete])
     source = as_traced(rec, values)
     if ufunc is np.subtract:
         source = as_traced(rec, -source)
     np.add.at(x.value.copy(), concrete, source.value)  # raises NumPy's own errors
-    if is_static(x) and is_static(source) and x.view.buffer in rec.lazy:
+    if is_static(x) and is_static(source) and x.place.buffer in rec.lazy:
         np.add.at(x.value, concrete, source.value)
         return
-    rec.reads(source.view)
-    rec.writes(x.view, varies=not is_static(source))
+    rec.reads(source.place)
+    rec.writes(x.place, varies=not is_static(source))
     spread = rec.program.temp(dtype_name(x.dtype), positions.shape)
-    rec.assign(spread, source.view)
-    low = int(x.view.indices().min())
-    window = View(x.view.buffer, low, (int(x.view.indices().max()) - low + 1,), (1,))
+    rec.assign(spread, source.place)
+    low = int(x.place.indices().min())
+    window = View(x.place.buffer, low, (int(x.place.indices().max()) - low + 1,), (1,))
     flat = View(spread.buffer, 0, (positions.size,), (1,))
     rec.emit("put_add", window, (window, flat, rec.program.constant(positions.reshape(-1) - low, "int64")))
     np.add.at(x.value, concrete, source.value)
@@ -805,12 +824,12 @@ METHODS: Final[Mapping[str, Callable[..., Any]]] = {
     "swapaxes": _mover(np.swapaxes), "take": take, "tolist": tolist,
     "trace": lambda x, offset=0, axis1=0, axis2=1, dtype=None, out=None: sum_(
         diagonal(x, offset, axis1, axis2), -1, dtype, out),
-    "transpose": transpose, "var": var,
+    "transpose": transpose, "var": var, "view": view_of,
 }  # fmt: skip
 
 _TABLE: Final[Mapping[Callable[..., Any], Callable[..., Any]]] = {
     np.concatenate: concatenate, np.where: where, np.copyto: copyto, np.dot: dot, np.inner: inner, np.vdot: vdot,
-    np.cross: cross, np.outer: outer, np.einsum: einsum,
+    np.convolve: convolve, np.cross: cross, np.outer: outer, np.einsum: einsum,
     np.full_like: full_like, np.zeros_like: zeros_like, np.empty_like: zeros_like,
     np.ones_like: ones_like, np.linspace: linspace, np.roll: roll, np.interp: interp, np.clip: clip, np.round: round_,
     np.around: round_, np.sort: sort, np.argsort: argsort, np.median: median,
@@ -826,7 +845,6 @@ _TABLE: Final[Mapping[Callable[..., Any], Callable[..., Any]]] = {
     np.nonzero: lambda x: nonzero(as_array(x)),
     np.count_nonzero: lambda x, axis=None, keepdims=False: sum_(x != 0, axis, keepdims=keepdims),
     np.flatnonzero: lambda x: nonzero(ravel(as_array(x)))[0],
-    np.astype: lambda x, dtype, **kwargs: astype(as_array(x), dtype, **kwargs),
     np.nan_to_num: nan_to_num,
     np.shape: lambda x: np.shape(_concrete(x)), np.ndim: lambda x: np.ndim(_concrete(x)),
     np.size: lambda x, axis=None: np.size(_concrete(x), axis),
@@ -840,7 +858,7 @@ _TABLE: Final[Mapping[Callable[..., Any], Callable[..., Any]]] = {
     **{f: _mover(f) for f in (
         np.moveaxis, np.rollaxis, np.expand_dims, np.broadcast_to, np.flip, np.fliplr, np.flipud, np.rot90, np.diagonal,
         np.lib.stride_tricks.sliding_window_view, np.tile, np.resize, np.split, np.array_split, np.hsplit, np.vsplit,
-        np.dsplit, np.permute_dims, np.matrix_transpose, np.unstack, np.delete,
+        np.dsplit, np.permute_dims, np.matrix_transpose, np.delete,
     )},
 }  # fmt: skip
 
@@ -921,6 +939,9 @@ class NumpyApi:
         kwargs = _given(kwargs)
         everything = [*_leaves(args), *_leaves(kwargs)]
         if handler is not None:
+            first = args[0] if args and function not in _WRITING else None
+            if isinstance(first, (np.ndarray, list, tuple)) and not _contains_traced(first):
+                args = (as_traced(rec, first), *args[1:])
             return handler(*args, **kwargs)
         if all(map(is_static, everything)) and function not in _WRITING and kwargs.get("out") is None:
             return _shared(rec, function(*_concrete(args), **_concrete(kwargs)), everything)
@@ -951,7 +972,7 @@ def _shared(rec: Recorder, made: Any, operands: Sequence[Any]) -> Any:
         return type(made)([_shared(rec, item, operands) for item in made])
     if isinstance(made, np.ndarray):
         for x in operands:
-            if type(x) is TracedArray and rec.part(x.view.buffer, made) is not None:
+            if type(x) is TracedArray and rec.part(x.place.buffer, made) is not None:
                 return moved(x, made)
     return from_numpy(rec, made)
 

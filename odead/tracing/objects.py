@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 import functools
 from abc import ABCMeta
-from types import CellType, FunctionType, MemberDescriptorType
+from types import CellType, FunctionType, MemberDescriptorType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -85,12 +85,12 @@ def _member(namespace: Namespace, cls: type, name: str, value: Any, cell: CellTy
 def object_view(namespace: Namespace, x: Any) -> Any:
     """A view of an object of a user's class; the object itself where its class cannot be copied."""
     copy = namespace.translate(type(x))
-    if copy is type(x) or not isinstance(copy, type):
+    if type(copy) not in (type, ABCMeta) or issubclass(copy, (enum.Enum, BaseException)):
         return x
     view_class = type(copy)(copy.__name__, (copy,), {**_VIEW, "_odead_namespace": namespace})
     namespace.originals[view_class] = type(x)
     try:
-        view: Any = object.__new__(view_class)
+        view: Any = view_class.__new__(view_class) if issubclass(view_class, SimpleNamespace) else object.__new__(view_class)
     except TypeError:  # a subclass of dict or the like
         return x
     object.__getattribute__(view, "__dict__")[_ORIGINAL] = x

@@ -39,16 +39,16 @@ class Traced:
     Attributes
     ----------
     rec : Recorder
-    view : View
-        Of the program.
+    place : View
+        Where the program keeps it; `view` is a method of arrays.
     value : ndarray or number
         Its value in the recorded run; for an array a view of the storage of its buffer.
     """
 
-    __slots__ = ("rec", "value", "view")
+    __slots__ = ("place", "rec", "value")
 
     rec: Recorder
-    view: View
+    place: View
     value: Any
 
 
@@ -185,7 +185,7 @@ class Recorder:
 
     def name(self, x: Traced) -> str:
         """What the user calls the array, as far as that is known."""
-        return self._buffers[x.view.buffer].name or "an array made inside the function"
+        return self._buffers[x.place.buffer].name or "an array made inside the function"
 
     # ------------------------------------------------------------------------------------------ scalars
 

@@ -48,11 +48,12 @@ class TracedScalar(Traced):
 
     __slots__ = ("kind",)
     __array_priority__ = 1001.0
+    __iter__ = None  # or NumPy would take a number for a sequence, as it can be indexed
     __hash__ = None  # type: ignore[assignment]  # a set or dict would branch on the value without a guard
 
     def __init__(self, rec: Recorder, view: View, value: Any, kind: str = "float64") -> None:
         self.rec = rec
-        self.view = view
+        self.place = view
         self.value = value
         self.kind = kind
 
@@ -69,7 +70,7 @@ class TracedScalar(Traced):
             for x in inputs:
                 kind = type(x)
                 if kind is TracedScalar and x.kind == "float64":
-                    views.append(x.view)
+                    views.append(x.place)
                     values.append(x.value)
                 elif kind is float or kind is int or kind is _float64:
                     views.append(rec.number(x))
@@ -94,7 +95,7 @@ class TracedScalar(Traced):
 
     def __bool__(self) -> bool:
         value = bool(self.value)
-        self.rec.guard(self.rec.cast(self.view, "bool"), value)
+        self.rec.guard(self.rec.cast(self.place, "bool"), value)
         return value
 
     def __float__(self) -> NoReturn:
@@ -131,14 +132,14 @@ class TracedScalar(Traced):
         if self.kind[0] != "f":
             return self._integer(value)
         view = self.rec.program.temp(self.kind, ())
-        self.rec.emit(op, view, (self.view,))
+        self.rec.emit(op, view, (self.place,))
         return TracedScalar(self.rec, view, self.value, self.kind)._integer(value)
 
     def _integer(self, value: int) -> int:
         """`value`, guarded: the program holds only while the number, cut to an integer, is this one."""
         if not -(2**63) <= value < 2**63:
             self.rec.fail(f"the integer {value} does not fit 64 bits", "Keep the number a float")
-        self.rec.guard(self.rec.cast(self.view, "int64"), value)
+        self.rec.guard(self.rec.cast(self.place, "int64"), value)
         return value
 
     def __repr__(self) -> str:
@@ -206,13 +207,13 @@ class TracedScalar(Traced):
     def __neg__(self) -> Any:
         if self.kind == "float64":
             rec = self.rec
-            return TracedScalar(rec, rec.record("neg", "float64", (self.view,)), -self.value)
+            return TracedScalar(rec, rec.record("neg", "float64", (self.place,)), -self.value)
         return self.slow(np.negative, operator.neg)
 
     def __abs__(self) -> Any:
         if self.kind == "float64":
             rec = self.rec
-            return TracedScalar(rec, rec.record("abs", "float64", (self.view,)), abs(self.value))
+            return TracedScalar(rec, rec.record("abs", "float64", (self.place,)), abs(self.value))
         return self.slow(np.absolute, operator.abs)
 
     def __invert__(self) -> Any:
@@ -257,13 +258,13 @@ def _binary(op: str, python: Callable[[Any, Any], Any], ufunc: np.ufunc, result:
                 if other.kind == "float64":
                     value = python(self.value, other.value)
                     rec = self.rec
-                    return make(rec, rec.record(op, result, (self.view, other.view)), value, result)
+                    return make(rec, rec.record(op, result, (self.place, other.place)), value, result)
             elif kind is float or kind is int or kind is _float64:
                 value = python(self.value, other)
                 if type(value) is complex:
                     complex(self)
                 rec = self.rec
-                return make(rec, rec.record(op, result, (self.view, rec.number(other))), value, result)
+                return make(rec, rec.record(op, result, (self.place, rec.number(other))), value, result)
         return self.slow(ufunc, python, other)
 
     def backward(self: TracedScalar, other: Any) -> Any:
@@ -273,7 +274,7 @@ def _binary(op: str, python: Callable[[Any, Any], Any], ufunc: np.ufunc, result:
             if type(value) is complex:
                 complex(self)
             rec = self.rec
-            return make(rec, rec.record(op, result, (rec.number(other), self.view)), value, result)
+            return make(rec, rec.record(op, result, (rec.number(other), self.place)), value, result)
         return self.slow(ufunc, python, other, reflected=True)
 
     return forward, backward

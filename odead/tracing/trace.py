@@ -347,7 +347,7 @@ def _result(rec: Recorder, namespace: Namespace, leaf: Any) -> ReturnLeaf:
         leaf = rec.api.operand(rec, leaf)
     if is_traced(leaf):
         kind = np.ndarray if type(leaf) is TracedArray else type(leaf.value)
-        source = rec.reads(leaf.view)
+        source = rec.reads(leaf.place)
     elif isinstance(leaf, (float, np.floating)) and scalar_dtype(leaf) in DTYPES:
         kind, source = type(leaf), program.constant(leaf, scalar_dtype(leaf))
     else:

@@ -229,13 +229,26 @@ def element_grid(a):
     return b
 
 
+def attributes(a):
+    a.T[...] = a.T * 2
+    a.real = a + 1
+    b = a.copy()
+    b.shape = (4, 3)
+    b.shape = -1
+    b.flat = [1.0, 2.0, 3.0]
+    return b, b.T
+
+
 def diagonal(a):
     a.flat[:: a.shape[1] + 1] = 0.5
     a.flat[1] = 2.0
     return np.diag(a), a.diagonal(1), np.trace(a)
 
 
-@pytest.mark.parametrize("f", [transposes, reshapes, matrix_indices, element_grid, diagonal], ids=lambda f: f.__name__)
+MATRIX_FUNCTIONS = [transposes, reshapes, matrix_indices, element_grid, attributes, diagonal]
+
+
+@pytest.mark.parametrize("f", MATRIX_FUNCTIONS, ids=lambda f: f.__name__)
 @pytest.mark.parametrize("order", ["C", "F", "strided", "reversed"])
 def test_matrix(replays, f, order):
     layouts = {

@@ -53,6 +53,7 @@ ERRORS = [
     (lambda x: math.gamma(x[0]), "math.gamma of a traced number cannot be traced. Write it"),
     (lambda x: np.fft.fft(x), "cannot be traced"),
     (lambda x: np.linalg.inv(np.outer(x, x)), r"linalg.inv"),
+    (lambda x: x.view(int), r"x.view as another dtype"),
     (lambda x: x.partition(1), r"array method .partition cannot be traced. Write it with arithmetic"),
     (lambda x: np.argsort(np.outer(x, x)), r"np.argsort of an array with several axes"),
     (lambda x: np.median(np.outer(x, x), axis=0), r"np.median with axis="),

@@ -1,5 +1,7 @@
 """What a function reads from outside its arguments: globals, closures, modules, classes, objects; and what it assigns there."""
 
+import argparse
+import collections
 import dataclasses
 import functools
 import math
@@ -320,6 +322,32 @@ def test_attributes_are_watched(replays):
     assert recorded.namespace.stale()
     Base.decay = 0.25
     model.weights = model.weights.copy()
+    assert recorded.namespace.stale()
+
+
+@pytest.mark.parametrize("make", [
+    lambda: types.SimpleNamespace(k=2.0, w=np.ones(3)), lambda: argparse.Namespace(k=2.0, w=np.ones(3)),
+])  # fmt: skip
+def test_bags_of_parameters(replays, make):
+    bag = make()
+    recorded = replays(lambda x: bag.k * x + bag.w, X.copy())
+    bag.k = 3.0
+    assert recorded.namespace.stale()
+    bag.k = 2.0
+    assert not recorded.namespace.stale()
+    assert len(trace(lambda x, bag: bag.k * x + bag.w, (X, make())).program) == 3
+
+
+@pytest.mark.parametrize("kind", [collections.OrderedDict, lambda **k: collections.defaultdict(float, **k)])
+def test_other_containers(replays, kind):
+    settings = kind(k=2.0, w=table)
+    recent = collections.deque([1.0, 2.0], maxlen=2)
+    recorded = replays(lambda x: settings["k"] * x + settings["w"] * recent[0], X.copy())
+    settings["k"] = 3.0
+    assert recorded.namespace.stale()
+    settings["k"] = 2.0
+    assert not recorded.namespace.stale()
+    recent.append(3.0)
     assert recorded.namespace.stale()
 
 

@@ -81,6 +81,13 @@ def test_a_guard_stops_another_branch_and_changes_nothing(replays, f, here, ther
     np.testing.assert_array_equal(arrays[0], there)
 
 
+def test_shapes_from_traced_integers_are_guarded(replays):
+    recorded = replays(lambda n: (np.zeros(n[0]), np.ones((n[1], 2)), np.full(n[0], 2.0), np.zeros((2, 3)).reshape(n[1], -1)), np.array([2, 3]))
+    assert set(recorded.guards) == {2, 3}
+    with pytest.raises(TypeError, match="not iterable"):
+        trace(lambda n: list(n[0]), (np.array([2]),))
+
+
 def test_guards_list_outcomes_in_order():
     assert trace(halve, (5.0,)).guards == (True, True, True, False)
     assert trace(looked_up, (2.2,)).guards == (4, 2, 2)

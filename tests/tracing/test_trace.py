@@ -112,8 +112,7 @@ def test_lines_are_the_users():
 
     program = trace(f, (np.ones(2),)).program
     first, inner = f.__code__.co_firstlineno, helper.__code__.co_firstlineno
-    lines = {(line.function, line.line) for line in program.lines}
-    assert lines >= {("f", first + 1), ("f", first + 2), ("<listcomp>", inner + 1)}
+    assert {line.line for line in program.lines} >= {first + 1, first + 2, inner + 1}
     assert {line.file for line in program.lines} == {__file__}
 
 
