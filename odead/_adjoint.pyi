@@ -5,8 +5,6 @@ import numpy as np
 from ._steppers import Method, Record
 from ._system import Cotangents, System
 
-__all__: list[str]
-
 class Adjoint:
     method: Method
     record: Record

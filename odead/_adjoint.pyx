@@ -16,7 +16,7 @@ from libc.string cimport memcpy, memset
 from ._steppers cimport Combination, Method, Record, odead_all_finite, odead_combine, odead_spread
 from ._system cimport DONE, NOT_FINITE, RAISED, Cotangents, Outcome, System
 
-from ._steppers import OUTCOMES
+from ._steppers import OUTCOMES as _OUTCOMES
 
 cnp.import_array()
 
@@ -87,7 +87,7 @@ cdef class Adjoint:
             outcome = self.sweep(at, given, m)
         if outcome == RAISED:
             raise self.system.error or self.cotangents.error
-        return OUTCOMES[<int> outcome], self.result.copy()
+        return _OUTCOMES[<int> outcome], self.result.copy()
 
     cdef Outcome sweep(self, const double* times, const double* y_bar, int64_t n_times) noexcept nogil:
         cdef int64_t last = n_times - 1, number = self.record.count, j

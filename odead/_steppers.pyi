@@ -5,8 +5,6 @@ import numpy as np
 from ._system import System
 from .ode.tableaus import Tableau
 
-__all__: list[str]
-
 OUTCOMES: tuple[str, ...]
 
 class Method:

@@ -74,7 +74,7 @@ cdef class Callback(System):
     n : int
     """
 
-    def __cinit__(self, fun, int64_t n):
+    def __init__(self, fun, int64_t n):
         self.fun = fun
         self.n = n
         self.start()
