@@ -11,6 +11,8 @@ import numpy as np
 
 from ._structured import DTYPES, OPERATIONS
 
+from ._calls cimport Calls
+
 cimport numpy as cnp
 from cpython.pythread cimport (
     NOWAIT_LOCK,
@@ -51,7 +53,10 @@ cdef enum Base:
 OPCODES = {odead_names[k].decode(): k for k in range(ODEAD_STRUCTURED)}
 for _operation in OPERATIONS:
     OPCODES.update({f"{_operation}.{dtype}": len(OPCODES) + k for k, dtype in enumerate(DTYPES)})
+OPCODES["call"] = len(OPCODES)
 BUSY = -2
+
+cdef int CALL = OPCODES["call"]
 
 
 def disjoint(*items):
@@ -86,7 +91,7 @@ def disjoint(*items):
 
 
 cdef extern from "numpy/ufuncobject.h" nogil:
-    ctypedef void (*PyUFuncGenericFunction)(char** args, const cnp.npy_intp* n, const cnp.npy_intp* strides, void* data) noexcept
+    ctypedef void (*PyUFuncGenericFunction)(char** args, const cnp.npy_intp* n, const cnp.npy_intp* strides, void* d) noexcept
 
     ctypedef struct PyUFuncObject:      # NumPy's own declarations for Cython hide these fields from 2.5 on
         int nin
@@ -162,12 +167,19 @@ cdef void elementwise(const Instruction* i) noexcept nogil:
             return
 
 
-cdef int64_t sweep(const Instruction* i, const Instruction* stop) noexcept nogil:
+cdef int call(const Instruction* i, void* calls) noexcept with gil:
+    return (<Calls> calls).run(i)
+
+
+cdef int64_t sweep(const Instruction* i, const Instruction* stop, void* calls) noexcept nogil:
     """Execute instructions; -1, or the position of the one at which the run must stop."""
     while i < stop:
         if not odead_scalar(i.opcode, i.out, i.x, i.y, i.z):
             if i.opcode < ODEAD_STRUCTURED:
                 elementwise(i)
+            elif i.opcode == CALL:
+                if call(i, calls):
+                    return i.position
             elif structured(i, (i.opcode - ODEAD_STRUCTURED) // 4, (i.opcode - ODEAD_STRUCTURED) % 4):
                 return i.position
         i += 1
@@ -209,10 +221,12 @@ cdef class Code:
         Of the slots.
     is_long : bool
         Whether to release the GIL during a run.
+    calls : tuple
+        Of the instructions without a kernel, see `_calls.pyx`.
     """
 
     def __cinit__(self, rows, words, int64_t split, slots, int64_t arena_size, constants, tuple captured, tuple names,
-                  bint is_long):
+                  bint is_long, tuple calls):
         rows = np.ascontiguousarray(rows, dtype=np.int64)
         bases = np.ascontiguousarray(rows[:, 4::2])
         offsets = np.ascontiguousarray(rows[:, 5::2])
@@ -241,6 +255,7 @@ cdef class Code:
         self.is_long = is_long
         self.captured = captured
         self.names = names
+        self.calls = calls
         instructions = _memory(self.length * sizeof(Instruction))
         self.instructions = <Instruction*> _aligned(instructions)
         self.owners = (bases, offsets, relocations, first, slots, words, aligned_constants, instructions)
@@ -280,6 +295,7 @@ cdef class Tape:
         if self.lock == NULL:
             raise MemoryError
         self.code = code
+        self.calls = Calls(code.calls)
         arena = _memory(code.arena_size)
         instructions = _memory(code.length * sizeof(Instruction))
         addresses = np.zeros((2, code.n_slots), dtype=np.uintp)
@@ -335,6 +351,9 @@ cdef class Tape:
                 status = self.execute(part)
         else:
             status = self.execute(part)
+        if status >= 0 and self.calls.failure is not None:
+            failure, self.calls.failure = self.calls.failure, None
+            raise failure
         if bounced and status < 0:
             self._unbounce(arrays, part)
         return status
@@ -409,12 +428,12 @@ cdef class Tape:
         cdef int64_t slot
         cdef Slot* spec
         if not self.code.n_staged:
-            return sweep(i + start, i + stop)
+            return sweep(i + start, i + stop, <void*> self.calls)
         for slot in range(self.code.n_slots):
             spec = self.code.slots + slot
             if spec.staged and self.caller[slot] != self.bound[slot]:
                 memcpy(self.bound[slot], self.caller[slot], spec.size * spec.item)
-        status = sweep(i + start, i + stop)
+        status = sweep(i + start, i + stop, <void*> self.calls)
         if status >= 0:
             return status
         for slot in range(self.code.n_slots):
