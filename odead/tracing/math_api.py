@@ -14,7 +14,7 @@ import numpy as np
 
 from ..tape import View
 from .array import TracedArray
-from .recorder import Recorder, is_traced
+from .recorder import Recorder, contains_traced, is_traced
 from .scalar import TracedScalar
 
 __all__ = ["BUILTINS", "MATH", "make_float", "make_type"]
@@ -66,15 +66,11 @@ def _composed(function: Function, composed: Function) -> Callable[[Recorder], Fu
 
     def bind(rec: Recorder) -> Function:
         def call(*xs: Any, **options: Any) -> Any:
-            return composed(rec, *xs, **options) if _anything_traced(xs) else function(*xs, **options)
+            return composed(rec, *xs, **options) if contains_traced(xs) else function(*xs, **options)
 
         return call
 
     return bind
-
-
-def _anything_traced(xs: Iterable[Any]) -> bool:
-    return any(is_traced(x) or (isinstance(x, (list, tuple)) and _anything_traced(x)) for x in xs)
 
 
 _log: Final = _elementwise(math.log, "log")

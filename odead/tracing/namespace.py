@@ -28,12 +28,13 @@ import numpy as np
 
 from ..tape import DTYPES, Role, View
 from .array import TracedArray
+from .creation import from_numpy
 from .math_api import BUILTINS, MATH, make_float, make_type
 from .modules import Forbidden, ModuleView, forbidden_name
-from .numpy_api import CREATION, from_numpy
+from .numpy_api import CREATION
 from .objects import class_copy, object_view
 from .observations import IMMUTABLE, MISSING, Observations, attribute_of, contents_of, entry_of, items_of
-from .recorder import Recorder, is_traced
+from .recorder import Recorder, contains_traced, is_traced
 
 __all__ = ["Names", "Namespace", "is_user_module"]
 
@@ -180,7 +181,7 @@ class Namespace:
         rec = self.rec
 
         def call(*args: Any, **kwargs: Any) -> Any:
-            if _anything_traced(args) or _anything_traced(kwargs.values()):
+            if contains_traced(args) or contains_traced(kwargs):
                 return rec.api.function(rec, function, args, kwargs)
             return from_numpy(rec, function(*args, **kwargs))
 
@@ -352,7 +353,7 @@ class Namespace:
         return x
 
     def _check_assigned(self, value: Any, name: str, operation: str) -> None:
-        if not _anything_traced((value,)):
+        if not contains_traced(value):
             return
         places = (place for code in self._codes if (place := self._stores(code, operation, name)))
         raise self.rec.error_at(
@@ -378,12 +379,3 @@ def _identical(now: tuple[Any, ...], before: tuple[Any, ...]) -> bool:
     if len(now) != len(before):
         return False
     return all(a is b or (type(a) is type(b) is tuple and _identical(a, b)) for a, b in zip(now, before, strict=True))
-
-
-def _anything_traced(xs: Any) -> bool:
-    return any(
-        is_traced(x)
-        or (type(x) in (list, tuple) and _anything_traced(x))
-        or (type(x) is dict and _anything_traced(x.values()))
-        for x in xs
-    )

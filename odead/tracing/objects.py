@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from .observations import IMMUTABLE, attribute_of, entry_of
-from .recorder import is_traced
+from .recorder import contains_traced
 
 if TYPE_CHECKING:
     from .namespace import Namespace
@@ -122,7 +122,7 @@ def _write(self: Any, name: str, value: Any) -> None:
         return
     namespace = object.__getattribute__(self, "_odead_namespace")
     own = object.__getattribute__(self, "__dict__")
-    if is_traced(value) or (type(value) not in IMMUTABLE and _holds_traced(value)):
+    if contains_traced(value):
         namespace.rec.fail(
             f"the attribute .{name} of an object from outside is assigned a traced value",
             "Return the value, or write it into an array that the object already has (self.work[:] = ...)",
@@ -130,12 +130,6 @@ def _write(self: Any, name: str, value: Any) -> None:
     setattr(own[_ORIGINAL], name, namespace.original(value))
     namespace.observations.note(attribute_of, own[_ORIGINAL], name)
     own[name] = value
-
-
-def _holds_traced(x: Any) -> bool:
-    if isinstance(x, dict):
-        return any(map(_holds_traced, x.values()))
-    return is_traced(x) or (isinstance(x, (list, tuple)) and any(map(_holds_traced, x)))
 
 
 _VIEW: Final = {"__getattribute__": _read, "__setattr__": _write}

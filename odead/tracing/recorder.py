@@ -19,7 +19,7 @@ import numpy as np
 from ..errors import TracingError
 from ..tape import DTYPES, Buffer, Program, Role, SourceLine, View, broadcast, contiguous, covers_extent, overlap
 
-__all__ = ["Api", "Recorder", "Traced", "dtype_name", "is_traced"]
+__all__ = ["Api", "Recorder", "Traced", "contains_traced", "dtype_name", "is_traced"]
 
 _SCALARS: Final = {dtype: Buffer(dtype, 1, Role.TEMP) for dtype in DTYPES}
 _make_view: Final = tuple.__new__  # View(...) goes through a Python function and takes three times as long
@@ -55,6 +55,13 @@ class Traced:
 def is_traced(x: Any) -> bool:
     """Whether x is traced: `isinstance` does not tell, because traced values answer as what they stand for."""
     return issubclass(type(x), Traced)
+
+
+def contains_traced(x: Any) -> bool:
+    """Whether x is traced, or a list, tuple or dict with something traced in it."""
+    if type(x) in (list, tuple):
+        return any(map(contains_traced, x))
+    return any(map(contains_traced, x.values())) if type(x) is dict else is_traced(x)
 
 
 class Api(Protocol):

@@ -390,6 +390,7 @@ def test_modules_of_the_user(replays):
     exec(CONSTANTS, vars(module))
     sys.modules["user_constants"] = module
     try:
+
         def f(x):
             import user_constants
 

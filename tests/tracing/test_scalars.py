@@ -38,7 +38,20 @@ def test_expression(replays, expression, kind):
 def test_elements_of_arrays_are_numpy_numbers(replays):
     def f(x):
         s = x[0]
-        return s.dtype.name, s.shape, s.ndim, s.size, s.item(), s.copy(), s.astype(int), s[()], s.sum(), s.reshape(1), s.max(), s.T
+        return (
+            s.dtype.name,
+            s.shape,
+            s.ndim,
+            s.size,
+            s.item(),
+            s.copy(),
+            s.astype(int),
+            s[()],
+            s.sum(),
+            s.reshape(1),
+            s.max(),
+            s.T,
+        )
 
     replays(f, np.array([2.5, 1.0]))
 
@@ -82,7 +95,9 @@ def test_a_guard_stops_another_branch_and_changes_nothing(replays, f, here, ther
 
 
 def test_shapes_from_traced_integers_are_guarded(replays):
-    recorded = replays(lambda n: (np.zeros(n[0]), np.ones((n[1], 2)), np.full(n[0], 2.0), np.zeros((2, 3)).reshape(n[1], -1)), np.array([2, 3]))
+    recorded = replays(
+        lambda n: (np.zeros(n[0]), np.ones((n[1], 2)), np.full(n[0], 2.0), np.zeros((2, 3)).reshape(n[1], -1)), np.array([2, 3])
+    )
     assert set(recorded.guards) == {2, 3}
     with pytest.raises(TypeError, match="not iterable"):
         trace(lambda n: list(n[0]), (np.array([2]),))
