@@ -15,7 +15,6 @@ import odead
 from odead._codegen import render_header
 from odead._core import OPCODES
 from odead.ops import TABLE
-from odead.structured import STRUCTURED
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = Path(odead.__file__).parent
@@ -72,7 +71,7 @@ def test_the_core_was_built_from_the_table():
     header = PACKAGE / "_kernels.h"  # not in a wheel
     assert not header.exists() or header.read_text(encoding="utf-8") in (render_header(TABLE, checked=b) for b in (False, True))
     built = {opcode.partition(".")[0] for opcode in OPCODES}
-    assert {*TABLE, *STRUCTURED, "cast_float64"} - {"cast"} <= built
+    assert {*TABLE, "cast_float64"} - {"cast"} <= built
 
 
 def test_importing_odead_does_not_import_matplotlib(tmp_path):
