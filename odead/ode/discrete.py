@@ -15,14 +15,14 @@ import numpy as np
 
 from .._adjoint import Adjoint
 from .._steppers import Record
-from ..errors import IntegrationError
+from ..errors import ArgumentValueError, IntegrationError
 from .adjoint import AdjointOptions, AdjointResult
 from .engine import Controls, Trajectory
 from .engines.native import compiled_method, interpolant, run_loop
 from .problem import Problem
 from .systems import cotangents, recorded, tangents
 
-__all__ = ["Steps", "discrete_adjoint", "solve_for_adjoint"]
+__all__ = ["BUDGET", "Steps", "discrete_adjoint", "solve_for_adjoint"]
 
 # The probes are held to this multiple of the tolerances: they guard against gradients that are wrong, and a gradient adds up
 # errors of both signs. At 1, Lotka-Volterra at rtol 1e-6 took 141 steps of RK45 instead of 89 for half the error.
@@ -73,6 +73,11 @@ def solve_for_adjoint(
         Whether the solution is wanted as a function of time.
     budget : float
         Bytes for the steps, unless the result itself has all of them.
+
+    Raises
+    ------
+    ArgumentValueError
+        The budget is too small.
     """
     n = problem.x0.size
     start, directions = _probes(problem, wrt)
@@ -89,7 +94,15 @@ def solve_for_adjoint(
     method = compiled_method(controls.method)
     kept_anyway = dense or times is None
     record = Record(n, method.all_stages if dense else method.stages, np.inf if kept_anyway else budget)
-    trajectory = run_loop(system, controls, times, record, rtol)
+    try:
+        trajectory = run_loop(system, controls, times, record, rtol)
+    except MemoryError:
+        if kept_anyway:
+            raise
+        raise ArgumentValueError(
+            f"checkpoints: {budget:.3g} bytes are too few; after {record.count} steps of {n} states the states kept and those "
+            f"between two of them no longer fit"
+        ) from None
     failure = trajectory.failure
     if failure is not None:
         failure = replace(failure, x=failure.x[:n])

@@ -243,7 +243,7 @@ _LATER: Final = {
     "events": "end the solve at a known time with tspan, or use scipy.integrate.solve_ivp without sensitivities",
     "mass_matrix": "eliminate the algebraic equations",
     "tstops": "solve piece by piece, with x0 of a piece from the end of the one before",
-    "checkpoints": 'leave checkpoints="auto": the whole forward solution is kept',
+    "checkpoints": 'only the discrete adjoint of the explicit methods has them; leave checkpoints="auto"',
     "order": "second derivatives are finite differences of the gradient until then",
     "progress": "leave progress=False",
     "jac": 'leave jac="auto": the exact Jacobian comes from the right-hand side',

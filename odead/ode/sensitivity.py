@@ -11,7 +11,7 @@ from ..activity import AbstractAnnotation, Const, Duplicated
 from ..containers import flatten
 from ..errors import ArgumentTypeError, ArgumentValueError, IntegrationError, OdeadWarning
 from .adjoint import AdjointOptions, AdjointResult, BackwardFailure, continuous_adjoint, forward_controls
-from .discrete import discrete_adjoint, solve_for_adjoint
+from .discrete import BUDGET, discrete_adjoint, solve_for_adjoint
 from .engine import AbstractEngine, Controls, Trajectory
 from .engines.native import NativeEngine
 from .failures import raise_failure
@@ -98,7 +98,10 @@ def sensitivity(
         Whether ``result.sol(t)`` is wanted.
     first_step, max_step : float
     max_steps : int
-    events, jac, mass_matrix, tstops, checkpoints, order, progress
+    checkpoints : "auto" or float
+        Bytes that mode "adjoint" may use for the steps where t_eval is given; what does not fit is computed again. In the other
+        modes not supported yet.
+    events, jac, mass_matrix, tstops, order, progress
         Not supported yet beyond their defaults.
 
     Returns
@@ -112,9 +115,7 @@ def sensitivity(
     IntegrationError
         A solve stopped before its end; ``exc.result`` has what was computed, never a gradient.
     """
-    check_not_yet(
-        events=events, jac=jac, mass_matrix=mass_matrix, tstops=tstops, checkpoints=checkpoints, order=order, progress=progress
-    )
+    check_not_yet(events=events, jac=jac, mass_matrix=mass_matrix, tstops=tstops, order=order, progress=progress)
     stepper = choose_engine(engine, method)
     x0, p, wanted, shadows = _unwrap(x0, p, _check_wrt(wrt))
     has_loss = loss is not None or running is not None
@@ -127,6 +128,9 @@ def sensitivity(
     )
     tolerances = _sens_tolerances(problem, rtol, sens_rtol, sens_atol)
     forward = mode == "forward" or not has_loss or (mode == "auto" and _forward_is_cheaper(problem, wanted))
+    discrete = not forward and mode != "continuous" and isinstance(stepper, NativeEngine)
+    if not discrete:
+        check_not_yet(checkpoints=checkpoints)
     run = _Run(
         problem,
         stepper,
@@ -137,8 +141,8 @@ def sensitivity(
     )
     if forward:
         result = run.forward(dense_output)
-    elif mode != "continuous" and isinstance(stepper, NativeEngine):
-        result = run.discrete(dense_output)
+    elif discrete:
+        result = run.discrete(dense_output, BUDGET if checkpoints == "auto" else float(positive(checkpoints, "checkpoints")))
     else:
         result = run.continuous(dense_output)
     _accumulate(shadows, result)
@@ -304,11 +308,13 @@ class _Run:
         self._gradients_by_adjoint(result, adjoint, trajectory.y, *losses)
         return result
 
-    def discrete(self, dense: bool) -> Sensitivity:
+    def discrete(self, dense: bool, budget: float) -> Sensitivity:
         """Solve, then go back over the very steps taken."""
         problem = self.problem
         times, positions = problem.output_times(with_end=problem.running)
-        trajectory, steps = solve_for_adjoint(problem, self.controls, self.tolerances, times, self.wrt, dense=dense)
+        trajectory, steps = solve_for_adjoint(
+            problem, self.controls, self.tolerances, times, self.wrt, dense=dense, budget=budget
+        )
         if trajectory.failure is not None:
             self._raise(trajectory, problem.system(), self._result(trajectory, trajectory.y, positions[:0], "adjoint"))
         self._warn_of_branches(problem.rhs.flips - trajectory.flips)

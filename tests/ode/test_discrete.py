@@ -11,7 +11,8 @@ from scipy.integrate import solve_ivp
 
 from odead._adjoint import Adjoint
 from odead._steppers import Record
-from odead.errors import IntegrationError
+from odead.errors import ArgumentValueError, IntegrationError
+from odead.ode import sensitivity
 from odead.ode.adjoint import AdjointOptions
 from odead.ode.discrete import Steps, discrete_adjoint, solve_for_adjoint
 from odead.ode.engine import Controls, System
@@ -229,6 +230,18 @@ def test_budget_that_cannot_do():
     problem = problem_of(predator_prey, X0, P, (0, 10), [10])
     with pytest.raises(MemoryError):
         run_loop(compiled_system(problem), controls_for("RK23"), problem.t_eval, Record(2, 4, 200))
+    with pytest.raises(ArgumentValueError, match="checkpoints: 200 bytes are too few"):
+        solve_for_adjoint(problem, controls_for("RK23"), AdjointOptions(1e-6, None), problem.t_eval, ("p",), budget=200)
+
+
+def test_public_checkpoints():
+    options = {"t_eval": np.linspace(0, 10, 20), "loss": lambda y: np.sum(y**2), "mode": "adjoint", "method": "RK23"}
+    plain = sensitivity(predator_prey, X0, P, (0, 10), **options)
+    frugal = sensitivity(predator_prey, X0, P, (0, 10), checkpoints=3e3, **options)
+    np.testing.assert_array_equal(plain.grad, frugal.grad)
+    assert frugal.nfev > plain.nfev
+    with pytest.raises(ArgumentValueError, match="checkpoints"):
+        sensitivity(predator_prey, X0, P, (0, 10), checkpoints=-1, **options)
 
 
 def test_no_steps():
