@@ -2,7 +2,8 @@
 
 Reading order: layout and signature (what the user passes, as vectors), rhs, compressed and jacobian (the compiled right-hand
 side), problem (everything checked), engine and engines (who steps), solve, forward, loss, quadrature, adjoint, sensitivity,
-solution, failures.
+solution, failures. For the compiled loop: tableaus and methods (data), systems (what it steps), interpolant, discrete (its
+adjoint).
 """
 
 from .sensitivity import sensitivity

@@ -234,6 +234,36 @@ def test_budget_that_cannot_do():
         solve_for_adjoint(problem, controls_for("RK23"), AdjointOptions(1e-6, None), problem.t_eval, ("p",), budget=200)
 
 
+@METHODS
+@pytest.mark.parametrize("times", [None, [0.0, 1.0, 1.0, 3.0]])
+def test_public_gradient_of_everything(method, times):
+    wrt = ("p", "x0", "t0", "t1") if times is None else ("p", "x0", "t0", "t1", "t_eval")
+    options = {"t_eval": times, "loss": lambda y, p: np.sum(y**2) * p[0], "running": lambda x, p, t: x[0] * p[1] * t}
+    options |= {"wrt": wrt, "method": method, "rtol": 1e-9, "atol": 1e-11, "dense_output": True}
+    if times is None:  # at t1
+        options["loss"] = lambda y, p: np.sum(y[:, -1] ** 2) * p[0]
+    adjoint = sensitivity(predator_prey, X0, P, (0, 3), mode="adjoint", **options)
+    forward = sensitivity(predator_prey, X0, P, (0, 3), mode="forward", **options)
+    assert (adjoint.mode, forward.mode, adjoint.engine, forward.engine) == ("adjoint", "forward", "native", "native")
+    for name in ("loss", "grad", "grad_x0", "grad_t0", "grad_t1", "grad_t_eval"):
+        if name != "grad_t_eval" or times:
+            np.testing.assert_allclose(adjoint[name], forward[name], rtol=1e-6, atol=1e-7)
+    np.testing.assert_allclose(adjoint.sol(1.7), forward.sol(1.7), rtol=1e-7)
+    np.testing.assert_allclose(adjoint.y, adjoint.sol(adjoint.t), rtol=1e-12)
+
+
+@pytest.mark.parametrize("mode", ["forward", "adjoint"])
+def test_public_failures_keep_what_was_computed(mode):
+    def rhs(dx, x, p, t):
+        dx[:] = p * x**2
+
+    with pytest.raises(IntegrationError, match="below the spacing") as caught:
+        sensitivity(rhs, [1.0], [1.0], (0, 2), t_eval=[0.5, 2], loss=lambda y: y[0, 1], mode=mode, method="Tsit5")
+    result = caught.value.result
+    np.testing.assert_allclose(result.y, [[2.0]], rtol=1e-4)
+    assert (result.success, result.grad) == (False, None)
+
+
 def test_public_checkpoints():
     options = {"t_eval": np.linspace(0, 10, 20), "loss": lambda y: np.sum(y**2), "mode": "adjoint", "method": "RK23"}
     plain = sensitivity(predator_prey, X0, P, (0, 10), **options)
