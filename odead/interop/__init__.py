@@ -1,0 +1,1 @@
+"""Adapters to other packages, a small file each; the package is imported inside."""

@@ -1,0 +1,1 @@
+"""Program -> Program: derivatives, optimising passes, sparsity and colouring."""
