@@ -12,7 +12,7 @@ import numpy as np
 from .activity import AbstractAnnotation, Active, BatchDuplicated, Duplicated
 from .containers import Structure, flatten
 from .errors import ArgumentTypeError, ArgumentValueError
-from .kernel import is_bound
+from .kernel import is_bound, layout
 
 __all__ = ["Arguments", "describe"]
 
@@ -75,7 +75,7 @@ class Arguments:
             self._bind(leaf)
         self.width = _width(annotated)
         _check_overlap(self)
-        kinds = tuple((leaf.dtype.str, leaf.shape) if isinstance(leaf, np.ndarray) else None for leaf in self.bound)
+        kinds = tuple(layout(leaf) if isinstance(leaf, np.ndarray) else None for leaf in self.bound)
         self.key = (
             tuple(self.structures),
             keywords,

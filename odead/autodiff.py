@@ -168,8 +168,8 @@ def _shadow(leaf: Any, lanes: tuple[Any, ...], width: int | None) -> np.ndarray:
 class _Repeatable:
     """A call of plain arrays and floats, kept so that the same call with other arrays is bound in 3 us instead of 20.
 
-    It accepts what needs no second look: arrays of the same shapes and dtypes of which no two can share memory. All else
-    goes the long way, which raises or finds the kernel that fits.
+    It accepts what needs no second look: arrays of the same shapes, strides and dtypes of which no two can share memory. All
+    else goes the long way, which raises or finds the kernel that fits.
     """
 
     __slots__ = ("_active", "_expected", "_kernel")
@@ -177,7 +177,9 @@ class _Repeatable:
     def __init__(self, kernel: Kernel, annotated: Sequence[AbstractAnnotation], active: tuple[int, ...]) -> None:
         self._kernel, self._active = kernel, active
         arrays = [isinstance(annotation.val, np.ndarray) for annotation in annotated]
-        self._expected = [(a.val.shape, a.val.dtype) if array else None for a, array in zip(annotated, arrays, strict=True)]
+        self._expected = [
+            (a.val.shape, a.val.strides, a.val.dtype) if array else None for a, array in zip(annotated, arrays, strict=True)
+        ]
 
     @staticmethod
     def fits(mode: AbstractMode, annotated: Sequence[AbstractAnnotation]) -> bool:
@@ -200,8 +202,8 @@ class _Repeatable:
                 if type(value) is not float:
                     return None
                 continue
-            shape, dtype = expected
-            if type(value) is not np.ndarray or value.shape != shape or value.dtype != dtype:
+            shape, strides, dtype = expected
+            if type(value) is not np.ndarray or value.shape != shape or value.strides != strides or value.dtype != dtype:
                 return None
             if type(annotation) is Duplicated:
                 shadow = annotation.dval

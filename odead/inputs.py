@@ -7,10 +7,10 @@ import numpy as np
 
 from .containers import flatten
 from .errors import ArgumentTypeError, ArgumentValueError
-from .kernel import is_bound
+from .kernel import is_bound, layout
 from .transform.builder import FLOATS
 
-__all__ = ["Inputs", "Wrt"]
+__all__ = ["Inputs", "Wrt", "copy_in_layout"]
 
 Wrt = int | tuple[int, ...]
 
@@ -62,7 +62,7 @@ class Inputs:
     @property
     def key(self) -> Hashable:
         static = tuple((type(leaf), leaf) for leaves in self._leaves for leaf in leaves if not is_bound(leaf))
-        kinds = tuple((leaf.dtype.str, leaf.shape) if isinstance(leaf, np.ndarray) else None for leaf in self.values)
+        kinds = tuple(layout(leaf) if isinstance(leaf, np.ndarray) else None for leaf in self.values)
         return (tuple(self._structures), static, kinds, tuple(self.active))
 
     def shapes(self) -> list[tuple[int, ...]]:
@@ -116,7 +116,17 @@ def _position(k: int, n: int) -> int:
 
 def _private(leaf: Any, differentiated: bool) -> Any:
     if isinstance(leaf, np.ndarray):
-        return leaf.copy()
+        return copy_in_layout(leaf)
     if differentiated and isinstance(leaf, (int, np.integer)) and not isinstance(leaf, (bool, np.bool_)):
         return float(leaf)
     return leaf
+
+
+def copy_in_layout(x: np.ndarray) -> np.ndarray:
+    """A copy with the same strides, so that what is a view of `x` in the function is one of the copy."""
+    if x.flags.c_contiguous or not x.size or 0 in x.strides:
+        return x.copy()
+    low, high = np.lib.array_utils.byte_bounds(x)
+    made = np.ndarray(x.shape, x.dtype, np.zeros(high - low, np.uint8), x.__array_interface__["data"][0] - low, x.strides)
+    made[...] = x
+    return made

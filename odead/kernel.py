@@ -8,18 +8,19 @@ import threading
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 import numpy as np
 
 from .containers import flatten
-from .errors import OdeadWarning, TracingError
+from .errors import OdeadError, OdeadWarning, TracingError
 from .execute.compiled import Executable
 from .tape import Program
 from .tracing.trace import Trace, trace
 from .transform.passes import optimise
 
-__all__ = ["Kernel", "Variant", "cached_kernel", "empty_results", "is_bound", "number"]
+__all__ = ["Kernel", "Variant", "cached_kernel", "empty_results", "is_bound", "layout", "number"]
 
 MAX_VARIANTS: Final = 64  # a chain of guards this long is better written with np.where
 
@@ -130,19 +131,32 @@ class Kernel:
         if self.variant.trace.namespace.stale():
             self._forget(arguments)
         variant = self.variant
-        if variant.executable.run(assemble(variant)) < 0:
-            return variant
+        try:
+            arrays = assemble(variant)
+        except OdeadError:
+            if not variant.trace.guards:
+                raise
+        else:
+            if variant.executable.run(arrays) < 0:
+                return variant
         return self._run_other(variant, arguments, assemble)
 
     def _run_other(self, missed: Variant, arguments: Sequence[Any], assemble: Callable[[Variant], Sequence[Any]]) -> Variant:
         """A guard of `missed` did not hold: try the other variants, then record a new one."""
         with self._lock:
             for variant in self._variants:
-                if variant is not missed and variant.executable.run(assemble(variant)) < 0:
-                    self.variant = variant
-                    return variant
+                with suppress(OdeadError):  # what it returns does not suit the caller; that matters only if it is the one taken
+                    if variant is not missed and variant.executable.run(assemble(variant)) < 0:
+                        self.variant = variant
+                        return variant
             variant = self._record(self._leaves_at(missed, arguments))
-        guard = variant.executable.run(assemble(variant))
+            try:
+                arrays = assemble(variant)
+            except OdeadError:
+                self._variants.remove(variant)
+                self.variant = missed
+                raise
+        guard = variant.executable.run(arrays)
         if guard >= 0:
             raise TracingError(
                 f"{variant.primal.name}: recorded at these values, the program does not hold at them: the branch at "
@@ -187,6 +201,11 @@ class Kernel:
 def is_bound(leaf: Any) -> bool:
     """Whether a leaf is a program input: arrays and floats are, ints and everything else are static."""
     return isinstance(leaf, (np.ndarray, float, np.floating))
+
+
+def layout(array: np.ndarray) -> Hashable:
+    """What a recorded program depends on: the strides too, for they decide which of its rearrangements are views."""
+    return array.dtype.str, array.shape, None if array.flags.c_contiguous else array.strides
 
 
 def empty_results(variant: Variant) -> list[np.ndarray]:

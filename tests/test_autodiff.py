@@ -213,3 +213,33 @@ def test_exceptions_of_the_function_pass_unchanged():
     with pytest.raises(Mine, match="stop"):
         autodiff(f, Duplicated(x, np.zeros(2)))
     assert_array_equal(x, 0.0)
+
+
+def test_what_is_a_view_depends_on_the_strides():
+    def f(x):
+        x.ravel()[1] = 5.0  # of an array that is not contiguous, this is an element of a copy
+        return x.sum()
+
+    square = np.ones((2, 2))
+    for x in (np.ones(4), np.ones(8)[::2], np.ones(4)[::-1], square.copy(), square.T, square[::-1], np.ones((4, 4))[::2, ::2]):
+        expected = x.copy("K")
+        is_view = np.shares_memory(x.ravel(), x)
+        assert odead.gradient(f, x).sum() == 4.0 - is_view
+        autodiff(Const(f), Const, Duplicated(x, np.zeros_like(x)))
+        expected.reshape(-1)[1] = 5.0 if is_view else 1.0
+        assert_array_equal(x, expected)
+
+
+def test_a_branch_that_returns_something_else_does_not_get_in_the_way():
+    def f(x):
+        if x[0] > 0:
+            return x * 2
+        return x[0] * 3
+
+    negative, positive = -np.ones(2), np.ones(2)
+    with pytest.raises(TypeError, match=r"odead\.jacobian"):
+        odead.gradient(f, positive)
+    assert_array_equal(odead.gradient(f, negative), [3.0, 0.0])
+    with pytest.raises(TypeError, match=r"odead\.jacobian"):
+        odead.gradient(f, positive)
+    assert_array_equal(odead.gradient(f, negative), [3.0, 0.0])

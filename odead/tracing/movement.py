@@ -91,7 +91,7 @@ def ravel(x: TracedArray, order: str = "C") -> TracedArray:
     flat = x.value.ravel(order)
     if x.rec.part(x.place.buffer, flat) is not None:
         return moved(x, flat)
-    return reshape(x, -1, order="C" if order == "K" else order)
+    return reshape(x, -1, order="C" if order == "K" else order, copy=x.size > 0)  # also where x.reshape(-1) is a view
 
 
 def flatten(x: TracedArray, order: str = "C") -> TracedArray:

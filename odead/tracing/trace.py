@@ -270,7 +270,7 @@ class _Binder:
         rec = self._rec
         whole = rec.program.bound(leaf.dtype.name, leaf.shape, Role.ARGUMENT, name)
         elements = tuple([stride // leaf.itemsize for stride in leaf.strides])
-        if leaf.ndim < 2 or leaf.flags.c_contiguous or not leaf.size or not is_injective(View(0, 0, leaf.shape, elements)):
+        if leaf.flags.c_contiguous or not leaf.size or not is_injective(View(0, 0, leaf.shape, elements)):
             value = np.array(leaf, order="C")
             rec.bind(whole, value)
             value.flags.writeable = leaf.flags.writeable
