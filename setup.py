@@ -39,6 +39,9 @@ MODULES: dict[str, list[str]] = {
     "_system": [],
     "_steppers": ["odead/_vectors.h"],
     "_adjoint": ["odead/_vectors.h"],
+    "_matrices": [],
+    "_linearised": [],
+    "_rosenbrock": ["odead/_vectors.h"],
 }
 extensions = [
     Extension(

@@ -26,6 +26,9 @@ cdef struct Combination:    # of stages, without those of weight 0
     int64_t index[MOST_STAGES]
 
 
+cdef int compress(object weights, Combination* found) except -1
+
+
 cdef class Method:
     cdef readonly int64_t stages            # that a step uses; the last is the derivative at its end
     cdef readonly int64_t all_stages        # those for the interpolant included

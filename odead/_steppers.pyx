@@ -38,7 +38,7 @@ cdef object _copy_of(double* data, cnp.npy_intp* shape, int ndim):
     return cnp.PyArray_SimpleNewFromData(ndim, shape, cnp.NPY_FLOAT64, data).copy()
 
 
-cdef int _compress(weights, Combination* found) except -1:
+cdef int compress(weights, Combination* found) except -1:
     found.count = 0
     for j, weight in enumerate(weights):
         if weight != 0:
@@ -63,13 +63,13 @@ cdef class Method:
             raise ValueError(f"{tableau.name} has too many stages, or an interpolant of too high a degree")
         for i in range(self.stages):
             self.c[i] = tableau.c[i]
-            _compress(tableau.a[i], &self.argument[i])
+            compress(tableau.a[i], &self.argument[i])
         for i in range(self.all_stages - self.stages):
             self.c[self.stages + i] = tableau.extra_c[i]
-            _compress(tableau.extra_a[i], &self.argument[self.stages + i])
+            compress(tableau.extra_a[i], &self.argument[self.stages + i])
         self.n_errors = len(tableau.errors)
         for i in range(self.n_errors):
-            _compress(tableau.errors[i], &self.error[i])
+            compress(tableau.errors[i], &self.error[i])
         self.exponent = -1 / (tableau.error_order + 1)
         for i in range(self.all_stages):
             self.used[i] = tableau.interpolant[i].any()

@@ -42,7 +42,7 @@ cdef class Recorded(System):
     cdef readonly int64_t branch        # number of the way through the branches taken last
     cdef readonly int64_t flips         # how often another one was taken
     cdef double t                       # bound to the tapes, as are x and the others by their address
-    cdef char* address[7]               # per slot: dx, x, p, t, d_dx, d_x, d_p; without p and d_p where p is empty
+    cdef char* address[12]              # per slot: dx, x, p, t, d_dx, d_x, d_p; without p and d_p where p is empty
     cdef int64_t n_slots
     cdef int64_t dynamic[4]             # the slots that change from run to run: dx, x, d_dx, d_x
     cdef int64_t n_dynamic

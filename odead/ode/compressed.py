@@ -16,7 +16,7 @@ from ..transform.reverse import reverse
 from ..transform.sparsity import pattern
 from .jacobian import Jacobian, Pattern
 
-__all__ = ["CompressedJacobian"]
+__all__ = ["CompressedJacobian", "pattern_of"]
 
 
 @dataclass(frozen=True)
@@ -102,14 +102,14 @@ class CompressedJacobian:
     def _current(self) -> _Products:
         with self._lock:
             if self._products is None:
-                self._products = self._prepare(_pattern(self._record(None).primal))
+                self._products = self._prepare(pattern_of(self._record(None).primal))
             return self._products
 
     def _covers(self, products: _Products, program: Program) -> bool:
         """Whether the pattern has all entries of this variant; if not, it will at the next call."""
         if any(known is program for known in products.covered):
             return True
-        wider = products.pattern.union(_pattern(program))
+        wider = products.pattern.union(pattern_of(program))
         if wider.rows.size == products.pattern.rows.size:
             products.covered.append(program)
             return True
@@ -150,6 +150,7 @@ def _shadows(colouring: Colouring) -> tuple[np.ndarray, tuple[np.ndarray, np.nda
     return found, ((found, seeds) if colouring.columns else (seeds, found))
 
 
-def _pattern(program: Program) -> Pattern:
+def pattern_of(program: Program) -> Pattern:
+    """Where df/dx may differ from 0, by the structure of the program."""
     dx, x = program.arguments[:2]
     return Pattern.of(pattern(program, [program.whole(dx)], [program.whole(x)]))

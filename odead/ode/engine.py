@@ -35,6 +35,8 @@ class System:
         slower.
     compiled : callable or None
         Makes a `_system.System`, the same right-hand side for the compiled loop.
+    linearised : callable or None
+        Makes a `_linearised.Linearised` and a `_matrices.Matrix` for it, for the implicit methods of the compiled loop.
     """
 
     fun: Callable[[float, np.ndarray], np.ndarray]
@@ -45,6 +47,7 @@ class System:
     fixed_pattern: bool = True
     narrow_jacobian: Callable[[float, np.ndarray], Jacobian] | None = None
     compiled: Callable[[], Any] | None = None
+    linearised: Callable[[], tuple[Any, Any]] | None = None
 
 
 @dataclass(frozen=True)

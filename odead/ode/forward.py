@@ -87,8 +87,10 @@ def augmented(problem: Problem, columns: Columns) -> System:
 
     start = np.concatenate([problem.x0, columns.start.ravel()])
     exact = jacobian if width and rhs.jacobian_changes else block_diagonal
-    compiled = partial(tangents, rhs, problem.x0, p, problem.t0, columns.seeds) if width else problem.system().compiled
-    return System(fun, exact, problem.t0, problem.t1, start, not rhs.branches, block_diagonal, compiled)
+    at = (problem.x0, p, problem.t0)
+    compiled = partial(tangents, rhs, *at, columns.seeds) if width else problem.system().compiled
+    linearised = partial(rhs.linearisations.make, *at, columns.seeds)
+    return System(fun, exact, problem.t0, problem.t1, start, not rhs.branches, block_diagonal, compiled, linearised)
 
 
 def column_atol(problem: Problem, columns: Columns, atol: np.ndarray, sens_atol: np.ndarray | None) -> np.ndarray:

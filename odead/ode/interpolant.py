@@ -1,10 +1,11 @@
-"""The solution of an explicit method as a function of time."""
+"""The solution of a one-step method as a function of time."""
 
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from .rosenbrock import RosenbrockTableau
 from .tableaus import Tableau
 
 __all__ = ["Interpolant"]
@@ -16,7 +17,7 @@ class Interpolant:
 
     Attributes
     ----------
-    tableau : Tableau
+    tableau : Tableau or RosenbrockTableau
     ts : array, shape (m + 1,)
         Ends of the steps, in the order they were taken.
     states : array, shape (m + 1, n)
@@ -25,7 +26,7 @@ class Interpolant:
         The stages of each step.
     """
 
-    tableau: Tableau
+    tableau: Tableau | RosenbrockTableau
     ts: np.ndarray
     states: np.ndarray
     slopes: np.ndarray

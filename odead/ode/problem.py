@@ -78,6 +78,7 @@ class Problem:
         return System(
             lambda t, x: self.slope(x, t), self.jacobian, self.t0, self.t1, self.x0, not self.rhs.branches,
             compiled=lambda: recorded(self.rhs, self.x0, self.p, self.t0),
+            linearised=lambda: self.rhs.linearisations.make(self.x0, self.p, self.t0, np.empty((0, self.p.size))),
         )  # fmt: skip
 
     def output_times(self, with_end: bool = False) -> tuple[np.ndarray | None, np.ndarray]:

@@ -19,6 +19,7 @@ from ..transform.reverse import reverse
 from .compressed import CompressedJacobian
 from .jacobian import Jacobian
 from .kept import Kept
+from .linearised import Linearisations
 from .signature import Flat
 
 __all__ = ["CompiledRhs", "compiled", "refuse_captured"]
@@ -43,6 +44,8 @@ class CompiledRhs:
     ----------
     flips : int
         How often an evaluation took another way through the branches than the one before it.
+    linearisations : Linearisations
+        For the implicit methods of the compiled loop.
 
     Raises
     ------
@@ -64,6 +67,7 @@ class CompiledRhs:
         self._value = Kernel(flat, self._example)
         self._validate(in_place)
         self._jacobian = CompressedJacobian(lambda derive: Kernel(flat, self._example, derive), self.n, self.n_p)
+        self.linearisations = Linearisations(lambda derive: Kernel(flat, self._example, derive), self.n, self.n_p)
 
     # ------------------------------------------------------------------------------------------------ values
 

@@ -1,27 +1,30 @@
-"""The compiled loop: explicit methods that call compiled right-hand sides without the GIL."""
+"""The compiled loop: methods that call compiled right-hand sides without the GIL."""
 
 import warnings
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
+from ..._rosenbrock import Rosenbrock, RosenbrockMethod
 from ..._steppers import Explicit, Method, Record
 from ..._system import Callback, Recorded, Tangents
 from ...errors import ArgumentValueError, OdeadWarning
 from ..engine import AbstractEngine, Controls, Failure, System, Trajectory
 from ..interpolant import Interpolant
-from ..methods import EXPLICIT
+from ..linearised import PatternGrewError
+from ..methods import EXPLICIT, ONE_STEP, ROSENBROCK
 
 __all__ = ["NativeEngine", "compiled_method", "interpolant", "run_loop"]
 
 _METHODS: Final = {name: Method(tableau) for name, tableau in EXPLICIT.items()}
-_IMPLICIT: Final = ("Kvaerno5", "Rodas5P", "BDF", "Radau", "LSODA")
+_ROSENBROCK: Final = {name: RosenbrockMethod(tableau) for name, tableau in ROSENBROCK.items()}
+_ELSEWHERE: Final = ("Kvaerno5", "BDF", "Radau", "LSODA")
 _FINEST: Final = 100 * float(np.finfo(float).eps)  # rtol below which round-off decides; SciPy's limit
 
 
 class NativeEngine(AbstractEngine):
-    """Explicit methods, compiled. "auto" is Tsit5.
+    """Explicit and Rosenbrock methods, compiled. "auto" is Tsit5.
 
     Where `System.compiled` is given, no Python runs in the loop. The state of a `Tangents` system is judged block by block: the
     largest of the errors of the states and of each sensitivity counts.
@@ -32,18 +35,18 @@ class NativeEngine(AbstractEngine):
     def choose_method(self, method: str) -> str:
         if method == "auto":
             return "Tsit5"
-        if method in _IMPLICIT:
+        if method in _ELSEWHERE:
             raise NotImplementedError(
-                f'method="{method}" is not available with engine="native"; use engine="scipy" or one of {", ".join(EXPLICIT)}'
+                f'method="{method}" is not available with engine="native"; use engine="scipy" or one of {", ".join(ONE_STEP)}'
             )
-        if method not in EXPLICIT:
-            raise ArgumentValueError(f'method={method!r} is unknown; use "auto" or one of {", ".join(EXPLICIT)}')
+        if method not in ONE_STEP:
+            raise ArgumentValueError(f'method={method!r} is unknown; use "auto" or one of {", ".join(ONE_STEP)}')
         return method
 
     def integrate(self, system: System, controls: Controls, times: np.ndarray | None, dense: bool) -> Trajectory:
         record = None
         if dense or times is None:
-            record = Record(system.x0.size, EXPLICIT[controls.method].all_stages if dense else 0)
+            record = Record(system.x0.size, ONE_STEP[controls.method].all_stages if dense else 0)
         trajectory = run_loop(system, controls, times, record)
         if dense and record is not None:
             trajectory = replace(trajectory, sol=interpolant(controls.method, record))
@@ -52,12 +55,12 @@ class NativeEngine(AbstractEngine):
 
 def interpolant(method: str, record: Record) -> Interpolant:
     """The solution as a function of time, from a record with all stages."""
-    return Interpolant(EXPLICIT[method], record.times, record.states, record.slopes)
+    return Interpolant(ONE_STEP[method], record.times, record.states, record.slopes)
 
 
 def compiled_method(name: str) -> Method:
     """The method in the form that the compiled loop reads."""
-    return _METHODS[name]
+    return _METHODS[name] if name in _METHODS else _ROSENBROCK[name]
 
 
 def run_loop(
@@ -86,11 +89,14 @@ def run_loop(
     if rtol.min() < _FINEST:
         warnings.warn(f"rtol={rtol.min():.3g} is below round-off; {_FINEST:.3g} is used", OdeadWarning, stacklevel=4)
         rtol = np.maximum(rtol, _FINEST)
-    loop = Explicit(
-        compiled, _METHODS[controls.method], system.t0, system.t1, system.x0, rtol, np.broadcast_to(controls.atol, (n,)),
-        controls.first_step, controls.max_step, controls.max_steps, () if times is None else times, record,
-    )  # fmt: skip
-    failure = describe_failure(loop, loop.run(), controls)
+    while True:
+        loop = _make_loop(system, compiled, controls, rtol, times, record)
+        try:
+            outcome = loop.run()
+            break
+        except PatternGrewError:
+            continue
+    failure = describe_failure(loop, outcome, controls)
     if times is not None:
         t, y = times[: loop.delivered], loop.y[: loop.delivered].T
     else:
@@ -98,7 +104,25 @@ def run_loop(
         t, y = record.times, record.states.T
     message = "the end was reached" if failure is None else failure.reason
     flips = compiled.flips if isinstance(compiled, Recorded) else 0
-    return Trajectory(t, y, None, compiled.calls, 0, 0, loop.nsteps, loop.nrejected, message, failure, flips)
+    nfev, njev, nlu = compiled.calls, 0, 0
+    if isinstance(loop, Rosenbrock):
+        flips += loop.linearised.flips
+        nfev, njev, nlu = nfev + loop.linearised.calls, loop.njev, loop.nlu
+    return Trajectory(t, y, None, nfev, njev, nlu, loop.nsteps, loop.nrejected, message, failure, flips)
+
+
+def _make_loop(
+    system: System, compiled: Any, controls: Controls, rtol: np.ndarray, times: np.ndarray | None, record: Record | None
+) -> Explicit:
+    span_and_tolerances = (system.t0, system.t1, system.x0, rtol, np.broadcast_to(controls.atol, system.x0.shape))
+    limits = (controls.first_step, controls.max_step, controls.max_steps, () if times is None else times)
+    if controls.method in _METHODS:
+        return Explicit(compiled, _METHODS[controls.method], *span_and_tolerances, *limits, record)
+    if system.linearised is None:
+        raise ArgumentValueError(f"method={controls.method!r} needs a right-hand side that odead can record")
+    linearised, matrix = system.linearised()
+    method = _ROSENBROCK[controls.method]
+    return Rosenbrock(compiled, method, *span_and_tolerances, *limits, linearised, matrix, record)
 
 
 def describe_failure(loop: Explicit, outcome: str, controls: Controls) -> Failure | None:

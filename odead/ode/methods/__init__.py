@@ -2,12 +2,16 @@
 
 from typing import Final
 
+from ..rosenbrock import RosenbrockTableau
 from ..tableaus import Tableau
 from .dop853 import DOP853
 from .rk23 import RK23
 from .rk45 import RK45
+from .rodas5p import RODAS5P
 from .tsit5 import TSIT5
 
-__all__ = ["EXPLICIT"]
+__all__ = ["EXPLICIT", "ONE_STEP", "ROSENBROCK"]
 
 EXPLICIT: Final[dict[str, Tableau]] = {tableau.name: tableau for tableau in (RK23, RK45, DOP853, TSIT5)}
+ROSENBROCK: Final[dict[str, RosenbrockTableau]] = {tableau.name: tableau for tableau in (RODAS5P,)}
+ONE_STEP: Final[dict[str, Tableau | RosenbrockTableau]] = {**EXPLICIT, **ROSENBROCK}

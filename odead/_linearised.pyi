@@ -1,0 +1,30 @@
+from typing import Any
+
+import numpy as np
+
+from ._core import Tape
+from ._system import Find, Recorded
+
+__all__: list[str]
+
+class Linearised(Recorded):
+    colours: int
+    lanes: int
+    entries: int
+    rows: np.ndarray
+    columns: np.ndarray
+    source: np.ndarray
+    timed: bool
+    def __init__(
+        self,
+        tape: Tape,
+        n: int,
+        p: Any,
+        seeds: Any,
+        rows: Any,
+        columns: Any,
+        source: Any,
+        timed: bool,
+        directions: Any,
+        find: Find | None = None,
+    ) -> None: ...

@@ -1,0 +1,111 @@
+"""A right-hand side with its exact derivatives at one point.
+
+One run of one program gives f, J in the compressed form of its colouring, df/dt, and, where sensitivities are carried along,
+what each of them makes of these: J s + f_p e, and the derivatives of J and df/dt in the direction (s, e).
+"""
+
+import numpy as np
+
+cimport numpy as cnp
+from libc.stdint cimport int64_t
+
+from ._core cimport Tape
+from ._system cimport DONE, Outcome, Recorded
+
+cnp.import_array()
+
+
+cdef class Linearised(Recorded):
+    """f(x, p, t) with the derivatives of f.
+
+    Parameters
+    ----------
+    tape : Tape
+        Of the right-hand side with tangents in several lanes, shadows of dx, x and, if `timed`, t; then, with W > 0, of that
+        program with W tangents, shadows of dx, x, p (unless it is empty) and the shadow of dx.
+    n, p, find
+        As in `Recorded`.
+    seeds : (colours, n) array
+        The directions in x.
+    rows, columns, source : (entries,) int array
+        The pattern of J, and where its entries are among the (lanes, n) products.
+    timed : bool
+        Whether there is one more lane, for t.
+    directions : (W, n_p) array
+        What p moves along.
+    """
+
+    def __init__(self, Tape tape, int64_t n, p, seeds, rows, columns, source, bint timed, directions, find=None):
+        cdef int64_t slot, width = len(directions)
+        self.n = self.n_x = n
+        self.width, self.timed, self.find = width, timed, find
+        self.colours, self.lanes = len(seeds), len(seeds) + timed
+        self.p = np.array(p, dtype=np.float64)
+        self.n_p = self.p.size
+        self.shadow_p = np.array(directions, dtype=np.float64)
+        self.rows, self.columns, self.source = (np.ascontiguousarray(a, dtype=np.int64) for a in (rows, columns, source))
+        self.entries = len(self.rows)
+        self.row = <int64_t*> cnp.PyArray_DATA(<cnp.ndarray> self.rows)
+        self.column = <int64_t*> cnp.PyArray_DATA(<cnp.ndarray> self.columns)
+        self.position = <int64_t*> cnp.PyArray_DATA(<cnp.ndarray> self.source)
+        along_x, along_t = np.zeros((self.lanes, n)), np.zeros(self.lanes)
+        along_x[: self.colours] = seeds
+        along_t[self.colours :] = 1
+        values = np.zeros((1 + width, self.lanes, n))
+        self.scratch = [along_x, along_t, values]
+        self.values = <double*> cnp.PyArray_DATA(<cnp.ndarray> values)
+        self.tapes, self.captured = [], []
+        # dx and x, then what stays where it is
+        slot = 2
+        if self.n_p:
+            self._assign(slot, self.p)
+            slot += 1
+        self.address[slot] = <char*> &self.t
+        self.address[slot + 1] = <char*> self.values
+        self._assign(slot + 2, along_x)
+        slot += 3
+        if timed:
+            self._assign(slot, along_t)
+            slot += 1
+        self.dynamic[0], self.dynamic[1] = 0, 1
+        self.n_dynamic = 2
+        if width:
+            self.n = n * (1 + width)
+            self.changes = self.values + self.lanes * n
+            self.dynamic[2], self.dynamic[3] = slot, slot + 1
+            self.n_dynamic = 4
+            slot += 2
+            if self.n_p:
+                self._assign(slot, self.shadow_p)
+                slot += 1
+            self.address[slot] = <char*> self.changes
+            slot += 1
+        self.n_slots = slot
+        self.start()
+        self._adopt(tape)
+
+    cdef Outcome at(self, double t, const double* x, double* dx) noexcept nogil:
+        """Linearise at (t, x): write f, and J s + f_p e for each sensitivity s that follows x, into dx; keep the rest."""
+        cdef Outcome outcome
+        self.t = t
+        self._place(0, dx)
+        self._place(1, x)
+        if self.width:
+            self._place(2, dx + self.n_x)
+            self._place(3, x + self.n_x)
+        outcome = self._run()
+        return outcome if outcome != DONE else self.count()
+
+    cdef const double* slope_in_time(self, int64_t block) noexcept nogil:
+        """df/dt of the states (block 0) or of a sensitivity; NULL if f does not depend on t."""
+        return self.values + (block * self.lanes + self.colours) * self.n_x if self.timed else NULL
+
+    cdef void add_changes(self, const double* u, double factor, double* out) noexcept nogil:
+        """Add factor * (derivative of J along each sensitivity) u to the rows of out."""
+        cdef int64_t k, e
+        cdef const double* values
+        cdef double* row
+        for k in range(self.width):
+            values, row = self.changes + k * self.lanes * self.n_x, out + k * self.n_x
+            for e in range(self.entries):
+                row[self.row[e]] += factor * values[self.position[e]] * u[self.column[e]]

@@ -1,0 +1,19 @@
+from typing import Any
+
+import numpy as np
+
+__all__: list[str]
+
+class Matrix:
+    n: int
+    entries: int
+    def __new__(cls, n: int, rows: Any, columns: Any, source: Any) -> Matrix: ...
+    def solved(self, values: Any, scale: float, b: Any, transposed: bool = False) -> np.ndarray | None: ...
+
+class Dense(Matrix):
+    def __init__(self, n: int, rows: Any, columns: Any, source: Any) -> None: ...
+
+class Band(Matrix):
+    lower: int
+    upper: int
+    def __init__(self, n: int, rows: Any, columns: Any, source: Any) -> None: ...

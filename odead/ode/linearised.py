@@ -1,0 +1,158 @@
+"""Linearisations for the compiled loop: the kernels behind `_linearised.Linearised`, and the matrix that fits their pattern."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+
+from .._linearised import Linearised
+from .._matrices import Band, Dense, Matrix
+from ..kernel import Kernel
+from ..tape import Program
+from ..transform.colouring import colour
+from ..transform.forward import forward
+from ..transform.passes import optimise
+from ..transform.sparsity import pattern
+from .compressed import pattern_of
+from .jacobian import Pattern
+
+__all__ = ["Linearisations", "PatternGrewError"]
+
+Record = Callable[[Callable[[Program], Program] | None], Kernel]
+
+
+class PatternGrewError(Exception):
+    """A branch was taken whose Jacobian has entries that the pattern so far has not; what uses it must begin anew."""
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """How J is obtained.
+
+    Attributes
+    ----------
+    pattern : Pattern
+    colours : array of int, shape (n,)
+        Of the columns.
+    timed : bool
+        Whether df/dt is computed too.
+    kernels : dict
+        By the number of sensitivities.
+    covered : list of Program
+        Variants of the right-hand side whose entries are all in the pattern.
+    """
+
+    pattern: Pattern
+    colours: np.ndarray
+    timed: bool
+    kernels: dict[int, Kernel] = field(default_factory=dict)
+    covered: list[Program] = field(default_factory=list)
+
+    @property
+    def seeds(self) -> np.ndarray:
+        seeds = np.zeros((int(self.colours.max(initial=-1)) + 1, self.colours.size))
+        seeds[self.colours, np.arange(self.colours.size)] = 1
+        return seeds
+
+
+class Linearisations:
+    """Makes linearisations of one right-hand side.
+
+    Parameters
+    ----------
+    record : callable
+        From a derivation of programs, the kernel of the right-hand side so derived.
+    n, n_p : int
+    """
+
+    def __init__(self, record: Record, n: int, n_p: int) -> None:
+        self._record = record
+        self._n, self._n_p = n, n_p
+        self._lock = threading.RLock()
+        self._plan: _Plan | None = None
+
+    def make(self, x: np.ndarray, p: np.ndarray, t: float, directions: np.ndarray) -> tuple[Linearised, Matrix]:
+        """A linearisation with one sensitivity for each of the (W, n_p) directions of p, and a matrix for it."""
+        while True:
+            plan = self._current()
+            find = self._finder(plan, len(directions), p)
+            try:
+                tape = find(x, t)
+            except PatternGrewError:
+                continue
+            rows, columns = plan.pattern.rows, plan.pattern.columns
+            source = plan.colours[columns] * self._n + rows
+            made = Linearised(tape, self._n, p, plan.seeds, rows, columns, source, plan.timed, directions, find)
+            return made, fitting_matrix(plan.pattern, source)
+
+    # ------------------------------------------------------------------------------------------------ internals
+
+    def _current(self) -> _Plan:
+        with self._lock:
+            if self._plan is None:
+                program = self._record(None).primal
+                self._plan = self._prepare(pattern_of(program), program)
+            return self._plan
+
+    def _prepare(self, found: Pattern, program: Program) -> _Plan:
+        dx, t = program.arguments[0], program.arguments[self._at_t]
+        timed = "guard" in program.op or pattern(program, [program.whole(dx)], [program.whole(t)]).nnz > 0
+        return _Plan(found, colour(found.matrix()), timed)
+
+    @property
+    def _at_t(self) -> int:
+        return 3 if self._n_p else 2
+
+    def _covers(self, plan: _Plan, program: Program) -> bool:
+        if any(known is program for known in plan.covered):
+            return True
+        wider = plan.pattern.union(pattern_of(program))
+        if wider.rows.size == plan.pattern.rows.size:
+            plan.covered.append(program)
+            return True
+        with self._lock:
+            self._plan = self._prepare(wider, program)
+        return False
+
+    def _kernel(self, plan: _Plan, width: int) -> Kernel:
+        with self._lock:
+            if width not in plan.kernels:
+                plan.kernels[width] = self._record(lambda program: self._derive(program, plan, width))
+            return plan.kernels[width]
+
+    def _derive(self, program: Program, plan: _Plan, width: int) -> Program:
+        lanes = len(plan.seeds) + plan.timed
+        first = forward(program, (0, 1, self._at_t) if plan.timed else (0, 1), lanes if lanes > 1 else None)
+        if not width:
+            return first
+        products = len(program.arguments)  # the shadow of dx
+        active = (0, 1, 2, products) if self._n_p else (0, 1, products)
+        return forward(optimise(first), active, width if width > 1 else None)
+
+    def _finder(self, plan: _Plan, width: int, p: np.ndarray) -> Callable[[np.ndarray, float], Any]:
+        kernel = self._kernel(plan, width)
+
+        def find(x: np.ndarray, t: float) -> Any:
+            program = kernel.program
+            arrays: list[Any] = [np.zeros(program.buffers[b].shape or ()) for b in program.arguments]
+            arrays[1] = x
+            if p.size:
+                arrays[2] = p
+            arrays[self._at_t] = t
+            variant = kernel(*arrays)
+            if not self._covers(plan, variant.primal):
+                raise PatternGrewError
+            return variant.executable.tape
+
+        return find
+
+
+_BAND: Final = 0.5  # of the rows: a band as high as this is better stored as a whole
+
+
+def fitting_matrix(found: Pattern, source: np.ndarray) -> Matrix:
+    """The kind of matrix that is cheapest to factor on this pattern."""
+    kind = Band if 2 * found.lower + found.upper + 1 <= _BAND * found.n else Dense
+    return kind(found.n, found.rows, found.columns, source)

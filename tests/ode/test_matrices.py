@@ -1,0 +1,59 @@
+"""Matrices that are factored again and again, against NumPy."""
+
+import numpy as np
+import pytest
+
+from odead._matrices import Band, Dense
+
+CASES = [
+    (Dense, 1, 0, 0), (Dense, 3, 2, 2), (Dense, 20, 19, 19), (Dense, 50, 49, 49),
+    (Band, 1, 0, 0), (Band, 101, 1, 1), (Band, 30, 3, 2), (Band, 50, 0, 2), (Band, 50, 2, 0), (Band, 80, 20, 9),
+]  # fmt: skip
+
+
+def matrix_and_entries(kind, n, lower, upper, rng):
+    """A matrix of this kind and, for its entries in scrambled order, the values and the full matrix."""
+    i, j = np.indices((n, n))
+    full = np.where((i - j <= lower) & (j - i <= upper), rng.normal(size=(n, n)), 0.0) + 5 * np.eye(n)
+    rows, columns = np.nonzero((i - j <= lower) & (j - i <= upper))
+    source = rng.permutation(rows.size)
+    values = np.empty(rows.size)
+    values[source] = full[rows, columns]
+    return kind(n, rows, columns, source), values, full
+
+
+@pytest.mark.parametrize(("kind", "n", "lower", "upper"), CASES)
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("count", [1, 5])
+def test_solves(kind, n, lower, upper, transposed, count):
+    rng = np.random.default_rng(n)
+    matrix, values, full = matrix_and_entries(kind, n, lower, upper, rng)
+    for scale in (0.3, -2.0):  # again and again with the same storage
+        system = np.eye(n) - scale * full
+        expected = rng.normal(size=(count, n))
+        b = expected @ (system if transposed else system.T)
+        np.testing.assert_allclose(matrix.solved(values, scale, b, transposed), expected, rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize("kind", [Dense, Band])
+@pytest.mark.parametrize("n", [3, 60])
+def test_rows_are_exchanged(kind, n):
+    """A zero on the diagonal."""
+    rows, columns = np.array([0, 0, 1]), np.array([0, 1, 0])
+    matrix = kind(n, rows, columns, np.arange(3))
+    b = np.arange(1.0, n + 1)
+    expected = b.copy()
+    expected[:2] = b[1::-1]
+    np.testing.assert_allclose(matrix.solved([1.0, -1.0, -1.0], 1.0, b)[0][1:], np.append(b[0], b[2:]) if n > 2 else b[0])
+
+
+@pytest.mark.parametrize(("kind", "n"), [(Dense, 3), (Dense, 50), (Band, 50)])
+def test_singular(kind, n):
+    matrix = kind(n, np.arange(n), np.arange(n), np.arange(n))
+    assert matrix.solved(np.ones(n), 1.0, np.ones(n)) is None
+    np.testing.assert_allclose(matrix.solved(np.ones(n), 0.5, np.ones(n)), 2 * np.ones((1, n)))
+
+
+def test_wrong_size():
+    with pytest.raises(ValueError, match="3 numbers"):
+        Dense(3, [0], [0], [0]).solved([1.0], 1.0, np.ones(4))
