@@ -28,9 +28,7 @@ def lower_structured(rows: Rows, position: int, instruction: Instruction) -> Non
         _guard(rows, position, ins[0], params)
     elif out.size and not (op in _KERNELS and _KERNELS[op](rows, position, op, out, ins, params)):
         views = (out, *ins)
-        layouts = tuple(
-            (np.dtype(rows.dtype(v)), v.shape, tuple(s * ITEM[rows.dtype(v)] for s in v.strides)) for v in views
-        )
+        layouts = tuple((np.dtype(rows.dtype(v)), v.shape, tuple(s * ITEM[rows.dtype(v)] for s in v.strides)) for v in views)
         rows.call(position, Call(STRUCTURED[op].value, params, layouts), views)
 
 
