@@ -34,7 +34,9 @@ if not header.exists() or header.read_text() != text:  # an unchanged header doe
 
 # The modules, and the headers each depends on beside the generated one.
 MODULES: dict[str, list[str]] = {
+    "_linear": [],
     "_structured": [],
+    "_calls": [],
     "_core": [],
     "_system": [],
     "_steppers": ["odead/_vectors.h"],

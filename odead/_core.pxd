@@ -3,6 +3,7 @@
 from cpython.pythread cimport PyThread_type_lock
 from libc.stdint cimport int64_t
 
+from ._calls cimport Calls
 from ._structured cimport Instruction
 
 
@@ -44,6 +45,7 @@ cdef class Code:
     cdef bint is_long                   # running takes so long that handing the GIL over is worth its price
     cdef tuple captured                 # the user's own arrays
     cdef tuple names                    # of the slots, for messages
+    cdef tuple calls                    # of Python functions: see `_calls.pyx`
     cdef tuple owners                   # arrays that own the memory above
 
     cdef void _fill(self, const int64_t* rows, const int64_t* words) noexcept
@@ -56,6 +58,7 @@ cdef class Tape:
     cdef char** bound                   # per slot: the address that the instructions contain
     cdef char** caller                  # per slot: the address given last
     cdef list bounces                   # per slot: a contiguous stand-in for an array that is not, once one was needed
+    cdef Calls calls
     cdef PyThread_type_lock lock        # held during a run
     cdef tuple owners
 

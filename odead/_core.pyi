@@ -9,8 +9,19 @@ BUSY: int
 def disjoint(*items: Any) -> bool: ...
 
 class Code:
-    def __new__(cls, rows: Any, words: Any, split: int, slots: Any, arena_size: int, constants: Any,
-                captured: tuple[Any, ...], names: tuple[str, ...], is_long: bool) -> Code: ...
+    def __new__(
+        cls,
+        rows: Any,
+        words: Any,
+        split: int,
+        slots: Any,
+        arena_size: int,
+        constants: Any,
+        captured: tuple[Any, ...],
+        names: tuple[str, ...],
+        is_long: bool,
+        calls: tuple[Any, ...],
+    ) -> Code: ...
 
 class Tape:
     def __new__(cls, code: Code) -> Tape: ...

@@ -12,6 +12,7 @@ cdef class Linearised(Recorded):
     cdef readonly object rows               # of the entries
     cdef readonly object columns
     cdef readonly object source             # positions of the entries in `values`
+    cdef object directions                  # owns the lanes and what comes out of them
     cdef int64_t* row
     cdef int64_t* column
     cdef int64_t* position

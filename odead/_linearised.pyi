@@ -3,7 +3,7 @@ from typing import Any
 import numpy as np
 
 from ._core import Tape
-from ._system import Find, Recorded
+from ._system import Recorded, _Find
 
 __all__: list[str]
 
@@ -26,5 +26,5 @@ class Linearised(Recorded):
         source: Any,
         timed: bool,
         directions: Any,
-        find: Find | None = None,
+        find: _Find | None = None,
     ) -> None: ...

@@ -52,7 +52,7 @@ cdef class Linearised(Recorded):
         along_x[: self.colours] = seeds
         along_t[self.colours :] = 1
         values = np.zeros((1 + width, self.lanes, n))
-        self.scratch = [along_x, along_t, values]
+        self.directions = (along_x, along_t, values)
         self.values = <double*> cnp.PyArray_DATA(<cnp.ndarray> values)
         self.tapes, self.captured = [], []
         # dx and x, then what stays where it is
@@ -67,13 +67,11 @@ cdef class Linearised(Recorded):
         if timed:
             self._assign(slot, along_t)
             slot += 1
-        self.dynamic[0], self.dynamic[1] = 0, 1
-        self.n_dynamic = 2
+        self.slot_dx, self.slot_x = 0, 1
         if width:
             self.n = n * (1 + width)
             self.changes = self.values + self.lanes * n
-            self.dynamic[2], self.dynamic[3] = slot, slot + 1
-            self.n_dynamic = 4
+            self.slot_d_dx, self.slot_d_x = slot, slot + 1
             slot += 2
             if self.n_p:
                 self._assign(slot, self.shadow_p)
@@ -88,11 +86,11 @@ cdef class Linearised(Recorded):
         """Linearise at (t, x): write f, and J s + f_p e for each sensitivity s that follows x, into dx; keep the rest."""
         cdef Outcome outcome
         self.t = t
-        self._place(0, dx)
-        self._place(1, x)
+        self._place(self.slot_dx, dx)
+        self._place(self.slot_x, x)
         if self.width:
-            self._place(2, dx + self.n_x)
-            self._place(3, x + self.n_x)
+            self._place(self.slot_d_dx, dx + self.n_x)
+            self._place(self.slot_d_x, x + self.n_x)
         outcome = self._run()
         return outcome if outcome != DONE else self.count()
 

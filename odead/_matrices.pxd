@@ -1,4 +1,4 @@
-"""Square matrices I - scale J that are assembled, factored and solved with again and again, each kind in a storage of its own."""
+"""Square matrices I - scale J that are assembled, factored and solved with again and again."""
 
 from libc.stdint cimport int64_t
 

@@ -3,7 +3,8 @@
 With stages k_i that are already multiplied by the inverse of the method's matrix Gamma, so that none needs a product with J,
 a step is (E. Hairer, G. Wanner, Solving Ordinary Differential Equations II, section IV.7)
 
-    (I - h gamma J) k_i = gamma (f(t + c_i h, x + h sum_j a_ij k_j) + sum_j C_ij k_j + h d_i df/dt),   new x = x + h sum_j m_j k_j.
+    (I - h gamma J) k_i = gamma (f(t + c_i h, x + h sum_j a_ij k_j) + sum_j C_ij k_j + h d_i df/dt),
+    new x = x + h sum_j m_j k_j.
 
 Sensitivities are blocks of the state that follow the states. The method is applied to all of them as one system, with its
 exact Jacobian: I - h gamma J along the diagonal, and below the first block how J s + f_p e changes with x, so that one
@@ -117,9 +118,9 @@ cdef class Rosenbrock(Explicit):
         """Estimate the error of the interpolant in the middle of the step.
 
         Where stiff components only follow, the ends of a step are far more accurate than its inside, and the error estimate
-        says nothing about that: on Prothero and Robinson's problem with rate 1e6 and tolerance 1e-6 the interpolant was wrong by
-        3e-3. A component with rate r has the residual r e where the interpolant is off by e; h gamma (I - h gamma J)^-1 gives
-        back e where h r is large, and the integral of the residual over a part of the step where it is small.
+        says nothing about that: on Prothero and Robinson's problem with rate 1e6 and tolerance 1e-6 the interpolant was wrong
+        by 3e-3. A component with rate r has the residual r e where the interpolant is off by e; h gamma (I - h gamma J)^-1
+        makes e of it where h r is large, and where h r is small the integral of the residual over a part of the step.
         """
         cdef Combination weights
         cdef int64_t i, j

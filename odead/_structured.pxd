@@ -55,4 +55,9 @@ cdef inline bint advance(Walk* walk) noexcept nogil:
     return False
 
 
+cdef inline const int64_t* parameters(const Instruction* i) noexcept nogil:
+    """What the operation asks for beyond strides."""
+    return i.extra + HEAD + AXIS * i.extra[4]
+
+
 cdef int structured(const Instruction* i, int operation, int dtype) noexcept nogil

@@ -7,23 +7,34 @@ Each gets its rows from a `Walk`; what its extra words mean beyond the strides i
 from libc.stdint cimport int64_t, uint8_t
 from scipy.linalg.cython_blas cimport dgemm, dgemv, sgemm, sgemv
 
-from ._structured cimport AXIS, HEAD, Instruction, Walk, advance, begin
+from ._linear cimport linear
+from ._structured cimport Instruction, Walk, advance, begin, parameters
 
 # In the order of the enums below.
-OPERATIONS = ("sum", "sum_add", "take", "put", "put_add", "guard", "matmul", "gemm", "gemv")
+OPERATIONS = (
+    "sum", "sum_add", "prod", "amax", "amin", "recurrence", "cumprod", "take", "put", "put_add", "searchsorted", "guard",
+    "matmul", "gemm", "gemv", "lu", "lu_solve", "trsm",
+)
 DTYPES = ("float64", "float32", "int64", "bool")
 
 
 cdef enum Structured:
     SUM                     # out = the sum of a row of x
     SUM_ADD                 # out += the sum of a row of x
+    PROD
+    AMAX                    # out = the largest of out and a row of x
+    AMIN
+    RECURRENCE
+    CUMPROD
     TAKE
     PUT
     PUT_ADD
+    SEARCHSORTED
     GUARD
     MATMUL                  # by plain loops
     GEMM                    # by BLAS
     GEMV
+    LINEAR                  # this one and those behind are in `_linear.pyx`
 
 
 cdef enum Dtype:
@@ -38,10 +49,6 @@ ctypedef fused number:
     float
     int64_t
     uint8_t
-
-
-cdef inline const int64_t* parameters(const Instruction* i) noexcept nogil:
-    return i.extra + HEAD + AXIS * i.extra[4]
 
 
 cdef number pairwise(const char* x, int64_t n, int64_t stride, number* tag) noexcept nogil:
@@ -79,6 +86,118 @@ cdef int add_up(const Instruction* i, bint accumulate, number* tag) noexcept nog
     while True:
         out = <number*> walk.at[0]
         out[0] = (out[0] if accumulate else 0) + pairwise(walk.at[1], i.n, i.extra[1], tag)
+        if not advance(&walk):
+            return 0
+
+
+cdef int multiply_up(const Instruction* i, number* tag) noexcept nogil:
+    cdef Walk walk
+    cdef number total
+    cdef int64_t k
+    begin(&walk, i)
+    while True:
+        total = 1
+        for k in range(i.n):
+            total *= (<const number*> (walk.at[1] + k * i.extra[1]))[0]
+        (<number*> walk.at[0])[0] = total
+        if not advance(&walk):
+            return 0
+
+
+cdef inline bint is_nan(number x) noexcept nogil:
+    if number is double or number is float:
+        return x != x
+    return False
+
+
+cdef inline number better(number x, number y, int sign) noexcept nogil:
+    """The larger (sign 1) or smaller (-1) of two; NaN wins."""
+    if sign > 0:
+        return y if y > x or is_nan(y) else x
+    return y if y < x or is_nan(y) else x
+
+
+cdef int extremum(const Instruction* i, int sign, number* tag) noexcept nogil:
+    """Four rows of candidates, since each comparison waits for the one before."""
+    cdef Walk walk
+    cdef number best[4]
+    cdef int64_t k, j
+    cdef int64_t stride = i.extra[1]
+    begin(&walk, i)
+    while True:
+        for j in range(4):
+            best[j] = (<number*> walk.at[0])[0]
+        k = 0
+        while k + 4 <= i.n:
+            for j in range(4):
+                best[j] = better(best[j], (<const number*> (walk.at[1] + (k + j) * stride))[0], sign)
+            k += 4
+        while k < i.n:
+            best[0] = better(best[0], (<const number*> (walk.at[1] + k * stride))[0], sign)
+            k += 1
+        for j in range(1, 4):
+            best[0] = better(best[0], best[j], sign)
+        (<number*> walk.at[0])[0] = best[0]
+        if not advance(&walk):
+            return 0
+
+
+cdef int recurrence(const Instruction* i, number* tag) noexcept nogil:
+    cdef Walk walk
+    cdef const int64_t* stride = i.extra
+    cdef number last
+    cdef int64_t k
+    begin(&walk, i)
+    while True:
+        last = 0
+        for k in range(i.n):
+            if k:
+                last = (<const number*> (walk.at[1] + (k - 1) * stride[1]))[0] * last
+                last = last + (<const number*> (walk.at[2] + k * stride[2]))[0]
+            else:
+                last = (<const number*> walk.at[2])[0]
+            (<number*> (walk.at[0] + k * stride[0]))[0] = last
+        if not advance(&walk):
+            return 0
+
+
+cdef int cumprod(const Instruction* i, number* tag) noexcept nogil:
+    cdef Walk walk
+    cdef number last
+    cdef int64_t k
+    begin(&walk, i)
+    while True:
+        last = 1
+        for k in range(i.n):
+            last = last * (<const number*> (walk.at[1] + k * i.extra[1]))[0]
+            (<number*> (walk.at[0] + k * i.extra[0]))[0] = last
+        if not advance(&walk):
+            return 0
+
+
+cdef int searchsorted(const Instruction* i, number* tag) noexcept nogil:
+    """By bisection; NaN is larger than everything, as in NumPy."""
+    cdef Walk walk
+    cdef const int64_t* stride = i.extra
+    cdef const int64_t* p = parameters(i)       # length of the grid, its step in bytes, whether equal elements are passed
+    cdef const char* grid
+    cdef number value, point
+    cdef int64_t k, low, high, middle
+    begin(&walk, i)
+    while True:
+        for k in range(i.n):
+            grid = walk.at[1] + k * stride[1]
+            value = (<const number*> (walk.at[2] + k * stride[2]))[0]
+            low, high = 0, p[0]
+            while low < high:
+                middle = (low + high) // 2
+                point = (<const number*> (grid + middle * p[1]))[0]
+                if (not (value < point or (is_nan(point) and not is_nan(value)))) if p[2] \
+                        else (point < value or (is_nan(value) and not is_nan(point))):
+                    low = middle + 1
+                else:
+                    high = middle
+            (<int64_t*> (walk.at[0] + k * stride[0]))[0] = low
         if not advance(&walk):
             return 0
 
@@ -207,6 +326,18 @@ cdef int structured_of(const Instruction* i, int operation, number* tag) noexcep
         return add_up(i, False, tag)
     if operation == SUM_ADD:
         return add_up(i, True, tag)
+    if operation == PROD:
+        return multiply_up(i, tag)
+    if operation == AMAX:
+        return extremum(i, 1, tag)
+    if operation == AMIN:
+        return extremum(i, -1, tag)
+    if operation == RECURRENCE:
+        return recurrence(i, tag)
+    if operation == CUMPROD:
+        return cumprod(i, tag)
+    if operation == SEARCHSORTED:
+        return searchsorted(i, tag)
     if operation == MATMUL:
         return matmul(i, tag)
     if operation == GEMM:
@@ -215,6 +346,9 @@ cdef int structured_of(const Instruction* i, int operation, number* tag) noexcep
 
 
 cdef int structured(const Instruction* i, int operation, int dtype) noexcept nogil:
+    if operation >= LINEAR:
+        linear(i, operation - LINEAR, dtype == FLOAT64)
+        return 0
     if dtype == FLOAT64:
         return structured_of(i, operation, <double*> NULL)
     if dtype == FLOAT32:

@@ -42,24 +42,25 @@ cdef class Recorded(System):
     cdef readonly int64_t branch        # number of the way through the branches taken last
     cdef readonly int64_t flips         # how often another one was taken
     cdef double t                       # bound to the tapes, as are x and the others by their address
-    cdef char* address[12]              # per slot: dx, x, p, t, d_dx, d_x, d_p; without p and d_p where p is empty
+    cdef char* address[12]              # per slot: dx, x, p, t, d_dx, d_x, d_p, as far as the tape binds them
     cdef int64_t n_slots
-    cdef int64_t dynamic[4]             # the slots that change from run to run: dx, x, d_dx, d_x
-    cdef int64_t n_dynamic
+    cdef int64_t slot_dx                # the slots that change from run to run
+    cdef int64_t slot_x
+    cdef int64_t slot_d_dx
+    cdef int64_t slot_d_x
     cdef Tape tape                      # of that branch
     cdef list tapes                     # of all branches taken so far
     cdef object find
     cdef object p                       # own what `address` points to
     cdef object shadow_p
-    cdef object scratch                 # takes dx where nobody wants it
     cdef list captured                  # per tape: the arrays behind its last slots
 
-    cdef int _set_up(self, Tape tape, int64_t n, p, find, shadow_p) except -1
+    cdef int _set_up(self, Tape tape, int64_t n, p, find, shadow_p, bint has_dx) except -1
     cdef int _assign(self, int64_t slot, cnp.ndarray array) except -1
     cdef int _adopt(self, Tape tape) except -1
     cdef int _switch(self, int64_t number) except -1
     cdef int _bind_captured(self, int64_t number) except -1
-    cdef void _place(self, int64_t k, const double* data) noexcept nogil
+    cdef void _place(self, int64_t slot, const double* data) noexcept nogil
     cdef Outcome _run(self) noexcept nogil
     cdef Outcome _run_other(self) noexcept with gil
 

@@ -113,33 +113,30 @@ cdef class Recorded(System):
     """
 
     def __init__(self, Tape tape, int64_t n, p, find=None):
-        self._set_up(tape, n, p, find, None)
+        self._set_up(tape, n, p, find, None, True)
 
-    cdef int _set_up(self, Tape tape, int64_t n, p, find, shadow_p) except -1:
-        cdef int64_t last
+    cdef int _set_up(self, Tape tape, int64_t n, p, find, shadow_p, bint has_dx) except -1:
+        cdef int64_t x = 1 if has_dx else 0     # the slot; p and t follow, then the shadows of dx, x and p
+        cdef int64_t t
         self.n = self.n_x = n
         self.p = np.array(p, dtype=np.float64)
         self.n_p = self.p.size
         self.find = find
         self.tapes = []
         self.captured = []
-        self.scratch = np.zeros(max(n, 1))
-        self._assign(0, self.scratch)
+        t = x + 1 + (self.n_p > 0)
+        self.address[t] = <char*> &self.t
+        self.n_slots = t + 1
+        self.slot_dx, self.slot_x, self.slot_d_dx, self.slot_d_x = 0, x, t + 1, t + 2
         if self.n_p:
-            self._assign(2, self.p)
-        last = 2 + (self.n_p > 0)
-        self.address[last] = <char*> &self.t
-        self.n_slots = last + 1
-        self.dynamic[0], self.dynamic[1] = 0, 1
-        self.n_dynamic = 2
+            self._assign(x + 1, self.p)
         if shadow_p is not None:
             self.width = len(shadow_p)
             self.shadow_p = np.array(shadow_p, dtype=np.float64)
+            self.n_slots = t + 3
             if self.n_p:
-                self._assign(last + 3, self.shadow_p)
-            self.dynamic[2], self.dynamic[3] = last + 1, last + 2
-            self.n_dynamic = 4
-            self.n_slots = 2 * last + 1
+                self._assign(t + 3, self.shadow_p)
+                self.n_slots = t + 4
         self.start()
         return self._adopt(tape)
 
@@ -191,15 +188,15 @@ cdef class Recorded(System):
 
     cdef Outcome value(self, double t, const double* x, double* dx) noexcept nogil:
         self.t = t
-        self._place(0, dx)
-        self._place(1, x)
+        self._place(self.slot_dx, dx)
+        self._place(self.slot_x, x)
         return self._run()
 
-    cdef inline void _place(self, int64_t k, const double* data) noexcept nogil:
-        """Bind the k-th of the slots that change from run to run."""
-        if self.address[self.dynamic[k]] != <char*> data:
-            self.address[self.dynamic[k]] = <char*> data
-            self.tape.bind(self.dynamic[k], <char*> data)
+    cdef inline void _place(self, int64_t slot, const double* data) noexcept nogil:
+        """Bind a slot, if it is not there already."""
+        if self.address[slot] != <char*> data:
+            self.address[slot] = <char*> data
+            self.tape.bind(slot, <char*> data)
 
     cdef inline Outcome _run(self) noexcept nogil:
         return DONE if self.tape.execute(WHOLE) < 0 else self._run_other()
@@ -216,7 +213,7 @@ cdef class Recorded(System):
                         return DONE
             if self.find is None:
                 raise RuntimeError("a branch was taken that was not recorded")
-            x = cnp.PyArray_SimpleNewFromData(1, &n, cnp.NPY_FLOAT64, self.address[1]).copy()
+            x = cnp.PyArray_SimpleNewFromData(1, &n, cnp.NPY_FLOAT64, self.address[self.slot_x]).copy()
             self._adopt(self.find(x, self.t))
             if self.tape.execute(WHOLE) >= 0:
                 raise RuntimeError("a program recorded at these values does not hold at them")
@@ -240,15 +237,15 @@ cdef class Tangents(Recorded):
     """
 
     def __init__(self, Tape tape, int64_t n, p, directions, find=None):
-        self._set_up(tape, n, p, find, directions)
+        self._set_up(tape, n, p, find, directions, True)
         self.n = n * (1 + self.width)
 
     cdef Outcome value(self, double t, const double* x, double* dx) noexcept nogil:
         self.t = t
-        self._place(0, dx)
-        self._place(1, x)
-        self._place(2, dx + self.n_x)
-        self._place(3, x + self.n_x)
+        self._place(self.slot_dx, dx)
+        self._place(self.slot_x, x)
+        self._place(self.slot_d_dx, dx + self.n_x)
+        self._place(self.slot_d_x, x + self.n_x)
         return self._run()
 
     def move(self, directions):
@@ -262,13 +259,13 @@ cdef class Cotangents(Recorded):
     Parameters
     ----------
     tape : Tape
-        Of the reverse program with shadows of dx, x and p (unless it is empty).
+        Of the reverse program with shadows of dx, x and p (unless it is empty), which does not bind dx itself.
     n, p, find
         As in `Recorded`.
     """
 
     def __init__(self, Tape tape, int64_t n, p, find=None):
-        self._set_up(tape, n, p, find, np.zeros((1, np.size(p))))
+        self._set_up(tape, n, p, find, np.zeros((1, np.size(p))), False)
 
     @property
     def p_bar(self):
@@ -283,8 +280,8 @@ cdef class Cotangents(Recorded):
         """Add J^T covector to x_bar and f_p^T covector to p_bar; the covector is used up."""
         cdef Outcome outcome
         self.t = t
-        self._place(1, x)
-        self._place(2, covector)
-        self._place(3, x_bar)
+        self._place(self.slot_x, x)
+        self._place(self.slot_d_dx, covector)
+        self._place(self.slot_d_x, x_bar)
         outcome = self._run()
         return outcome if outcome != DONE else self.count()

@@ -3,7 +3,7 @@
 A case is a program of one instruction on views of its arguments; layouts put the operands into memory in different ways.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any, Final
@@ -106,10 +106,6 @@ def _factorised(p: Program, views: list[View]) -> tuple[View, ...]:
     return a, b, pack
 
 
-def _in_place(p: Program, views: list[View]) -> tuple[View, ...]:
-    return tuple(views)
-
-
 def _cases() -> Iterator[Case]:
     for label, kept, reduced in (("vector", (), (5,)), ("rows", (3,), (4,)), ("axes", (2,), (3, 2)), ("one", (3,), (1,))):
         for op in ("sum", "amax", "amin"):
@@ -133,7 +129,8 @@ def _cases() -> Iterator[Case]:
     for side in ("left", "right"):
         grid = lambda rng: (np.sort(rng.standard_normal(6)), rng.standard_normal((2, 3)))  # noqa: E731
         yield Case("searchsorted", side, grid, (2, 3), side, "int64")
-    for label, batch, (m, k, n) in (("one", (), (3, 2, 4)), ("vector", (), (3, 5, 1)), ("batch", (2,), (2, 3, 2)), ("empty", (), (0, 2, 3))):
+    products = (("one", (), (3, 2, 4)), ("vector", (), (3, 5, 1)), ("batch", (2,), (2, 3, 2)), ("empty", (), (0, 2, 3)))
+    for label, batch, (m, k, n) in products:
         yield Case("matmul", label, _normal((*batch, m, k), (*batch, k, n)), (*batch, m, n))
     yield Case("take", "vector", _indexed([3, 0, 0], (4,)), (3,))
     yield Case("take", "rows", _indexed([[1, 0, 3], [2, 2, 2]], (2, 4)), (2, 2, 3))
@@ -143,7 +140,8 @@ def _cases() -> Iterator[Case]:
         yield Case(op, "rows", _indexed([2, 0], (3, 4), (3, 2)), (3, 4))
     yield Case("put_add", "repeated", _indexed([2, 0, 2], (4,), (3,)), (4,))
     yield Case("put_along_add", "rows", _indexed([[2, 0], [1, 1], [3, 3]], (3, 4), (3, 2)), (3, 4))
-    for label, batch, n, columns in (("one", (), 3, 2), ("vector", (), 4, 1), ("batch", (2,), 3, 2), ("small", (2, 2), 1, 1), ("empty", (), 0, 1)):
+    systems = (("one", (), 3, 2), ("vector", (), 4, 1), ("batch", (2,), 3, 2), ("small", (2, 2), 1, 1), ("empty", (), 0, 1))
+    for label, batch, n, columns in systems:
         a, b = (*batch, n, n), (*batch, n, columns)
         yield Case("lu", label, _regular(a), (*batch, n * n + 2 * n))
         for transposed in (False, True):
@@ -170,6 +168,7 @@ def _cases() -> Iterator[Case]:
         if m >= n:
             yield Case("qr", label, _normal(a), (*batch, m * n + n * n))
     for below, above, n, columns in ((1, 1, 5, 1), (2, 1, 5, 2), (0, 2, 4, 1), (1, 1, 1, 1), (3, 0, 2, 2)):
+
         def bands(rng: np.random.Generator, size: tuple[int, ...] = (below, above, n, columns)) -> tuple[np.ndarray, ...]:
             return _bands(rng, *size)
 
@@ -226,7 +225,3 @@ def program_of(case: Case, layout: str = "contiguous", seed: int = 0) -> tuple[P
     p.emit(case.op, out, ins, case.params)
     shape = p.buffers[out.buffer].shape or ()
     return p, [*arrays, np.full(shape, 77, case.dtype)]
-
-
-def flat(arrays: Sequence[np.ndarray]) -> np.ndarray:
-    return np.concatenate([np.ravel(x) for x in arrays]) if arrays else np.zeros(0)

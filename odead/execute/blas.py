@@ -5,7 +5,7 @@ BLAS knows column-major matrices, whose rows are one element apart, and their tr
 
 from typing import NamedTuple
 
-__all__ = ["Product"]
+__all__ = ["Product", "leading", "operand"]
 
 _LARGEST = 2**31 - 1  # BLAS counts in 32 bits
 _LEAST_WORK = 200  # multiplications, below which plain loops beat a call
@@ -28,7 +28,7 @@ class Product(NamedTuple):
         return Product(self.n, self.m, self.k, self.out[::-1], self.y[::-1], self.x[::-1])
 
     def call(self) -> tuple[str, tuple[int, ...]] | None:
-        """Return the routine and the parameters of its kernel in `_core.pyx`, None if the strides do not allow one."""
+        """Return the routine and the parameters of its kernel in `_structured.pyx`, None if the strides do not allow one."""
         if self.m * self.n * self.k < _LEAST_WORK or max(self.m, self.n, self.k, *self.out, *self.x, *self.y) > _LARGEST:
             return None
         return self._gemv() or self._gemm()
@@ -36,7 +36,7 @@ class Product(NamedTuple):
     def _gemv(self) -> tuple[str, tuple[int, ...]] | None:
         step_y = self.y[0] if self.k > 1 else 1
         step_out = self.out[0] if self.m > 1 else 1
-        x = _operand(self.m, self.k, self.x)
+        x = operand(self.m, self.k, self.x)
         if self.n != 1 or x is None or step_y < 1 or step_out < 1:
             return None
         leading, turned = x
@@ -44,24 +44,24 @@ class Product(NamedTuple):
         return "gemv", (rows, columns, leading, turned, step_y, step_out)
 
     def _gemm(self) -> tuple[str, tuple[int, ...]] | None:
-        out = _leading(self.m, self.n, self.out)
-        x = _operand(self.m, self.k, self.x)
-        y = _operand(self.k, self.n, self.y)
+        out = leading(self.m, self.n, self.out)
+        x = operand(self.m, self.k, self.x)
+        y = operand(self.k, self.n, self.y)
         if out is None or x is None or y is None:
             return None
         return "gemm", (self.m, self.n, self.k, x[0], y[0], out, x[1], y[1])
 
 
-def _operand(rows: int, columns: int, strides: Strides) -> tuple[int, bool] | None:
+def operand(rows: int, columns: int, strides: Strides) -> tuple[int, bool] | None:
     """Leading dimension of a matrix, and whether BLAS has to transpose it."""
-    straight = _leading(rows, columns, strides)
+    straight = leading(rows, columns, strides)
     if straight is not None:
         return straight, False
-    turned = _leading(columns, rows, strides[::-1])
+    turned = leading(columns, rows, strides[::-1])
     return None if turned is None else (turned, True)
 
 
-def _leading(rows: int, columns: int, strides: Strides) -> int | None:
+def leading(rows: int, columns: int, strides: Strides) -> int | None:
     """Distance of the columns of a column-major matrix in elements, None if it is not one."""
     if rows > 1 and strides[0] != 1:
         return None

@@ -46,6 +46,7 @@ class Executable:
                 lowered.captured,
                 lowered.names,
                 lowered.is_long,
+                lowered.calls,
             )
         )
         self._spare: list[Tape] = []  # for threads that find the tape busy

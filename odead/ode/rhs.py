@@ -132,8 +132,8 @@ class CompiledRhs:
 
     @property
     def cotangent_kernel(self) -> Kernel:
-        """Of f with cotangents of x and p: binds the above, then their shadows."""
-        return self._kernel("cotangents", lambda program: reverse(program, self._active))
+        """Of the cotangents of x and p alone: binds x, p (unless it is empty), t, then the shadows of dx, x and p."""
+        return self._kernel("cotangents", lambda program: _without_value(reverse(program, self._active)))
 
     # ------------------------------------------------------------------------------------------- what is known
 
@@ -217,6 +217,13 @@ def _validate_output(program: Program, name: str, in_place: bool) -> None:
     )
     hint = "write dx[:] = ... (dx = ... only binds a new name)" if in_place else "return a value for every state"
     raise ArgumentValueError(f"rhs: {name} leaves {which} untouched ({missing.size} of {written.size} elements); {hint}")
+
+
+def _without_value(program: Program) -> Program:
+    """The program with dx as scratch: what only dx needs is dead then, a third of a small right-hand side."""
+    dx = program.arguments.pop(0)
+    program.buffers[dx] = program.buffers[dx]._replace(role=Role.TEMP, shape=None)
+    return program
 
 
 def _returns_none(kernel: Kernel) -> bool:

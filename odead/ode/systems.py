@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from .._system import Cotangents, Recorded, Tangents
-from ..kernel import Kernel
+from ..kernel import Kernel, Variant
 from .rhs import CompiledRhs
 
 __all__ = ["cotangents", "recorded", "tangents"]
@@ -26,20 +26,25 @@ def tangents(rhs: CompiledRhs, x: np.ndarray, p: np.ndarray, t: float, direction
 
 def cotangents(rhs: CompiledRhs, x: np.ndarray, p: np.ndarray, t: float) -> Cotangents:
     """The cotangents of the right-hand side."""
-    find = _finder(rhs.cotangent_kernel, p)
+    find = _finder(rhs.cotangent_kernel, p, leave_out=1)
     return Cotangents(find(x, t), rhs.n, p, find)
 
 
-def _finder(kernel: Kernel, p: np.ndarray) -> Callable[[np.ndarray, float], Any]:
-    """A function of (x, t) that gives a tape whose guards hold there, recorded anew if need be."""
+def _finder(kernel: Kernel, p: np.ndarray, leave_out: int = 0) -> Callable[[np.ndarray, float], Any]:
+    """A function of (x, t) that gives a tape whose guards hold there, recorded anew if need be.
+
+    `leave_out` is how many of the first arguments of the right-hand side the tape does not bind.
+    """
 
     def find(x: np.ndarray, t: float) -> Any:
-        program = kernel.program
-        arrays: list[Any] = [np.zeros(program.buffers[b].shape or ()) for b in program.arguments]
-        arrays[1] = x
-        if p.size:
-            arrays[2] = p
-        arrays[3 if p.size else 2] = t
-        return kernel(*arrays).executable.tape
+        arguments = [np.zeros(x.size), x, *((p,) if p.size else ()), t]
+        values = arguments[leave_out:]
+
+        def assemble(variant: Variant) -> list[Any]:
+            program = variant.executable.program
+            shadows = program.arguments[len(values) :]
+            return [*values, *(np.zeros(program.buffers[b].shape or ()) for b in shadows)]
+
+        return kernel.run(arguments, assemble).executable.tape
 
     return find

@@ -5,8 +5,6 @@ of `a` holds the weights of the solution, and the new state is just the argument
 """
 
 from dataclasses import dataclass, field
-from functools import cached_property
-from math import inf
 from typing import Any
 
 import numpy as np
@@ -75,24 +73,6 @@ class Tableau:
     def weights(self, q: np.ndarray) -> np.ndarray:
         """Weights of the stages at fractions of a step: y(t + q h) = y + h sum_j weights[j] k_j."""
         return np.tensordot(self.interpolant, self.basis(np.asarray(q, dtype=float)), axes=1)
-
-    def growth(self, z: np.ndarray) -> np.ndarray:
-        """The factor by which a step of size h multiplies the solution of x' = lambda x, for z = h lambda."""
-        stages: list[np.ndarray] = []
-        for row in self.a:
-            stages.append(1 + z * sum((w * k for w, k in zip(row, stages, strict=False)), np.zeros_like(z)))
-        return stages[-1]
-
-    @cached_property
-    def stability_radius(self) -> float:
-        """Radius of the largest half disc about 0, in the left half plane, on which no step grows by more than 1 %.
-
-        Exactly 1 would give 0 for methods that grow ever so slightly along the imaginary axis.
-        """
-        radii = np.linspace(0.05, 20, 400)
-        z = radii[:, None] * np.exp(1j * np.linspace(np.pi / 2, np.pi, 181))
-        unstable = (np.abs(self.growth(z)) > 1.01).any(axis=1)
-        return float(radii[np.argmax(unstable) - 1]) if unstable.any() else inf
 
     def __post_init__(self) -> None:
         s, more = self.c.size, self.extra_c.size

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
@@ -23,7 +23,7 @@ class Site(NamedTuple):
 
     out: View
     ins: tuple[View, ...]
-    params: Hashable
+    params: Any  # hashable
 
 
 class AbstractStructured(ABC):
@@ -51,11 +51,11 @@ class AbstractStructured(ABC):
     can_fail = False
 
     @abstractmethod
-    def verify(self, out: View | None, ins: tuple[View, ...], params: Hashable, where: str) -> None:
+    def verify(self, out: View | None, ins: tuple[View, ...], params: Any, where: str) -> None:
         """Raise AssertionError, starting with `where`, unless shapes and parameters fit."""
 
     @abstractmethod
-    def value(self, out: np.ndarray, ins: tuple[np.ndarray, ...], params: Hashable) -> None:
+    def value(self, out: np.ndarray, ins: tuple[np.ndarray, ...], params: Any) -> None:
         """Write the result into `out` with NumPy: the oracle, and what runs where there is no C kernel."""
 
     def carries(self, k: int) -> bool:

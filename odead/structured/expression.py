@@ -15,7 +15,7 @@ import numpy as np
 if TYPE_CHECKING:
     from ..tape import View
 
-__all__ = ["Term", "block", "identity", "part", "total"]
+__all__ = ["Term", "block", "identity", "part", "total", "triangle"]
 
 
 class Term:
@@ -131,14 +131,19 @@ class Term:
 
     def lower(self, k: int = 0) -> Term:
         """The lower triangle up to the diagonal k."""
-        return self.selected(np.tri(*self.shape[-2:], k, dtype=bool))
+        return self.selected(triangle(self.shape[-2], self.shape[-1], k))
 
     def upper(self) -> Term:
-        return self.selected(np.tri(*self.shape[:-3:-1], dtype=bool).T)
+        return self.selected(triangle(self.shape[-1], self.shape[-2]).T)
 
     def store(self, out: View) -> None:
         """Emit `out = self`."""
         self.build.emit("copy", out, (self.broadcast(out.shape).view,))
+
+
+def triangle(rows: int, columns: int, k: int = 0) -> np.ndarray:
+    """Where a matrix has its lower triangle, up to the diagonal k."""
+    return np.tri(rows, columns, k).astype(bool)
 
 
 def total(*terms: Term | None) -> Term:

@@ -11,7 +11,6 @@ A. H. Al-Mohy & N. J. Higham, "Computing the Fréchet derivative of the matrix e
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,7 +29,7 @@ __all__ = ["Cholesky", "Cofactor", "Det", "Expm", "ExpmFrechet", "Pinv", "Slogde
 class _OfSquare(AbstractStructured):
     """A function of square matrices whose value is a square matrix of the same size."""
 
-    def verify(self, out: View | None, ins: tuple[View, ...], params: Hashable, where: str) -> None:
+    def verify(self, out: View | None, ins: tuple[View, ...], params: Any, where: str) -> None:
         assert out is not None and len(ins) == 1, f"{where}: {self.name} takes one operand"
         assert ins[0].shape[-2:] == (ins[0].shape[-1],) * 2 and out.shape == ins[0].shape, f"{where}: shapes do not fit"
 
@@ -44,11 +43,11 @@ class Det(AbstractStructured):
 
     name = "det"
 
-    def verify(self, out: View | None, ins: tuple[View, ...], params: Hashable, where: str) -> None:
+    def verify(self, out: View | None, ins: tuple[View, ...], params: Any, where: str) -> None:
         assert out is not None and len(ins) == 1, f"{where}: det takes one operand"
         assert ins[0].shape == (*out.shape, *ins[0].shape[-1:] * 2), f"{where}: shapes do not fit"
 
-    def value(self, out: np.ndarray, ins: tuple[np.ndarray, ...], params: Hashable) -> None:
+    def value(self, out: np.ndarray, ins: tuple[np.ndarray, ...], params: Any) -> None:
         out[...] = np.linalg.det(ins[0])
 
     def needs(self, k: int) -> tuple[int, ...]:
@@ -72,7 +71,7 @@ class Cofactor(_OfSquare):
 
     name = "cofactor"
 
-    def value(self, out: np.ndarray, ins: tuple[np.ndarray, ...], params: Hashable) -> None:
+    def value(self, out: np.ndarray, ins: tuple[np.ndarray, ...], params: Any) -> None:
         u, s, vh = np.linalg.svd(ins[0])
         others = np.where(np.eye(s.shape[-1], dtype=bool), 1, s[..., None, :]).prod(axis=-1)
         out[...] = (np.linalg.det(u) * np.linalg.det(vh))[..., None, None] * ((u * others[..., None, :]) @ vh)
@@ -98,11 +97,11 @@ class Slogdet(AbstractStructured):
 
     name = "slogdet"
 
-    def verify(self, out: View | None, ins: tuple[View, ...], params: Hashable, where: str) -> None:
+    def verify(self, out: View | None, ins: tuple[View, ...], params: Any, where: str) -> None:
         assert out is not None and len(ins) == 1, f"{where}: slogdet takes one operand"
         assert out.shape == (*ins[0].shape[:-2], 2) and len({*ins[0].shape[-2:]}) == 1, f"{where}: shapes do not fit"
 
-    def value(self, out: np.ndarray, ins: tuple[np.ndarray, ...], params: Hashable) -> None:
+    def value(self, out: np.ndarray, ins: tuple[np.ndarray, ...], params: Any) -> None:
         out[..., 0], out[..., 1] = np.linalg.slogdet(ins[0])
 
     def needs(self, k: int) -> tuple[int, ...]:
@@ -126,12 +125,12 @@ class Pinv(AbstractStructured):
     name = "pinv"
     can_fail = True
 
-    def verify(self, out: View | None, ins: tuple[View, ...], params: Hashable, where: str) -> None:
+    def verify(self, out: View | None, ins: tuple[View, ...], params: Any, where: str) -> None:
         assert out is not None and len(ins) == 1, f"{where}: pinv takes one operand"
         assert out.shape == (*ins[0].shape[:-2], ins[0].shape[-1], ins[0].shape[-2]), f"{where}: shapes do not fit"
 
-    def value(self, out: np.ndarray, ins: tuple[np.ndarray, ...], params: Hashable) -> None:
-        out[...] = np.linalg.pinv(ins[0], params)  # type: ignore[arg-type]
+    def value(self, out: np.ndarray, ins: tuple[np.ndarray, ...], params: Any) -> None:
+        out[...] = np.linalg.pinv(ins[0], params)
 
     def needs(self, k: int) -> tuple[int, ...]:
         return (0, RESULT)
@@ -174,7 +173,7 @@ class Cholesky(_OfSquare):
     name = "cholesky"
     can_fail = True
 
-    def value(self, out: np.ndarray, ins: tuple[np.ndarray, ...], params: Hashable) -> None:
+    def value(self, out: np.ndarray, ins: tuple[np.ndarray, ...], params: Any) -> None:
         out[...] = np.linalg.cholesky(ins[0])
 
     def needs(self, k: int) -> tuple[int, ...]:
@@ -209,7 +208,7 @@ class Expm(_OfSquare):
 
     name = "expm"
 
-    def value(self, out: np.ndarray, ins: tuple[np.ndarray, ...], params: Hashable) -> None:
+    def value(self, out: np.ndarray, ins: tuple[np.ndarray, ...], params: Any) -> None:
         if out.size:
             out[...] = expm(ins[0])
 
@@ -237,11 +236,11 @@ class ExpmFrechet(AbstractStructured):
 
     name = "expm_frechet"
 
-    def verify(self, out: View | None, ins: tuple[View, ...], params: Hashable, where: str) -> None:
+    def verify(self, out: View | None, ins: tuple[View, ...], params: Any, where: str) -> None:
         assert out is not None and len(ins) == 2, f"{where}: expm_frechet takes two operands"
         assert out.shape == ins[0].shape == ins[1].shape and len({*out.shape[-2:]}) == 1, f"{where}: shapes do not fit"
 
-    def value(self, out: np.ndarray, ins: tuple[np.ndarray, ...], params: Hashable) -> None:
+    def value(self, out: np.ndarray, ins: tuple[np.ndarray, ...], params: Any) -> None:
         a, e = ins
         for place in np.ndindex(out.shape[:-2]) if out.size else ():
             out[place] = expm_frechet(a[place], e[place], compute_expm=False, check_finite=False)

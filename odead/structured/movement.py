@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,12 +20,12 @@ class Take(AbstractStructured):
     name = "take"
     scatter = "put_add"
 
-    def verify(self, out: View | None, ins: tuple[View, ...], params: Hashable, where: str) -> None:
+    def verify(self, out: View | None, ins: tuple[View, ...], params: Any, where: str) -> None:
         assert out is not None and len(ins) == 2, f"{where}: take takes two operands"
         x, index = ins
         assert out.shape == x.shape[:-1] + index.shape, f"{where}: shapes do not fit"
 
-    def value(self, out: np.ndarray, ins: tuple[np.ndarray, ...], params: Hashable) -> None:
+    def value(self, out: np.ndarray, ins: tuple[np.ndarray, ...], params: Any) -> None:
         x, index = ins
         out[...] = x[..., index]
 
@@ -53,13 +52,13 @@ class TakeAlong(Take):
     name = "take_along"
     scatter = "put_along_add"
 
-    def verify(self, out: View | None, ins: tuple[View, ...], params: Hashable, where: str) -> None:
+    def verify(self, out: View | None, ins: tuple[View, ...], params: Any, where: str) -> None:
         assert out is not None and len(ins) == 2, f"{where}: take_along takes two operands"
         x, index = ins
         assert out.shape == index.shape and out.shape[:-1] == x.shape[:-1] and x.shape, f"{where}: shapes do not fit"
 
-    def value(self, out: np.ndarray, ins: tuple[np.ndarray, ...], params: Hashable) -> None:
-        out[...] = np.take_along_axis(*ins, axis=-1)
+    def value(self, out: np.ndarray, ins: tuple[np.ndarray, ...], params: Any) -> None:
+        out[...] = np.take_along_axis(ins[0], ins[1], axis=-1)
 
     def index(self, build: Any, index: View) -> View:
         return build.lift(index)  # type: ignore[no-any-return]
@@ -71,11 +70,11 @@ class Put(AbstractStructured):
     name = "put"
     in_place = True
 
-    def verify(self, out: View | None, ins: tuple[View, ...], params: Hashable, where: str) -> None:
+    def verify(self, out: View | None, ins: tuple[View, ...], params: Any, where: str) -> None:
         assert out is not None and len(ins) == 3 and ins[0] == out, f"{where}: {self.name} updates its first operand"
         assert ins[1].shape == out.shape[:-1] + ins[2].shape, f"{where}: shapes do not fit"
 
-    def value(self, out: np.ndarray, ins: tuple[np.ndarray, ...], params: Hashable) -> None:
+    def value(self, out: np.ndarray, ins: tuple[np.ndarray, ...], params: Any) -> None:
         _, values, index = ins
         out[..., index] = values
 
@@ -101,7 +100,7 @@ class PutAdd(Put):
     name = "put_add"
     gather = "take"
 
-    def value(self, out: np.ndarray, ins: tuple[np.ndarray, ...], params: Hashable) -> None:
+    def value(self, out: np.ndarray, ins: tuple[np.ndarray, ...], params: Any) -> None:
         _, values, index = ins
         for row in np.ndindex(out.shape[:-1]):
             np.add.at(out[row], index, values[row])
@@ -127,11 +126,11 @@ class PutAlongAdd(PutAdd):
     name = "put_along_add"
     gather = "take_along"
 
-    def verify(self, out: View | None, ins: tuple[View, ...], params: Hashable, where: str) -> None:
+    def verify(self, out: View | None, ins: tuple[View, ...], params: Any, where: str) -> None:
         assert out is not None and len(ins) == 3 and ins[0] == out, f"{where}: {self.name} updates its first operand"
         assert ins[1].shape == ins[2].shape and ins[1].shape[:-1] == out.shape[:-1], f"{where}: shapes do not fit"
 
-    def value(self, out: np.ndarray, ins: tuple[np.ndarray, ...], params: Hashable) -> None:
+    def value(self, out: np.ndarray, ins: tuple[np.ndarray, ...], params: Any) -> None:
         _, values, index = ins
         for row in np.ndindex(out.shape[:-1]):
             np.add.at(out[row], index[row], values[row])
@@ -145,10 +144,10 @@ class Argsort(Inactive):
 
     name = "argsort"
 
-    def verify(self, out: View | None, ins: tuple[View, ...], params: Hashable, where: str) -> None:
+    def verify(self, out: View | None, ins: tuple[View, ...], params: Any, where: str) -> None:
         assert out is not None and len(ins) == 1 and out.shape == ins[0].shape and out.shape, f"{where}: shapes do not fit"
 
-    def value(self, out: np.ndarray, ins: tuple[np.ndarray, ...], params: Hashable) -> None:
+    def value(self, out: np.ndarray, ins: tuple[np.ndarray, ...], params: Any) -> None:
         out[...] = np.argsort(ins[0], axis=-1, kind="stable")
 
 
@@ -159,10 +158,10 @@ class Extremum(Inactive):
         self.name = name
         self._function = getattr(np, name)
 
-    def verify(self, out: View | None, ins: tuple[View, ...], params: Hashable, where: str) -> None:
+    def verify(self, out: View | None, ins: tuple[View, ...], params: Any, where: str) -> None:
         assert out is not None and len(ins) == 1 and out.shape == ins[0].shape[:-1], f"{where}: shapes do not fit"
 
-    def value(self, out: np.ndarray, ins: tuple[np.ndarray, ...], params: Hashable) -> None:
+    def value(self, out: np.ndarray, ins: tuple[np.ndarray, ...], params: Any) -> None:
         out[...] = self._function(ins[0], axis=-1)
 
 
@@ -174,13 +173,13 @@ class Searchsorted(Inactive):
 
     name = "searchsorted"
 
-    def verify(self, out: View | None, ins: tuple[View, ...], params: Hashable, where: str) -> None:
+    def verify(self, out: View | None, ins: tuple[View, ...], params: Any, where: str) -> None:
         assert out is not None and len(ins) == 2 and ins[0].shape, f"{where}: searchsorted takes a grid and values"
         lead = ins[0].shape[:-1]
         assert out.shape == ins[1].shape and out.shape[: len(lead)] == lead, f"{where}: shapes do not fit"
         assert params in ("left", "right"), f"{where}: the side is left or right"
 
-    def value(self, out: np.ndarray, ins: tuple[np.ndarray, ...], params: Hashable) -> None:
+    def value(self, out: np.ndarray, ins: tuple[np.ndarray, ...], params: Any) -> None:
         grid, values = ins
         for row in np.ndindex(grid.shape[:-1]):
-            out[row] = np.searchsorted(grid[row], values[row], side="left" if params == "left" else "right")
+            out[row] = np.searchsorted(grid[row], values[row], side=params)

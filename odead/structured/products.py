@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,14 +20,14 @@ class Matmul(AbstractStructured):
 
     name = "matmul"
 
-    def verify(self, out: View | None, ins: tuple[View, ...], params: Hashable, where: str) -> None:
+    def verify(self, out: View | None, ins: tuple[View, ...], params: Any, where: str) -> None:
         assert out is not None and len(ins) == 2, f"{where}: matmul takes two operands"
         a, b = ins
         assert len(out.shape) == len(a.shape) == len(b.shape) >= 2, f"{where}: ranks differ"
         assert out.shape[:-2] == a.shape[:-2] == b.shape[:-2], f"{where}: batch axes differ"
         assert (a.shape[-2], b.shape[-1]) == out.shape[-2:] and a.shape[-1] == b.shape[-2], f"{where}: shapes do not fit"
 
-    def value(self, out: np.ndarray, ins: tuple[np.ndarray, ...], params: Hashable) -> None:
+    def value(self, out: np.ndarray, ins: tuple[np.ndarray, ...], params: Any) -> None:
         out[...] = np.matmul(ins[0], ins[1])
 
     def needs(self, k: int) -> tuple[int, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -22,11 +21,11 @@ class Sum(AbstractStructured):
 
     name = "sum"
 
-    def verify(self, out: View | None, ins: tuple[View, ...], params: Hashable, where: str) -> None:
+    def verify(self, out: View | None, ins: tuple[View, ...], params: Any, where: str) -> None:
         assert out is not None and len(ins) == 1, f"{where}: sum takes one operand"
         assert ins[0].shape[: len(out.shape)] == out.shape, f"{where}: shapes do not fit"
 
-    def value(self, out: np.ndarray, ins: tuple[np.ndarray, ...], params: Hashable) -> None:
+    def value(self, out: np.ndarray, ins: tuple[np.ndarray, ...], params: Any) -> None:
         (x,) = ins
         out[...] = x.sum(axis=tuple(range(out.ndim, x.ndim)))
 
@@ -43,11 +42,11 @@ class Prod(AbstractStructured):
 
     name = "prod"
 
-    def verify(self, out: View | None, ins: tuple[View, ...], params: Hashable, where: str) -> None:
+    def verify(self, out: View | None, ins: tuple[View, ...], params: Any, where: str) -> None:
         assert out is not None and len(ins) == 1 and ins[0].shape, f"{where}: prod takes one operand"
         assert ins[0].shape[:-1] == out.shape, f"{where}: shapes do not fit"
 
-    def value(self, out: np.ndarray, ins: tuple[np.ndarray, ...], params: Hashable) -> None:
+    def value(self, out: np.ndarray, ins: tuple[np.ndarray, ...], params: Any) -> None:
         out[...] = ins[0].prod(axis=-1)
 
     def needs(self, k: int) -> tuple[int, ...]:
@@ -84,12 +83,12 @@ class Maximum(AbstractStructured):
         self.name = name
         self._function = getattr(np, name)
 
-    def verify(self, out: View | None, ins: tuple[View, ...], params: Hashable, where: str) -> None:
+    def verify(self, out: View | None, ins: tuple[View, ...], params: Any, where: str) -> None:
         assert out is not None and len(ins) == 1, f"{where}: {self.name} takes one operand"
         assert ins[0].shape[: len(out.shape)] == out.shape, f"{where}: shapes do not fit"
         assert prod(ins[0].shape[len(out.shape) :]) or not out.size, f"{where}: nothing to compare"
 
-    def value(self, out: np.ndarray, ins: tuple[np.ndarray, ...], params: Hashable) -> None:
+    def value(self, out: np.ndarray, ins: tuple[np.ndarray, ...], params: Any) -> None:
         (x,) = ins
         if out.size:
             out[...] = self._function(x, axis=tuple(range(out.ndim, x.ndim)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,12 +23,12 @@ class Recurrence(AbstractStructured):
 
     name = "recurrence"
 
-    def verify(self, out: View | None, ins: tuple[View, ...], params: Hashable, where: str) -> None:
+    def verify(self, out: View | None, ins: tuple[View, ...], params: Any, where: str) -> None:
         assert out is not None and len(ins) == 2 and out.shape, f"{where}: recurrence takes two operands"
         a, b = ins
         assert out.shape == b.shape and a.shape == (*b.shape[:-1], max(b.shape[-1] - 1, 0)), f"{where}: shapes do not fit"
 
-    def value(self, out: np.ndarray, ins: tuple[np.ndarray, ...], params: Hashable) -> None:
+    def value(self, out: np.ndarray, ins: tuple[np.ndarray, ...], params: Any) -> None:
         a, b = ins
         for k in range(out.shape[-1]):
             out[..., k] = b[..., k] if k == 0 else a[..., k - 1] * out[..., k - 1] + b[..., k]
@@ -67,10 +66,10 @@ class Cumprod(AbstractStructured):
 
     name = "cumprod"
 
-    def verify(self, out: View | None, ins: tuple[View, ...], params: Hashable, where: str) -> None:
+    def verify(self, out: View | None, ins: tuple[View, ...], params: Any, where: str) -> None:
         assert out is not None and len(ins) == 1 and out.shape == ins[0].shape and out.shape, f"{where}: shapes do not fit"
 
-    def value(self, out: np.ndarray, ins: tuple[np.ndarray, ...], params: Hashable) -> None:
+    def value(self, out: np.ndarray, ins: tuple[np.ndarray, ...], params: Any) -> None:
         out[...] = np.cumprod(ins[0], axis=-1)
 
     def needs(self, k: int) -> tuple[int, ...]:

@@ -12,14 +12,14 @@ design", 2010: LU.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.linalg import blas, lapack, solve_banded
 
 from .base import RESULT, AbstractStructured, Accumulate, Site
-from .expression import Term, part, total
+from .expression import Term, part, total, triangle
 
 if TYPE_CHECKING:
     from ..tape import View
@@ -73,15 +73,15 @@ class Lu(AbstractStructured):
 
     name = "lu"
 
-    def verify(self, out: View | None, ins: tuple[View, ...], params: Hashable, where: str) -> None:
+    def verify(self, out: View | None, ins: tuple[View, ...], params: Any, where: str) -> None:
         assert out is not None and len(ins) == 1 and len(ins[0].shape) >= 2, f"{where}: lu takes a matrix"
         n = ins[0].shape[-1]
         assert ins[0].shape[-2] == n and out.shape == (*ins[0].shape[:-2], n * n + 2 * n), f"{where}: shapes do not fit"
 
-    def value(self, out: np.ndarray, ins: tuple[np.ndarray, ...], params: Hashable) -> None:
+    def value(self, out: np.ndarray, ins: tuple[np.ndarray, ...], params: Any) -> None:
         (a,) = ins
         n = a.shape[-1]
-        (factorise,) = lapack.get_lapack_funcs(("getrf",), (out,))
+        factorise: Any = lapack.get_lapack_funcs("getrf", (out,))
         for place in np.ndindex(a.shape[:-2]) if n else ():
             lu, exchanged, _ = factorise(a[place])
             rows = np.arange(n)
@@ -134,17 +134,17 @@ class Solve(AbstractStructured):
 
     name = "solve"
 
-    def verify(self, out: View | None, ins: tuple[View, ...], params: Hashable, where: str) -> None:
+    def verify(self, out: View | None, ins: tuple[View, ...], params: Any, where: str) -> None:
         assert out is not None and len(ins) == 3 and isinstance(params, bool), f"{where}: solve takes three operands"
         a, b, lu = ins
         n = a.shape[-1]
         assert a.shape[-2:] == (n, n) and lu.shape == (*a.shape[:-2], n * n + 2 * n), f"{where}: shapes do not fit"
         assert out.shape == b.shape and b.shape[:-1] == a.shape[:-1], f"{where}: shapes do not fit"
 
-    def value(self, out: np.ndarray, ins: tuple[np.ndarray, ...], params: Hashable) -> None:
+    def value(self, out: np.ndarray, ins: tuple[np.ndarray, ...], params: Any) -> None:
         a, b, pack = ins
         n = a.shape[-1]
-        (substitute,) = lapack.get_lapack_funcs(("getrs",), (out,))
+        substitute: Any = lapack.get_lapack_funcs("getrs", (out,))
         for place in np.ndindex(a.shape[:-2]) if out.size else ():
             lu = np.asfortranarray(pack[place][: n * n].reshape(n, n).T)
             out[place] = substitute(lu, pack[place][n * n : n * n + n].astype(int), b[place], trans=int(bool(params)))[0]
@@ -176,17 +176,17 @@ class SolveTriangular(AbstractStructured):
 
     name = "solve_triangular"
 
-    def verify(self, out: View | None, ins: tuple[View, ...], params: Hashable, where: str) -> None:
+    def verify(self, out: View | None, ins: tuple[View, ...], params: Any, where: str) -> None:
         assert out is not None and len(ins) == 2, f"{where}: solve_triangular takes two operands"
         t, b = ins
         assert isinstance(params, tuple) and len(params) == 2, f"{where}: two parameters"
         assert t.shape[-2:] == (t.shape[-1],) * 2, f"{where}: shapes do not fit"
         assert out.shape == b.shape and b.shape[:-1] == t.shape[:-1], f"{where}: shapes do not fit"
 
-    def value(self, out: np.ndarray, ins: tuple[np.ndarray, ...], params: Hashable) -> None:
+    def value(self, out: np.ndarray, ins: tuple[np.ndarray, ...], params: Any) -> None:
         t, b = ins
-        lower, unit = params  # type: ignore[misc]
-        (substitute,) = blas.get_blas_funcs(("trsm",), (out,))
+        lower, unit = params
+        substitute: Any = blas.get_blas_funcs("trsm", (out,))
         for place in np.ndindex(t.shape[:-2]) if out.size else ():
             out[place] = substitute(1.0, t[place], b[place], lower=lower, diag=unit)
 
@@ -196,10 +196,10 @@ class SolveTriangular(AbstractStructured):
     def tangent(self, build: Any, site: Site, dout: View, dins: tuple[View | None, ...]) -> None:
         dt, db = (None if din is None else Term(build, din) for din in dins)
         residual = None if dt is None else -(self.triangle(dt, site) @ Term(build, site.out))
-        triangular(Term(build, site.ins[0]), total(db, residual), *site.params).store(dout)  # type: ignore[misc]
+        triangular(Term(build, site.ins[0]), total(db, residual), *site.params).store(dout)
 
     def adjoint(self, build: Any, site: Site, dout: View, active: tuple[bool, ...], accumulate: Accumulate) -> None:
-        lower, unit = site.params  # type: ignore[misc]
+        lower, unit = site.params
         multiplier = triangular(Term(build, site.ins[0]).T, Term(build, dout), not lower, unit)
         if active[1]:
             accumulate(1, multiplier.view)
@@ -208,8 +208,8 @@ class SolveTriangular(AbstractStructured):
 
     def triangle(self, x: Term, site: Site) -> Term:
         """The part of a matrix that is read."""
-        lower, unit = site.params  # type: ignore[misc]
-        below = np.tri(*x.shape[-2:], -1 if unit else 0, dtype=bool)
+        lower, unit = site.params
+        below = triangle(x.shape[-2], x.shape[-1], -1 if unit else 0)
         return x.selected(below if lower else below.T)
 
 
@@ -220,34 +220,36 @@ class SolveBanded(AbstractStructured):
     batched = False
     can_fail = True
 
-    def verify(self, out: View | None, ins: tuple[View, ...], params: Hashable, where: str) -> None:
+    def verify(self, out: View | None, ins: tuple[View, ...], params: Any, where: str) -> None:
         assert out is not None and len(ins) == 2, f"{where}: solve_banded takes two operands"
         bands, b = ins
         assert isinstance(params, tuple) and len(params) == 2, f"{where}: two parameters"
         assert bands.shape == (sum(params) + 1, b.shape[0]), f"{where}: shapes do not fit"
         assert out.shape == b.shape and len(b.shape) == 2, f"{where}: shapes do not fit"
 
-    def value(self, out: np.ndarray, ins: tuple[np.ndarray, ...], params: Hashable) -> None:
+    def value(self, out: np.ndarray, ins: tuple[np.ndarray, ...], params: Any) -> None:
         if out.size:
-            out[...] = solve_banded(params, *ins, check_finite=False)  # type: ignore[arg-type]
+            out[...] = solve_banded(params, ins[0], ins[1], check_finite=False)
 
     def needs(self, k: int) -> tuple[int, ...]:
         return (0, RESULT) if k == 0 else (0,)
 
     def tangent(self, build: Any, site: Site, dout: View, dins: tuple[View | None, ...]) -> None:
-        below, above = site.params  # type: ignore[misc]
+        below, above = site.params
         bands, x = Term(build, site.ins[0]), Term(build, site.out)
+        dbands, db = (None if din is None else Term(build, din) for din in dins)
         residual = Term(build, build.temp_like(dout))
-        (Term(build, dins[1]) if dins[1] is not None else x.number(0.0)).store(residual.view)
-        for d in self.diagonals(site) if dins[0] is not None else ():
-            rows, columns = self.reach(d, x.shape[0])
-            band = Term(build, dins[0]).window(-2, above + d, above + d + 1).window(-1, *columns).T  # type: ignore[arg-type]
-            target = residual.window(-2, *rows)
-            (target - band * x.window(-2, *columns)).store(target.view)
+        (x.number(0.0) if db is None else db).store(residual.view)
+        if dbands is not None:
+            for d in self.diagonals(site):
+                rows, columns = self.reach(d, x.shape[0])
+                band = dbands.window(-2, above + d, above + d + 1).window(-1, *columns).T
+                target = residual.window(-2, *rows)
+                (target - band * x.window(-2, *columns)).store(target.view)
         self.solved(bands, residual, below, above).store(dout)
 
     def adjoint(self, build: Any, site: Site, dout: View, active: tuple[bool, ...], accumulate: Accumulate) -> None:
-        below, above = site.params  # type: ignore[misc]
+        below, above = site.params
         bands, x = Term(build, site.ins[0]), Term(build, site.out)
         multiplier = self.solved(self.transposed(bands, site), Term(build, dout), above, below)
         if active[1]:
@@ -268,7 +270,7 @@ class SolveBanded(AbstractStructured):
 
     def diagonals(self, site: Site) -> range:
         """Row minus column of each diagonal that has elements."""
-        below, above = site.params  # type: ignore[misc]
+        below, above = site.params
         n = site.out.shape[0]
         return range(max(-above, 1 - n), min(below, n - 1) + 1)
 
@@ -277,7 +279,7 @@ class SolveBanded(AbstractStructured):
         return (max(d, 0), n + min(d, 0)), (max(-d, 0), n - max(d, 0))
 
     def transposed(self, bands: Term, site: Site) -> Term:
-        below, above = site.params  # type: ignore[misc]
+        below, above = site.params
         result = Term(bands.build, bands.build.temp_like(bands.view))
         bands.build.zero(result.view)
         for d in self.diagonals(site):

@@ -16,7 +16,6 @@ design", 2010: QR.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -49,17 +48,17 @@ def _reciprocals(values: Term) -> Term:
 
 
 class Eigh(AbstractStructured):
-    """Eigenvalues (n), in ascending order, and eigenvectors (n, n) of symmetric matrices, of which the lower triangle is read."""
+    """Eigenvalues (n), in ascending order, and eigenvectors (n, n) of symmetric matrices; the lower triangle is read."""
 
     name = "eigh"
     can_fail = True
 
-    def verify(self, out: View | None, ins: tuple[View, ...], params: Hashable, where: str) -> None:
+    def verify(self, out: View | None, ins: tuple[View, ...], params: Any, where: str) -> None:
         assert out is not None and len(ins) == 1, f"{where}: eigh takes one operand"
         n = ins[0].shape[-1]
         assert ins[0].shape[-2] == n >= 1 and out.shape == (*ins[0].shape[:-2], n + n * n), f"{where}: shapes do not fit"
 
-    def value(self, out: np.ndarray, ins: tuple[np.ndarray, ...], params: Hashable) -> None:
+    def value(self, out: np.ndarray, ins: tuple[np.ndarray, ...], params: Any) -> None:
         n = ins[0].shape[-1]
         values, vectors = np.linalg.eigh(ins[0])
         out[..., :n], out[..., n:] = values, vectors.reshape(*out.shape[:-1], n * n)
@@ -91,11 +90,11 @@ class Eigvalsh(AbstractStructured):
     name = "eigvalsh"
     can_fail = True
 
-    def verify(self, out: View | None, ins: tuple[View, ...], params: Hashable, where: str) -> None:
+    def verify(self, out: View | None, ins: tuple[View, ...], params: Any, where: str) -> None:
         assert out is not None and len(ins) == 1, f"{where}: eigvalsh takes one operand"
         assert ins[0].shape[-1] >= 1 and ins[0].shape == (*out.shape, out.shape[-1]), f"{where}: shapes do not fit"
 
-    def value(self, out: np.ndarray, ins: tuple[np.ndarray, ...], params: Hashable) -> None:
+    def value(self, out: np.ndarray, ins: tuple[np.ndarray, ...], params: Any) -> None:
         out[...] = np.linalg.eigvalsh(ins[0])
 
     def needs(self, k: int) -> tuple[int, ...]:
@@ -123,13 +122,13 @@ class Svd(AbstractStructured):
     name = "svd"
     can_fail = True
 
-    def verify(self, out: View | None, ins: tuple[View, ...], params: Hashable, where: str) -> None:
+    def verify(self, out: View | None, ins: tuple[View, ...], params: Any, where: str) -> None:
         assert out is not None and len(ins) == 1, f"{where}: svd takes one operand"
         m, n = ins[0].shape[-2:]
         k = min(m, n)
         assert k >= 1 and out.shape == (*ins[0].shape[:-2], m * k + k + k * n), f"{where}: shapes do not fit"
 
-    def value(self, out: np.ndarray, ins: tuple[np.ndarray, ...], params: Hashable) -> None:
+    def value(self, out: np.ndarray, ins: tuple[np.ndarray, ...], params: Any) -> None:
         u, s, vh = np.linalg.svd(ins[0], full_matrices=False)
         lead = out.shape[:-1]
         out[...] = np.concatenate([u.reshape(*lead, -1), s, vh.reshape(*lead, -1)], axis=-1)
@@ -157,20 +156,16 @@ class Svd(AbstractStructured):
         left, right = u.T @ du, v.T @ dv
         inner = (gaps * (left - left.T)) * s.row + s.column * (gaps * (right - right.T))
         inner = inner + ds.row.broadcast(inner.shape).selected(np.eye(s.shape[-1], dtype=bool))
-        result = total(u @ inner @ vh, self.outside(u, du * inverse.row, vh), self.outside(v, dv * inverse.row, u.T, turned=True))
+        beside_u, beside_v = self.outside(u, du * inverse.row), self.outside(v, dv * inverse.row)
+        result = total(u @ inner @ vh, beside_u and beside_u @ vh, beside_v and u @ beside_v.T)
         accumulate(0, result.view)
 
     def gaps(self, s: Term) -> Term:
         return _gaps(s * s, s.shape[-1])
 
-    def outside(self, basis: Term, x: Term, right: Term | None = None, turned: bool = False) -> Term | None:
-        """(x - basis basis.T x), times `right`, or its transpose; None for a square basis, which has no outside."""
-        if basis.shape[-1] == basis.shape[-2]:
-            return None
-        rest = x - basis @ (basis.T @ x)
-        if right is None:
-            return rest
-        return right.T @ rest.T if turned else rest @ right
+    def outside(self, basis: Term, x: Term) -> Term | None:
+        """x - basis basis.T x; None for a square basis, which has no outside."""
+        return None if basis.shape[-1] == basis.shape[-2] else x - basis @ (basis.T @ x)
 
     def parts(self, build: Any, pack: View, site: Site) -> tuple[Term, Term, Term]:
         m, n = site.ins[0].shape[-2:]
@@ -185,12 +180,12 @@ class Svdvals(AbstractStructured):
     name = "svdvals"
     can_fail = True
 
-    def verify(self, out: View | None, ins: tuple[View, ...], params: Hashable, where: str) -> None:
+    def verify(self, out: View | None, ins: tuple[View, ...], params: Any, where: str) -> None:
         assert out is not None and len(ins) == 1, f"{where}: svdvals takes one operand"
         k = min(ins[0].shape[-2:])
         assert k >= 1 and out.shape == (*ins[0].shape[:-2], k), f"{where}: shapes do not fit"
 
-    def value(self, out: np.ndarray, ins: tuple[np.ndarray, ...], params: Hashable) -> None:
+    def value(self, out: np.ndarray, ins: tuple[np.ndarray, ...], params: Any) -> None:
         out[...] = np.linalg.svd(ins[0], compute_uv=False)
 
     def needs(self, k: int) -> tuple[int, ...]:
@@ -219,12 +214,12 @@ class Qr(AbstractStructured):
 
     name = "qr"
 
-    def verify(self, out: View | None, ins: tuple[View, ...], params: Hashable, where: str) -> None:
+    def verify(self, out: View | None, ins: tuple[View, ...], params: Any, where: str) -> None:
         assert out is not None and len(ins) == 1, f"{where}: qr takes one operand"
         m, n = ins[0].shape[-2:]
         assert m >= n and out.shape == (*ins[0].shape[:-2], m * n + n * n), f"{where}: shapes do not fit"
 
-    def value(self, out: np.ndarray, ins: tuple[np.ndarray, ...], params: Hashable) -> None:
+    def value(self, out: np.ndarray, ins: tuple[np.ndarray, ...], params: Any) -> None:
         q, r = np.linalg.qr(ins[0])
         lead = out.shape[:-1]
         out[...] = np.concatenate([q.reshape(*lead, -1), r.reshape(*lead, -1)], axis=-1) if out.size else 0

@@ -86,8 +86,8 @@ class Recorder:
     api : Api
     static : set of int
         Buffers whose contents depend on no input.
-    lazy : set of int
-        Those of them that the program has not been told of yet.
+    lazy : dict
+        Those of them that the program has not been told of yet, and where they were made: position and line.
     captured : set of int
         Buffers of arrays that the function found in closures and globals.
     scratch : set of int
@@ -99,9 +99,30 @@ class Recorder:
     """
 
     __slots__ = (
-        "_bounds", "_buffers", "_code", "_codes", "_guarded", "_ins", "_line", "_line_numbers", "_numbers", "_op", "_out",
+        "_bounds",
+        "_buffers",
+        "_code",
+        "_codes",
+        "_fills",
+        "_guarded",
+        "_ins",
+        "_line",
+        "_line_numbers",
+        "_numbers",
+        "_op",
+        "_out",
         "_params",
-        "_storage", "_table", "_tables", "api", "captured", "failure", "guards", "lazy", "program", "scratch", "static",
+        "_storage",
+        "_table",
+        "_tables",
+        "api",
+        "captured",
+        "failure",
+        "guards",
+        "lazy",
+        "program",
+        "scratch",
+        "static",
     )  # fmt: skip
 
     api: Api  # set by whoever makes the recorder, because it is built on it
@@ -110,7 +131,8 @@ class Recorder:
         program = Program(name)
         self.program = program
         self.static: set[int] = set()
-        self.lazy: set[int] = set()
+        self.lazy: dict[int, tuple[int, int]] = {}
+        self._fills: list[tuple[int, View, View, int]] = []  # position, result, constant, line; see `place_fills`
         self.captured: set[int] = set()
         self.scratch: set[int] = set()
         self.guards: list[bool | int] = []
@@ -255,7 +277,7 @@ class Recorder:
         """As `adopt`, for contents that depend on no input."""
         view, value = self.adopt(value)
         self.static.add(view.buffer)
-        self.lazy.add(view.buffer)
+        self.lazy[view.buffer] = (len(self._op), self.line())
         return view, value
 
     def unsupported(self, dtype: str) -> NoReturn:
@@ -280,7 +302,7 @@ class Recorder:
         buffer = view.buffer
         if buffer in self.lazy:
             if replaces_all and view.size == self._buffers[buffer].size and covers_extent(view):
-                self.lazy.discard(buffer)  # what was there is lost: no need to tell the program
+                del self.lazy[buffer]  # what was there is lost: no need to tell the program
             else:
                 self.reads(view)
         if varies:
@@ -292,15 +314,35 @@ class Recorder:
         """Prepare for a read by an instruction."""
         buffer = view.buffer
         if buffer in self.lazy:
-            self.lazy.discard(buffer)
+            position, line = self.lazy.pop(buffer)
             value = self._storage[buffer]
             flat = value.ravel(order="K")
             whole = View(buffer, 0, flat.shape, (1,))
             first = flat[:1]
             uniform = flat.size > 0 and flat.tobytes() == first.tobytes() * flat.size
             constant = self.program.constant(first[0] if uniform else flat, dtype_name(value.dtype), flat.shape)
-            self.program.emit("copy", whole, (constant,), None, self.line())
+            self._fills.append((position, whole, constant, line))
         return view
+
+    def place_fills(self) -> None:
+        """Insert the contents of arrays made inside the function where they were made.
+
+        They are known only when something that varies meets the array, often in the first iteration of a loop; left there,
+        they would make that iteration unlike the others and keep the loop from rolling. Nothing touches the array between.
+        """
+        program = self.program
+        start, rows = 0, []
+        for position, whole, constant, line in sorted(self._fills, key=lambda fill: fill[0]):
+            rows.append((start, position, ("copy", whole, (constant,), None, line)))
+            start = position
+        columns: list[list[Any]] = [program.op, program.out, program.ins, program.params, program.line]
+        for k, column in enumerate(columns):
+            merged: list[Any] = []
+            for first, last, fill in rows:
+                merged += column[first:last]
+                merged.append(fill[k])
+            column[:] = merged + column[start:]
+        self._fills.clear()
 
     def emit(self, op: str, out: View, ins: Iterable[View], params: Any = None) -> None:
         """Append an instruction; operands that overlap its result without being it go through a temporary."""

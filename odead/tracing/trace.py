@@ -135,6 +135,7 @@ def trace(f: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any
     _check_containers(rec, inner, (traced_args, traced_kwargs), names)
     returned, result_leaves = _results(rec, namespace, result)
     binder.write_back()
+    rec.place_fills()
     aliases = _check_aliases(rec, namespace, names, leaves)
     scratch = tuple([rec.program.buffers[b].name for b in sorted(rec.scratch)])
     for buffer in sorted(rec.scratch):

@@ -5,9 +5,16 @@ from itertools import product
 import numpy as np
 import pytest
 
+from odead._core import OPCODES
 from odead.execute import reference
 from odead.execute.compiled import Executable
-from odead.tape import Program, Role, View, contiguous, verify
+from odead.execute.lowering import lower
+from odead.structured import STRUCTURED
+from odead.tape import Program, Role, View, broadcast, contiguous, verify
+from odead.transform.forward import forward
+from odead.transform.passes import optimise
+from odead.transform.reverse import reverse
+from structured import CASES, LAYOUTS, Case, program_of
 
 
 def run_both(program: Program, arrays: list[np.ndarray]) -> tuple[list[np.ndarray], list[np.ndarray]]:
@@ -201,3 +208,143 @@ def test_a_matrix_of_an_empty_shape() -> None:
     assert contiguous((0, 2)) == out.strides
     p.emit("matmul", out, (x, y))
     assert Executable(p).run((np.ones((0, 3)), np.ones((3, 2)), np.ones((0, 2)))) == -1
+
+
+# ------------------------------------------------------------------------------------------------------- the registry
+
+
+def nearly(actual: list[np.ndarray], expected: list[np.ndarray]) -> None:
+    for a, b in zip(actual, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_every_operation_is_the_oracles(case: Case, layout: str) -> None:
+    nearly(*run_both(*program_of(case, layout)))
+
+
+@pytest.mark.parametrize("width", [None, 3])
+@pytest.mark.parametrize("case", [case for case in CASES if case.is_active], ids=str)
+def test_every_derivative_is_the_oracles(case: Case, width: int | None) -> None:
+    rng = np.random.default_rng(0)
+    program, arrays = program_of(case)
+    for derive in (forward, reverse):
+        derived = optimise(derive(optimise(program), range(len(arrays)), width))
+        shadows = [rng.standard_normal(derived.buffers[b].shape) for b in derived.arguments[len(arrays) :]]
+        nearly(*run_both(derived, [*arrays, *shadows]))
+
+
+def test_each_tape_calls_on_its_own_memory() -> None:
+    """Arrays that move from run to run, and a clone."""
+    p = Program("expm")
+    x, out = p.bound("float64", (2, 2), Role.ARGUMENT, "x"), p.bound("float64", (2, 2), Role.RESULT, "out")
+    doubled = p.temp("float64", (2, 2))
+    p.emit("add", doubled, (x, x))
+    p.emit("expm", out, (doubled,))
+    executable = Executable(p)
+    for run in (executable.run, executable.clone().run):
+        for scale in (1.0, 2.0):
+            result = np.empty((2, 2))
+            assert run((scale * np.eye(2), result)) == -1
+            np.testing.assert_allclose(result, np.exp(2 * scale) * np.eye(2), atol=1e-15)
+
+
+def test_a_decomposition_that_does_not_exist_stops_the_run() -> None:
+    p = Program("cholesky")
+    x, y = (p.bound("float64", (2, 2), Role.ARGUMENT, name) for name in "xy")
+    p.emit("add", y, (y, y))
+    p.emit("cholesky", x, (x,))
+    arrays = [-np.eye(2), np.ones((2, 2))]
+    for run in (Executable(p).run, lambda arrays: reference.run(p, arrays)):
+        assert run(arrays) == 1
+        assert (arrays[0] == -np.eye(2)).all()
+        assert (arrays[1] == 1).all()
+    assert Executable(p).run([np.eye(2), arrays[1]]) == -1
+    assert (arrays[1] == 2).all()
+
+
+def test_what_a_call_raises_reaches_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(type(STRUCTURED["expm"]), "value", interrupted)
+    p = Program("expm")
+    x, out = p.bound("float64", (2, 2), Role.ARGUMENT, "x"), p.bound("float64", (2, 2), Role.RESULT, "out")
+    p.emit("expm", out, (x,))
+    executable = Executable(p)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            executable.run((np.eye(2), np.empty((2, 2))))
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_lu_of_nan_and_of_a_singular_matrix(dtype: str) -> None:
+    p = Program("lu")
+    x, out = p.bound(dtype, (3, 3), Role.ARGUMENT, "x"), p.bound(dtype, (15,), Role.RESULT, "out")
+    p.emit("lu", out, (x,))
+    for values in (np.full((3, 3), np.nan), np.ones((3, 3)), np.zeros((3, 3))):
+        result = np.empty(15, dtype)
+        assert Executable(p).run((values.astype(dtype), result)) == -1
+        assert sorted(result[12:]) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("op", ["amax", "amin"])
+@pytest.mark.parametrize("dtype", ["float64", "float32", "int64"])
+def test_extrema_with_nan(op: str, dtype: str) -> None:
+    rng = np.random.default_rng(0)
+    for shape, axes in (((40,), 1), ((3, 17), 1), ((17, 3), 1), ((5, 4, 6), 2)):
+        x = rng.integers(-9, 9, shape).astype(dtype)
+        if dtype != "int64":
+            x[rng.random(shape) < 0.02] = np.nan
+        for order in (tuple(range(len(shape))), tuple(range(len(shape)))[::-1]):
+            p = Program(op)
+            source = permuted(p, Role.ARGUMENT, "x", shape, order, dtype)
+            out = p.bound(dtype, shape[: len(shape) - axes], Role.RESULT, "out")
+            p.emit(op, out, (source,))
+            stored = np.ascontiguousarray(np.transpose(x, order))
+            actual, expected = run_both(p, [stored, np.full(out.shape, 7, dtype)])
+            np.testing.assert_array_equal(actual[1], expected[1])
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_searchsorted_with_nan(side: str) -> None:
+    grid = np.array([-1.0, 0.0, 0.0, 2.0, np.inf, np.nan, np.nan])
+    values = np.array([-2.0, -1.0, 0.0, 1.0, 2.0, np.inf, np.nan, -np.inf])
+    p = Program("searchsorted")
+    x, v = p.bound("float64", grid.shape, Role.ARGUMENT, "x"), p.bound("float64", values.shape, Role.ARGUMENT, "v")
+    out = p.bound("int64", values.shape, Role.RESULT, "out")
+    p.emit("searchsorted", out, (x, v), side)
+    actual, expected = run_both(p, [grid, values, np.zeros(8, np.int64)])
+    np.testing.assert_array_equal(actual[2], expected[2])
+
+
+def test_scans_and_products_have_numpys_bits() -> None:
+    x = np.random.default_rng(0).uniform(0.9, 1.1, 1000)
+    p = Program("scans")
+    source = p.bound("float64", (1000,), Role.ARGUMENT, "x")
+    sums, products = (p.bound("float64", (1000,), Role.RESULT, name) for name in ("sums", "products"))
+    p.emit("recurrence", sums, (p.constant(1.0, "float64", (999,)), source))
+    p.emit("cumprod", products, (source,))
+    results = np.empty(1000), np.empty(1000)
+    assert Executable(p).run((x, *results)) == -1
+    np.testing.assert_array_equal(results[0], np.cumsum(x))
+    np.testing.assert_array_equal(results[1], np.cumprod(x))
+
+
+@pytest.mark.parametrize(("shared", "columns"), [(0, 1), (0, 6), (1, 1), (1, 6)])
+def test_a_batch_over_one_matrix_is_one_product(shared: int, columns: int) -> None:
+    """Lanes of a tangent: gathered into one call of BLAS where they lie side by side."""
+    rng = np.random.default_rng(0)
+    p = Program("matmul")
+    lanes, n = 8, 12
+    shapes = [(n, n), (lanes, n, columns)] if shared == 0 else [(lanes, columns, n), (n, n)]
+    views = [p.bound("float64", shape, Role.ARGUMENT, name) for shape, name in zip(shapes, "xy", strict=True)]
+    views[shared] = broadcast(views[shared], (lanes, n, n))
+    out = p.bound("float64", (lanes, n, columns) if shared == 0 else (lanes, columns, n), Role.RESULT, "out")
+    p.emit("matmul", out, (views[0], views[1]))
+    actual, expected = run_both(p, [*(rng.standard_normal(shape) for shape in shapes), np.full(out.shape, np.nan)])
+    np.testing.assert_allclose(actual[2], expected[2], rtol=1e-12, atol=1e-13)
+    extra = lower(p, OPCODES).words
+    gathered = columns == 1 or shared == 1
+    assert (extra[4] == 0) == gathered  # axes around the product

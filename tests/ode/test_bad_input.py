@@ -54,7 +54,7 @@ def total(y):
         ({"max_step": 0}, ValueError, "max_step must be positive"),
         ({"max_steps": 0}, ValueError, "max_steps"),
         ({"method": "euler"}, ValueError, "method='euler'"),
-        ({"method": "Rodas5P"}, NotImplementedError, "Rodas5P"),
+        ({"method": "Kvaerno5"}, NotImplementedError, "Kvaerno5"),
         ({"engine": "fortran"}, ValueError, "engine='fortran'"),
         ({"mode": "backsolve"}, ValueError, "mode='backsolve'"),
         ({"mode": "adjoint"}, ValueError, "needs a loss="),

@@ -98,12 +98,6 @@ def test_interpolant_joins_smoothly(tableau):
     np.testing.assert_allclose(slopes, ends, atol=1e-3)
 
 
-@TABLEAUS
-def test_growth_is_the_exponential_to_the_order(tableau):
-    z = np.array([0.2, -0.2, 0.2j])
-    assert np.abs(tableau.growth(z) - np.exp(z)).max() < 2 * 0.2 ** (tableau.order + 1) / 6
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [

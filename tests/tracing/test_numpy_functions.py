@@ -106,6 +106,50 @@ def test_a_buffer_that_is_overwritten_needs_no_initial_value():
     assert trace(f, (X.copy(),)).program.op == ["copy", "copy"]
 
 
+def fills(program):
+    """Positions of the instructions that fill a whole array from a constant."""
+    return [k for k, (op, out, ins) in enumerate(zip(program.op, program.out, program.ins, strict=True))
+            if op == "copy" and out.shape and ins[0].is_broadcast]  # fmt: skip
+
+
+def test_a_fill_stands_where_the_array_was_made():
+    def before(x):
+        work = np.zeros(6)
+        for i in range(6):
+            work[i] = x[i] * 2
+        return work
+
+    def within(x):
+        total = 0.0
+        for i in range(4):
+            pair = np.zeros(2)
+            pair[0] = x[i]
+            total = total + pair[1] + pair[0]
+        return total
+
+    made = trace(before, (X.copy(),)).program
+    assert fills(made) == [0]  # not within the first iteration, which would differ from the others
+    assert made.lines[made.line[0]].line == before.__code__.co_firstlineno + 1
+    within_each = fills(trace(within, (X.copy(),)).program)
+    steps = np.diff(within_each)
+    assert len(within_each) == 4
+    assert (steps == steps[0]).all()
+
+
+def test_static_contents_written_before_they_vary(replays):
+    def f(x):
+        work = np.zeros(6)
+        other = np.ones(6)
+        work[1] = 3.0
+        other[2:] = work[:4]
+        y = x * other
+        work[0] = y[0]
+        work[2] = 5.0
+        return work, other, y
+
+    replays(f, X.copy())
+
+
 def test_numpy_written_in_python_is_traced_at_the_users_line():
     recorded = trace(lambda x: np.gradient(x), (X.copy(),))
     assert {line.file for line in recorded.program.lines} == {__file__}

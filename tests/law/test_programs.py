@@ -1,0 +1,74 @@
+"""The one law on random functions.
+
+ODEAD_LAW_PROGRAMS says how many, ODEAD_LAW_SEED with which number they begin; besides, a few begin at a random number. A failure
+shows the function, the same made as small as it gets, and how to get it again.
+"""
+
+import os
+import random
+from typing import Final
+
+import pytest
+
+from law.generate import Listing, draw
+from law.law import LawError, UnfitError, check
+from law.shrink import shrink
+
+PROGRAMS: Final = int(os.environ.get("ODEAD_LAW_PROGRAMS", "2000"))
+SEED: Final = int(os.environ.get("ODEAD_LAW_SEED", "0"))
+BATCH: Final = 100
+
+
+@pytest.mark.parametrize("first", range(SEED, SEED + PROGRAMS, BATCH))
+def test_law(first):
+    hold(range(first, min(first + BATCH, SEED + PROGRAMS)))
+
+
+@pytest.mark.parametrize("part", range(3))
+def test_law_from_a_random_number(part):
+    first = random.SystemRandom().randrange(10**6, 10**12)
+    print(f"ODEAD_LAW_SEED={first}")
+    hold(range(first, first + BATCH))
+
+
+def hold(seeds: range) -> None:
+    unfit = sum(not holds(seed) for seed in seeds)
+    assert unfit <= 1 + len(seeds) // 10, "too few of the drawn functions run"
+
+
+def holds(seed: int) -> bool:
+    """Whether the function with this number could be checked; fails with a small one that breaks the law."""
+    listing = draw(seed)
+    try:
+        check(listing, seed)
+    except UnfitError:
+        return False
+    except Exception:
+        small = shrink(listing, lambda smaller: outcome(smaller, seed) == kind(error))
+        pytest.fail(
+            f"function {seed} (ODEAD_LAW_SEED={seed} ODEAD_LAW_PROGRAMS=1)\n{report(listing, seed)}\n\nsmaller:\n{report(small, seed)}"
+        )
+    return True
+
+
+def outcome(listing: Listing, seed: int) -> str:
+    try:
+        check(listing, seed)
+    except Exception as error:
+        return kind(error)
+    return ""
+
+
+def kind(error: Exception) -> str:
+    """What went wrong, without the numbers."""
+    return f"{type(error).__name__}: {str(error).split(' is ')[0].split(' = ')[0] if isinstance(error, LawError) else ''}"
+
+
+def report(listing: Listing, seed: int) -> str:
+    try:
+        check(listing, seed)
+        message = "holds"
+    except Exception as error:
+        message = f"{type(error).__name__}: {error}"
+    arguments = "\n".join(map(str, listing.arguments))
+    return f"{listing.text}\n{arguments}\n{message}"

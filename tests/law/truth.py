@@ -1,0 +1,174 @@
+"""The truth about a listing, without odead: exit values by the plain call, tangents by the complex step.
+
+The same text is run on complex arrays. What is not holomorphic is replaced: comparisons and the choices made by them look at
+real parts, and at ties and kinks the conventions of the op table hold. The derivative is exact to rounding.
+"""
+
+import ast
+import math
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any, Final
+
+import numpy as np
+
+__all__ = ["STEP", "complex_function", "plain_function"]
+
+STEP: Final = 1e-30
+
+
+def plain_function(text: str, filename: str = "listing.py") -> Callable[..., Any]:
+    """`f` of a listing, in a namespace of its own."""
+    namespace: dict[str, Any] = {"__name__": "listing"}
+    exec(compile(text, filename, "exec"), namespace)
+    return namespace["f"]  # type: ignore[no-any-return]
+
+
+def complex_function(text: str) -> Callable[..., Any]:
+    """`f` of a listing for complex arrays and numbers."""
+    tree = ast.fix_missing_locations(_Real().visit(ast.parse(text)))
+    namespace: dict[str, Any] = {"__name__": "listing", **_NAMES}
+    exec(compile(tree, "complex listing", "exec"), namespace)
+    return namespace["f"]  # type: ignore[no-any-return]
+
+
+class _Real(ast.NodeTransformer):
+    """Comparisons by real parts; the modules and builtins below in place of the real ones."""
+
+    def visit_Import(self, node: ast.Import) -> None:
+        return None
+
+    def visit_Compare(self, node: ast.Compare) -> ast.AST:
+        self.generic_visit(node)
+        if isinstance(node.ops[0], (ast.Is, ast.IsNot)):
+            return node
+        node.left = self._real(node.left)
+        node.comparators = [self._real(x) for x in node.comparators]
+        return node
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        self.generic_visit(node)
+        match node.func:
+            case ast.Attribute(value=ast.Name(id="np" | "math")):
+                return node
+            case ast.Attribute(value=value, attr="max" | "min" | "std" | "var" | "argmax" | "argmin" | "clip" as method):
+                function = ast.Attribute(ast.Name("np", ast.Load()), method, ast.Load())
+                return ast.Call(function, [value, *node.args], node.keywords)
+        return node
+
+    def _real(self, node: ast.expr) -> ast.expr:
+        return ast.Call(ast.Name("_real", ast.Load()), [node], [])
+
+
+def _real(x: Any) -> Any:
+    return np.real(x) if np.ndim(x) else (x.real if isinstance(x, (complex, np.complexfloating)) else x)
+
+
+def _choice(better: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    def choose(x: Any, y: Any, out: Any = None, where: Any = True) -> Any:
+        a, b = _real(x), _real(y)
+        return _put(np.where(a == b, (x + y) / 2, np.where(better(a, b), x, y))[()], out, where)
+
+    return choose
+
+
+def _put(value: Any, out: Any, where: Any = True) -> Any:
+    if out is None:
+        return value
+    np.copyto(out, value, where=where)
+    return out
+
+
+_maximum, _minimum = _choice(np.greater), _choice(np.less)
+
+
+def _extreme(pick: Callable[..., Any]) -> Callable[..., Any]:
+    """Along an axis; the best elements share equally."""
+
+    def reduce(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+        x = np.asarray(x)
+        best = x.real == pick(x.real, axis=axis, keepdims=True)
+        return np.sum(np.where(best, x, 0), axis=axis, keepdims=keepdims) / np.sum(best, axis=axis, keepdims=keepdims)
+
+    return reduce
+
+
+def _abs(x: Any) -> Any:
+    return x * np.sign(_real(x))
+
+
+def _of_builtin(choose: Callable[[Any, Any], Any]) -> Callable[..., Any]:
+    def builtin(*args: Any) -> Any:
+        items = list(args[0]) if len(args) == 1 else list(args)
+        best = items[0]
+        for item in items[1:]:
+            best = choose(best, item)
+        return best
+
+    return builtin
+
+
+def _sort(x: Any, axis: int = -1) -> Any:
+    return np.take_along_axis(x, np.argsort(x.real, axis=axis, kind="stable"), axis)
+
+
+def _var(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    return np.mean((x - np.mean(x, axis=axis, keepdims=True)) ** 2, axis=axis, keepdims=keepdims)
+
+
+def _array(x: Any, dtype: Any = None) -> Any:
+    made = np.array(x)
+    return made.astype(complex) if made.dtype.kind == "f" else made
+
+
+def _clip(x: Any, low: Any, high: Any) -> Any:
+    return _minimum(_maximum(x, low), high)
+
+
+def _made(function: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda shape, dtype=complex: function(shape, complex if dtype in (float, complex) else dtype)
+
+
+class _Numpy:
+    """`numpy`, with other functions under some of its names."""
+
+    maximum, minimum, absolute, abs, clip = map(staticmethod, (_maximum, _minimum, _abs, _abs, _clip))
+    max, min, sort, var = map(staticmethod, (_extreme(np.max), _extreme(np.min), _sort, _var))
+    array, asarray = staticmethod(_array), staticmethod(_array)
+    zeros, empty, ones = (staticmethod(_made(make)) for make in (np.zeros, np.empty, np.ones))
+
+    @staticmethod
+    def full(shape: Any, value: Any) -> Any:
+        return np.full(shape, value, complex)
+
+    @staticmethod
+    def std(x: Any, axis: Any = None) -> Any:
+        return np.sqrt(_var(x, axis))
+
+    @staticmethod
+    def arctan2(x: Any, y: Any) -> Any:
+        return 2 * np.arctan(x / (np.sqrt(x * x + y * y) + y))
+
+    @staticmethod
+    def hypot(x: Any, y: Any) -> Any:
+        return np.sqrt(x * x + y * y)
+
+    @staticmethod
+    def sign(x: Any) -> Any:
+        return np.sign(_real(x)) + 0j
+
+    @staticmethod
+    def heaviside(x: Any, y: Any) -> Any:
+        return np.where(_real(x) > 0, 1, np.where(_real(x) < 0, 0, y))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(np, name)
+
+
+_MATH: Final = SimpleNamespace(
+    sin=np.sin, cos=np.cos, tanh=np.tanh, atan=np.arctan, exp=np.exp, sqrt=np.sqrt, log=np.log, pi=math.pi, fabs=_abs
+)
+_NAMES: Final[dict[str, Any]] = {
+    "np": _Numpy(), "math": _MATH, "_real": _real, "abs": _abs, "max": _of_builtin(_maximum), "min": _of_builtin(_minimum),
+    "float": lambda x: x, "int": lambda x: int(_real(x)), "round": lambda x: round(_real(x)),
+}  # fmt: skip
