@@ -285,6 +285,11 @@ def test_an_integer_index_is_a_value_and_a_slice_a_view(replays):
     assert len(replays(reads_a_value, VECTOR.copy()).program) == 3
 
 
+@pytest.mark.parametrize("f", [masked_assignment, masked_copyto], ids=lambda f: f.__name__)
+def test_a_mask_that_varies_is_a_select_not_a_branch(replays, f):
+    assert replays(f, VECTOR.copy(), at=(-VECTOR,)).guards == ()
+
+
 def test_float32_and_integers_promote_as_in_numpy(replays):
     def f(x, n, flags):
         y = x * 2 + 0.5
