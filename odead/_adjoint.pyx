@@ -113,7 +113,7 @@ cdef class Adjoint:
     cdef Outcome unfold(self, int64_t first) noexcept nogil:
         """Have the states of the steps from `first` to the next state that was kept."""
         cdef int64_t number, stop = min(first + self.record.stride, self.record.count)
-        cdef const Combination* solution = &self.method.argument[self.method.stages - 1]
+        cdef const Combination* solution = &self.method.solution
         cdef double h
         cdef Outcome outcome
         if self.record.stride == 1:

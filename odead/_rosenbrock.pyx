@@ -1,7 +1,7 @@
-"""The loop of the Rosenbrock methods: one linearisation and one factorisation for all stages of a step, no iteration.
+"""The Rosenbrock methods: one linearisation and one factorisation for all stages of a step, no iteration.
 
-With stages k_i that are already multiplied by the inverse of the method's matrix Gamma, so that none needs a product with J,
-a step is (E. Hairer, G. Wanner, Solving Ordinary Differential Equations II, section IV.7)
+With stages k_i that are already multiplied by the method's matrix Gamma, so that none needs a product with J, a step is
+(E. Hairer, G. Wanner, Solving Ordinary Differential Equations II, section IV.7)
 
     (I - h gamma J) k_i = gamma (f(t + c_i h, x + h sum_j a_ij k_j) + sum_j C_ij k_j + h d_i df/dt),
     new x = x + h sum_j m_j k_j.
@@ -10,6 +10,10 @@ Sensitivities are blocks of the state that follow the states. The method is appl
 exact Jacobian: I - h gamma J along the diagonal, and below the first block how J s + f_p e changes with x, so that one
 factorisation of n rows serves all. A Rosenbrock method commutes with differentiation: what comes out are the derivatives of
 the computed states by the parameters, steps held.
+
+The way back transposes this line by line. J and df/dt themselves depend on x and p; with the cotangents mu_i of the brackets
+above, that adds to the cotangents of x and p the gradient of sum_i h mu_i^T (J k_i + d_i df/dt). Here J k_i + d_i df/dt is a
+tangent of f, so one reverse run of the program with all stages as tangents gives it, whatever n and n_p.
 """
 
 import numpy as np
@@ -17,13 +21,31 @@ import numpy as np
 cimport numpy as cnp
 from libc.math cimport NAN, fmax
 from libc.stdint cimport int64_t
+from libc.string cimport memcpy, memset
 
+from ._adjoint cimport Adjoint
+from ._core cimport Tape
 from ._linearised cimport Linearised
 from ._matrices cimport Matrix
-from ._steppers cimport MOST_DEGREES, MOST_STAGES, Combination, Explicit, Method, Record, compress, odead_combine, odead_norm
-from ._system cimport DONE, Outcome, System
+from ._steppers cimport (
+    MOST_DEGREES,
+    MOST_STAGES,
+    Combination,
+    Explicit,
+    Method,
+    Record,
+    compress,
+    odead_combine,
+    odead_norm,
+    odead_spread,
+)
+from ._system cimport DONE, NOT_FINITE, Cotangents, Outcome, Recorded, System
 
 cnp.import_array()
+
+
+cdef double* _data(cnp.ndarray array) noexcept:
+    return <double*> cnp.PyArray_DATA(array)
 
 
 cdef class RosenbrockMethod(Method):
@@ -54,97 +76,75 @@ cdef class RosenbrockMethod(Method):
         for j in range(self.degree):
             self.flip[j] = False
 
+    @property
+    def weights_of_time(self):
+        """The weights d of h df/dt, shape (stages,)."""
+        return np.array([self.d[i] for i in range(self.stages)])
 
-cdef class Rosenbrock(Explicit):
-    """One solve by a Rosenbrock method.
+
+cdef class Step:
+    """One step and what it needs.
 
     Parameters
     ----------
-    system, method, t0, t1, x0, rtol, atol, first_step, max_step, max_steps, times, record
-        As in `Explicit`.
+    system : System
+    method : RosenbrockMethod
     linearised : Linearised
         Of the same right-hand side, with the sensitivities of `system`.
     matrix : Matrix
         On its pattern.
     """
 
-    def __init__(self, System system, RosenbrockMethod method, double t0, double t1, x0, rtol, atol, first_step,
-                 double max_step, int64_t max_steps, times, Linearised linearised, Matrix matrix, Record record=None):
-        Explicit.__init__(self, system, method, t0, t1, x0, rtol, atol, first_step, max_step, max_steps, times, record)
-        if linearised.n != self.n or matrix.n != linearised.n_x or matrix.entries != linearised.entries:
+    def __init__(self, System system, RosenbrockMethod method, Linearised linearised, Matrix matrix):
+        if linearised.n != system.n or matrix.n != linearised.n_x or matrix.entries != linearised.entries:
             raise ValueError("system, linearisation and matrix do not fit together")
-        vectors = np.zeros((2, self.n))
-        self.owners += (vectors,)
-        self.slope = <double*> cnp.PyArray_DATA(vectors)
-        self.residual = self.slope + self.n
-        self.coefficients, self.linearised, self.matrix = method, linearised, matrix
-        self.linearised_at = NAN
+        self.system, self.method, self.linearised, self.matrix, self.n = system, method, linearised, matrix, system.n
+        vectors = np.zeros((3, self.n))
+        self.owner = vectors
+        self.slope = _data(vectors)
+        self.z, self.w = self.slope + self.n, self.slope + 2 * self.n
+        self.t = NAN
 
-    cdef Outcome attempt(self, double h) noexcept nogil:
+    cdef Outcome begin(self, double t, const double* x) noexcept nogil:
+        """Linearise at (t, x), unless that was done last time."""
+        cdef Outcome outcome
+        self.x = x
+        if self.t == t:
+            return DONE
+        outcome = self.linearised.at(t, x, self.slope)
+        if outcome != DONE:
+            self.pass_on(self.linearised)
+            return outcome
+        self.t = t
+        self.njev += 1
+        return DONE
+
+    cdef bint factor(self, double h) noexcept nogil:
+        """Factor the matrix of the stages' equations; False if it is singular."""
+        self.matrix.assemble(self.linearised.values, h * self.method.gamma)
+        self.nlu += 1
+        return self.matrix.factor()
+
+    cdef Outcome compute_stages(self, double h) noexcept nogil:
         cdef int64_t i
         cdef const Combination* argument
         cdef Outcome outcome
-        if self.linearised_at != self.t:
-            outcome = self.linearised.at(self.t, self.x, self.slope)
-            if outcome != DONE:
-                return self.pass_on(outcome)
-            self.linearised_at = self.t
-            self.njev += 1
-        self.matrix.assemble(self.linearised.values, h * self.coefficients.gamma)
-        self.nlu += 1
-        self.failed = not self.matrix.factor()
-        if self.failed:
-            return DONE
         self.complete_stage(0, h, self.slope)
-        for i in range(1, self.coefficients.stages):
-            argument = &self.coefficients.argument[i]
+        for i in range(1, self.method.stages):
+            argument = &self.method.argument[i]
             odead_combine(self.n, self.x, h, argument.count, argument.weight, argument.index, self.k, self.n, self.z)
-            outcome = self.system.evaluate(self.t + self.coefficients.c[i] * h, self.z, self.w)
+            outcome = self.system.evaluate(self.t + self.method.c[i] * h, self.z, self.w)
             if outcome != DONE:
                 return outcome
             self.complete_stage(i, h, self.w)
-        argument = &self.coefficients.solution
-        odead_combine(self.n, self.x, h, argument.count, argument.weight, argument.index, self.k, self.n, self.z)
-        self.looks_inside = self.interpolates(self.t + h) and Explicit.error_norm(self, h) < 1
-        return self.judge_interpolant(h) if self.looks_inside else DONE
-
-    cdef bint interpolates(self, double t_new) noexcept nogil:
-        """Whether the solution is wanted between the ends of the step."""
-        if self.record is not None and self.record.rows:
-            return True
-        return self.delivered < self.n_times and self.direction * (self.times[self.delivered] - t_new) < 0
-
-    cdef Outcome judge_interpolant(self, double h) noexcept nogil:
-        """Estimate the error of the interpolant in the middle of the step.
-
-        Where stiff components only follow, the ends of a step are far more accurate than its inside, and the error estimate
-        says nothing about that: on Prothero and Robinson's problem with rate 1e6 and tolerance 1e-6 the interpolant was wrong
-        by 3e-3. A component with rate r has the residual r e where the interpolant is off by e; h gamma (I - h gamma J)^-1
-        makes e of it where h r is large, and where h r is small the integral of the residual over a part of the step.
-        """
-        cdef Combination weights
-        cdef int64_t i, j
-        cdef double gamma = self.coefficients.gamma
-        cdef Outcome outcome
-        self.coefficients.weigh(0.5, &weights)
-        odead_combine(self.n, self.x, h, weights.count, weights.weight, weights.index, self.k, self.n, self.w)
-        outcome = self.system.evaluate(self.t + 0.5 * h, self.w, self.residual)
-        if outcome != DONE:
-            return outcome
-        for i in range(weights.count):
-            weights.weight[i] = -self.coefficients.middle_slope[weights.index[i]]
-        odead_combine(self.n, self.residual, 1, weights.count, weights.weight, weights.index, self.k, self.n, self.w)
-        for j in range(self.n):
-            self.residual[j] = h * gamma * self.w[j]
-        self.matrix.solve(self.residual, 1 + self.linearised.width)
         return DONE
 
     cdef void complete_stage(self, int64_t i, double h, const double* slope) noexcept nogil:
         """Solve the equations of stage i, the states' first: the others have them on their right-hand side."""
-        cdef const Combination* shift = &self.coefficients.shift[i]
+        cdef const Combination* shift = &self.method.shift[i]
         cdef double* stage = self.k + i * self.n
         cdef const double* by_time
-        cdef double gamma = self.coefficients.gamma, weight = h * self.coefficients.d[i]
+        cdef double gamma = self.method.gamma, weight = h * self.method.d[i]
         cdef int64_t size = self.linearised.n_x, block, j
         odead_combine(self.n, slope, 1, shift.count, shift.weight, shift.index, self.k, self.n, stage)
         if self.linearised.timed and weight != 0:
@@ -159,10 +159,81 @@ cdef class Rosenbrock(Explicit):
             self.linearised.add_changes(stage, gamma * h, stage + size)
             self.matrix.solve(stage + size, self.linearised.width)
 
-    cdef Outcome pass_on(self, Outcome outcome) noexcept with gil:
-        """An outcome of the linearisation, as one of the system: that is where `run` looks for exceptions."""
-        self.system.error = self.linearised.error
-        return outcome
+    cdef Outcome interpolant_error(self, double h, double* error) noexcept nogil:
+        """Estimate the error of the interpolant in the middle of the step.
+
+        Where stiff components only follow, the ends of a step are far more accurate than its inside, and the error estimate
+        says nothing about that: on Prothero and Robinson's problem with rate 1e6 and tolerance 1e-6 the interpolant was wrong
+        by 3e-3. A component with rate r has the residual r e where the interpolant is off by e; h gamma (I - h gamma J)^-1
+        makes e of it where h r is large, and where h r is small the integral of the residual over a part of the step.
+        """
+        cdef Combination weights
+        cdef int64_t i, j
+        cdef double gamma = self.method.gamma
+        cdef Outcome outcome
+        self.method.weigh(0.5, &weights)
+        odead_combine(self.n, self.x, h, weights.count, weights.weight, weights.index, self.k, self.n, self.z)
+        outcome = self.system.evaluate(self.t + 0.5 * h, self.z, self.w)
+        if outcome != DONE:
+            return outcome
+        for i in range(weights.count):
+            weights.weight[i] = self.method.middle_slope[weights.index[i]]
+        odead_combine(self.n, self.w, -1, weights.count, weights.weight, weights.index, self.k, self.n, error)
+        for j in range(self.n):
+            error[j] *= h * gamma
+        self.matrix.solve(error, 1 + self.linearised.width)
+        return DONE
+
+    cdef void pass_on(self, System other) noexcept with gil:
+        """Make an exception of another system that of `system`, which is where the loops look."""
+        self.system.error = other.error
+
+
+# ------------------------------------------------------------------------------------------------------------ loop
+
+
+cdef class Rosenbrock(Explicit):
+    """One solve by a Rosenbrock method.
+
+    Parameters
+    ----------
+    step : Step
+        Whose system is solved.
+    t0, t1, x0, rtol, atol, first_step, max_step, max_steps, times, record
+        As in `Explicit`.
+    """
+
+    def __init__(self, Step step, double t0, double t1, x0, rtol, atol, first_step, double max_step, int64_t max_steps, times,
+                 Record record=None):
+        Explicit.__init__(
+            self, step.system, step.method, t0, t1, x0, rtol, atol, first_step, max_step, max_steps, times, record
+        )
+        residual = np.zeros(self.n)
+        self.owners += (residual,)
+        self.residual = _data(residual)
+        self.attempted = step
+        step.k = self.k
+
+    cdef Outcome attempt(self, double h) noexcept nogil:
+        cdef const Combination* solution = &self.method.solution
+        cdef Outcome outcome = self.attempted.begin(self.t, self.x)
+        if outcome != DONE:
+            return outcome
+        self.failed = not self.attempted.factor(h)
+        if self.failed:
+            return DONE
+        outcome = self.attempted.compute_stages(h)
+        if outcome != DONE:
+            return outcome
+        odead_combine(self.n, self.x, h, solution.count, solution.weight, solution.index, self.k, self.n, self.z)
+        self.looks_inside = self.interpolates(self.t + h) and Explicit.error_norm(self, h) < 1
+        return self.attempted.interpolant_error(h, self.residual) if self.looks_inside else DONE
+
+    cdef bint interpolates(self, double t_new) noexcept nogil:
+        """Whether the solution is wanted between the ends of the step."""
+        if self.record is not None and self.record.rows:
+            return True
+        return self.delivered < self.n_times and self.direction * (self.times[self.delivered] - t_new) < 0
 
     cdef double error_norm(self, double h) noexcept nogil:
         cdef int64_t size = self.n // self.blocks, block, start
@@ -175,3 +246,139 @@ cdef class Rosenbrock(Explicit):
                 start = block * size
                 norm = fmax(norm, odead_norm(size, self.residual + start, self.z + start, self.rtol[block], self.atol + start))
         return norm
+
+
+# --------------------------------------------------------------------------------------------------------- adjoint
+
+
+cdef class StepCotangents(Recorded):
+    """Cotangents of all that a step takes from its start: f, and the tangents J k_i + d_i df/dt of all stages.
+
+    Parameters
+    ----------
+    tape : Tape
+        Of the reverse program of the one with `stages` tangents: binds x, p (unless it is empty), t, the tangents of x, those
+        of t if `timed`, then the shadows of dx, x, p (unless it is empty) and of the tangents of dx.
+    n, find
+        As in `Recorded`.
+    cotangents : Cotangents
+        Has p, and takes the cotangent of p.
+    weights : (stages,) array
+        The tangents of t.
+    timed : bool
+    """
+
+    def __init__(self, Tape tape, int64_t n, Cotangents cotangents, weights, bint timed, find=None):
+        cdef int64_t slot
+        self.n = self.n_x = n
+        self.p, self.shadow_p, self.n_p, self.find = cotangents.p, cotangents.shadow_p, cotangents.n_p, find
+        self.weights = np.array(weights, dtype=np.float64)
+        self.tapes, self.captured = [], []
+        self.slot_x = 0
+        slot = 1
+        if self.n_p:
+            self._assign(slot, self.p)
+            slot += 1
+        self.address[slot] = <char*> &self.t
+        self.slot_d_x_lanes = slot + 1
+        slot += 2
+        if timed:
+            self._assign(slot, self.weights)
+            slot += 1
+        self.slot_d_dx, self.slot_d_x = slot, slot + 1
+        slot += 2
+        if self.n_p:
+            self._assign(slot, self.shadow_p)
+            slot += 1
+        self.slot_products = slot
+        self.n_slots = slot + 1
+        self.start()
+        self._adopt(tape)
+
+    cdef Outcome pull(self, double t, const double* x, const double* k, double* covector, double* products,
+                      double* x_bar) noexcept nogil:
+        """Add to x_bar, and to the cotangent of p, what these of f and of the products with k make; they are used up."""
+        cdef Outcome outcome
+        self.t = t
+        self._place(self.slot_x, x)
+        self._place(self.slot_d_x_lanes, k)
+        self._place(self.slot_d_dx, covector)
+        self._place(self.slot_d_x, x_bar)
+        self._place(self.slot_products, products)
+        outcome = self._run()
+        return outcome if outcome != DONE else self.count()
+
+
+cdef class RosenbrockAdjoint(Adjoint):
+    """The backward sweep over the steps of a record.
+
+    Parameters
+    ----------
+    step : Step
+        Computes again what the record has not; without sensitivities.
+    record : Record
+        Of the states, and of the stages of each step; without stages, they are computed again.
+    cotangents : Cotangents
+        Of the right-hand side.
+    joint : StepCotangents
+    """
+
+    def __init__(self, Step step, Record record, Cotangents cotangents, StepCotangents joint):
+        Adjoint.__init__(self, step.method, record, step.system, cotangents)
+        mu = np.zeros((step.method.stages, self.n))
+        self.owners += (mu,)
+        self.mu = _data(mu)
+        self.step, self.joint = step, joint
+        step.k = self.k
+
+    cdef Outcome step_back(self, int64_t number, const double* times, const double* y_bar, int64_t* last) noexcept nogil:
+        cdef const double* x = self.states + (number - self.first) * self.n
+        cdef double t = self.record.t[number], h = self.record.t[number + 1] - t
+        cdef const Combination* weights = &self.method.solution
+        cdef double* covector
+        cdef int64_t i, j, size = self.n * sizeof(double)
+        cdef Outcome outcome
+        memset(self.k_bar, 0, self.method.stages * size)
+        memset(self.sum_bar, 0, size)
+        self.take_outputs(t, h, times, y_bar, last)
+        odead_spread(self.n, self.x_bar, h, weights.count, weights.weight, weights.index, self.k_bar, self.n)
+        for j in range(self.n):
+            self.sum_bar[j] += self.x_bar[j]
+        outcome = self.restore(number, self.method.stages)
+        for i in range(self.method.stages - 1, -1, -1):
+            if outcome != DONE:
+                return outcome
+            covector = self.mu + i * self.n
+            memcpy(covector, self.k_bar + i * self.n, size)
+            self.step.matrix.solve_transposed(covector, 1)
+            for j in range(self.n):
+                covector[j] *= self.step.method.gamma
+            weights = &self.step.method.shift[i]
+            odead_spread(self.n, covector, 1, weights.count, weights.weight, weights.index, self.k_bar, self.n)
+            if i:
+                memcpy(self.k_bar + i * self.n, covector, size)  # the cotangent of f there
+                memset(self.z_bar, 0, size)
+                outcome = self.pull_stage(i, t, h, x)
+        memcpy(self.covector, self.mu, size)
+        for j in range(self.method.stages * self.n):
+            self.mu[j] *= h
+        if outcome == DONE:
+            outcome = self.joint.pull(t, x, self.k, self.covector, self.mu, self.sum_bar)
+            if outcome != DONE:
+                self.step.pass_on(self.joint)
+        memcpy(self.x_bar, self.sum_bar, size)
+        return outcome
+
+    cdef Outcome restore(self, int64_t number, int64_t stop) noexcept nogil:
+        """Have all stages of the step in k, and its matrix factored."""
+        cdef int64_t at = number - self.first
+        cdef double t = self.record.t[number], h = self.record.t[number + 1] - t
+        cdef Outcome outcome = self.step.begin(t, self.states + at * self.n)
+        if outcome != DONE:
+            return outcome
+        if not self.step.factor(h):
+            return NOT_FINITE
+        if self.rows:
+            memcpy(self.k, self.slopes + at * self.rows * self.n, stop * self.n * sizeof(double))
+            return DONE
+        return self.step.compute_stages(h)

@@ -34,6 +34,7 @@ cdef class Method:
     cdef readonly int64_t all_stages        # those for the interpolant included
     cdef double c[MOST_STAGES]
     cdef Combination argument[MOST_STAGES]  # of stage i, as x + h * combination
+    cdef Combination solution               # the new state, as x + h * combination
     cdef Combination error[2]
     cdef int n_errors                       # 1, or 2 for the combined estimate of DOP853
     cdef double exponent                    # of the error in the factor of the next step

@@ -67,6 +67,7 @@ cdef class Method:
         for i in range(self.all_stages - self.stages):
             self.c[self.stages + i] = tableau.extra_c[i]
             compress(tableau.extra_a[i], &self.argument[self.stages + i])
+        self.solution = self.argument[self.stages - 1]
         self.n_errors = len(tableau.errors)
         for i in range(self.n_errors):
             compress(tableau.errors[i], &self.error[i])

@@ -14,11 +14,13 @@ from typing import Final
 import numpy as np
 
 from .._adjoint import Adjoint
+from .._rosenbrock import RosenbrockAdjoint, RosenbrockMethod, Step
 from .._steppers import Record
 from ..errors import ArgumentValueError, IntegrationError
 from .adjoint import AdjointOptions, AdjointResult
 from .engine import Controls, Trajectory
 from .engines.native import compiled_method, interpolant, run_loop
+from .linearised import PatternGrewError
 from .problem import Problem
 from .systems import cotangents, recorded, tangents
 
@@ -86,6 +88,7 @@ def solve_for_adjoint(
         problem.system(),
         x0=np.concatenate([x0, start.ravel()]),
         compiled=lambda: tangents(rhs, x0, p, t0, directions) if len(start) else recorded(rhs, x0, p, t0),
+        linearised=lambda: rhs.linearisations.make(x0, p, t0, directions),
     )
     atol = problem.vector_atol(controls.atol)
     rtol = np.append(controls.rtol, np.full(len(start), SLACK * options.rtol))
@@ -125,9 +128,14 @@ def discrete_adjoint(problem: Problem, steps: Steps, y_bar: np.ndarray) -> Adjoi
     IntegrationError
         The gradient is not finite.
     """
-    x0, p, t0 = problem.x0, problem.p, problem.t0
-    system, pull = recorded(problem.rhs, x0, p, t0), cotangents(problem.rhs, x0, p, t0)
-    outcome, x0_bar = Adjoint(compiled_method(steps.method), steps.record, system, pull).run(steps.times, y_bar.T)
+    while True:
+        adjoint = _adjoint(problem, steps)
+        try:
+            outcome, x0_bar = adjoint.run(steps.times, y_bar.T)
+            break
+        except PatternGrewError:
+            continue
+    pull = adjoint.cotangents
     if outcome == "no memory":
         raise MemoryError("no memory for the steps between two checkpoints of the adjoint")
     if outcome != "done" or not np.isfinite(pull.p_bar).all():
@@ -135,8 +143,23 @@ def discrete_adjoint(problem: Problem, steps: Steps, y_bar: np.ndarray) -> Adjoi
             f"the gradient by the discrete adjoint of {steps.method} is not finite, though the solution is: a derivative of "
             f"{problem.name} is infinite at a state on the way; look for square roots and powers of 0"
         )
-    at_start = y_bar[:, steps.times == t0].sum(axis=1)
-    return AdjointResult(pull.p_bar.copy(), x0_bar, x0_bar - at_start, system.calls + pull.calls, 0, 0, 0)
+    at_start = y_bar[:, steps.times == problem.t0].sum(axis=1)
+    nfev, njev, nlu = adjoint.system.calls + pull.calls, 0, 0
+    if isinstance(adjoint, RosenbrockAdjoint):
+        step = adjoint.step
+        nfev, njev, nlu = nfev + step.linearised.calls + adjoint.joint.calls, step.njev, step.nlu
+    return AdjointResult(pull.p_bar.copy(), x0_bar, x0_bar - at_start, nfev, njev, nlu, 0)
+
+
+def _adjoint(problem: Problem, steps: Steps) -> Adjoint:
+    rhs, at = problem.rhs, (problem.x0, problem.p, problem.t0)
+    system, pull = recorded(rhs, *at), cotangents(rhs, *at)
+    method = compiled_method(steps.method)
+    if not isinstance(method, RosenbrockMethod):
+        return Adjoint(method, steps.record, system, pull)
+    step = Step(system, method, *rhs.linearisations.make(*at, np.empty((0, problem.p.size))))
+    joint = rhs.linearisations.step_cotangents(*at, pull, method.weights_of_time)
+    return RosenbrockAdjoint(step, steps.record, pull, joint)
 
 
 def _probes(problem: Problem, wrt: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:

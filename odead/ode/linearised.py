@@ -9,14 +9,18 @@ import numpy as np
 
 from .._linearised import Linearised
 from .._matrices import Band, Dense, Matrix
-from ..kernel import Kernel
+from .._rosenbrock import StepCotangents
+from .._system import Cotangents
+from ..kernel import Kernel, Variant
 from ..tape import Program
 from ..transform.colouring import colour
 from ..transform.forward import forward
 from ..transform.passes import optimise
+from ..transform.reverse import reverse
 from ..transform.sparsity import pattern
 from .compressed import pattern_of
 from .jacobian import Pattern
+from .values import without_values
 
 __all__ = ["Linearisations", "PatternGrewError"]
 
@@ -39,7 +43,7 @@ class _Plan:
     timed : bool
         Whether df/dt is computed too.
     kernels : dict
-        By the number of sensitivities.
+        Of linearisations, by the number of sensitivities; of cotangents of a step, by minus the number of stages.
     covered : list of Program
         Variants of the right-hand side whose entries are all in the pattern.
     """
@@ -77,7 +81,7 @@ class Linearisations:
         """A linearisation with one sensitivity for each of the (W, n_p) directions of p, and a matrix for it."""
         while True:
             plan = self._current()
-            find = self._finder(plan, len(directions), p)
+            find = self._finder(plan, self._kernel(plan, len(directions)), p)
             try:
                 tape = find(x, t)
             except PatternGrewError:
@@ -86,6 +90,17 @@ class Linearisations:
             source = plan.colours[columns] * self._n + rows
             made = Linearised(tape, self._n, p, plan.seeds, rows, columns, source, plan.timed, directions, find)
             return made, fitting_matrix(plan.pattern, source)
+
+    def step_cotangents(
+        self, x: np.ndarray, p: np.ndarray, t: float, cotangents: Cotangents, weights: np.ndarray
+    ) -> StepCotangents:
+        """The cotangents of all that a Rosenbrock step with these weights of df/dt takes from its start."""
+        plan, stages = self._current(), weights.size
+        with self._lock:
+            if -stages not in plan.kernels:
+                plan.kernels[-stages] = self._record(lambda program: self._derive_cotangents(program, plan, stages))
+        find = self._finder(plan, plan.kernels[-stages], p, leave_out=1)
+        return StepCotangents(find(x, t), self._n, cotangents, weights, plan.timed, find)
 
     # ------------------------------------------------------------------------------------------------ internals
 
@@ -124,24 +139,34 @@ class Linearisations:
 
     def _derive(self, program: Program, plan: _Plan, width: int) -> Program:
         lanes = len(plan.seeds) + plan.timed
-        first = forward(program, (0, 1, self._at_t) if plan.timed else (0, 1), lanes if lanes > 1 else None)
+        first = forward(program, self._directions(plan), lanes if lanes > 1 else None)
         if not width:
             return first
         products = len(program.arguments)  # the shadow of dx
         active = (0, 1, 2, products) if self._n_p else (0, 1, products)
         return forward(optimise(first), active, width if width > 1 else None)
 
-    def _finder(self, plan: _Plan, width: int, p: np.ndarray) -> Callable[[np.ndarray, float], Any]:
-        kernel = self._kernel(plan, width)
+    def _derive_cotangents(self, program: Program, plan: _Plan, stages: int) -> Program:
+        first = optimise(forward(program, self._directions(plan), stages))
+        products = len(program.arguments)
+        active = (0, 1, 2, products) if self._n_p else (0, 1, products)
+        return without_values(reverse(first, active), (products, 0))
+
+    def _directions(self, plan: _Plan) -> tuple[int, ...]:
+        return (0, 1, self._at_t) if plan.timed else (0, 1)
+
+    def _finder(self, plan: _Plan, kernel: Kernel, p: np.ndarray, leave_out: int = 0) -> Callable[[np.ndarray, float], Any]:
+        """A function of (x, t) that gives a tape whose guards hold there; it leaves out the first arguments."""
 
         def find(x: np.ndarray, t: float) -> Any:
-            program = kernel.program
-            arrays: list[Any] = [np.zeros(program.buffers[b].shape or ()) for b in program.arguments]
-            arrays[1] = x
-            if p.size:
-                arrays[2] = p
-            arrays[self._at_t] = t
-            variant = kernel(*arrays)
+            arguments = [np.zeros(x.size), x, *((p,) if p.size else ()), t]
+            values = arguments[leave_out:]
+
+            def assemble(variant: Variant) -> list[Any]:
+                program = variant.executable.program
+                return [*values, *(np.zeros(program.buffers[b].shape or ()) for b in program.arguments[len(values) :])]
+
+            variant = kernel.run(arguments, assemble)
             if not self._covers(plan, variant.primal):
                 raise PatternGrewError
             return variant.executable.tape

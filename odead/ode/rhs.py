@@ -21,6 +21,7 @@ from .jacobian import Jacobian
 from .kept import Kept
 from .linearised import Linearisations
 from .signature import Flat
+from .values import without_values
 
 __all__ = ["CompiledRhs", "compiled", "refuse_captured"]
 
@@ -133,7 +134,7 @@ class CompiledRhs:
     @property
     def cotangent_kernel(self) -> Kernel:
         """Of the cotangents of x and p alone: binds x, p (unless it is empty), t, then the shadows of dx, x and p."""
-        return self._kernel("cotangents", lambda program: _without_value(reverse(program, self._active)))
+        return self._kernel("cotangents", lambda program: without_values(reverse(program, self._active)))
 
     # ------------------------------------------------------------------------------------------- what is known
 
@@ -217,13 +218,6 @@ def _validate_output(program: Program, name: str, in_place: bool) -> None:
     )
     hint = "write dx[:] = ... (dx = ... only binds a new name)" if in_place else "return a value for every state"
     raise ArgumentValueError(f"rhs: {name} leaves {which} untouched ({missing.size} of {written.size} elements); {hint}")
-
-
-def _without_value(program: Program) -> Program:
-    """The program with dx as scratch: what only dx needs is dead then, a third of a small right-hand side."""
-    dx = program.arguments.pop(0)
-    program.buffers[dx] = program.buffers[dx]._replace(role=Role.TEMP, shape=None)
-    return program
 
 
 def _returns_none(kernel: Kernel) -> bool:

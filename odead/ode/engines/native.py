@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from ..._rosenbrock import Rosenbrock, RosenbrockMethod
+from ..._rosenbrock import Rosenbrock, RosenbrockMethod, Step
 from ..._steppers import Explicit, Method, Record
 from ..._system import Callback, Recorded, Tangents
 from ...errors import ArgumentValueError, OdeadWarning
@@ -106,8 +106,9 @@ def run_loop(
     flips = compiled.flips if isinstance(compiled, Recorded) else 0
     nfev, njev, nlu = compiled.calls, 0, 0
     if isinstance(loop, Rosenbrock):
-        flips += loop.linearised.flips
-        nfev, njev, nlu = nfev + loop.linearised.calls, loop.njev, loop.nlu
+        step = loop.attempted
+        flips += step.linearised.flips
+        nfev, njev, nlu = nfev + step.linearised.calls, step.njev, step.nlu
     return Trajectory(t, y, None, nfev, njev, nlu, loop.nsteps, loop.nrejected, message, failure, flips)
 
 
@@ -120,9 +121,8 @@ def _make_loop(
         return Explicit(compiled, _METHODS[controls.method], *span_and_tolerances, *limits, record)
     if system.linearised is None:
         raise ArgumentValueError(f"method={controls.method!r} needs a right-hand side that odead can record")
-    linearised, matrix = system.linearised()
-    method = _ROSENBROCK[controls.method]
-    return Rosenbrock(compiled, method, *span_and_tolerances, *limits, linearised, matrix, record)
+    step = Step(compiled, _ROSENBROCK[controls.method], *system.linearised())
+    return Rosenbrock(step, *span_and_tolerances, *limits, record)
 
 
 def describe_failure(loop: Explicit, outcome: str, controls: Controls) -> Failure | None:
