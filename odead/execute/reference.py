@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, Literal
 
 import numpy as np
-from scipy import special
 
 from ..ops import TABLE
 from ..structured import STRUCTURED
@@ -24,8 +23,6 @@ _WITHOUT_UFUNC: Final[dict[str, Callable[..., Any]]] = {
     "cast": lambda x: x,  # the assignment to the result converts
     "muladd": lambda x, y, z: x * y + z,
     "zero_mul": lambda x, y: np.where(x == 0, x.dtype.type(0), x * y),
-    "erf": special.erf,
-    "erfc": special.erfc,
 }
 
 _POISON: Final[dict[str, Any]] = {"float64": np.nan, "float32": np.nan, "int64": -(2**40), "bool": True}
@@ -33,7 +30,8 @@ _POISON: Final[dict[str, Any]] = {"float64": np.nan, "float32": np.nan, "int64":
 
 def value(op: str, *operands: np.ndarray) -> np.ndarray:
     """The value of an elementwise operation."""
-    function = _WITHOUT_UFUNC.get(op) or getattr(np, TABLE[op].numpy)
+    function = _WITHOUT_UFUNC.get(op) or TABLE[op].function
+    assert function is not None, f"{op} has no value"
     with np.errstate(all="ignore"):
         return np.asarray(function(*operands))
 
