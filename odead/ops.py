@@ -119,6 +119,7 @@ _ROWS = (
     # movement
     Op("copy",         "x",                              ("1",),                     "positive", "fib"),
     Op("cast",         "x",                              ("1",),                     "", "fib", note="changes the dtype"),
+    Op("stop",         "x",                              ("0",),                     note="the value of x, derivative 0: odead.stop_gradient"),
 
     # arithmetic
     Op("neg",          "-x",                             ("-1",),                    "negative", "fi"),

@@ -155,6 +155,7 @@ _COMPLEX: Final[dict[str, Callable[..., np.ndarray]]] = {
     "fmax": _select(np.greater),
     "fmin": _select(np.less),
     "where": lambda x, y, z: np.where(x, y, z),
+    "stop": lambda x: x.real + 0j,
     **{op.name: _real_only(op.numpy) for op in ALL_OPS if op.numpy and {*op.partials} <= {"0", None}},
 }
 
