@@ -79,6 +79,30 @@ static inline {real} odead_floor_divide{f}({real} x, {real} y) {{
     return quotient - rounded > ({real})0.5 ? rounded + 1 : rounded;
 }}
 
+/* Hurwitz zeta function for x > 1, by the formula of Euler and Maclaurin. */
+static inline {real} odead_zeta{f}({real} x, {real} y) {{
+    static const double b[] = {{ /* Bernoulli numbers over factorials */
+        0.08333333333333333, -0.001388888888888889, 3.306878306878307e-05, -8.267195767195768e-07,
+        2.08767569878681e-08, -5.284190138687493e-10, 1.3382536530684679e-11, -3.3896802963225827e-13,
+        8.586062056277845e-15, -2.174868698558062e-16, 5.5090028283602295e-18, -1.3954464685812522e-19,
+    }};
+    double total = 0, a = y, factor = x, last;
+    int k;
+    if (x == 1) return ({real})INFINITY;
+    if (x < 1) return ({real})NAN;
+    if (y <= 0 && y == floor(y)) return ({real})INFINITY;
+    if (x != x || y != y || y < -1e5 || (y < 0 && x != floor(x))) return ({real})NAN;
+    for (; a < 10; a += 1) total += pow(a, -x);
+    total += pow(a, 1 - x) / (x - 1) + 0.5 * pow(a, -x);
+    for (k = 0; k < 12; ++k) {{
+        last = pow(a, -x - 1 - 2 * k);
+        if (last == 0) break; /* the factor may be infinite */
+        total += b[k] * factor * last;
+        factor *= (x + 1 + 2 * k) * (x + 2 + 2 * k);
+    }}
+    return ({real})total;
+}}
+
 static inline {real} odead_logaddexp{f}({real} x, {real} y) {{
     {real} difference = x - y;
     if (x == y) return x + ({real})0.693147180559945309; /* also for equal infinities, whose difference is nan */
@@ -96,15 +120,15 @@ class _Kernel(NamedTuple):
     c: str
     operands: tuple[str, ...]  # dtypes
     result: str  # dtype
-    numpy: str
+    function: str  # of NumPy, or of scipy.special
 
     @property
-    def function(self) -> str:
+    def symbol(self) -> str:
         return f"odead_{self.name}_{self.operands[-1]}"
 
     @property
     def is_costly(self) -> bool:
-        return not set(re.findall(r"(\w+)\(", self.c)) <= _CHEAP_CALLS
+        return not self.c or not set(re.findall(r"(\w+)\(", self.c)) <= _CHEAP_CALLS
 
     @property
     def layouts(self) -> list[str]:
@@ -118,25 +142,26 @@ class _Kernel(NamedTuple):
 def render_header(table: Mapping[str, Op], *, checked: bool = False) -> str:
     """Return the text of `_kernels.h`; `checked` is for the checked build."""
     kernels = [kernel for op in table.values() for kernel in _kernels(op)]
-    scalars = [(kernel, "scalar") for kernel in kernels]
+    own = [kernel for kernel in kernels if kernel.c]
+    scalars = [(kernel, "scalar") for kernel in own]
     vectors = [(kernel, layout) for kernel in kernels for layout in kernel.layouts]
     numbered = [*scalars, *vectors]
     parts = [
         _PROLOGUE,
         _HELPERS.format(real="double", f=""),
         _HELPERS.format(real="float", f="f"),
-        *map(_value_function, kernels),
+        *map(_value_function, own),
         "\nenum {\n" + "".join(f"    {_opcode(*entry)} = {number},\n" for number, entry in enumerate(numbered)),
         f"    ODEAD_STRUCTURED = {len(numbered)},\n    ODEAD_CHECKED = {int(checked)}\n}};\n",
         "\nstatic const char *const odead_names[] = {\n",
         *(f'    "{kernel.name}.{kernel.operands[-1]}.{layout}",\n' for kernel, layout in numbered),
         "};\n",
-        "\n/* The NumPy function whose loop is faster than one around the C library, where there is one. */\n",
+        "\n/* The function of NumPy or SciPy whose loop is faster than one around the C library, or the only one. */\n",
         "static const char *const odead_ufuncs[] = {\n",
-        *(f'    "{kernel.numpy if kernel.is_costly and layout == "strided" else ""}",\n' for kernel, layout in numbered),
+        *(f'    "{kernel.function if kernel.is_costly and layout == "strided" else ""}",\n' for kernel, layout in numbered),
         "};\n",
-        *_scalar_switch(kernels),
-        *_row_switch(vectors),
+        *_scalar_switch(own),
+        *_row_switch([entry for entry in vectors if entry[0].c]),
         "\n#endif\n",
     ]
     return "".join(parts)
@@ -152,7 +177,7 @@ def _kernels(op: Op) -> Iterator[_Kernel]:
             for result in _C_TYPES:
                 yield _Kernel(f"cast_{result}", c, operands, result, "")
         else:
-            yield _Kernel(op.name, c, operands, op.result or dtype, op.numpy)
+            yield _Kernel(op.name, c, operands, op.result or dtype, op.numpy if c else f"special.{op.special}")
 
 
 def _single(c: str) -> str:
@@ -176,7 +201,7 @@ def _opcode(kernel: _Kernel, layout: str) -> str:
 def _value_function(kernel: _Kernel) -> str:
     parameters = ", ".join(f"{_C_TYPES[t]} {p}" for t, p in zip(kernel.operands, _POINTERS, strict=False))
     value = f"({kernel.c}) != 0" if kernel.result == "bool" else f"({_C_TYPES[kernel.result]})({kernel.c})"
-    return f"static inline {_C_TYPES[kernel.result]} {kernel.function}({parameters}) {{ return {value}; }}\n"
+    return f"static inline {_C_TYPES[kernel.result]} {kernel.symbol}({parameters}) {{ return {value}; }}\n"
 
 
 def _scalar_switch(kernels: list[_Kernel]) -> Iterator[str]:
@@ -186,7 +211,7 @@ def _scalar_switch(kernels: list[_Kernel]) -> Iterator[str]:
     for kernel in kernels:
         operands = ", ".join(f"*(const {_C_TYPES[t]} *){p}" for t, p in zip(kernel.operands, _POINTERS, strict=False))
         result = f"*({_C_TYPES[kernel.result]} *)out"
-        yield f"    case {_opcode(kernel, 'scalar')}: {result} = {kernel.function}({operands}); return 1;\n"
+        yield f"    case {_opcode(kernel, 'scalar')}: {result} = {kernel.symbol}({operands}); return 1;\n"
     yield "    default: return 0;\n    }\n}\n"
 
 
@@ -211,7 +236,7 @@ def _dense_loop(kernel: _Kernel, layout: str) -> Iterator[str]:
         else:
             yield f"        const {c} {pointer}_ = *(const {c} *){pointer};\n"
     operands = ", ".join(f"{p}_[k]" if letter == "v" else f"{p}_" for p, letter in zip(_POINTERS, layout, strict=False))
-    yield f"        ODEAD_IVDEP\n        for (k = 0; k < n; ++k) out_[k] = {kernel.function}({operands});\n"
+    yield f"        ODEAD_IVDEP\n        for (k = 0; k < n; ++k) out_[k] = {kernel.symbol}({operands});\n"
 
 
 def _strided_loop(kernel: _Kernel) -> Iterator[str]:
@@ -220,4 +245,4 @@ def _strided_loop(kernel: _Kernel) -> Iterator[str]:
     steps = ", ".join(f"s{pointer} = stride[{number}]" for number, (pointer, _) in enumerate(operands))
     result, *values = (f"*({_C_TYPES[t]} *)({p} + k * s{p})" for p, t in operands)
     yield f"        const int64_t {steps};\n"
-    yield f"        ODEAD_IVDEP\n        for (k = 0; k < n; ++k) {result} = {kernel.function}({', '.join(values)});\n"
+    yield f"        ODEAD_IVDEP\n        for (k = 0; k < n; ++k) {result} = {kernel.symbol}({', '.join(values)});\n"

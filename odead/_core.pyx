@@ -8,6 +8,7 @@ program over the same arrays therefore pays for no indirection, and a solver tha
 """
 
 import numpy as np
+from scipy import special
 
 from ._structured import DTYPES, OPERATIONS
 
@@ -130,7 +131,8 @@ cdef void _find_loops():
         foreign[k].call = NULL
         if odead_ufuncs[k][0]:
             dtype = odead_names[k].split(b".")[1].decode()
-            function = getattr(np, odead_ufuncs[k].decode())
+            module, _, name = odead_ufuncs[k].decode().rpartition(".")
+            function = getattr(special if module else np, name)
             _find_loop(&foreign[k], <const PyUFuncObject*> function, np.dtype(dtype).num)
 
 

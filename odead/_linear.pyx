@@ -28,7 +28,8 @@ cdef struct Columns:        # right-hand sides
     int distance            # of columns (or rows) in elements
 
 
-cdef void substitute(const Columns* b, real* matrix, int distance, bint lower, bint transposed, bint unit, real* x) noexcept nogil:
+cdef void substitute(const Columns* b, real* matrix, int distance, bint lower, bint transposed, bint unit,
+                     real* x) noexcept nogil:
     """x = op(matrix)^-1 x with one triangle of the matrix."""
     cdef char* uplo = "L" if lower else "U"
     cdef char* diag = "U" if unit else "N"

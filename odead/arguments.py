@@ -12,7 +12,7 @@ import numpy as np
 from .activity import AbstractAnnotation, Active, BatchDuplicated, Duplicated
 from .containers import Structure, flatten
 from .errors import ArgumentTypeError, ArgumentValueError
-from .kernel import is_bound, layout
+from .kernel import is_bound, layout, refuse_traced
 
 __all__ = ["Arguments", "describe"]
 
@@ -105,6 +105,7 @@ class Arguments:
 
     def _bind(self, leaf: Any) -> int | None:
         """The position of a leaf among the distinct program inputs; None if it is static."""
+        refuse_traced(leaf)
         if not is_bound(leaf):
             self._static.append((type(leaf), leaf))
             return None

@@ -19,7 +19,7 @@ from .kernel import KEPT, Kernel, Variant, cached_kernel, empty_results, number
 from .modes import AbstractMode, ForwardMode, Reverse
 from .transform.builder import FLOATS
 
-__all__ = ["Result", "autodiff"]
+__all__ = ["Result", "autodiff", "parse"]
 
 
 class Result(NamedTuple):
@@ -59,7 +59,7 @@ def autodiff(*args: Any, **kwargs: Any) -> Any:
     TracingError
         f does something that cannot be recorded; the message names its line.
     """
-    mode, f, activity, annotated = _parse(args)
+    mode, f, activity, annotated = parse(args)
     call = _bind(mode, f, annotated, kwargs)
     return _forward(mode, call, activity) if isinstance(mode, ForwardMode) else _reverse(mode, call, activity)
 
@@ -67,7 +67,7 @@ def autodiff(*args: Any, **kwargs: Any) -> Any:
 _RETURNS: Final = (Active, Const, Duplicated)
 
 
-def _parse(args: tuple[Any, ...]) -> tuple[AbstractMode, Callable[..., Any], type[AbstractAnnotation] | None, tuple[Any, ...]]:
+def parse(args: tuple[Any, ...]) -> tuple[AbstractMode, Callable[..., Any], type[AbstractAnnotation] | None, tuple[Any, ...]]:
     mode: AbstractMode = Reverse
     if args and isinstance(args[0], AbstractMode):
         mode, args = args[0], args[1:]

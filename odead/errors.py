@@ -13,6 +13,7 @@ __all__ = [
     "IntegrationError",
     "OdeadError",
     "OdeadWarning",
+    "RuleError",
     "TracingError",
 ]
 
@@ -31,6 +32,10 @@ class ArgumentTypeError(OdeadError, TypeError):
 
 class TracingError(OdeadError, TypeError):
     """The user's function does something that cannot be recorded; the message names the file and the line."""
+
+
+class RuleError(OdeadError, TypeError):
+    """No rule covers a call, or a rule is wrong; the message names its file and line, or the two lines that would help."""
 
 
 class DerivativeError(OdeadError, AssertionError):

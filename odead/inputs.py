@@ -7,7 +7,7 @@ import numpy as np
 
 from .containers import flatten
 from .errors import ArgumentTypeError, ArgumentValueError
-from .kernel import is_bound, layout
+from .kernel import is_bound, layout, refuse_traced
 from .transform.builder import FLOATS
 
 __all__ = ["Inputs", "Wrt", "copy_in_layout"]
@@ -54,6 +54,8 @@ class Inputs:
         if not is_bound(leaf):
             return None
         self.values.append(leaf)
+        if wanted and isinstance(leaf, np.ndarray) and leaf.dtype.kind in "fc" and leaf.dtype.name not in FLOATS:
+            raise ArgumentTypeError(f"an argument to differentiate is {leaf.dtype}; convert it with .astype(np.float64)")
         if not wanted or (isinstance(leaf, np.ndarray) and leaf.dtype.name not in FLOATS):
             return None
         self.active.append(len(self.values) - 1)
@@ -115,6 +117,7 @@ def _position(k: int, n: int) -> int:
 
 
 def _private(leaf: Any, differentiated: bool) -> Any:
+    refuse_traced(leaf)
     if isinstance(leaf, np.ndarray):
         return copy_in_layout(leaf)
     if differentiated and isinstance(leaf, (int, np.integer)) and not isinstance(leaf, (bool, np.bool_)):

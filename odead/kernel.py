@@ -17,10 +17,11 @@ from .containers import flatten
 from .errors import OdeadError, OdeadWarning, TracingError
 from .execute.compiled import Executable
 from .tape import Program
+from .tracing.recorder import is_traced
 from .tracing.trace import Trace, trace
 from .transform.passes import optimise
 
-__all__ = ["Kernel", "Variant", "cached_kernel", "empty_results", "is_bound", "layout", "number"]
+__all__ = ["Kernel", "Variant", "cached_kernel", "empty_results", "is_bound", "layout", "number", "refuse_traced"]
 
 MAX_VARIANTS: Final = 64  # a chain of guards this long is better written with np.where
 
@@ -196,6 +197,20 @@ class Kernel:
         for k, position in zip(self._bound, variant.trace.leaves, strict=True):
             leaves[k] = arrays[position]
         return leaves
+
+
+def refuse_traced(leaf: Any) -> None:
+    """Raise where a derivative is asked for inside a function that is being recorded.
+
+    Raises
+    ------
+    NotImplementedError
+    """
+    if is_traced(leaf):
+        raise NotImplementedError(
+            "a derivative is taken inside a function that is itself being differentiated, which is not supported yet; "
+            "for second derivatives of one function use odead.hessian or odead.hvp"
+        )
 
 
 def is_bound(leaf: Any) -> bool:

@@ -3,8 +3,9 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, Self
+from typing import Any, ClassVar, Final, Self
 
+from .rules.registry import Direction
 from .tape import Program
 from .transform.forward import forward
 from .transform.reverse import reverse
@@ -26,6 +27,8 @@ class AbstractMode(ABC):
         Refuse NaN in shadows.
     """
 
+    direction: ClassVar[Direction]
+
     with_primal: bool = False
     strong_zero: bool = False
     check: bool = False
@@ -41,12 +44,16 @@ class AbstractMode(ABC):
 class ForwardMode(AbstractMode):
     """Tangents from entry to exit."""
 
+    direction = "forward"
+
     def derive(self, program: Program, active: Sequence[int], width: int | None) -> Program:
         return forward(program, active, width, strong_zero=self.strong_zero)
 
 
 class ReverseMode(AbstractMode):
     """Cotangents from exit to entry."""
+
+    direction = "reverse"
 
     def derive(self, program: Program, active: Sequence[int], width: int | None) -> Program:
         return reverse(program, active, width, strong_zero=self.strong_zero)

@@ -6,7 +6,8 @@ names `out` the result), the NumPy oracle (`execute/reference.py`), the document
 
 A row reads: name, C expression, partial derivatives, NumPy name, and options.
 
-* `c` is written in C99 for double; `x, y, z` are the operands. The code generator derives the float32 and int64 forms.
+* `c` is written in C99 for double; `x, y, z` are the operands. The code generator derives the float32 and int64 forms. Where
+  it is empty, the loops of the function of that name in `scipy.special` run.
 * `partials` has one expression per operand, in Python syntax over `x, y, z, out`, the names of other rows and numbers.
   None: the operand never carries a derivative (a condition), or the result does not (a comparison).
 * `piecewise` marks selections: their partials are contracted with `zero_mul`, so that an infinite or NaN cotangent never
@@ -14,11 +15,13 @@ A row reads: name, C expression, partial derivatives, NumPy name, and options.
 """
 
 import ast
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import Final
+from importlib import import_module
+from typing import Any, Final
 
-__all__ = ["OPERANDS", "TABLE", "UFUNCS", "Op", "parse_partial"]
+__all__ = ["OPERANDS", "SPECIAL", "TABLE", "UFUNCS", "Op", "parse_partial"]
 
 OPERANDS: Final = ("x", "y", "z")
 
@@ -32,11 +35,13 @@ class Op:
     name : str
         The opcode; also the name under which partials of other rows may use it.
     c : str
-        Value as a C expression.
+        Value as a C expression; empty: SciPy's.
     partials : tuple of (str or None)
         Derivative with respect to each operand.
     numpy : str
         Name in the `numpy` namespace whose values this row has; empty where NumPy has none.
+    special : str
+        The same in `scipy.special`.
     kinds : str
         Data the row is defined for: f (float64, float32), i (int64), b (bool).
     result : str
@@ -55,6 +60,7 @@ class Op:
     result: str = ""
     piecewise: bool = False
     note: str = ""
+    special: str = ""
 
     @property
     def arity(self) -> int:
@@ -68,6 +74,13 @@ class Op:
     def mentions(self) -> tuple[frozenset[str], ...]:
         """For each operand, the values among `x, y, z, out` that its partial needs."""
         return tuple(_names(p) & {*OPERANDS, "out"} if p else frozenset() for p in self.partials)
+
+    @cached_property
+    def function(self) -> Callable[..., Any] | None:
+        """The function of NumPy or SciPy whose values this row has."""
+        if self.numpy:
+            return getattr(import_module("numpy"), self.numpy)  # type: ignore[no-any-return]
+        return getattr(import_module("scipy.special"), self.special) if self.special else None
 
     @property
     def differentiable(self) -> bool:
@@ -96,11 +109,17 @@ _LARGER = ("where(x > y, 1, where(x == y, 0.5, 0))", "where(x > y, 0, where(x ==
 _SMALLER = ("where(x < y, 1, where(x == y, 0.5, 0))", "where(x < y, 0, where(x == y, 0.5, 1))")
 _TIES = "ties share equally"
 
+
+def _special(name: str, scipy: str, *partials: str | None, note: str = "") -> Op:
+    return Op(name, "", partials, special=scipy, note=note)
+
+
 # fmt: off
 _ROWS = (
     # movement
     Op("copy",         "x",                              ("1",),                     "positive", "fib"),
     Op("cast",         "x",                              ("1",),                     "", "fib", note="changes the dtype"),
+    Op("stop",         "x",                              ("0",),                     note="the value of x, derivative 0: odead.stop_gradient"),
 
     # arithmetic
     Op("neg",          "-x",                             ("-1",),                    "negative", "fi"),
@@ -149,9 +168,27 @@ _ROWS = (
     Op("deg2rad",      "x * 0.017453292519943295",       ("0.017453292519943295",),  "deg2rad"),
     Op("rad2deg",      "x * 57.29577951308232",          ("57.29577951308232",),     "rad2deg"),
 
-    # special functions of the C library
-    Op("erf",          "erf(x)",                         ("1.1283791670955126 * exp(-x * x)",)),
-    Op("erfc",         "erfc(x)",                        ("-1.1283791670955126 * exp(-x * x)",)),
+    # special functions
+    Op("erf",          "erf(x)",                         ("1.1283791670955126 * exp(-x * x)",), special="erf"),
+    Op("erfc",         "erfc(x)",                        ("-1.1283791670955126 * exp(-x * x)",), special="erfc"),
+    Op("zeta",         "odead_zeta(x, y)",               (None, "-x * zeta(x + 1, y)"), special="zeta", note="Hurwitz; for the row digamma"),
+    _special("gamma",    "gamma",                        "out * digamma(x)"),
+    _special("gammaln",  "gammaln",                      "digamma(x)"),
+    _special("digamma",  "psi",                          "zeta(2, x)"),
+    _special("expit",    "expit",                        "out * (1 - out)"),
+    _special("logit",    "logit",                        "1 / (x * (1 - x))"),
+    _special("erfinv",   "erfinv",                       "0.886226925452758 * exp(out * out)"),
+    _special("ndtr",     "ndtr",                         "0.3989422804014327 * exp(-0.5 * x * x)"),
+    _special("ndtri",    "ndtri",                        "2.5066282746310002 * exp(0.5 * out * out)"),
+    _special("log_ndtr", "log_ndtr",                     "0.3989422804014327 * exp(-0.5 * x * x - out)"),
+    _special("j0",       "j0",                           "-j1(x)"),
+    _special("j1",       "j1",                           "where(x == 0, 0.5, j0(x) - out / x)"),
+    _special("y0",       "y0",                           "-y1(x)"),
+    _special("y1",       "y1",                           "y0(x) - out / x"),
+    _special("i0",       "i0",                           "i1(x)"),
+    _special("i1",       "i1",                           "where(x == 0, 0.5, i0(x) - out / x)"),
+    _special("k0",       "k0",                           "-k1(x)"),
+    _special("k1",       "k1",                           "-k0(x) - out / x"),
 
     # kinks, steps and selections
     Op("abs",          "fabs(x)",                        ("sign(x)",),               "absolute", piecewise=True, note="derivative 0 at 0"),
@@ -192,3 +229,4 @@ _ROWS = (
 
 TABLE: Final[dict[str, Op]] = {op.name: op for op in _ROWS}
 UFUNCS: Final[dict[str, str]] = {op.numpy: op.name for op in _ROWS if op.numpy}
+SPECIAL: Final[dict[str, str]] = {op.special: op.name for op in _ROWS if op.special}

@@ -25,7 +25,8 @@ DTYPES: Final = {"f": ("float64", "float32"), "i": ("int64",), "b": ("bool",)}
 
 # -------------------------------------------------------------------------------------- operands of every row
 
-_INTERVALS: Final = {"any": (-2.0, 2.0), "positive": (0.3, 2.0), "unit": (-0.9, 0.9), "above one": (1.2, 3.0)}
+_INTERVALS: Final = {"any": (-2.0, 2.0), "positive": (0.3, 2.0), "unit": (-0.9, 0.9), "above one": (1.2, 3.0),
+                     "fraction": (0.05, 0.95)}  # fmt: skip
 _DOMAINS: Final[dict[str, tuple[str, ...]]] = {
     **dict.fromkeys(("reciprocal", "abs", "sign", "cbrt"), ("nonzero",)),
     **dict.fromkeys(("sqrt", "log", "log2", "log10"), ("positive",)),
@@ -36,6 +37,10 @@ _DOMAINS: Final[dict[str, tuple[str, ...]]] = {
     **dict.fromkeys(("isnan", "isinf", "isfinite", "signbit"), ("special",)),
     "div": ("any", "nonzero"),
     "pow": ("positive", "any"),
+    **dict.fromkeys(("gamma", "gammaln", "digamma", "y0", "y1", "k0", "k1"), ("positive",)),
+    **dict.fromkeys(("logit", "ndtri"), ("fraction",)),
+    "erfinv": ("unit",),
+    "zeta": ("above one", "positive"),
     "rint": ("between halves",),
     "arccosh": ("above one",),
     "heaviside": ("nonzero", "any"),
@@ -94,6 +99,32 @@ def _real_only(name: str) -> Callable[..., np.ndarray]:
     return lambda *xs: np.asarray(getattr(np, name)(*(x.real for x in xs)))
 
 
+def _hurwitz(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Hurwitz zeta function of a complex y, by many terms and the first of those that make up for the rest."""
+    a, total = y + 200, sum((y + k) ** -x for k in range(200))
+    rest = a ** (1 - x) / (x - 1) + a**-x / 2 + x * a ** (-x - 1) / 12 - x * (x + 1) * (x + 2) * a ** (-x - 3) / 720
+    return np.asarray(total + rest)
+
+
+def _inverse(name: str, of: Callable[..., np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
+    """An inverse function near the real axis, by the derivative of what it inverts."""
+
+    def function(x: np.ndarray) -> np.ndarray:
+        y = getattr(special, name)(x.real)
+        return np.asarray(y + 1j * x.imag * STEP / of(y + 1j * STEP).imag)
+
+    return function
+
+
+STEP: Final = 1e-30
+
+
+def _bessel(kind: str, order: int) -> Callable[[np.ndarray], np.ndarray]:
+    """A Bessel function near the real axis, by its neighbours: SciPy's are inaccurate there."""
+    value, slope = getattr(special, f"{kind}v"), getattr(special, f"{kind}vp")
+    return lambda x: np.asarray(value(order, x.real) + 1j * x.imag * slope(order, x.real))
+
+
 _COMPLEX: Final[dict[str, Callable[..., np.ndarray]]] = {
     "copy": lambda x: x,
     "cast": lambda x: x,
@@ -107,8 +138,15 @@ _COMPLEX: Final[dict[str, Callable[..., np.ndarray]]] = {
     "arctan2": lambda x, y: 2 * np.arctan(x / (np.sqrt(x * x + y * y) + y)),
     "deg2rad": lambda x: x * (np.pi / 180),
     "rad2deg": lambda x: x * (180 / np.pi),
-    "erf": special.erf,
-    "erfc": special.erfc,
+    **{name: getattr(special, name) for name in ("erf", "erfc", "gamma", "ndtr", "log_ndtr")},
+    "gammaln": special.loggamma,
+    "digamma": special.psi,
+    "zeta": _hurwitz,
+    "expit": lambda x: 1 / (1 + np.exp(-x)),
+    "logit": lambda x: np.log(x / (1 - x)),
+    "erfinv": _inverse("erfinv", special.erf),
+    "ndtri": _inverse("ndtri", special.ndtr),
+    **{f"{kind}{order}": _bessel(kind, order) for kind in "jyik" for order in (0, 1)},
     "abs": lambda x: x * np.sign(x.real),
     "copysign": lambda x, y: x * np.sign(x.real) * np.copysign(1, y.real),
     "heaviside": lambda x, y: np.where(x.real > 0, 1, np.where(x.real < 0, 0, y)),
@@ -117,6 +155,7 @@ _COMPLEX: Final[dict[str, Callable[..., np.ndarray]]] = {
     "fmax": _select(np.greater),
     "fmin": _select(np.less),
     "where": lambda x, y, z: np.where(x, y, z),
+    "stop": lambda x: x.real + 0j,
     **{op.name: _real_only(op.numpy) for op in ALL_OPS if op.numpy and {*op.partials} <= {"0", None}},
 }
 
@@ -125,9 +164,6 @@ def complex_value(op: str, *xs: np.ndarray) -> np.ndarray:
     """The value of an elementwise operation on complex operands that are real up to a small imaginary part."""
     with np.errstate(all="ignore"):
         return np.asarray((_COMPLEX.get(op) or getattr(np, TABLE[op].numpy))(*xs))
-
-
-STEP: Final = 1e-30
 
 
 def complex_partials(op: Op, xs: Sequence[np.ndarray]) -> list[np.ndarray | None]:

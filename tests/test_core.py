@@ -12,6 +12,8 @@ from odead.ops import TABLE, Op
 
 
 def names(op: Op, layout: str) -> set[str]:
+    if not op.c and layout == "scalar":  # SciPy's loops
+        return set()
     rows = {f"cast_{to}" for group in DTYPES.values() for to in group} if op.name == "cast" else {op.name}
     return {f"{row}.{dtype}.{layout}" for row in rows for kind in op.kinds for dtype in DTYPES[kind]}
 

@@ -41,6 +41,8 @@ def test_partials(op: Op) -> None:
 def test_partials_against_finite_differences(op: Op) -> None:
     """The complex step shares a formula with the table here and there; differences of NumPy's values share nothing."""
     xs = helpers.operands(op, 50)
+    if op.name == "stop":
+        return  # its derivative is 0 by decree
     h = 1e-4
     for k, expression in enumerate(op.partials):
         if expression is None:

@@ -8,6 +8,7 @@ from typing import Final, Literal
 import numpy as np
 
 from .._core import BUSY, OPCODES, Code, Tape, disjoint
+from ..rules.pullbacks import Store, kept_in
 from ..tape import Program
 from .lowering import lower
 
@@ -30,7 +31,7 @@ class Executable:
         Must pass `verify`.
     """
 
-    __slots__ = ("_spare", "_tape", "program")
+    __slots__ = ("_pullbacks", "_spare", "_tape", "program")
 
     def __init__(self, program: Program) -> None:
         lowered = lower(program, OPCODES)
@@ -49,6 +50,8 @@ class Executable:
                 lowered.calls,
             )
         )
+        # Of the calls that a rule serves; None where there are none.
+        self._pullbacks: Store | None = {} if program.split is not None and "call" in program.op else None
         self._spare: list[Tape] = []  # for threads that find the tape busy
 
     def run(self, arrays: Sequence[np.ndarray | float], part: Part = "all") -> int:
@@ -73,7 +76,11 @@ class Executable:
         TypeError, ValueError
             For arrays of another number, dtype or size, or read-only ones that the program writes.
         """
-        status = self._tape.run(arrays, _PARTS[part])
+        if self._pullbacks is None:
+            status = self._tape.run(arrays, _PARTS[part])
+        else:
+            with kept_in(self._pullbacks):
+                status = self._tape.run(arrays, _PARTS[part])
         return status if status != BUSY else self._run_beside(arrays, part)
 
     def _run_beside(self, arrays: Sequence[np.ndarray | float], part: Part) -> int:
@@ -85,7 +92,8 @@ class Executable:
         except IndexError:
             tape = self._tape.clone()
         try:
-            return tape.run(arrays, _PARTS[part])
+            with kept_in({}):
+                return tape.run(arrays, _PARTS[part])
         finally:
             self._spare.append(tape)
 
@@ -100,6 +108,7 @@ class Executable:
         twin.program = self.program
         twin._tape = self._tape.clone()
         twin._spare = []
+        twin._pullbacks = None if self._pullbacks is None else {}
         return twin
 
     def __reduce__(self) -> tuple[type[Executable], tuple[Program]]:

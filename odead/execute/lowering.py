@@ -7,8 +7,10 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from ..ops import TABLE
+from ..rules.callee import AbstractCallee, InARow
+from ..rules.signature import offsets
 from ..structured import STRUCTURED
-from ..tape import Buffer, Instruction, Program, Role
+from ..tape import Buffer, Instruction, Program, Role, View, contiguous
 from .memory import CACHE_LINE, plan_memory, round_up
 from .rows import ARENA, CONSTANTS, ITEM, NOTHING, Call, Rows
 from .structured import lower_structured
@@ -28,6 +30,9 @@ class Slot(NamedTuple):
     writes: int
     staged: int
     home: int
+
+
+MOST_OPERANDS: Final = 3
 
 
 @dataclass(frozen=True)
@@ -84,11 +89,13 @@ def _prepare(program: Program) -> tuple[Program, Sequence[int]]:
 
     * A structured result that is an operand too gets a temporary: its elements depend on more than the ones beside them.
     * A temporary that both parts of a split program write is saved at the split, so that the reverse part can run again.
+    * The operands of a call, where there are more than an instruction has room for, are put in a row.
     """
     split = program.split
     clashes = {number for number, instruction in enumerate(program) if _clashes(instruction)}
     torn = _written_in_both_parts(program)
-    if not clashes and not torn:
+    wide = {k for k, op in enumerate(program.op) if op == "call" and len(program.ins[k]) > MOST_OPERANDS}
+    if not clashes and not torn and not wide:
         return program, range(len(program))
     new = program.empty_like()
     positions: list[int] = []
@@ -100,6 +107,8 @@ def _prepare(program: Program) -> tuple[Program, Sequence[int]]:
             new.split = len(new)
             for buffer, copy in saved:
                 new.emit("copy", buffer, (copy,))
+        if number in wide:
+            instruction = _with_operands_in_a_row(new, instruction)
         if number in clashes and instruction.out is not None:
             out = new.temp(new.dtype(instruction.out), instruction.out.shape)
             ins = instruction.ins
@@ -114,6 +123,16 @@ def _prepare(program: Program) -> tuple[Program, Sequence[int]]:
     if split is not None and new.split is None:
         new.split = len(new)
     return new, positions
+
+
+def _with_operands_in_a_row(program: Program, instruction: Instruction) -> Instruction:
+    callee, ins, line = instruction.params, instruction.ins, instruction.line
+    assert isinstance(callee, AbstractCallee)
+    row = program.temp("float64", (sum(view.size for view in ins),))
+    for view, (_, start, _) in zip(ins, offsets(callee.ins), strict=True):
+        place = View(row.buffer, start, view.shape, contiguous(view.shape))
+        program.emit("copy" if program.dtype(view) == "float64" else "cast", place, (view,), line=line)
+    return instruction._replace(ins=(row,), params=InARow(callee))
 
 
 def _clashes(instruction: Instruction) -> bool:

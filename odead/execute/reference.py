@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, Literal
 
 import numpy as np
-from scipy import special
 
 from ..ops import TABLE
+from ..rules.pullbacks import Store, kept_in
 from ..structured import STRUCTURED
 from ..tape import Buffer, Instruction, Program, Role, View
 
@@ -21,11 +21,10 @@ Part = Literal["all", "forward", "reverse"]
 
 _WITHOUT_UFUNC: Final[dict[str, Callable[..., Any]]] = {
     "copy": lambda x: x,  # np.positive refuses bool
+    "stop": lambda x: x,
     "cast": lambda x: x,  # the assignment to the result converts
     "muladd": lambda x, y, z: x * y + z,
     "zero_mul": lambda x, y: np.where(x == 0, x.dtype.type(0), x * y),
-    "erf": special.erf,
-    "erfc": special.erfc,
 }
 
 _POISON: Final[dict[str, Any]] = {"float64": np.nan, "float32": np.nan, "int64": -(2**40), "bool": True}
@@ -33,7 +32,8 @@ _POISON: Final[dict[str, Any]] = {"float64": np.nan, "float32": np.nan, "int64":
 
 def value(op: str, *operands: np.ndarray) -> np.ndarray:
     """The value of an elementwise operation."""
-    function = _WITHOUT_UFUNC.get(op) or getattr(np, TABLE[op].numpy)
+    function = _WITHOUT_UFUNC.get(op) or TABLE[op].function
+    assert function is not None, f"{op} has no value"
     with np.errstate(all="ignore"):
         return np.asarray(function(*operands))
 
@@ -50,6 +50,7 @@ class ReferenceExecutable:
     def __init__(self, program: Program) -> None:
         self.program = program
         self._saved: dict[int, np.ndarray] | None = None  # temporaries at the end of the forward part
+        self._pullbacks: Store = {}
 
     def run(self, arrays: Sequence[np.ndarray | float], part: Part = "all") -> int:
         """Run the program, or the part before or after `split`.
@@ -68,6 +69,10 @@ class ReferenceExecutable:
             -1, or the position of the first guard that failed, or of a decomposition that does not exist; then no bound array
             has been changed.
         """
+        with kept_in(self._pullbacks):
+            return self._run(arrays, part)
+
+    def _run(self, arrays: Sequence[np.ndarray | float], part: Part) -> int:
         program = self.program
         start, stop = _range(program, part)
         storage = self._storage(arrays, part)

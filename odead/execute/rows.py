@@ -103,8 +103,12 @@ class Rows:
         name = f"cast_{self._dtype[out.buffer]}" if op == "cast" else op
         name = f"{name}.{self._dtype[ins[-1].buffer]}"
         operands = (out, *ins)
+        scalar = self._opcodes.get(name + ".scalar")
+        if scalar is None:
+            self._foreign(position, name, operands)
+            return
         if not out.shape:  # first, and without detours: element loops consist of these
-            fields = [self._opcodes[name + ".scalar"], position, 1, -1]
+            fields = [scalar, position, 1, -1]
             for view in operands:
                 fields += (self._base[view.buffer], self._start[view.buffer] + view.offset * self._item[view.buffer])
             fields += [NOTHING, 0] * (4 - len(operands))
@@ -122,6 +126,13 @@ class Rows:
         if full in self._opcodes:
             self.emit(position, full, row, axes, operands, starts, () if axes else None)
         else:
+            self.emit(position, name + ".strided", row, axes, operands, starts)
+
+    def _foreign(self, position: int, name: str, operands: tuple[View, ...]) -> None:
+        """A function that is in no kernel of ours: its own loops run."""
+        if operands[0].size:
+            self.work += operands[0].size
+            row, axes, starts = collapse(operands[0].shape, tuple(view.strides for view in operands))
             self.emit(position, name + ".strided", row, axes, operands, starts)
 
     def fill_zero(self, position: int, out: View) -> None:

@@ -11,7 +11,7 @@ GIL. An operation with several results writes them into one, the *pack*, of whic
 from typing import Final
 
 from .base import RESULT, AbstractStructured, Inactive, Site
-from .control import Guard
+from .control import Call, Guard
 from .matrices import Cholesky, Cofactor, Det, Expm, ExpmFrechet, Pinv, Slogdet
 from .movement import Argsort, Extremum, Put, PutAdd, PutAlongAdd, Searchsorted, Take, TakeAlong
 from .products import Matmul
@@ -31,7 +31,7 @@ _ALL: Final[tuple[AbstractStructured, ...]] = (
     Lu(), Solve(), SolveTriangular(), SolveBanded(),
     Det(), Cofactor(), Slogdet(), Pinv(), Cholesky(), Expm(), ExpmFrechet(),
     Eigh(), Eigvalsh(), Svd(), Svdvals(), Qr(),
-    Guard(),
+    Guard(), Call(),
 )  # fmt: skip
 
 STRUCTURED: Final[dict[str, AbstractStructured]] = {operation.name: operation for operation in _ALL}

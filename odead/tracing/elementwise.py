@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from ..ops import TABLE, UFUNCS
+from ..ops import SPECIAL, TABLE, UFUNCS
 from ..tape import DTYPES, View, broadcast
 from .array import TracedArray, wrap
 from .recorder import Recorder, dtype_name, is_traced
@@ -23,7 +23,7 @@ __all__ = ["apply", "is_static", "operand_view", "ufunc_name"]
 _OPS: Final[dict[str, str]] = {
     **UFUNCS, "fabs": "abs", "conjugate": "copy", "degrees": "rad2deg", "radians": "deg2rad", "float_power": "pow",
     "bitwise_and": "logical_and", "bitwise_or": "logical_or", "bitwise_xor": "logical_xor", "invert": "logical_not",
-    "erf": "erf", "erfc": "erfc",
+    **{name: op for name, op in SPECIAL.items() if name != "zeta"},
 }  # fmt: skip
 _BITWISE: Final = frozenset({"bitwise_and", "bitwise_or", "bitwise_xor", "invert"})
 
@@ -31,8 +31,6 @@ _COMPOSED: Final[dict[str, Callable[..., Any]]] = {
     "divmod": lambda x, y: (np.floor_divide(x, y), np.remainder(x, y)),
     "logaddexp2": lambda x, y: np.logaddexp(x * np.log(2), y * np.log(2)) / np.log(2),
     "modf": lambda x: (x - np.trunc(x), np.trunc(x)),
-    "expit": lambda x: np.where(x >= 0, 1 / (1 + np.exp(-abs(x))), np.exp(-abs(x)) / (1 + np.exp(-abs(x))))[()],
-    "logit": lambda x: np.log(x) - np.log1p(-x),
     "log_expit": lambda x: -np.logaddexp(0, -x),
     "xlogy": lambda x, y: np.where(
         np.logical_and(np.equal(x, 0), ~np.isnan(y)), 0, x * np.log(np.where(np.equal(x, 0), 1, y))

@@ -26,6 +26,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from ..rules.primitive import primitive_of
 from ..tape import DTYPES, Role, View
 from .array import TracedArray
 from .creation import from_numpy
@@ -140,6 +141,13 @@ class Namespace:
     def _translated(self, x: Any, name: str) -> Any:
         if isinstance(x, np.ndarray):
             return self.capture(x, name)
+        primitive = primitive_of(x)
+        if primitive is not None:
+            return functools.wraps(x, updated=())(lambda *args, **kwargs: self.rec.calls(primitive, args, kwargs))
+        return self.inside(x, name)
+
+    def inside(self, x: Any, name: str = "") -> Any:
+        """As `translate`, for a primitive as if it were none."""
         forbidden = forbidden_name(x)
         if forbidden is not None:
             return Forbidden(self.rec, forbidden)

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..errors import TracingError
 from ..tape import View
-from .array import TracedArray, concrete_key, moved
+from .array import TracedArray, concrete_key, moved, wrap
 from .creation import (
     array,
     as_array,
@@ -250,6 +250,18 @@ class NumpyApi:
     def __init__(self, rebuild: Rebuild, capture: Callable[[np.ndarray], Any]) -> None:
         self._rebuild = rebuild
         self._capture = capture
+
+    def stop(self, x: Any) -> Any:
+        rec = x.rec
+        dtype = x.value.dtype.name if type(x) is TracedArray else x.kind
+        if dtype[0] != "f":
+            return copy_of(x) if type(x) is TracedArray else x
+        if type(x) is TracedArray:
+            view, value = rec.adopt(x.value.copy())
+        else:
+            view, value = rec.program.temp(dtype, ()), x.value
+        rec.emit("stop", view, (x.place,))
+        return wrap(rec, view, value)
 
     def operand(self, rec: Recorder, x: Any) -> Any:
         if is_traced(x) or type(x) in (float, int, bool):

@@ -17,6 +17,7 @@ from typing import Any, Final, NoReturn, Protocol
 import numpy as np
 
 from ..errors import TracingError
+from ..rules.primitive import Primitive
 from ..tape import DTYPES, Buffer, Program, Role, SourceLine, View, broadcast, contiguous, covers_extent, overlap
 
 __all__ = ["Api", "Recorder", "Traced", "contains_traced", "dtype_name", "is_traced"]
@@ -51,6 +52,14 @@ class Traced:
     place: View
     value: Any
 
+    def __odead_call__(self, primitive: Primitive, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Record a call of a primitive that this value takes part in."""
+        return self.rec.calls(primitive, args, kwargs)
+
+    def __odead_stop__(self) -> Any:
+        """The same value without a derivative."""
+        return self.rec.api.stop(self)
+
 
 def is_traced(x: Any) -> bool:
     """Whether x is traced: `isinstance` does not tell, because traced values answer as what they stand for."""
@@ -68,6 +77,9 @@ class Api(Protocol):
     """What NumPy does, in terms of the recorder. Handed in, because it is built on the traced values themselves."""
 
     methods: Mapping[str, Callable[..., Any]]  # of arrays
+
+    def stop(self, x: Any) -> Any:
+        """The value of a traced value, with derivative 0."""
 
     def operand(self, rec: Recorder, x: Any) -> Any:
         """`x` as a traced value or a number."""
@@ -116,6 +128,7 @@ class Recorder:
         "_table",
         "_tables",
         "api",
+        "calls",
         "captured",
         "failure",
         "guards",
@@ -125,6 +138,7 @@ class Recorder:
         "static",
     )  # fmt: skip
 
+    calls: Callable[[Primitive, tuple[Any, ...], dict[str, Any]], Any]  # records a call of a primitive; set as `api` is
     api: Api  # set by whoever makes the recorder, because it is built on it
 
     def __init__(self, name: str) -> None:

@@ -27,6 +27,7 @@ from ..containers import Structure, flatten
 from ..errors import ArgumentValueError, TracingError
 from ..tape import DTYPES, Buffer, Program, Role, View, contiguous, is_injective
 from .array import TracedArray
+from .calls import Calls
 from .namespace import Names, Namespace
 from .numpy_api import NumpyApi
 from .observations import Observations
@@ -125,6 +126,7 @@ def trace(f: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any
     arrays = [leaf for leaf in leaves if isinstance(leaf, np.ndarray)]
     rec = Recorder(_name_of(f))
     namespace = Namespace(rec, arrays)
+    rec.calls = Calls(namespace, trace)
     rec.api = NumpyApi(namespace.rebuild, namespace.capture)
     names = _paths(f, structure)
     _check_overlap(leaves, names)

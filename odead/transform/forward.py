@@ -5,14 +5,17 @@ the reverse mode uses, contracted with the tangents of the operands.
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 from ..ops import TABLE, Op
 from ..structured import STRUCTURED, Site
 from ..tape import Instruction, Program, Role, View
 from .builder import FLOATS, Builder, varied_buffers
+from .calls import Derivations, expanded, push
 from .partials import Value, add_product, expand
+from .reverse import Sweep, reverse
 
-__all__ = ["forward"]
+__all__ = ["described_forward", "forward"]
 
 
 def forward(program: Program, active: Sequence[int], width: int | None = None, *, strong_zero: bool = False) -> Program:
@@ -37,12 +40,24 @@ def forward(program: Program, active: Sequence[int], width: int | None = None, *
     return _Forward(program, active, width, strong_zero).derive()
 
 
+def described_forward(program: Program, active: Sequence[int]) -> Sweep:
+    """As `forward`, with what there is to tell about it."""
+    derivation = _Forward(program, active, None, False)
+    derived = derivation.derive()
+    primal, shadowed = derivation.primal, derivation.build.has_shadow
+    carried = [out is not None and shadowed(out.buffer) for out in primal.out]
+    return Sweep(primal, derived, carried, [([], [])] * len(primal), derivation.derivations.resolutions)
+
+
 class _Forward:
     def __init__(self, program: Program, active: Sequence[int], width: int | None, strong_zero: bool) -> None:
+        self.derivations = Derivations("forward", width)
+        given = [program.arguments[k] for k in active]
+        program = expanded(program, given, self.derivations, reverse=False)
+        given = [program.arguments[k] for k in active]  # the expanded program numbers its buffers anew
         self.primal = program
         self.build = Builder(program, width)
         self.strong_zero = strong_zero
-        given = [program.arguments[k] for k in active]
         varied = varied_buffers(program, given)
         for buffer in given:
             self.build.add_shadow(buffer, Role.ARGUMENT)
@@ -55,13 +70,15 @@ class _Forward:
                 self.build.zero(whole)
 
     def derive(self) -> Program:
-        for instruction in self.primal:
+        for number, instruction in enumerate(self.primal):
             self.build.line = instruction.line
             out = instruction.out
             if out is None or not self.build.has_shadow(out.buffer):
                 self.build.program.append(instruction)
             elif instruction.op in TABLE:
                 self.elementwise(TABLE[instruction.op], instruction, out)
+            elif instruction.op == "call":
+                self.call(number, instruction, out)
             else:
                 self.structured(instruction, out)
         return self.build.program
@@ -78,6 +95,16 @@ class _Forward:
             operation.tangent(self.build, Site(out, instruction.ins, instruction.params), dout, dins)
         else:
             self.build.zero(dout)
+
+    def call(self, number: int, instruction: Instruction, out: View) -> None:
+        dins = self.tangents(instruction.ins)
+        if not any(din is not None for din in dins):
+            self.build.program.append(instruction)
+            self.build.zero(self.build.shadow(out))
+            return
+        active = tuple(din is not None for din in dins)
+        derivation = self.derivations.of(self.primal, number, active)
+        push(self.build, instruction, out, dins, derivation, partial(reverse, strong_zero=self.strong_zero))
 
     def elementwise(self, row: Op, instruction: Instruction, out: View) -> None:
         if out not in instruction.ins:
@@ -98,9 +125,9 @@ class _Forward:
         dout = build.shadow(out)
         values = dict(zip(row.operands, ins, strict=True)) | ({} if value is None else {"out": value})
         terms: list[tuple[Value, View]] = []
-        for partial, din in zip(row.partials, self.tangents(ins), strict=True):
-            if din is not None and partial is not None:
-                factor = expand(build, partial, values, out)
+        for expression, din in zip(row.partials, self.tangents(ins), strict=True):
+            if din is not None and expression is not None:
+                factor = expand(build, expression, values, out)
                 if factor != 0.0:
                     terms.append((factor, din))
         if not terms:

@@ -77,9 +77,9 @@ class _Expansion:
 
     def apply(self, op: str, *operands: Value) -> Value:
         row = TABLE[op]
-        if not any(isinstance(operand, View) for operand in operands):
+        if row.function is not None and not any(isinstance(operand, View) for operand in operands):
             with np.errstate(all="ignore"):
-                return float(getattr(np, row.numpy)(*operands))
+                return float(row.function(*operands))
         if op == "where" and not isinstance(operands[0], View):
             return operands[1] if operands[0] else operands[2]
         out = self.build.program.temp(row.result or self.build.program.dtype(self.like), self.like.shape)

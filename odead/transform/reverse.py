@@ -7,15 +7,20 @@ written twice nothing is zeroed, and the first accumulation is an assignment.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 
 from ..ops import TABLE, Op
+from ..rules.callee import Derivation, Zero
+from ..rules.resolution import Resolution
 from ..structured import RESULT, STRUCTURED, Site
 from ..tape import Instruction, Program, Role, View, is_injective
 from .builder import FLOATS, Builder, useful_buffers, varied_buffers
+from .calls import Derivations, expanded, pull, record
 from .overwrites import Overwrites
 from .partials import Value, add_product, expand
 
-__all__ = ["reverse"]
+__all__ = ["Sweep", "described_reverse", "reverse"]
 
 
 def reverse(program: Program, active: Sequence[int], width: int | None = None, *, strong_zero: bool = False) -> Program:
@@ -41,14 +46,52 @@ def reverse(program: Program, active: Sequence[int], width: int | None = None, *
     return _Reverse(program, active, width, strong_zero).derive()
 
 
+@dataclass(frozen=True)
+class Sweep:
+    """A reverse program, and how it came about.
+
+    Attributes
+    ----------
+    primal : Program
+        What was differentiated: with the bodies of the calls that are differentiated as they are written.
+    program : Program
+    active : list of bool
+        Per instruction of `primal`: it has an adjoint.
+    kept : list of (list of View, list of View)
+        Per instruction of `primal`: values that the reverse sweep reads where they are, and those it reads from copies.
+    resolutions : list of (str, Resolution)
+        Which rule serves each call, with the user's line.
+    """
+
+    primal: Program
+    program: Program
+    active: list[bool]
+    kept: list[tuple[list[View], list[View]]]
+    resolutions: list[tuple[str, Resolution]]
+
+
+def described_reverse(program: Program, active: Sequence[int]) -> Sweep:
+    """As `reverse`, with what there is to tell about it."""
+    derivation = _Reverse(program, active, None, False)
+    derived = derivation.derive()
+    return Sweep(
+        derivation.primal,
+        derived,
+        [out is not None and derivation.build.has_shadow(out.buffer) for out in derivation.primal.out],
+        [derivation.kept(number) for number in range(len(derivation.primal))],
+        derivation.derivations.resolutions,
+    )
+
+
 class _Reverse:
     def __init__(self, program: Program, active: Sequence[int], width: int | None, strong_zero: bool) -> None:
+        self.derivations = Derivations("reverse", width)
+        program = expanded(program, _given(program, active), self.derivations, reverse=True)
         self.primal = program
         self.build = Builder(program, width)
         self.strong_zero = strong_zero
         self.overwrites = Overwrites(program)
-        given = [program.arguments[k] for k in active]
-        given += [buffer for buffer in program.results if program.buffers[buffer].dtype in FLOATS]
+        given = _given(program, active)
         for buffer in given:
             self.build.add_shadow(buffer, Role.ARGUMENT)
         self.own = (varied_buffers(program, given) & useful_buffers(program, given)) - set(given)
@@ -79,6 +122,9 @@ class _Reverse:
             return None
         if op in TABLE:
             return self.record_elementwise(number, TABLE[op], instruction, out)
+        if op == "call":
+            values = record(self.build, instruction, out, self.derivation(number), lambda view: self.keep(view, number))
+            return Site(out, values, instruction.params)
         operation = STRUCTURED[op]
         needed = {j for k in self.active_operands(ins) if operation.carries(k) for j in operation.needs(k)}
         kept = tuple(self.keep(view, number) if k in needed else view for k, view in enumerate(ins))
@@ -115,6 +161,9 @@ class _Reverse:
             self.elementwise(TABLE[op], out, ins, values)
             return
         assert values is not None, "a result with a shadow has been recorded"
+        if op == "call":
+            self.call(number, out, values.ins)
+            return
         operation = STRUCTURED[op]
         active = tuple(operation.carries(k) and self.build.has_shadow(view.buffer) for k, view in enumerate(ins))
         dout = self.build.shadow(out)
@@ -123,14 +172,38 @@ class _Reverse:
         if not operation.in_place:
             self.consume(out)
 
+    def call(self, number: int, out: View, values: tuple[View, ...]) -> None:
+        ins = self.primal.ins[number]
+        if self.active_operands(ins):
+            again = partial(reverse, strong_zero=self.strong_zero)
+            dout, derivation = self.build.shadow(out), self.derivation(number)
+            pull(self.build, dout, values, derivation, lambda k, d: self.accumulate(ins[k], 1.0, d), again)
+        self.consume(out)
+
+    def kept(self, number: int) -> tuple[list[View], list[View]]:
+        """Values of an instruction that the reverse sweep reads where they are, and those it reads from copies."""
+        values = self.values[number]
+        if isinstance(values, Site):
+            op, active = self.primal.op[number], self.active_operands(self.primal.ins[number])
+            needed = range(len(values.ins)) if op == "call" else {j for k in active for j in STRUCTURED[op].needs(k)}
+            found = [values.out if j == RESULT else values.ins[j] for j in needed]
+        else:
+            found = list((values or {}).values())
+        own = (self.primal.out[number], *self.primal.ins[number])
+        return [view for view in found if view in own], [view for view in found if view not in own]
+
+    def derivation(self, number: int) -> Derivation:
+        active = tuple(self.build.has_shadow(view.buffer) for view in self.primal.ins[number])
+        return self.derivations.of(self.primal, number, active) if any(active) else Zero()
+
     def elementwise(self, row: Op, out: View, ins: tuple[View, ...], values: dict[str, View]) -> None:
         """Contract the partials with the shadow of the result; an operand that is the result itself comes last."""
         dout = self.build.shadow(out)
         strong = row.piecewise or self.strong_zero
         kept: list[Value] = []  # partials with respect to the memory that is overwritten
         for k in self.active_operands(ins):
-            partial = row.partials[k]
-            if partial is None or (factor := expand(self.build, partial, values, out)) == 0.0:
+            expression = row.partials[k]
+            if expression is None or (factor := expand(self.build, expression, values, out)) == 0.0:
                 continue
             if ins[k] == out:
                 kept.append(factor)
@@ -207,3 +280,9 @@ class _Reverse:
         total = self.build.program.temp(self.primal.dtype(view), ordered.shape[: lanes + len(single)])
         self.build.emit("sum", total, (ordered,))
         return bare, total
+
+
+def _given(program: Program, active: Sequence[int]) -> list[int]:
+    """The buffers whose shadows come from outside."""
+    floats = [buffer for buffer in program.results if program.buffers[buffer].dtype in FLOATS]
+    return [program.arguments[k] for k in active] + floats

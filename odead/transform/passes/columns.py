@@ -12,7 +12,7 @@ from ...tape import Buffer, Program, Role, View
 
 __all__ = ["OPERANDS", "Columns", "combined"]
 
-OPERANDS: Final = 4  # columns of views: the result, then up to three operands
+OPERANDS: Final = 4  # columns of views, at least: the result, then up to three operands; a call may have more
 _ABSENT: Final = View(-1, 0, (), ())
 
 
@@ -35,9 +35,10 @@ class Columns:
     def __init__(self, program: Program) -> None:
         n = len(program)
         views, row, position = _flat(program)
-        self.buffer = np.full((OPERANDS, n), -1)
-        self.offset = np.zeros((OPERANDS, n), dtype=np.int64)
-        layout = np.zeros((OPERANDS, n), dtype=np.int64)
+        rows = max(OPERANDS, 1 + max(map(len, program.ins), default=0))
+        self.buffer = np.full((rows, n), -1)
+        self.offset = np.zeros((rows, n), dtype=np.int64)
+        layout = np.zeros((rows, n), dtype=np.int64)
         self.buffer[row, position] = np.fromiter(map(itemgetter(0), views), np.int64, len(views))
         self.offset[row, position] = np.fromiter(map(itemgetter(1), views), np.int64, len(views))
         layout[row, position] = _numbered(map(itemgetter(2, 3), views), len(views))
