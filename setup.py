@@ -41,7 +41,7 @@ MODULES: dict[str, list[str]] = {
     "_system": [],
     "_steppers": ["odead/_vectors.h"],
     "_adjoint": ["odead/_vectors.h"],
-    "_matrices": [],
+    "_matrices": ["odead/_lu.h", "odead/_vectors.h"],
     "_linearised": [],
     "_rosenbrock": ["odead/_vectors.h"],
 }

@@ -23,9 +23,7 @@ cdef class Matrix:
 
 
 cdef class Dense(Matrix):               # storage: columns; pivots are counted from 1 where the factors are LAPACK's
-    cdef bint _factor_small(self) noexcept nogil
-    cdef void _solve_small(self, double* b) noexcept nogil
-    cdef void _solve_small_transposed(self, double* b) noexcept nogil
+    pass
 
 
 cdef class Band(Matrix):                # storage: LAPACK's, column j has the rows from j - upper - lower to j + lower
@@ -36,3 +34,24 @@ cdef class Band(Matrix):                # storage: LAPACK's, column j has the ro
     cdef bint _factor_narrow(self) noexcept nogil
     cdef void _solve_narrow(self, double* b, int64_t count) noexcept nogil
     cdef void _solve_narrow_transposed(self, double* b, int64_t count) noexcept nogil
+
+
+cdef class Sparse(Matrix):              # storage: the entries as given, then diagonal elements that are none of them
+    cdef object rows                    # of the stored
+    cdef object columns
+    cdef double* work                   # one column; 0 between calls
+    cdef int64_t* row_order             # in the order of elimination
+    cdef int64_t* column_order
+    cdef int64_t* entry                 # the stored, by columns of the reordered matrix
+    cdef int64_t* entry_row             # there
+    cdef int64_t* entry_start           # of each column
+    cdef int64_t* lower_row             # L by columns, without its diagonal of ones
+    cdef int64_t* lower_start
+    cdef double* lower_value
+    cdef int64_t* upper_row             # U by columns, without its diagonal, whose inverse is in `inverse`
+    cdef int64_t* upper_start
+    cdef double* upper_value
+    cdef tuple patterns                 # owns these
+
+    cdef bint _eliminate(self, double margin) noexcept nogil
+    cdef bint _exchange_rows(self) noexcept with gil

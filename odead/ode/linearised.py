@@ -3,12 +3,13 @@
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
 
 from .._linearised import Linearised
-from .._matrices import Band, Dense, Matrix
+from .._matrices import Band, Dense, Matrix, Sparse
 from .._rosenbrock import StepCotangents
 from .._system import Cotangents
 from ..kernel import Kernel, Variant
@@ -54,7 +55,11 @@ class _Plan:
     kernels: dict[int, Kernel] = field(default_factory=dict)
     covered: list[Program] = field(default_factory=list)
 
-    @property
+    @cached_property
+    def fitting(self) -> tuple[type[Matrix], tuple[Any, ...]]:
+        return _fitting(self.pattern)
+
+    @cached_property
     def seeds(self) -> np.ndarray:
         seeds = np.zeros((int(self.colours.max(initial=-1)) + 1, self.colours.size))
         seeds[self.colours, np.arange(self.colours.size)] = 1
@@ -89,7 +94,8 @@ class Linearisations:
             rows, columns = plan.pattern.rows, plan.pattern.columns
             source = plan.colours[columns] * self._n + rows
             made = Linearised(tape, self._n, p, plan.seeds, rows, columns, source, plan.timed, directions, find)
-            return made, fitting_matrix(plan.pattern, source)
+            kind, more = plan.fitting
+            return made, kind(self._n, rows, columns, source, *more)
 
     def step_cotangents(
         self, x: np.ndarray, p: np.ndarray, t: float, cotangents: Cotangents, weights: np.ndarray
@@ -175,9 +181,18 @@ class Linearisations:
 
 
 _BAND: Final = 0.5  # of the rows: a band as high as this is better stored as a whole
+_SPARSE: Final = 60  # rows from which on it pays to look for a sparse factorisation
+_INDIRECT: Final = 3  # the price of an operation there against one on stored columns
 
 
-def fitting_matrix(found: Pattern, source: np.ndarray) -> Matrix:
-    """The kind of matrix that is cheapest to factor on this pattern."""
-    kind = Band if 2 * found.lower + found.upper + 1 <= _BAND * found.n else Dense
-    return kind(found.n, found.rows, found.columns, source)
+def _fitting(found: Pattern) -> tuple[type[Matrix], tuple[Any, ...]]:
+    """The kind of matrix that is cheapest to factor on this pattern, and what else it is made from."""
+    n, below = found.n, found.lower
+    dense, banded = n**3 / 3, n * (below + 1) * (below + found.upper + 1)
+    direct = Band if 2 * below + found.upper + 1 <= _BAND * n else Dense
+    if n >= _SPARSE and _INDIRECT * found.rows.size < dense / n:
+        order = Sparse.ordering(n, found.rows, found.columns)
+        sparse = Sparse(n, found.rows, found.columns, found.rows, order)
+        if _INDIRECT * sparse.work_to_factor < (banded if direct is Band else dense):
+            return Sparse, (order,)
+    return direct, ()

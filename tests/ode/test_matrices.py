@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from odead._matrices import Band, Dense
+from odead._matrices import Band, Dense, Sparse
 
 CASES = [
     (Dense, 1, 0, 0), (Dense, 3, 2, 2), (Dense, 20, 19, 19), (Dense, 50, 49, 49),
@@ -57,3 +57,46 @@ def test_singular(kind, n):
 def test_wrong_size():
     with pytest.raises(ValueError, match="3 numbers"):
         Dense(3, [0], [0], [0]).solved([1.0], 1.0, np.ones(4))
+
+
+# ---------------------------------------------------------------------------------------------------------------- sparse
+
+
+def grid(n, rng, diagonal=4.0):
+    """Entries of a matrix on a periodic n x n grid, every cell with its four neighbours."""
+    cells = np.arange(n * n).reshape(n, n)
+    pairs = [(cells.ravel(), np.roll(cells, shift, axis).ravel()) for shift in (1, -1) for axis in (0, 1)]
+    rows = np.concatenate([cells.ravel(), *(pair[0] for pair in pairs)])
+    columns = np.concatenate([cells.ravel(), *(pair[1] for pair in pairs)])
+    values = np.append(np.full(n * n, diagonal), rng.normal(size=4 * n * n))
+    return rows, columns, values
+
+
+@pytest.mark.parametrize("diagonal", [4.0, 0.0, 1 / 0.7])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_sparse_systems(diagonal, transposed):
+    """With a large diagonal, without one in J, and with one that cancels, so that rows have to be exchanged."""
+    rng = np.random.default_rng(0)
+    rows, columns, values = grid(8, rng, diagonal)
+    keep = values != 0
+    rows, columns, values = rows[keep], columns[keep], values[keep]
+    matrix = Sparse(64, rows, columns, np.arange(rows.size), Sparse.ordering(64, rows, columns))
+    full = np.zeros((64, 64))
+    full[rows, columns] = values
+    for scale in (0.7, 0.1, 0.7):
+        system = np.eye(64) - scale * full
+        expected = rng.normal(size=(3, 64))
+        b = expected @ (system if transposed else system.T)
+        np.testing.assert_allclose(matrix.solved(values, scale, b, transposed), expected, rtol=1e-6, atol=1e-8)
+
+
+def test_elimination_fills_in_little():
+    rows, columns, _ = grid(20, np.random.default_rng(0))
+    matrix = Sparse(400, rows, columns, np.arange(rows.size), Sparse.ordering(400, rows, columns))
+    assert matrix.work_to_factor < 400**3 / 3 / 50
+
+
+def test_a_singular_sparse_matrix():
+    matrix = Sparse(70, np.arange(70), np.arange(70), np.arange(70), np.arange(70))
+    assert matrix.solved(np.ones(70), 1.0, np.ones(70)) is None
+    np.testing.assert_allclose(matrix.solved(np.ones(70), 0.5, np.ones(70)), 2 * np.ones((1, 70)))
