@@ -12,7 +12,7 @@ rules               a derivative given by hand for a function that cannot be tra
 activity, modes     Const, Active, Duplicated; Forward, Reverse
 autodiff            the annotated call; derivatives and compilation: the tools built on it; explain
 testing             check_derivatives: the oracle of the one law; check_rule
-ode                 solve, sensitivity, steady_state
+ode                 solve, sensitivity, steady_state, ensemble
 """
 
 from . import testing
@@ -24,7 +24,7 @@ from .derivatives import gradient, jacobian, jvp, sparsity, value_and_gradient, 
 from .errors import DerivativeError, IntegrationError, OdeadError, OdeadWarning, RuleError, TracingError
 from .explain import explain
 from .modes import Forward, ForwardWithPrimal, Reverse, ReverseWithPrimal
-from .ode import Sensitivity, Solution, SteadyState, from_scipy, sensitivity, solve, solve_ivp, steady_state
+from .ode import Sensitivity, Solution, SteadyState, ensemble, from_scipy, sensitivity, solve, solve_ivp, steady_state
 from .rules.easy import easy_rule, stop_gradient
 from .rules.primitive import primitive
 from .rules.registry import frule, inactive, register_vjp, rule
@@ -59,6 +59,7 @@ __all__ = [
     "check_rule",
     "compile",
     "easy_rule",
+    "ensemble",
     "explain",
     "from_scipy",
     "frule",

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .activity import AbstractAnnotation, Active, BatchDuplicated, Duplicated
-from .containers import Structure, flatten
+from .containers import Place, Structure, flatten, places, promoted
 from .errors import ArgumentTypeError, ArgumentValueError
 from .kernel import is_bound, layout, refuse_traced
 
@@ -36,6 +36,8 @@ class Arguments:
         For each bound leaf its place among the distinct ones.
     shadows : dict of int to tuple
         For each position that is differentiated: the caller's shadows, one per lane; empty for `Active`.
+    numbers : dict of int to tuple
+        For each number that has shadows: where in them its derivatives are, one place per lane; None where it cannot be put.
     owner : dict of int to int
         For each position that is differentiated: the number of its argument.
     width : int or None
@@ -52,6 +54,7 @@ class Arguments:
         "key",
         "kwargs",
         "leaves",
+        "numbers",
         "owner",
         "positions",
         "shadows",
@@ -66,9 +69,10 @@ class Arguments:
         self.bound: list[Any] = []
         self.positions: list[int] = []
         self.shadows: dict[int, tuple[Any, ...]] = {}
+        self.numbers: dict[int, tuple[Place | None, ...]] = {}
         self.owner: dict[int, int] = {}
         self._first: dict[int, int] = {}
-        self._static: list[tuple[type, Any]] = []
+        self._static: list[tuple[int, type, Any]] = []  # with the number of program inputs before it
         self.args = tuple(self._add(number, annotation) for number, annotation in enumerate(annotated))
         leaves, keywords = flatten(kwargs)
         for leaf in leaves:
@@ -92,7 +96,7 @@ class Arguments:
                 f"argument {number} is a bare {type(annotation).__name__}: say how it takes part, for instance "
                 f"Duplicated(x, dx) for an array to differentiate, Active(x) for a number, Const(x) otherwise"
             )
-        value = _promote(annotation.val) if isinstance(annotation, Active) else annotation.val
+        value = promoted(annotation.val) if isinstance(annotation, Active) else annotation.val
         leaves, structure = flatten(value)
         lanes = [_shadow_leaves(number, annotation, shadow, structure) for shadow in annotation.shadows]
         self.structures.append(structure)
@@ -101,13 +105,15 @@ class Arguments:
             position = self._bind(leaf)
             if position is not None and annotation.differentiated and _is_float(leaf):
                 self._differentiate(number, annotation, leaf, position, tuple(lane[k] for lane in lanes))
+                if lanes and not isinstance(leaf, np.ndarray):
+                    self.numbers[position] = tuple(places(shadow)[k] for shadow in annotation.shadows)
         return value
 
     def _bind(self, leaf: Any) -> int | None:
         """The position of a leaf among the distinct program inputs; None if it is static."""
         refuse_traced(leaf)
         if not is_bound(leaf):
-            self._static.append((type(leaf), leaf))
+            self._static.append((len(self.bound), type(leaf), leaf))
             return None
         identity = id(leaf) if isinstance(leaf, np.ndarray) else -1 - len(self.bound)  # equal numbers are not the same variable
         position = self._first.setdefault(identity, len(self._first))
@@ -133,15 +139,6 @@ class Arguments:
 def describe(number: int, annotation: AbstractAnnotation) -> str:
     """How messages name an argument."""
     return f"argument {number} ({type(annotation).__name__})"
-
-
-def _promote(value: Any) -> Any:
-    """Bare ints, and ints in plain tuples, as floats."""
-    if type(value) is int:
-        return float(value)
-    if type(value) is tuple:
-        return tuple(_promote(item) for item in value)
-    return value
 
 
 def _is_float(leaf: Any) -> bool:

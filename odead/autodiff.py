@@ -130,6 +130,8 @@ def _bind(mode: AbstractMode, f: Callable[..., Any], annotated: Sequence[Abstrac
         _refuse_nan(arguments)
     if isinstance(mode, ForwardMode):
         _refuse_active(annotated)
+    else:
+        _refuse_numbers(arguments)
     active, width = tuple(sorted(arguments.shadows)), arguments.width
     key = (type(mode), mode.strong_zero, width, arguments.key)
     kernel = cached_kernel(f, key, arguments.args, lambda program: mode.derive(program, active, width), kwargs)
@@ -154,6 +156,15 @@ def _refuse_active(annotated: Sequence[AbstractAnnotation]) -> None:
     for number_, annotation in enumerate(annotated):
         if isinstance(annotation, Active):
             raise ArgumentTypeError(f"argument {number_}: Active is for reverse mode; in forward mode write Duplicated(x, dx)")
+
+
+def _refuse_numbers(arguments: Arguments) -> None:
+    for position, lanes in arguments.numbers.items():
+        if None in lanes:
+            raise ArgumentTypeError(
+                f"argument {arguments.owner[position]}: the shadow of a number cannot be updated in place, except in a list, "
+                f"dict or dataclass; in reverse mode write Active(x), whose derivative is returned, or use odead.gradient"
+            )
 
 
 def _shadow(leaf: Any, lanes: tuple[Any, ...], width: int | None) -> np.ndarray:
@@ -261,6 +272,7 @@ def _reverse(mode: AbstractMode, call: _Call, activity: type[AbstractAnnotation]
 
     variant = call.kernel.run(call.values, assemble)
     _give_back(call)
+    _give_back_numbers(call)
     derivs = (None,) * len(call.annotated) if call.arguments is None else _active_derivatives(call, call.arguments)
     return Result(derivs, variant.trace.returned(results)) if mode.with_primal else derivs
 
@@ -272,6 +284,16 @@ def _give_back(call: _Call) -> None:
             for lane, values in zip(call.arguments.shadows[position], array, strict=False):
                 if isinstance(lane, np.ndarray):
                     lane[...] = values
+
+
+def _give_back_numbers(call: _Call) -> None:
+    """Put the derivatives of numbers in lists, dicts and dataclasses into the caller's shadows."""
+    if call.arguments is not None and call.arguments.numbers:
+        arrays = dict(zip(call.active, call.shadows, strict=True))
+        for position, lanes in call.arguments.numbers.items():
+            for place, value in zip(lanes, arrays[position].reshape(-1), strict=True):
+                assert place is not None
+                place.put(float(value))
 
 
 def _active_derivatives(call: _Call, arguments: Arguments) -> tuple[Any, ...]:
@@ -286,7 +308,7 @@ def _active_derivatives(call: _Call, arguments: Arguments) -> tuple[Any, ...]:
             continue
         shadows = [leaf if p is None else arrays[p] for (leaf, _), p in zip(leaves, taken, strict=True)]
         if call.width is None:
-            derivs.append(structure.unflatten([number(shadow) for shadow in shadows]))
+            derivs.append(structure.unflatten([number(s) if isinstance(s, np.ndarray) else s for s in shadows]))
             continue
         lanes = ([number(s[k]) if isinstance(s, np.ndarray) else s for s in shadows] for k in range(call.width))
         derivs.append(tuple(map(structure.unflatten, lanes)))

@@ -6,12 +6,12 @@ the leaves are taken out: hashable, so that it can be part of a cache key.
 
 import copy
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["Structure", "flatten", "make_zero", "map_leaves"]
+__all__ = ["Place", "Structure", "flatten", "make_zero", "map_leaves", "places", "promoted"]
 
 
 class Structure(NamedTuple):
@@ -70,6 +70,52 @@ def _flatten(tree: Any, leaves: list[Any]) -> Structure:
         return Structure(kind, names, tuple(_flatten(getattr(tree, name), leaves) for name in names))
     leaves.append(tree)
     return LEAF
+
+
+class Place(NamedTuple):
+    """Where a leaf can be replaced: in a list, a dict or a dataclass that is not frozen."""
+
+    owner: Any
+    key: Any
+
+    def put(self, value: Any) -> None:
+        if isinstance(self.owner, (list, dict)):
+            self.owner[self.key] = value
+        else:
+            setattr(self.owner, self.key, value)
+
+
+def places(tree: Any) -> list[Place | None]:
+    """For each leaf, in the order of `flatten`, its place; None in a tuple, a frozen dataclass and outside of any container."""
+    found: list[Place | None] = []
+    _find_places(tree, None, found)
+    return found
+
+
+def _find_places(tree: Any, place: Place | None, found: list[Place | None]) -> None:
+    items: Iterable[tuple[Any, Any]]
+    mutable = not isinstance(tree, tuple)
+    if isinstance(tree, (tuple, list)):
+        items = enumerate(tree)
+    elif isinstance(tree, dict):
+        items = tree.items()
+    elif dataclasses.is_dataclass(tree) and not isinstance(tree, type):
+        items = [(field.name, getattr(tree, field.name)) for field in dataclasses.fields(tree)]
+        mutable = not type(tree).__dataclass_params__.frozen  # type: ignore[attr-defined]
+    else:
+        found.append(place)
+        return
+    for key, item in items:
+        _find_places(item, Place(tree, key) if mutable else None, found)
+
+
+def promoted(tree: Any) -> Any:
+    """The same with a bare int, and ints in plain tuples, as floats."""
+    if type(tree) is int or issubclass(type(tree), np.integer):
+        return float(tree)
+    if type(tree) is tuple:
+        return tuple(promoted(item) for item in tree)
+    return tree
 
 
 def _new_dataclass(kind: type, values: dict[str, Any]) -> Any:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from .containers import flatten
+from .containers import flatten, promoted
 from .errors import ArgumentTypeError, ArgumentValueError
 from .kernel import is_bound, layout, refuse_traced
 from .transform.builder import FLOATS
@@ -35,10 +35,8 @@ class Inputs:
         self._several = wrt is None or isinstance(wrt, tuple)
         chosen = wrt if isinstance(wrt, tuple) else range(len(args)) if wrt is None else (wrt,)
         self.wrt = [_position(k, len(args)) for k in chosen]
-        flat = [flatten(arg) for arg in args]
-        self._leaves = [
-            [_private(leaf, wrt is not None and k in self.wrt) for leaf in leaves] for k, (leaves, _) in enumerate(flat)
-        ]
+        flat = [flatten(promoted(arg) if wrt is not None and k in self.wrt else arg) for k, arg in enumerate(args)]
+        self._leaves = [[_private(leaf) for leaf in leaves] for leaves, _ in flat]
         self._structures = [structure for _, structure in flat]
         self.args = tuple(s.unflatten(leaves) for s, leaves in zip(self._structures, self._leaves, strict=True))
         self.values: list[Any] = []
@@ -63,9 +61,12 @@ class Inputs:
 
     @property
     def key(self) -> Hashable:
-        static = tuple((type(leaf), leaf) for leaves in self._leaves for leaf in leaves if not is_bound(leaf))
-        kinds = tuple(layout(leaf) if isinstance(leaf, np.ndarray) else None for leaf in self.values)
-        return (tuple(self._structures), static, kinds, tuple(self.active))
+        kinds = tuple(
+            layout(leaf) if isinstance(leaf, np.ndarray) else float if is_bound(leaf) else (type(leaf), leaf)
+            for leaves in self._leaves
+            for leaf in leaves
+        )
+        return tuple(self._structures), kinds, tuple(self.active)
 
     def shapes(self) -> list[tuple[int, ...]]:
         """Of the differentiated leaves."""
@@ -116,13 +117,9 @@ def _position(k: int, n: int) -> int:
     return int(k) % n
 
 
-def _private(leaf: Any, differentiated: bool) -> Any:
+def _private(leaf: Any) -> Any:
     refuse_traced(leaf)
-    if isinstance(leaf, np.ndarray):
-        return copy_in_layout(leaf)
-    if differentiated and isinstance(leaf, (int, np.integer)) and not isinstance(leaf, (bool, np.bool_)):
-        return float(leaf)
-    return leaf
+    return copy_in_layout(leaf) if isinstance(leaf, np.ndarray) else leaf
 
 
 def copy_in_layout(x: np.ndarray) -> np.ndarray:

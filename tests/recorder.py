@@ -67,5 +67,3 @@ def at(view: View, *index: int | slice) -> View:
 def without_lines(program: Program) -> list[str]:
     """What a program prints, without the source lines."""
     return [row.split("#")[0].rstrip() for row in str(program).splitlines()]
-
-

@@ -1,11 +1,11 @@
 """The stages together on random programs: optimise, derive, optimise, compile; against the raw derivative under the oracle."""
 
 import numpy as np
-from helpers import smooth_programs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
+from helpers import smooth_programs
 from odead.execute import reference
 from odead.execute.compiled import Executable
 from odead.tape import verify

@@ -2,14 +2,25 @@
 
 Reading order: layout and signature (what the user passes, as vectors), rhs, compressed and jacobian (the compiled right-hand
 side), problem (everything checked), engine and engines (who steps), solve, forward, loss, quadrature, adjoint, sensitivity,
-solution, failures; steady. For the compiled loop: tableaus and methods (data), systems (what it steps), interpolant, discrete
-(its adjoint).
+solution, failures; steady, ensemble. For the compiled loop: tableaus and methods (data), systems (what it steps), interpolant,
+discrete (its adjoint).
 """
 
+from .ensemble import ensemble
 from .sensitivity import sensitivity
 from .signature import from_scipy
 from .solution import Sensitivity, Solution
 from .solve import solve, solve_ivp
 from .steady import SteadyState, steady_state
 
-__all__ = ["Sensitivity", "Solution", "SteadyState", "from_scipy", "sensitivity", "solve", "solve_ivp", "steady_state"]
+__all__ = [
+    "Sensitivity",
+    "Solution",
+    "SteadyState",
+    "ensemble",
+    "from_scipy",
+    "sensitivity",
+    "solve",
+    "solve_ivp",
+    "steady_state",
+]

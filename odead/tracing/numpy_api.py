@@ -36,6 +36,7 @@ from .creation import (
     zeros_like,
 )
 from .elementwise import apply, is_static, ufunc_name
+from .linalg import LINALG
 from .movement import (
     broadcast_arrays,
     concatenate,
@@ -59,7 +60,18 @@ from .products import convolve, cross, dot, einsum, inner, matmul, outer, vdot
 from .recorder import Recorder, contains_traced, dtype_name, is_traced
 from .reductions import all_, any_, boolean, fold, maximum, mean, minimum, product, ptp, scan, std, sum_, var
 from .scalar import TracedScalar
-from .searching import argsort, extremum, interp, median, searchsorted, sort, sort_in_place
+from .searching import (
+    argsort,
+    extremum,
+    interp,
+    median,
+    partition,
+    quantile,
+    searchsorted,
+    sort,
+    sort_in_place,
+    take_along_axis,
+)
 
 __all__ = ["CREATION", "FUNCTIONS", "METHODS", "NumpyApi"]
 
@@ -129,13 +141,6 @@ def as_python(x: Any) -> Any:
     return TracedScalar(x.rec, x.place, x.value.item(), x.kind) if is_traced(x) else x.item()
 
 
-def linalg_norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
-    x = as_array(x)
-    if ord not in (None, 2, "fro") or (ord == 2 and x.ndim != 1 and not isinstance(axis, int)):
-        x.rec.fail(f"np.linalg.norm with ord={ord!r} cannot be traced", "Write the norm with sums and maxima")
-    return np.sqrt(sum_(x * x, axis, keepdims=keepdims))
-
-
 def add_at(rec: Recorder, ufunc: np.ufunc, x: Any, key: Any, values: Any = None) -> None:
     """`ufunc.at(x, key, values)` for addition and subtraction."""
     if type(x) is not TracedArray:
@@ -168,12 +173,13 @@ def add_at(rec: Recorder, ufunc: np.ufunc, x: Any, key: Any, values: Any = None)
 # ------------------------------------------------------------------------------------------------ the table
 
 METHODS: Final[Mapping[str, Callable[..., Any]]] = {
-    "all": boolean(all_), "any": boolean(any_), "argmax": extremum(np.greater, np.argmax),
-    "argmin": extremum(np.less, np.argmin), "astype": astype, "clip": clip, "conj": lambda x: x, "conjugate": lambda x: x,
+    "all": boolean(all_), "any": boolean(any_), "argmax": extremum("argmax"),
+    "argmin": extremum("argmin"), "astype": astype, "clip": clip, "conj": lambda x: x, "conjugate": lambda x: x,
     "copy": lambda x, order="C": copy_of(x, order), "cumprod": scan(np.multiply), "cumsum": scan(np.add),
     "diagonal": diagonal, "dot": dot, "fill": fill, "flatten": flatten, "item": item, "max": maximum, "mean": mean,
     "min": minimum, "nonzero": nonzero, "prod": product, "ravel": ravel, "repeat": repeat, "reshape": reshape,
     "argsort": argsort, "round": round_, "searchsorted": searchsorted, "sort": sort_in_place,
+    "partition": lambda x, kth, axis=-1, **_: sort_in_place(x, axis),
     "squeeze": mover(np.squeeze), "std": std, "sum": sum_,
     "swapaxes": mover(np.swapaxes), "take": take, "tolist": tolist,
     "trace": lambda x, offset=0, axis1=0, axis2=1, dtype=None, out=None: sum_(
@@ -187,7 +193,8 @@ _TABLE: Final[Mapping[Callable[..., Any], Callable[..., Any]]] = {
     np.full_like: full_like, np.zeros_like: zeros_like, np.empty_like: zeros_like,
     np.ones_like: ones_like, np.linspace: linspace, np.roll: roll, np.interp: interp, np.clip: clip, np.round: round_,
     np.around: round_, np.sort: sort, np.argsort: argsort, np.median: median,
-    np.linalg.norm: linalg_norm, np.searchsorted: searchsorted,
+    np.quantile: quantile(np.quantile, 1), np.percentile: quantile(np.percentile, 100), np.partition: partition,
+    np.searchsorted: searchsorted, np.take_along_axis: take_along_axis, **LINALG,
     np.sum: sum_, np.mean: mean, np.var: var, np.std: std, np.prod: product, np.max: maximum, np.min: minimum,
     np.amax: maximum, np.amin: minimum, np.ptp: ptp, np.all: METHODS["all"], np.any: METHODS["any"],
     np.cumsum: METHODS["cumsum"], np.cumprod: METHODS["cumprod"], np.argmax: METHODS["argmax"], np.argmin: METHODS["argmin"],

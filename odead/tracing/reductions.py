@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from ..tape import View, contiguous
 from .array import TracedArray, wrap
-from .creation import as_array, as_traced, astype, concrete, empty, full, returned
-from .elementwise import is_static, ufunc_name
-from .movement import concatenate, ravel, reshape, select, transpose
+from .creation import as_array, as_traced, astype, concrete, empty, from_numpy, full, returned
+from .elementwise import is_static
+from .movement import concatenate, mover, ravel, reshape, select, transpose
 from .recorder import Recorder, dtype_name
+from .structured import broadcast_array, last_axis, structured
 
 __all__ = [
     "all_",
@@ -83,14 +84,17 @@ def mean(x: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims:
 
 
 def fold(ufunc: np.ufunc) -> Callable[..., Any]:
-    """The reduction of a ufunc, in pairs, so that it takes log n instructions."""
+    """The reduction of a ufunc: a structured operation, or in pairs, so that it takes log n instructions."""
 
     def reduce(x: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False, initial: Any = None,
                where: Any = True) -> Any:  # fmt: skip
         x = as_array(x)
         rec = x.rec
         if where is not True:
-            rec.fail(f"the reduction of {ufunc_name(ufunc)} with where= cannot be traced", "Use np.where on the operand")
+            neutral = ufunc.identity if initial is None else initial
+            if neutral is None:  # NumPy's own error
+                ufunc.reduce(x.value, axis=axes_of(axis, x.ndim), where=concrete(where))
+            x = as_array(select(where, x, neutral))
         options = {} if initial is None else {"initial": concrete(initial)}
         value = ufunc.reduce(x.value, axis=axes_of(axis, x.ndim), dtype=dtype, keepdims=keepdims, **options)
         if is_static(x):
@@ -106,11 +110,8 @@ def fold(ufunc: np.ufunc) -> Callable[..., Any]:
         if not flat.shape[-1]:
             result = full(rec, rest, ufunc.identity if initial is None else initial, flat.dtype)[...]
         else:
-            while flat.shape[-1] > 1:
-                half, odd = divmod(flat.shape[-1], 2)
-                pairs = ufunc(flat[..., :half], flat[..., half : 2 * half])
-                flat = concatenate((pairs, flat[..., 2 * half :]), -1) if odd else pairs
-            result = flat[..., 0]
+            op = None if flat.dtype == bool else _REDUCTIONS.get(ufunc)
+            result = _in_pairs(ufunc, flat) if op is None else structured(rec, op, rest, flat)
             if initial is not None:
                 result = ufunc(result, initial)
         if keepdims:
@@ -120,6 +121,17 @@ def fold(ufunc: np.ufunc) -> Callable[..., Any]:
         return returned(rec, result, out, None)
 
     return reduce
+
+
+_REDUCTIONS: Final[dict[np.ufunc, str]] = {np.maximum: "amax", np.minimum: "amin", np.multiply: "prod"}
+
+
+def _in_pairs(ufunc: np.ufunc, flat: Any) -> Any:
+    while flat.shape[-1] > 1:
+        half, odd = divmod(flat.shape[-1], 2)
+        pairs = ufunc(flat[..., :half], flat[..., half : 2 * half])
+        flat = concatenate((pairs, flat[..., 2 * half :]), -1) if odd else pairs
+    return flat[..., 0]
 
 
 maximum, minimum, product = fold(np.maximum), fold(np.minimum), fold(np.multiply)
@@ -155,6 +167,17 @@ def std(x: Any, *args: Any, **kwargs: Any) -> Any:
     return returned(x.rec, np.sqrt(var(x, *args, **kwargs)), out, None)
 
 
+def _running(ufunc: np.ufunc, x: TracedArray, axis: int) -> Any:
+    rows = last_axis(x, axis)
+    if ufunc is np.multiply:
+        made = structured(x.rec, "cumprod", rows.shape, rows)
+    else:
+        shape = (*rows.shape[:-1], max(rows.shape[-1] - 1, 0))
+        ones = broadcast_array(from_numpy(x.rec, np.ones((), x.dtype)), shape)
+        made = structured(x.rec, "recurrence", rows.shape, ones, rows)
+    return mover(np.moveaxis)(made, -1, axis)
+
+
 def scan(ufunc: np.ufunc) -> Callable[..., Any]:
     """The running reduction of a ufunc along an axis."""
 
@@ -166,6 +189,8 @@ def scan(ufunc: np.ufunc) -> Callable[..., Any]:
         if is_static(x):
             return returned(x.rec, value, out, None)
         axis = normalize_axis_index(axis, x.ndim)
+        if ufunc in (np.add, np.multiply) and value.dtype != bool:
+            return returned(x.rec, _running(ufunc, astype(x, value.dtype, copy=False), axis), out, None)
         made = empty(x.rec, value.shape, value.dtype)
         lead = (slice(None),) * axis
         for k in range(x.shape[axis]):

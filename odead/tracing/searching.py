@@ -1,4 +1,4 @@
-"""Sorting and searching: the order found is recorded, held by guards."""
+"""Sorting and searching: the order is a value of the program, so one program serves all orders."""
 
 from __future__ import annotations
 
@@ -6,102 +6,184 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
 
 from .array import TracedArray
-from .creation import as_array, as_traced, concrete, from_numpy, recorder_of, returned
+from .creation import as_array, as_traced, astype, concrete, recorder_of, returned
 from .elementwise import is_static
-from .movement import ravel, where
-from .reductions import all_, mean
+from .movement import concatenate, mover, ravel
+from .recorder import is_traced
+from .reductions import axes_of, mean
+from .structured import as_float, broadcast_array, last_axis, structured
 
-__all__ = ["argsort", "extremum", "interp", "median", "searchsorted", "sort", "sort_in_place"]
+__all__ = [
+    "argsort",
+    "extremum",
+    "interp",
+    "median",
+    "partition",
+    "quantile",
+    "searchsorted",
+    "sort",
+    "sort_in_place",
+    "take_along_axis",
+]
 
 
-def extremum(compare: np.ufunc, pick: Callable[..., Any]) -> Callable[..., Any]:
-    """argmax or argmin: the position is held by a guard."""
+def _rows(x: Any, axis: int | None) -> tuple[TracedArray, int]:
+    """The array with the axis in question behind the others, flat if that is None; and the axis."""
+    x = as_array(x)
+    if axis is None:
+        return ravel(x), 0
+    axis = normalize_axis_index(axis, x.ndim)
+    return last_axis(x, axis), axis
+
+
+def _back(x: Any, axis: int) -> Any:
+    return x if axis == x.ndim - 1 else mover(np.moveaxis)(x, -1, axis)
+
+
+def extremum(name: str) -> Callable[..., Any]:
+    """`argmax` or `argmin`."""
+    function = getattr(np, name)
 
     def find(x: Any, axis: int | None = None, out: Any = None, *, keepdims: bool = False) -> Any:
         x = as_array(x)
-        if axis is not None or out is not None or keepdims:
-            x.rec.fail("np.argmax and np.argmin with axis=, out= or keepdims= cannot be traced", "Call them row by row")
-        k = pick(x.value)
-        flat = ravel(x)
-        if not is_static(x):
-            best = flat[int(k)]
-            if k > 0:  # the first of equal elements: better than those before it,
-                bool(all_(compare(best, flat[: int(k)])))
-            if k + 1 < x.size:  # as good as those behind
-                bool(all_(np.logical_not(compare(flat[int(k) + 1 :], best))))
-        return k
+        value = function(x.value, axis, keepdims=keepdims)
+        if is_static(x):
+            return returned(x.rec, value, out, None)
+        rows, _ = _rows(x, axis)
+        made = structured(x.rec, name, rows.shape[:-1], rows, dtype=np.int64)
+        return returned(x.rec, made.reshape(np.shape(value))[()], out, None)
 
     return find
 
 
 def sort(x: Any, axis: int | None = -1, **options: Any) -> Any:
-    """A gather by the order found, held by a guard that the result is sorted."""
-    x = as_array(x)
-    if x.ndim != 1 and axis is not None:
-        x.rec.fail("np.sort of an array with several axes cannot be traced", "Sort one row at a time")
-    flat = ravel(x)
-    made = flat[np.argsort(flat.value, kind="stable")]
-    if made.size > 1 and not is_static(made):
-        bool(all_(made[:-1] <= made[1:]))
-    return made
+    rows, place = _rows(x, axis)
+    if rows.dtype == bool:
+        rows.rec.fail("np.sort of booleans cannot be traced", "Count them with np.sum")
+    order = structured(rows.rec, "argsort", rows.shape, rows, dtype=np.int64)
+    return _back(structured(rows.rec, "take_along", rows.shape, rows, order), place)
+
+
+def partition(x: Any, kth: Any, axis: int | None = -1, **options: Any) -> Any:
+    """Sorted, which is partitioned everywhere."""
+    np.partition(concrete(x), kth, axis)
+    return sort(x, axis)
 
 
 def sort_in_place(x: TracedArray, axis: int = -1, **options: Any) -> None:
-    x[...] = sort(x, axis, **options)
+    x[...] = sort(x, axis)
 
 
-def argsort(x: Any, axis: int | None = -1, **options: Any) -> Any:
-    """The order found, held by a guard on neighbours: smaller before larger, equal where they are equal."""
+def argsort(x: Any, axis: int | None = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> Any:
+    """The stable order, whichever `kind` is asked for."""
+    rows, place = _rows(x, axis)
+    return _back(structured(rows.rec, "argsort", rows.shape, rows, dtype=np.int64), place)
+
+
+def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Any:
+    rec = recorder_of((arr, indices))
+    np.take_along_axis(concrete(as_traced(rec, arr)), concrete(as_traced(rec, indices)), axis)
+    rows, place = _rows(as_traced(rec, arr), axis)
+    index, _ = _rows(as_traced(rec, indices), axis)
+    lead = np.broadcast_shapes(rows.shape[:-1], index.shape[:-1])
+    n = rows.shape[-1]
+    if (index.value < 0).any() or not is_static(index):
+        index = astype(as_traced(rec, np.where(np.less(index, 0), index + n, index)), np.int64)
+    rows, index = broadcast_array(rows, (*lead, n)), broadcast_array(index, lead + index.shape[-1:])
+    return _back(structured(rec, "take_along", index.shape, rows, index), place)
+
+
+def median(x: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False, keepdims: bool = False) -> Any:
     x = as_array(x)
-    if x.ndim != 1 and axis is not None:
-        x.rec.fail("np.argsort of an array with several axes cannot be traced", "Sort one row at a time")
-    flat = ravel(x)
-    order = np.argsort(flat.value, **options)
-    if order.size > 1 and not is_static(flat):
-        ordered = flat[order]
-        ascends = ordered.value[:-1] < ordered.value[1:]
-        bool(all_(where(ascends, ordered[:-1] < ordered[1:], ordered[:-1] == ordered[1:])))
-    return from_numpy(x.rec, order)
+    value = np.median(x.value, axis, keepdims=keepdims)
+    ordered = _ordered(x, axis)
+    n = ordered.shape[-1]
+    result = mean(ordered[..., (n - 1) // 2 : n // 2 + 1], -1)
+    return returned(x.rec, as_traced(x.rec, result).reshape(np.shape(value))[()], out, None)
 
 
-def median(x: Any, axis: int | None = None, out: Any = None, overwrite_input: bool = False, keepdims: bool = False) -> Any:
-    x = as_array(x)
-    if (axis is not None and x.ndim != 1) or keepdims:
-        x.rec.fail("np.median with axis= or keepdims= cannot be traced", "Call it on one row at a time")
-    ordered = sort(x, None)
-    n = ordered.size
-    return returned(x.rec, mean(ordered[(n - 1) // 2 : n // 2 + 1]), out, None)
+def _ordered(x: TracedArray, axis: Any) -> Any:
+    """The elements along some axes, sorted, behind the others; NaN where there is one among them."""
+    axes = axes_of(axis, x.ndim)
+    kept = [k for k in range(x.ndim) if k not in axes]
+    rows = sort(mover(np.transpose)(x, [*kept, *axes]).reshape(*(x.shape[k] for k in kept), -1))
+    return as_traced(x.rec, np.where(np.isnan(rows[..., -1:]), np.nan, rows)) if rows.dtype.kind == "f" else rows
+
+
+def quantile(function: Callable[..., Any], whole: float) -> Callable[..., Any]:
+    """`quantile` (of 1) or `percentile` (of 100), with linear interpolation."""
+
+    def find(a: Any, q: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False, method: str = "linear",
+             keepdims: bool = False, *, weights: Any = None) -> Any:  # fmt: skip
+        rec = recorder_of((a, q))
+        name = f"np.{function.__name__}"
+        if method != "linear" or weights is not None or (is_traced(q) and not is_static(q)):
+            rec.fail(
+                f"{name} with method=, weights= or a q that varies cannot be traced", "Sort, and interpolate with np.interp"
+            )
+        x = as_float(rec, a)
+        value = function(x.value, concrete(q), axis, keepdims=keepdims)
+        ordered = _ordered(x, axis)
+        n = ordered.shape[-1]
+        place = np.asarray(concrete(q)) / whole * (n - 1)
+        low = np.clip(np.floor(place), 0, max(n - 2, 0)).astype(int)
+        below, above = (
+            np.moveaxis(ordered[..., k], list(range(-low.ndim, 0)), list(range(low.ndim))) for k in (low, low + (n > 1))
+        )
+        weight = (place - low).reshape(low.shape + (1,) * (ordered.ndim - 1))
+        result = as_traced(rec, below + (above - below) * weight).reshape(np.shape(value))
+        return returned(rec, result[()], out, None)
+
+    return find
 
 
 def searchsorted(a: Any, v: Any, side: str = "left", sorter: Any = None) -> Any:
-    """The place of a number in a sorted array, held by guards on its neighbours."""
     rec = recorder_of((a, v))
-    if sorter is not None or np.ndim(concrete(v)):
-        rec.fail("np.searchsorted of an array, or with sorter=, cannot be traced", "Search one number at a time")
-    grid = as_traced(rec, a)
-    k = int(np.searchsorted(grid.value, concrete(v), side))  # type: ignore[call-overload]
-    before, behind = (np.less, np.less_equal) if side == "left" else (np.less_equal, np.less)
-    if k > 0:
-        bool(before(grid[k - 1], v))
-    if k < grid.size:
-        bool(behind(v, grid[k]))
-    return np.int64(k)
+    if sorter is not None:
+        rec.fail("np.searchsorted with sorter= cannot be traced", "Sort the array first")
+    grid, values = as_traced(rec, a), as_traced(rec, v)
+    np.searchsorted(grid.value, values.value, side)  # type: ignore[call-overload]
+    dtype = np.result_type(grid.dtype, values.dtype)
+    operands = [astype(x, dtype, copy=False) for x in (grid, values)]
+    return structured(rec, "searchsorted", values.shape, *operands, params=side, dtype=np.int64)[()]
 
 
 def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period: Any = None) -> Any:
-    """Linear interpolation, as a sum of ramps selected by the interval: one program for all x."""
-    rec = recorder_of((x, xp, fp))
+    """Linear interpolation: the interval of each x is found at each run."""
+    rec = recorder_of((x, xp, fp, left, right))
+    np.interp(concrete(x), concrete(xp), concrete(fp), concrete(left), concrete(right), period)
+    points, grid, values = (as_float(rec, operand) for operand in (x, xp, fp))
     if period is not None:
-        rec.fail("np.interp with period= cannot be traced", "Reduce x with np.mod first")
-    grid, values = as_traced(rec, xp), as_traced(rec, fp)
-    result: Any = values[0] if left is None else left
-    for k in range(grid.size - 1):
-        slope = (values[k + 1] - values[k]) / (grid[k + 1] - grid[k])
-        result = np.where(np.greater_equal(x, grid[k]), slope * (x - grid[k]) + values[k], result)
-    result = np.where(np.greater_equal(x, grid[-1]), values[-1], result)
-    if right is not None:
-        result = np.where(np.greater(x, grid[-1]), right, result)
-    result = np.where(np.isnan(x), x, result)
-    return result[()]
+        points, grid, values = _periodic(points, grid, values, period)
+    n = grid.size
+    if n == 1:
+        inside: Any = broadcast_array(values[0:1].reshape(()), points.shape)
+    else:
+        place = as_traced(rec, searchsorted(grid, points, "right")) - 1
+        place = as_traced(rec, np.clip(place, 0, n - 2))
+        x0, y0, y1 = (_at(table, place) for table in (grid[:-1], values[:-1], values[1:]))
+        slope = (y1 - y0) / (_at(grid[1:], place) - x0)
+        inside = slope * (points - x0) + y0
+    result = np.where(points < grid[0], values[0] if left is None or period else left, inside)
+    last = values[-1] if right is None or period else right
+    result = np.where(np.equal(points, grid[-1]), values[-1], np.where(points > grid[-1], last, result))
+    return np.where(np.isnan(points), points, result)[()]
+
+
+def _at(table: TracedArray, place: TracedArray) -> Any:
+    """The elements of a table at places within it."""
+    return structured(table.rec, "take", place.shape, table, place)
+
+
+def _periodic(x: TracedArray, grid: TracedArray, values: TracedArray, period: float) -> tuple[Any, Any, Any]:
+    """As `np.interp` does it: everything within one period, and the ends once more beyond them."""
+    rec, period = x.rec, abs(period)
+    reduced = as_traced(rec, np.remainder(grid, period))
+    order = argsort(reduced)
+    inner, heights = _at(reduced, order), _at(values, order)
+    before, behind = as_traced(rec, inner[-1:] - period), as_traced(rec, inner[:1] + period)
+    points = as_traced(rec, np.remainder(x, period))
+    return points, concatenate((before, inner, behind)), concatenate((heights[-1:], heights, heights[:1]))

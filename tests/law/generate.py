@@ -41,6 +41,12 @@ def slope(c, d=0.4):
     return c * c
 
 
+def checked(c):
+    if c < 0:
+        raise ValueError("negative")
+    return c * c
+
+
 def power(c, n):
     return c if n == 0 else 0.6 * power(c, n - 1) * c
 
@@ -95,7 +101,8 @@ def _value(argument: Argument, rng: np.random.Generator) -> Any:
     shape = argument.shape
     match argument.kind:
         case "array":
-            return laid_out(rng.uniform(-1.4, 1.4, shape), argument.layout)
+            drawn = rng.integers(-2, 3, shape) / 2 if rng.random() < 0.15 else rng.uniform(-1.4, 1.4, shape)  # ties and zeros
+            return laid_out(drawn, argument.layout)
         case "out":
             return laid_out(np.full(shape, np.nan), argument.layout)
         case "number":
@@ -201,7 +208,12 @@ class Author:
 
     def shape(self) -> tuple[int, ...]:
         rng = self.rng
-        return (rng.randint(2, 5),) if rng.random() < 0.7 else (rng.randint(2, 3), rng.randint(2, 4))
+        match rng.randrange(20):
+            case 0:
+                return (1,)
+            case 1 | 2 | 3 | 4 | 5:
+                return rng.randint(2, 3), rng.randint(2, 4)
+        return (rng.randint(2, 5),)
 
     # -------------------------------------------------------------------------------------------- text
 
@@ -228,11 +240,13 @@ class Author:
         rng = self.rng
         kinds = [self.assign] * 5 + [self.update] * 5 + [self.ufunc_out] * 2 + [self.element] * 2 + [
             self.swap, self.view_name, self.scatter, self.masked, self.number, self.helper, self.rebind, self.swap_slices,
+            self.overlapping, self.overlapping, self.idiom, self.idiom,
         ]  # fmt: skip
         if not simple:
             kinds += [self.loop] * 5 + [
                 self.branch, self.branch, self.scratch, self.scratch, self.running_sum, self.nested_loop, self.while_loop,
-                self.items, self.fill_out, self.early_return, self.global_scratch, self.reduction,
+                self.items, self.fill_out, self.early_return, self.global_scratch, self.reduction, self.iteration, self.closure,
+                self.caught,
             ]  # fmt: skip
         rng.choice(kinds)()
 
@@ -267,6 +281,83 @@ class Author:
         if other.endswith("]") and not other.startswith("np."):
             copied = self.rng.choice(("", ".copy()"))
             self.write(f"{a}, {other} = {other}{copied}, {a}{copied}")
+
+    def overlapping(self) -> None:
+        """Two windows of one array, shifted, in both directions; one of them may run backwards."""
+        name = self.rng.choice(list(self.arrays))
+        n = self.arrays[name][0]
+        shift = self.rng.randint(0, n - 1)
+        windows = [f"{name}[{shift}:]", f"{name}[:{n - shift}]", f"{name}[{n - 1}{f':{shift - 1}' if shift else ':'}:-1]"]
+        a, b = self.rng.sample(windows, 2)
+        ways = (
+            "{a} = {b}", "{a} = {b} * {c}", "{a} += {b}", "{a} *= {b}", "np.multiply({b}, {a}, out={a})",
+            "np.sin({b}, out={a})", "np.add({b}, {c}, {a})", "{a} = {b} - {a}", "{a} -= {b}[::-1]", "np.copyto({a}, {b})",
+        )  # fmt: skip
+        self.write(self.rng.choice(ways).format(a=a, b=b, c=self.scalar(0)))
+
+    def idiom(self) -> None:
+        """A line that a scientist writes."""
+        name, s, w = self.rng.choice(list(self.arrays)), self.name("s"), self.name("w")
+        shape = self.arrays[name]
+        vector = len(shape) == 1
+        made, lines = self.rng.choice((
+            ("", f"{name}.fill({self.scalar(1)})"),
+            ("", f"np.negative({name}, {name})"),
+            ("", f"{name} **= 2"),
+            ("", f"{name}[{name} > {self.scalar(0)}] = {self.scalar(0)}"),
+            ("", f"{name}[({name} > 0) & ({name} < 0.8)] *= {self.scalar(0)}"),
+            (s, f"{s} = np.sum({name}[{name} > 0.1] * {self.scalar(0)})"),
+            (s, f"{s} = sum(c * {self.scalar(0)} for c in {name})" if vector else f"{s} = sum({name}[0])"),
+            (w, f"{w} = np.array([c * {self.scalar(0)} for c in {name}])"),
+            (w, f"{w} = {name}[np.argsort({name})]" if vector else f"{w} = np.flip({name}, axis=0)"),
+            (w, f"{w} = {name}[[int(2 * abs({self.scalar(0)})) % {shape[0]} for _ in range({shape[0]})]]"),
+            (s, f"{s} = {name}[np.argmax({name})]" if vector else f"{s} = {name}.max()"),
+            (s, f"{s} = np.array({self.scalar(0)}); {s} *= {self.scalar(0)}; {s}[...] += {self.cell()}"),
+            (w, f"{w} = {{'a': {name}, 'b': {self.scalar(0)}}}; {w}['b'] += 1; {w} = {w}['a'] * {w}['b']"),
+            (s, f"{s} = (lambda u, c={self.scalar(0)}: u * c)({self.scalar(0)})"),
+            (s, f"{s} = np.dot({name}, {name}[::-1])" if vector else f"{s} = ({name} @ {name}.T)[0, -1]"),
+            (w, f"{w} = np.where({name} > {self.scalar(0)}, {name}, np.sqrt(np.abs({name}) + 1))"),
+            (w, f"{w} = np.diff({name}, append={name}[:1], axis=0)"),
+            (w, f"{w} = np.zeros_like({name}); {w}[1:] = {name}[:-1]; {w} -= {name}"),
+        ))  # fmt: skip
+        self.write(lines)
+        if made == s:
+            self.numbers.append(s)
+        elif made:
+            self.arrays[w] = shape
+
+    def iteration(self) -> None:
+        name = self.rng.choice(list(self.arrays))
+        shape, i, c = self.arrays[name], self.name("i"), self.name("c")
+        if len(shape) == 2:
+            self.write(f"for {c} in {name}:")
+            self.arrays[c] = shape[1:]
+            self.depth += 1
+            self.assign()
+            self.write(f"{c} *= {self.scalar(0)}")
+            self.depth -= 1
+            del self.arrays[c]
+            return
+        self.write(f"for {i}, {c} in enumerate({name}):")
+        self.write(f"    {name}[-1 - {i}] = {c} * {self.scalar(0)}")
+
+    def closure(self) -> None:
+        """A function inside the function, which writes an array of the outer one and binds its names."""
+        g, name, shape = self.name("g"), *self.rng.choice(list(self.arrays.items()))
+        self.write(f"def {g}(u, c={self.scalar(0)}):")
+        self.write(f"    {name}[0] += u * c")
+        self.write(f"    return c * {name}")
+        w = self.name("w")
+        self.write(f"{w} = {g}({self.scalar(1)}) + {g}({self.scalar(0)}, {self.scalar(0)})")
+        self.arrays[w] = shape
+
+    def caught(self) -> None:
+        s = self.name("s")
+        self.write("try:")
+        self.write(f"    {s} = checked({self.scalar(1)})")
+        self.write("except ValueError:")
+        self.write(f"    {s} = {self.scalar(0)}")
+        self.numbers.append(s)
 
     def view_name(self) -> None:
         text, shape = self.any_view(steps=2)

@@ -29,7 +29,7 @@ from odead import (
 from odead.containers import flatten
 
 from .generate import Argument, Listing, arguments, laid_out
-from .truth import STEP, complex_function, plain_function
+from .truth import STEP, careful_function, complex_function, plain_function
 
 __all__ = ["LawError", "UnfitError", "check"]
 
@@ -67,6 +67,7 @@ class Trial:
     def __init__(self, listing: Listing, rng: random.Random) -> None:
         self.listing, self.rng = listing, rng
         self.f = plain_function(listing.text)
+        self.careful_f = careful_function(listing.text)
         self.complex_f = complex_function(listing.text)
         active = {a.name for a in listing.arguments if a.differentiable and rng.random() < 0.75}
         self.active = [a.same_as in active if a.same_as else a.name in active for a in listing.arguments]
@@ -108,12 +109,15 @@ class Trial:
         return list(made.values())
 
     def _plain(self, values: Sequence[Any]) -> Run:
-        copies = self._copies(values)
+        copies, others = self._copies(values), self._copies(values)
         try:
             with np.errstate(all="ignore"):
                 returned = flatten(self.f(*copies))[0]
+                self.careful_f(*others)
         except Exception as error:
             raise UnfitError(f"{type(error).__name__}: {error}") from error
+        if not all(map(_same, copies, others)):
+            raise UnfitError("NumPy assigns wrongly between views that overlap")
         for value in (*copies, *returned):
             if np.max(np.abs(_floats(value)), initial=0) > TOO_LARGE:
                 raise UnfitError("large values")
@@ -147,7 +151,10 @@ class Trial:
                 returned = flatten(self.complex_f(*made.values()))[0]
             except np.exceptions.ComplexWarning as warning:  # a real ufunc into part of a complex array
                 raise UnfitError("no complex step") from warning
-        return Run([np.imag(x) / STEP for x in made.values()], [np.imag(x) / STEP for x in returned])
+        truth = Run([np.imag(x) / STEP for x in made.values()], [np.imag(x) / STEP for x in returned])
+        if not all(np.isfinite(x).all() for x in (*truth.exits, *truth.returned)):
+            raise UnfitError("no derivative")
+        return truth
 
     # -------------------------------------------------------------------------------------------- calls of odead
 
@@ -270,6 +277,10 @@ class Trial:
 
 def _floats(value: Any) -> np.ndarray:
     return np.nan_to_num(np.asarray(value, dtype=float), nan=0.0) if isinstance(value, (float, np.ndarray)) else np.zeros(0)
+
+
+def _same(a: Any, b: Any) -> bool:
+    return not isinstance(a, np.ndarray) or np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
 
 
 def _number(value: Any) -> float:

@@ -1,7 +1,7 @@
 """The one law on random functions.
 
-ODEAD_LAW_PROGRAMS says how many, ODEAD_LAW_SEED with which number they begin; besides, a few begin at a random number. A failure
-shows the function, the same made as small as it gets, and how to get it again.
+ODEAD_LAW_PROGRAMS says how many, ODEAD_LAW_SEED with which number they begin; besides, a few begin at a random number. A
+failure shows the function, the same made as small as it gets, and how to get it again.
 """
 
 import os
@@ -43,11 +43,11 @@ def holds(seed: int) -> bool:
         check(listing, seed)
     except UnfitError:
         return False
-    except Exception:
-        small = shrink(listing, lambda smaller: outcome(smaller, seed) == kind(error))
-        pytest.fail(
-            f"function {seed} (ODEAD_LAW_SEED={seed} ODEAD_LAW_PROGRAMS=1)\n{report(listing, seed)}\n\nsmaller:\n{report(small, seed)}"
-        )
+    except Exception as error:
+        found = kind(error)
+        small = shrink(listing, lambda smaller: outcome(smaller, seed) == found)
+        again = f"ODEAD_LAW_SEED={seed} ODEAD_LAW_PROGRAMS=1"
+        pytest.fail(f"function {seed} ({again})\n{report(listing, seed)}\n\nsmaller:\n{report(small, seed)}")
     return True
 
 

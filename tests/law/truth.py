@@ -5,6 +5,7 @@ real parts, and at ties and kinks the conventions of the op table hold. The deri
 """
 
 import ast
+import copy
 import math
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -12,9 +13,9 @@ from typing import Any, Final
 
 import numpy as np
 
-__all__ = ["STEP", "complex_function", "plain_function"]
+__all__ = ["STEP", "careful_function", "complex_function", "plain_function"]
 
-STEP: Final = 1e-30
+STEP: Final = 1e-200  # its square is 0, so that real parts are exactly those of the plain call
 
 
 def plain_function(text: str, filename: str = "listing.py") -> Callable[..., Any]:
@@ -30,6 +31,41 @@ def complex_function(text: str) -> Callable[..., Any]:
     namespace: dict[str, Any] = {"__name__": "listing", **_NAMES}
     exec(compile(tree, "complex listing", "exec"), namespace)
     return namespace["f"]  # type: ignore[no-any-return]
+
+
+def careful_function(text: str) -> Callable[..., Any]:
+    """`f` of a listing, in which what is assigned is copied first.
+
+    NumPy itself gets some assignments between overlapping views with different strides wrong: of five elements,
+    ``x[::2] = x[:3]`` sets the last one to the new x[2] instead of the old one (seen up to 2.4).
+    """
+    tree = ast.fix_missing_locations(_Copied().visit(ast.parse(text)))
+    namespace: dict[str, Any] = {"__name__": "listing", "_copied": copy.copy}
+    exec(compile(tree, "careful listing", "exec"), namespace)
+    return namespace["f"]  # type: ignore[no-any-return]
+
+
+class _Copied(ast.NodeTransformer):
+    def visit_Assign(self, node: ast.Assign) -> ast.AST | list[ast.stmt]:
+        (target,) = node.targets
+        if isinstance(target, ast.Subscript):
+            node.value = self._copied(node.value)
+        if not (isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple)):
+            return node
+        lines: list[ast.stmt] = [ast.Assign([ast.Name("_values", ast.Store())], node.value)]
+        for k, part in enumerate(target.elts):
+            value = ast.Subscript(ast.Name("_values", ast.Load()), ast.Constant(k), ast.Load())
+            lines.append(ast.Assign([part], self._copied(value) if isinstance(part, ast.Subscript) else value))
+        return lines
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        self.generic_visit(node)
+        if isinstance(node.func, ast.Attribute) and node.func.attr == "copyto":
+            node.args[1] = self._copied(node.args[1])
+        return node
+
+    def _copied(self, value: ast.expr) -> ast.expr:
+        return ast.Call(ast.Name("_copied", ast.Load()), [value], [])
 
 
 class _Real(ast.NodeTransformer):
@@ -152,6 +188,14 @@ class _Numpy:
     @staticmethod
     def hypot(x: Any, y: Any) -> Any:
         return np.sqrt(x * x + y * y)
+
+    @staticmethod
+    def argsort(x: Any, axis: int = -1) -> Any:
+        return np.argsort(x.real, axis=axis, kind="stable")
+
+    @staticmethod
+    def argmax(x: Any) -> Any:
+        return np.argmax(x.real)
 
     @staticmethod
     def sign(x: Any) -> Any:

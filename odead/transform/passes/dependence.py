@@ -63,8 +63,7 @@ class Accesses:
         By column and slot: a view with the shape and strides of what is accessed.
     """
 
-    def __init__(self, element: np.ndarray, counted: np.ndarray, stretch: np.ndarray,
-                 layouts: list[list[View | None]]) -> None:
+    def __init__(self, element: np.ndarray, counted: np.ndarray, stretch: np.ndarray, layouts: list[list[View | None]]) -> None:
         slots = element.shape[2]
         column, iteration, slot, element = _expanded(element, counted, layouts)
         cell = stretch[iteration] * (element.max(initial=0) + 1) + element

@@ -32,8 +32,12 @@ def updates_in_place(op: str) -> bool:
     return op in STRUCTURED and STRUCTURED[op].in_place
 
 
-def rewritten(program: Program, op: list[str] | None = None, out: list[View | None] | None = None,
-              ins: list[tuple[View, ...]] | None = None) -> Program:
+def rewritten(
+    program: Program,
+    op: list[str] | None = None,
+    out: list[View | None] | None = None,
+    ins: list[tuple[View, ...]] | None = None,
+) -> Program:
     """The same instructions with other columns; the other columns and the buffers are those of `program`."""
     new = program.empty_like()
     new.op = program.op if op is None else op

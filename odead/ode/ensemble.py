@@ -1,0 +1,173 @@
+"""`ensemble`: many initial values and parameters of one problem, in threads or by any executor."""
+
+import os
+import pickle
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from importlib import import_module
+from typing import Any, Final
+
+import numpy as np
+
+from ..errors import ArgumentTypeError, ArgumentValueError
+from .sensitivity import sensitivity
+from .solution import Sensitivity, Solution
+from .solve import solve
+
+__all__ = ["ensemble"]
+
+Member = Solution | Sensitivity | Exception
+
+# An option of these asks for derivatives.
+_OF_SENSITIVITY: Final = frozenset({"loss", "running", "wrt", "mode", "sens_rtol", "sens_atol", "checkpoints", "order"})
+
+
+def ensemble(
+    rhs: Callable[..., Any],
+    x0s: Any,
+    ps: Any,
+    tspan: Any,
+    *,
+    executor: Executor | None = None,
+    threads: int | None = None,
+    progress: bool = False,
+    **same: Any,
+) -> list[Member]:
+    """Solve one problem for many initial values and parameters, at the same time.
+
+    Parameters
+    ----------
+    rhs, tspan
+        As in `sensitivity`.
+    x0s, ps : sequence
+        One item per member: a list, a tuple, or an array whose rows are the members. A single item serves all members:
+        ``[x0]``. A callable x0s is the ``x0(p)`` of all members, ``ps=None`` is no parameters.
+    executor : concurrent.futures.Executor, optional
+        Runs the members: a process pool, Dask's ``client.get_executor()``, ``mpi4py.futures.MPIPoolExecutor()``, ... It stays
+        open. What it sends to other processes must pickle: rhs is best a function of a module. None: threads.
+    threads : int, optional
+        How many; None: one per processor. The compiled loop runs beside others; engine="scipy" and right-hand sides that stay
+        in Python take turns.
+    progress : bool
+        Show a progress bar by tqdm.
+    **same
+        Further arguments of every member: those of `sensitivity` if there is one among them that asks for derivatives
+        (loss, running, wrt, mode, ...), else those of `solve`.
+
+    Returns
+    -------
+    list of Sensitivity or Solution
+        In the order of the members. The place of a member that failed has its exception instead.
+
+    Raises
+    ------
+    ArgumentTypeError, ArgumentValueError
+        The members do not fit together, or the problem does not pickle though a process pool is to run it.
+    """
+    members = _members(x0s, ps)
+    bar = _progress_bar(len(members)) if progress else None
+    run = sensitivity if _OF_SENSITIVITY & same.keys() else solve
+    problem = (run, rhs, tspan, same)
+    if isinstance(executor, ProcessPoolExecutor):
+        _check_pickles(problem)
+    with _opened(executor, threads, len(members)) as pool:
+        futures: list[Future[Member]] = [pool.submit(_solve_member, *problem, x0, p) for x0, p in members]
+        try:
+            for _ in as_completed(futures):
+                if bar is not None:
+                    bar.update()
+        except BaseException:  # Ctrl-C: what has not begun never will
+            for future in futures:
+                future.cancel()
+            raise
+        finally:
+            if bar is not None:
+                bar.close()
+    return [_outcome(future) for future in futures]
+
+
+def _solve_member(run: Callable[..., Member], rhs: Any, tspan: Any, same: dict[str, Any], x0: Any, p: Any) -> Member:
+    return run(rhs, x0, p, tspan, **same)
+
+
+def _outcome(future: "Future[Member]") -> Member:
+    """The result, or the exception of the member or of what should have run it."""
+    error = future.exception()
+    if error is None:
+        return future.result()
+    if isinstance(error, Exception):
+        return error
+    raise error
+
+
+# ------------------------------------------------------------------------------------------------ members
+
+
+def _members(x0s: Any, ps: Any) -> list[tuple[Any, Any]]:
+    starts = [x0s] if callable(x0s) else _items(x0s, "x0s")
+    parameters = [None] if ps is None else _items(ps, "ps")
+    count = max(len(starts), len(parameters)) if starts and parameters else 0
+    for items, name, other in ((starts, "x0s", "ps"), (parameters, "ps", "x0s")):
+        if len(items) not in (1, count):
+            raise ArgumentValueError(
+                f"{name} has {len(items)} items and {other} {count}; give one for each member, or a single one for all"
+            )
+    spread = (items * count if len(items) == 1 else items for items in (starts, parameters))
+    return list(zip(*spread, strict=True))
+
+
+def _items(values: Any, name: str) -> list[Any]:
+    if isinstance(values, np.ndarray):
+        if values.ndim < 2:
+            raise ArgumentValueError(
+                f"{name} has shape {values.shape}; its rows must be the members, shape (members, ...): for one that serves all "
+                f"write [{name[:-1]}], for numbers a list of them"
+            )
+        return list(values)
+    if not isinstance(values, Sequence) or isinstance(values, str) or hasattr(values, "_fields"):
+        raise ArgumentTypeError(
+            f"{name} must be a list, a tuple or an array with an item for each member, not a {type(values).__name__}; "
+            f"for one that serves all write [{name[:-1]}]"
+        )
+    return list(values)
+
+
+# ---------------------------------------------------------------------------------------------- execution
+
+
+@contextmanager
+def _opened(executor: Executor | None, threads: int | None, members: int) -> Iterator[Executor]:
+    """The user's executor, which stays open, or threads."""
+    if executor is not None:
+        if threads is not None:
+            raise ArgumentValueError("threads= is for the case without executor=; the executor has its own number of workers")
+        if not isinstance(executor, Executor):
+            raise ArgumentTypeError(
+                f"executor is a {type(executor).__name__}, which is no concurrent.futures.Executor; of a Dask client, pass "
+                f"client.get_executor()"
+            )
+        yield executor
+        return
+    if threads is not None and (not isinstance(threads, int) or threads < 1):
+        raise ArgumentValueError(f"threads must be a positive integer, not {threads!r}")
+    with ThreadPoolExecutor(min(threads or os.cpu_count() or 1, max(members, 1)), thread_name_prefix="odead") as pool:
+        yield pool
+
+
+def _check_pickles(problem: tuple[Any, ...]) -> None:
+    try:
+        pickle.dumps(problem)
+    except Exception as error:
+        raise ArgumentTypeError(
+            f"a process pool needs a problem that pickles, and this one does not: {error}. Define rhs, and the functions among "
+            f"the options, at the top level of a module, or leave executor= out: threads do not pickle"
+        ) from error
+
+
+def _progress_bar(members: int) -> Any:
+    try:
+        tqdm = import_module("tqdm.auto").tqdm
+    except ImportError:
+        raise ArgumentValueError("progress=True needs tqdm: pip install 'odead[progress]'") from None
+    return tqdm(total=members, unit="solve")

@@ -1,0 +1,149 @@
+"""Ensembles: order, failures, executors, pickling."""
+
+import pickle
+import sys
+import threading
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
+
+import numpy as np
+import pytest
+
+import odead
+from ode.problems import LOTKA_P, LOTKA_X0, lotka_volterra
+from odead.errors import ArgumentTypeError, ArgumentValueError, IntegrationError
+
+SPAN = (0.0, 5.0)
+PS = LOTKA_P * np.linspace(0.8, 1.2, 7)[:, None]
+OPTIONS = {"t_eval": np.linspace(0, 5, 6), "rtol": 1e-8, "atol": 1e-10}
+
+
+def sum_of_squares(y):
+    return np.sum(y**2)
+
+
+def explodes(dx, x, p, t):
+    dx[0] = p[0] * x[0] ** 2
+
+
+def check_members(members, **options):
+    assert len(members) == len(PS)
+    for member, p in zip(members, PS, strict=True):
+        alone = (odead.sensitivity if "loss" in options else odead.solve)(lotka_volterra, LOTKA_X0, p, SPAN, **options)
+        np.testing.assert_array_equal(member.y, alone.y)
+        if "loss" in options:
+            np.testing.assert_array_equal(member.grad, alone.grad)
+
+
+@pytest.mark.parametrize("method", ["Tsit5", "LSODA"])
+@pytest.mark.parametrize("threads", [None, 1, 3])
+def test_threads(method, threads):
+    options = OPTIONS | {"method": method}
+    check_members(odead.ensemble(lotka_volterra, [LOTKA_X0], PS, SPAN, threads=threads, **options), **options)
+
+
+@pytest.mark.parametrize("mode", ["forward", "adjoint", "continuous"])
+def test_gradients(mode):
+    options = OPTIONS | {"method": "RK45", "mode": mode, "loss": sum_of_squares}
+    check_members(odead.ensemble(lotka_volterra, [LOTKA_X0], PS, SPAN, threads=4, **options), **options)
+
+
+def test_new_branches_are_recorded_in_any_thread():
+    def rhs(dx, x, p, t):
+        dx[0] = -x[0] if p[0] > 0 else -2 * x[0] + p[0]
+
+    members = odead.ensemble(
+        rhs, [np.array([1.0])], [np.array([k % 2 - 0.5]) for k in range(40)], SPAN, threads=8, method="RK45"
+    )
+    for k, member in enumerate(members):
+        np.testing.assert_array_equal(member.y, members[k % 2].y)
+
+
+def test_threads_run_at_the_same_time():
+    """Two callbacks that wait for each other."""
+    meeting = threading.Barrier(2, timeout=30)
+
+    def x0(p):
+        meeting.wait()
+        return np.array([1.0])
+
+    members = odead.ensemble(explodes, x0, np.full((2, 1), -1.0), SPAN, threads=2, method="RK45")
+    assert all(member.success for member in members)
+
+
+def test_process_pool():
+    options = OPTIONS | {"method": "Tsit5", "loss": sum_of_squares}
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        check_members(odead.ensemble(lotka_volterra, [LOTKA_X0], PS, SPAN, executor=pool, **options), **options)
+        with pytest.raises(ArgumentTypeError, match="top level of a module"):
+            odead.ensemble(lambda x, p, t: -x, [LOTKA_X0], PS, SPAN, executor=pool)
+        failed = odead.ensemble(explodes, [np.array([1.0])], [[1.0]], SPAN, executor=pool, method="Tsit5")
+        assert isinstance(failed[0], IntegrationError)
+        assert failed[0].result.t[-1] == pytest.approx(1.0, abs=1e-3)
+        assert pool.submit(abs, -1).result() == 1  # still open
+
+
+def test_dask():
+    distributed = pytest.importorskip("distributed")
+    options = OPTIONS | {"method": "Tsit5", "loss": sum_of_squares}
+    cluster = distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None)
+    with cluster, distributed.Client(cluster) as client:
+        members = odead.ensemble(lotka_volterra, [LOTKA_X0], PS, SPAN, executor=client.get_executor(), **options)
+    check_members(members, **options)
+
+
+def test_failures_take_the_place_of_results():
+    members = odead.ensemble(explodes, [np.array([1.0])], [[0.1], [1.0], [0.05], [np.nan]], SPAN, method="Tsit5")
+    assert [type(member) for member in members] == [odead.Solution, IntegrationError, odead.Solution, ArgumentValueError]
+    again = pickle.loads(pickle.dumps(members))
+    np.testing.assert_array_equal(again[1].result.y, members[1].result.y)
+    assert str(again[1]) == str(members[1])
+
+
+@pytest.mark.parametrize(
+    "options", [{"dense_output": True}, {"dense_output": True, "method": "RK45"}, {"wrt": "p", "method": "RK45"}]
+)
+def test_results_pickle(options):
+    (member,) = odead.ensemble(lotka_volterra, [LOTKA_X0], [LOTKA_P], SPAN, **options)
+    again = pickle.loads(pickle.dumps(member))
+    np.testing.assert_array_equal(again.y, member.y)
+    if "wrt" in options:
+        np.testing.assert_array_equal(again.sens, member.sens)
+    else:
+        np.testing.assert_array_equal(again.sol(2.5), member.sol(2.5))
+
+
+def test_one_item_serves_all():
+    starts = np.array([[1.0, 1.0], [2.0, 1.0], [1.0, 2.0]])
+    members = odead.ensemble(lotka_volterra, starts, [LOTKA_P], SPAN, method="RK45")
+    assert [member.y[:, 0].tolist() for member in members] == starts.tolist()
+    assert odead.ensemble(lotka_volterra, [], [LOTKA_P], SPAN) == []
+    numbers = odead.ensemble(lambda x, p, t: -x, [1.0, 2.0], None, SPAN, method="RK45")
+    assert [member.y[0, 0] for member in numbers] == [1, 2]
+
+
+def test_bad_arguments():
+    with pytest.raises(ArgumentValueError, match=r"write \[x0\]"):
+        odead.ensemble(lotka_volterra, LOTKA_X0, PS, SPAN)
+    with pytest.raises(ArgumentValueError, match="x0s has 2 items and ps 7"):
+        odead.ensemble(lotka_volterra, [LOTKA_X0] * 2, PS, SPAN)
+    with pytest.raises(ArgumentTypeError, match="ps must be a list"):
+        odead.ensemble(lotka_volterra, [LOTKA_X0], {"a": 1.0}, SPAN)
+    with pytest.raises(ArgumentTypeError, match="get_executor"):
+        odead.ensemble(lotka_volterra, [LOTKA_X0], PS, SPAN, executor=object())
+    with ThreadPoolExecutor(1) as pool, pytest.raises(ArgumentValueError, match="threads="):
+        odead.ensemble(lotka_volterra, [LOTKA_X0], PS, SPAN, executor=pool, threads=2)
+    with pytest.raises(ArgumentValueError, match="positive"):
+        odead.ensemble(lotka_volterra, [LOTKA_X0], PS, SPAN, threads=0)
+
+
+def test_progress(capsys, monkeypatch):
+    pytest.importorskip("tqdm")
+    odead.ensemble(lotka_volterra, [LOTKA_X0], PS, SPAN, progress=True, method="RK45")
+    assert "7/7" in capsys.readouterr().err
+
+
+def test_progress_without_tqdm(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tqdm.auto", None)
+    with pytest.raises(ArgumentValueError, match="pip install"):
+        odead.ensemble(lotka_volterra, [LOTKA_X0], PS, SPAN, progress=True)
