@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int64_t
 
-from ._system cimport Outcome, System
+from ._system cimport Outcome, Recorded, System
 
 cdef extern from "_vectors.h" nogil:
     void odead_combine(int64_t n, const double* y, double h, int count, const double* weight, const int64_t* index,
@@ -73,6 +73,7 @@ cdef class Explicit:
     cdef readonly System system
     cdef readonly Method method
     cdef readonly Record record             # or None
+    cdef public Recorded watch              # or None: a step at whose end its branches no longer hold is not accepted
     cdef readonly double t                  # of the last accepted state
     cdef readonly double h                  # signed, the step tried last
     cdef readonly int64_t nsteps            # accepted

@@ -2,7 +2,7 @@ from typing import Any
 
 import numpy as np
 
-from ._system import System
+from ._system import Recorded, System
 from .ode.tableaus import Tableau
 
 OUTCOMES: tuple[str, ...]
@@ -31,6 +31,7 @@ class Explicit:
     system: System
     method: Method
     record: Record | None
+    watch: Recorded | None
     t: float
     h: float
     nsteps: int
@@ -54,3 +55,4 @@ class Explicit:
         record: Record | None = None,
     ) -> None: ...
     def run(self) -> str: ...
+    def last_step(self) -> tuple[np.ndarray, np.ndarray]: ...

@@ -15,11 +15,11 @@ from libc.stdint cimport int64_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy
 
-from ._system cimport DONE, NO_MEMORY, NOT_FINITE, RAISED, TOO_MANY, TOO_SMALL, Outcome, System
+from ._system cimport DONE, FLIPPED, NO_MEMORY, NOT_FINITE, RAISED, TOO_MANY, TOO_SMALL, Outcome, System
 
 cnp.import_array()
 
-OUTCOMES = ("done", "raised", "too small", "not finite", "too many", "no memory")  # in the order of Outcome
+OUTCOMES = ("done", "raised", "too small", "not finite", "too many", "no memory", "flipped")  # in the order of Outcome
 
 cdef double SAFETY = 0.9
 cdef double MIN_FACTOR = 0.2
@@ -284,6 +284,11 @@ cdef class Explicit:
             raise self.system.error
         return OUTCOMES[<int> outcome]
 
+    def last_step(self):
+        """The state at the end of the step tried last, and all its stages, shape (stages, n)."""
+        cdef cnp.npy_intp[2] shape = [self.method.all_stages, self.n]
+        return _copy_of(self.z, &shape[1], 1), _copy_of(self.k, shape, 2)
+
     cdef Outcome start(self) noexcept nogil:
         """Evaluate the first derivative, and choose the first step."""
         cdef Outcome outcome
@@ -370,6 +375,9 @@ cdef class Explicit:
             h_abs *= factor if factor > MIN_FACTOR else MIN_FACTOR  # so that a NaN gives the smallest factor
         if not odead_all_finite(self.n, self.z):
             return NOT_FINITE
+        if self.watch is not None and not self.watch.holds(t_new, self.z, self.f):
+            outcome = self.add_stages(h)
+            return FLIPPED if outcome == DONE else outcome
         outcome = self.deliver(t_new, h)
         if outcome == DONE and self.record is not None:
             outcome = self.record.add(t_new, self.z, self.k, self.n)

@@ -13,6 +13,7 @@ cdef enum Outcome:          # of everything that a stepper calls; the first two 
     NOT_FINITE              # the new state is infinite or not a number
     TOO_MANY                # max_steps were taken
     NO_MEMORY
+    FLIPPED                 # a branch of the right-hand side no longer holds at the end of the step
 
 
 cdef class System:
@@ -62,6 +63,7 @@ cdef class Recorded(System):
     cdef int _bind_captured(self, int64_t number) except -1
     cdef void _place(self, int64_t slot, const double* data) noexcept nogil
     cdef Outcome _run(self) noexcept nogil
+    cdef bint holds(self, double t, const double* x, double* dx) noexcept nogil
     cdef Outcome _run_other(self) noexcept with gil
 
 

@@ -198,6 +198,13 @@ cdef class Recorded(System):
             self.address[slot] = <char*> data
             self.tape.bind(slot, <char*> data)
 
+    cdef bint holds(self, double t, const double* x, double* dx) noexcept nogil:
+        """Whether the way through the branches taken last is taken here too; dx may be overwritten."""
+        self.t = t
+        self._place(self.slot_dx, dx)
+        self._place(self.slot_x, x)
+        return self.tape.execute(WHOLE) < 0
+
     cdef inline Outcome _run(self) noexcept nogil:
         return DONE if self.tape.execute(WHOLE) < 0 else self._run_other()
 

@@ -1,9 +1,9 @@
 """Ordinary differential equations and their sensitivities.
 
 Reading order: layout and signature (what the user passes, as vectors), rhs, compressed and jacobian (the compiled right-hand
-side), problem (everything checked), engine and engines (who steps), solve, forward, loss, quadrature, adjoint, sensitivity,
-solution, failures; steady, ensemble. For the compiled loop: tableaus and methods (data), systems (what it steps), interpolant,
-discrete (its adjoint).
+side), problem (everything checked), engine and engines (who steps), switches and piecewise (branches), solve, forward, loss,
+quadrature, adjoint, sensitivity, solution, failures; steady, ensemble. For the compiled loop: tableaus and methods (data),
+systems (what it steps), interpolant, discrete (its adjoint).
 """
 
 from .ensemble import ensemble

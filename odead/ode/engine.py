@@ -6,13 +6,23 @@ Forward and adjoint sensitivities are systems like any other; they do not know w
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
 from .jacobian import Jacobian
 
-__all__ = ["AbstractEngine", "Controls", "Failure", "System", "Trajectory"]
+__all__ = ["AbstractEngine", "Controls", "Crossing", "Failure", "Side", "System", "Trajectory"]
+
+
+class Side(Protocol):
+    """What a stepper asks of a side of a right-hand side with branches."""
+
+    def holds(self, x: np.ndarray, t: float) -> bool:
+        """Whether (t, x), the first numbers of a state, is on it."""
+
+    def watch(self) -> Any:
+        """Make a `_system.Recorded` that answers the same to the compiled loop."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +47,8 @@ class System:
         Makes a `_system.System`, the same right-hand side for the compiled loop.
     linearised : callable or None
         Makes a `_linearised.Linearised` and a `_matrices.Matrix` for it, for the implicit methods of the compiled loop.
+    side : Side or None
+        The steppers stop before a step that ends on another side.
     """
 
     fun: Callable[[float, np.ndarray], np.ndarray]
@@ -48,6 +60,7 @@ class System:
     narrow_jacobian: Callable[[float, np.ndarray], Jacobian] | None = None
     compiled: Callable[[], Any] | None = None
     linearised: Callable[[], tuple[Any, Any]] | None = None
+    side: Side | None = None
 
 
 @dataclass(frozen=True)
@@ -88,6 +101,15 @@ class Failure:
 
 
 @dataclass(frozen=True)
+class Crossing:
+    """A step that was not taken because it ends on another side: its ends, and the solution between them."""
+
+    t0: float
+    t1: float
+    sol: Any
+
+
+@dataclass(frozen=True)
 class Trajectory:
     """What a stepper computed.
 
@@ -105,6 +127,8 @@ class Trajectory:
         None: the end was reached.
     flips : int
         How often compiled code took another way through the branches of the right-hand side.
+    crossing : Crossing or None
+        Why the end was not reached, if nothing failed.
     """
 
     t: np.ndarray
@@ -118,6 +142,7 @@ class Trajectory:
     message: str
     failure: Failure | None
     flips: int = 0
+    crossing: Crossing | None = None
 
 
 class AbstractEngine(ABC):

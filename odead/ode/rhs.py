@@ -6,13 +6,15 @@ at once, and cotangents.
 
 import threading
 from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
 
+from .._system import Recorded
 from ..errors import ArgumentTypeError, ArgumentValueError, TracingError
-from ..kernel import Kernel
+from ..kernel import MAX_VARIANTS, Kernel, Variant
 from ..tape import Program, Role, View
 from ..transform.forward import forward
 from ..transform.reverse import reverse
@@ -21,9 +23,10 @@ from .jacobian import Jacobian
 from .kept import Kept
 from .linearised import Linearisations
 from .signature import Flat
+from .switches import Switches, without_guards
 from .values import without_values
 
-__all__ = ["CompiledRhs", "compiled", "refuse_captured"]
+__all__ = ["Branch", "CompiledRhs", "compiled", "refuse_captured"]
 
 
 class CompiledRhs:
@@ -60,15 +63,20 @@ class CompiledRhs:
         self.name = name
         self.n, self.n_p = x.size, p.size
         self._flat = flat
+        self._known: dict[Variant, Branch] = {}
+        self._set_up(x, p, t, one_sided=False)
+        self._validate(in_place)
+
+    def _set_up(self, x: np.ndarray, p: np.ndarray, t: float, *, one_sided: bool) -> None:
         self._example = (np.zeros(x.size), x.copy(), p.copy() if p.size else None, float(t))
+        self._one_sided = one_sided
         self._lock = threading.RLock()
         self._derived: dict[Hashable, Kernel] = {}
         self.flips = 0
         self._fresh: set[Kernel] = set()  # those that have looked for changed globals since `refresh`
-        self._value = Kernel(flat, self._example)
-        self._validate(in_place)
-        self._jacobian = CompressedJacobian(lambda derive: Kernel(flat, self._example, derive), self.n, self.n_p)
-        self.linearisations = Linearisations(lambda derive: Kernel(flat, self._example, derive), self.n, self.n_p)
+        self._value = self._record(None)
+        self._jacobian = CompressedJacobian(self._record, self.n, self.n_p)
+        self.linearisations = Linearisations(self._record, self.n, self.n_p)
 
     # ------------------------------------------------------------------------------------------------ values
 
@@ -145,7 +153,27 @@ class CompiledRhs:
     @property
     def branches(self) -> bool:
         """Whether the recorded program depends on the values: then the pattern may grow."""
-        return "guard" in self._value.primal.op
+        return not self._one_sided and "guard" in self._value.primal.op
+
+    def branch(self, x: np.ndarray, p: np.ndarray, t: float) -> "Branch":
+        """The way through the branches taken at these values."""
+        variant = self._value(np.empty(self.n), x, *self._p(p), t)
+        with self._lock:
+            if variant not in self._known:
+                if len(self._known) >= MAX_VARIANTS:
+                    self._known.clear()
+                self._known[variant] = Branch(variant, self._continued(x, p, t), self._switches(x, p, t))
+            return self._known[variant]
+
+    def _continued(self, x: np.ndarray, p: np.ndarray, t: float) -> "CompiledRhs":
+        twin = object.__new__(CompiledRhs)
+        twin.name, twin.n, twin.n_p, twin._flat, twin._known = self.name, self.n, self.n_p, self._flat, {}
+        twin._set_up(x, p, t, one_sided=True)
+        return twin
+
+    def _switches(self, x: np.ndarray, p: np.ndarray, t: float) -> Switches:
+        example = (np.zeros(self.n), x.copy(), p.copy() if self.n_p else None, float(t))
+        return Switches(Kernel(self._flat, example, Switches.derive), self.n, self.n_p)
 
     def program_at(self, x: np.ndarray, p: np.ndarray, t: float) -> Program:
         """The optimised program of the way taken at these values."""
@@ -171,11 +199,18 @@ class CompiledRhs:
         self._fresh.add(kernel)
         self.flips += kernel(*arrays) is not before
 
+    def _record(self, derive: Callable[[Program], Program] | None) -> Kernel:
+        if not self._one_sided:
+            return Kernel(self._flat, self._example, derive)
+        if derive is None:
+            return Kernel(self._flat, self._example, without_guards)
+        return Kernel(self._flat, self._example, lambda program: derive(without_guards(program)))
+
     def _kernel(self, key: Hashable, derive: Callable[[Program], Program]) -> Kernel:
         kernel = self._derived.get(key)
         if kernel is None:
             with self._lock:
-                kernel = self._derived.setdefault(key, Kernel(self._flat, self._example, derive))
+                kernel = self._derived.setdefault(key, self._record(derive))
         return kernel
 
     def _validate(self, in_place: bool) -> None:
@@ -195,6 +230,32 @@ class CompiledRhs:
                         f"work on a copy, and check the order of the parameters: rhs(dx, x, p, t) or rhs(x, p, t)"
                     )
         _validate_output(program, self.name, in_place)
+
+
+@dataclass(frozen=True, eq=False)
+class Branch:
+    """A right-hand side on one side of its switches.
+
+    Attributes
+    ----------
+    variant : Variant
+        Of the right-hand side with its guards.
+    rhs : CompiledRhs
+        The same without them: what it is on this side, continued beyond the switches.
+    switches : Switches
+    """
+
+    variant: Variant
+    rhs: CompiledRhs
+    switches: Switches
+
+    def holds(self, x: np.ndarray, p: np.ndarray, t: float) -> bool:
+        """Whether these values are on this side."""
+        return self.variant.executable.run([np.empty(x.size), x, *((p,) if p.size else ()), t]) < 0
+
+    def watch(self, p: np.ndarray) -> Recorded:
+        """The same test for the compiled loop."""
+        return Recorded(self.variant.executable.tape, self.rhs.n, p)
 
 
 def _validate_output(program: Program, name: str, in_place: bool) -> None:

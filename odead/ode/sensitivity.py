@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -10,13 +11,16 @@ import numpy as np
 from ..activity import AbstractAnnotation, Const, Duplicated
 from ..containers import flatten
 from ..errors import ArgumentTypeError, ArgumentValueError, IntegrationError, OdeadWarning
-from .adjoint import AdjointOptions, AdjointResult, BackwardFailure, continuous_adjoint, forward_controls
+from .adjoint import AdjointOptions, AdjointResult, BackwardFailure, forward_controls, piecewise_adjoint
 from .discrete import BUDGET, discrete_adjoint, solve_for_adjoint
 from .engine import AbstractEngine, Controls, Trajectory
 from .engines.native import NativeEngine
+from .engines.scipy import ScipyEngine
 from .failures import raise_failure
 from .forward import Columns, augmented, column_atol, columns_for, split
 from .loss import Loss, check_loss
+from .methods import ROSENBROCK
+from .piecewise import integrate
 from .problem import Problem, check_controls, check_not_yet, make_problem, positive
 from .solution import Sensitivity
 from .solve import choose_engine, solution_fields
@@ -260,16 +264,17 @@ class _Run:
         columns = columns_for(problem, self.wrt)
         system = augmented(problem, columns)
         system.fun(problem.t0, system.x0)
-        flips = problem.rhs.flips
         atol = column_atol(problem, columns, self.controls.atol, self.tolerances.atol)
         controls = replace(self.controls, rtol=min(self.controls.rtol, self.tolerances.rtol), atol=atol)
         times, positions = problem.output_times(with_end=problem.running)
-        trajectory = self.engine.integrate(system, controls, times, dense)
+        trajectory, _ = integrate(
+            self.engine, problem, partial(augmented, columns=columns), controls, times, dense, columns.seeds
+        )
         if trajectory.failure is not None:
             self._raise(
                 trajectory, system, self._result(trajectory, split(problem, columns, trajectory.y)[0], positions[:0], "forward")
             )
-        self._warn_of_branches(flips - trajectory.flips)
+        self._warn_of_branches(trajectory.flips)
         y, derivatives = split(problem, columns, trajectory.y)
         rows = self._rows(positions, y)
         result = self._result(trajectory, y, rows, "forward")
@@ -287,10 +292,9 @@ class _Run:
         """Solve, then integrate the adjoint backwards."""
         problem = self.problem
         system = problem.system()
-        flips = problem.rhs.flips
         times, positions = problem.output_times(with_end=problem.running)
         controls = forward_controls(problem, self.controls, self.tolerances)
-        trajectory = self.engine.integrate(system, controls, times, dense=True)
+        trajectory, pieces = integrate(self.engine, problem, Problem.system, controls, times, dense=True)
         if trajectory.failure is not None:
             self._raise(trajectory, system, self._result(trajectory, trajectory.y, positions[:0], "continuous"))
         rows = self._rows(positions, trajectory.y)
@@ -298,13 +302,17 @@ class _Run:
         if dense:
             result.sol = _StatesOnly(trajectory.sol, problem.n)
         losses = self._loss(trajectory.y, rows)
+        backwards, method = self.engine, controls.method
+        if method in ROSENBROCK:  # it takes recorded right-hand sides only, and that of lambda reads the solution
+            backwards, method = ScipyEngine(), "Radau"
         try:
-            adjoint = continuous_adjoint(
-                problem, trajectory, trajectory.t, losses[1], self.engine, controls, self.tolerances, with_p="p" in self.wrt
-            )
+            adjoint = piecewise_adjoint(
+                pieces, trajectory, losses[1], backwards, replace(controls, method=method), self.tolerances,
+                with_p="p" in self.wrt,
+            )  # fmt: skip
         except BackwardFailure as failure:
             self._raise(failure.trajectory, failure.system, result, what="the backward solve of the adjoint")
-        self._warn_of_branches(flips - trajectory.flips)
+        self._warn_of_branches(trajectory.flips)
         self._gradients_by_adjoint(result, adjoint, trajectory.y, *losses)
         return result
 
@@ -315,9 +323,10 @@ class _Run:
         trajectory, steps = solve_for_adjoint(
             problem, self.controls, self.tolerances, times, self.wrt, dense=dense, budget=budget
         )
+        if problem.rhs.branches and (trajectory.flips or trajectory.failure is not None):
+            return self.continuous(dense)  # a step over a switch is nothing to differentiate
         if trajectory.failure is not None:
             self._raise(trajectory, problem.system(), self._result(trajectory, trajectory.y, positions[:0], "adjoint"))
-        self._warn_of_branches(problem.rhs.flips - trajectory.flips)
         rows = self._rows(positions, trajectory.y)
         result = self._result(trajectory, trajectory.y, rows, "adjoint")
         if dense:
@@ -426,7 +435,7 @@ class _Run:
         raise_failure(trajectory.failure, system, self.controls.method, trajectory.nsteps, names, result, what=what)
 
     def _warn_of_branches(self, flips: int) -> None:
-        if self.problem.rhs.flips != flips:
+        if flips:
             warnings.warn(
                 f"{self.problem.name} took another branch during the solve; the derivatives are right only where the "
                 f"right-hand side is continuous across the branch, or switches at a time that does not depend on what is "

@@ -12,6 +12,7 @@ from .engines.native import NativeEngine
 from .engines.scipy import ScipyEngine
 from .failures import raise_failure
 from .methods import ONE_STEP
+from .piecewise import integrate
 from .problem import Problem, check_controls, check_not_yet, make_problem
 from .signature import from_scipy
 from .solution import Solution
@@ -68,7 +69,7 @@ def solve(
     )
     system = problem.system()
     times, positions = problem.output_times()
-    trajectory = stepper.integrate(system, controls, times, dense_output)
+    trajectory, _ = integrate(stepper, problem, Problem.system, controls, times, dense_output)
     t, y = trajectory.t, trajectory.y
     if times is not None and trajectory.failure is None:
         t, y = t[positions], y[:, positions]

@@ -5,7 +5,6 @@ import pytest
 import scipy.integrate
 
 from ode.problems import LOTKA_P, LOTKA_X0, heat_eq, lotka_volterra
-from odead.errors import OdeadWarning
 from odead.ode import from_scipy, sensitivity, solve, solve_ivp
 
 METHODS = ("RK23", "RK45", "DOP853", "LSODA", "BDF", "Radau")
@@ -80,14 +79,6 @@ def test_branches_take_part_in_the_jacobian():
     for method in ("LSODA", "BDF", "Radau", "RK45"):
         y = solve(rhs, [1.0, 0.0], [2.0], (0, 2), t_eval=[1, 2], method=method, rtol=1e-8, max_step=0.1).y
         np.testing.assert_allclose(y[1], [0, np.exp(-4)], atol=1e-5)
-
-
-def test_a_switching_right_hand_side_warns_that_its_derivatives_may_jump():
-    def rhs(x, p, t):
-        return p * (1.0 if x[0] > 1 else 2.0) + 0 * x
-
-    with pytest.warns(OdeadWarning, match="another branch"):
-        sensitivity(rhs, [0.0], 1.0, (0, 2), method="RK45", max_step=0.1)
 
 
 def test_compiled_solve_ivp_is_a_drop_in():

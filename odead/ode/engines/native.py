@@ -10,7 +10,7 @@ from ..._rosenbrock import Rosenbrock, RosenbrockMethod, Step
 from ..._steppers import Explicit, Method, Record
 from ..._system import Callback, Recorded, Tangents
 from ...errors import ArgumentValueError, OdeadWarning
-from ..engine import AbstractEngine, Controls, Failure, System, Trajectory
+from ..engine import AbstractEngine, Controls, Crossing, Failure, System, Trajectory
 from ..interpolant import Interpolant
 from ..linearised import PatternGrewError
 from ..methods import EXPLICIT, ONE_STEP, ROSENBROCK
@@ -91,12 +91,14 @@ def run_loop(
         rtol = np.maximum(rtol, _FINEST)
     while True:
         loop = _make_loop(system, compiled, controls, rtol, times, record)
+        if system.side is not None:
+            loop.watch = system.side.watch()
         try:
             outcome = loop.run()
             break
         except PatternGrewError:
             continue
-    failure = describe_failure(loop, outcome, controls)
+    failure = None if outcome == "flipped" else describe_failure(loop, outcome, controls)
     if times is not None:
         t, y = times[: loop.delivered], loop.y[: loop.delivered].T
     else:
@@ -109,7 +111,14 @@ def run_loop(
         step = loop.attempted
         flips += step.linearised.flips
         nfev, njev, nlu = nfev + step.linearised.calls, step.njev, step.nlu
-    return Trajectory(t, y, None, nfev, njev, nlu, loop.nsteps, loop.nrejected, message, failure, flips)
+    return Trajectory(t, y, None, nfev, njev, nlu, loop.nsteps, loop.nrejected, message, failure, flips,
+                      _crossing(loop, controls.method) if outcome == "flipped" else None)  # fmt: skip
+
+
+def _crossing(loop: Explicit, method: str) -> Crossing:
+    end, stages = loop.last_step()
+    times = np.array([loop.t, loop.t + loop.h])
+    return Crossing(loop.t, loop.t + loop.h, Interpolant(ONE_STEP[method], times, np.array([loop.state, end]), stages[None]))
 
 
 def _make_loop(

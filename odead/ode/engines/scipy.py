@@ -11,7 +11,7 @@ import numpy as np
 from scipy.integrate import BDF, DOP853, LSODA, RK23, RK45, OdeSolution, Radau, solve_ivp
 
 from ...errors import ArgumentValueError
-from ..engine import AbstractEngine, Controls, Failure, System, Trajectory
+from ..engine import AbstractEngine, Controls, Crossing, Failure, Side, System, Trajectory
 from ..jacobian import Jacobian
 
 __all__ = ["ScipyEngine"]
@@ -29,11 +29,13 @@ _LINEAR_ALGEBRA: Final = ("exactly singular", "infs or NaNs")  # how SuperLU and
 class _Watch:
     """Counts of one solve, and where it failed."""
 
-    def __init__(self, max_steps: int) -> None:
+    def __init__(self, max_steps: int, side: Side | None) -> None:
         self.max_steps = max_steps
         self.nsteps = 0
         self.ndense = 0
         self.failure: Failure | None = None
+        self.side = side
+        self.crossing: Crossing | None = None
 
 
 class _Watched:
@@ -60,6 +62,10 @@ class _Watched:
         if self.status == "failed":
             watch.failure = Failure(t, x, self._last_step, message or "the step failed")
             return message
+        if watch.side is not None and not watch.side.holds(self.y, self.t):
+            watch.crossing = Crossing(t, self.t, super().dense_output())  # type: ignore[misc]
+            self.status = "failed"
+            return "a branch of the right-hand side flipped"
         watch.nsteps += 1
         self._last_step = self.t - t
         reason = None
@@ -154,7 +160,7 @@ class ScipyEngine(AbstractEngine):
         return method
 
     def integrate(self, system: System, controls: Controls, times: np.ndarray | None, dense: bool) -> Trajectory:
-        method, watch = METHODS[controls.method], _Watch(controls.max_steps)
+        method, watch = METHODS[controls.method], _Watch(controls.max_steps, system.side)
         options: dict[str, Any] = {} if method.stages else _jacobian_options(system, controls.method)
         options |= {"rtol": controls.rtol, "atol": controls.atol}
         options |= {"first_step": controls.first_step, "max_step": controls.max_step, "watch": watch}
@@ -171,7 +177,7 @@ class ScipyEngine(AbstractEngine):
         starting = 1 + (controls.first_step is None and not no_time)
         rejected = method.attempts(found.nfev - starting, watch.ndense) - watch.nsteps if method.stages else None
         counts = (found.nfev, found.njev, found.nlu, watch.nsteps, rejected)
-        return Trajectory(t, y, sol, *counts, found.message, watch.failure)
+        return Trajectory(t, y, sol, *counts, found.message, watch.failure, crossing=watch.crossing)
 
 
 def _jacobian_options(system: System, method: str) -> dict[str, Any]:

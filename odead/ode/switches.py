@@ -1,0 +1,136 @@
+"""Switching functions: what decides the branches of a right-hand side, with its derivatives.
+
+A guard of a recorded program looks at comparisons, perhaps combined by logic, or at rounded numbers. Each comparison a < b has
+the switching function a - b, each rounding the number that is rounded.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from ..kernel import Kernel
+from ..ops import TABLE
+from ..tape import Instruction, Program, Role, View
+from ..transform.reverse import reverse
+
+__all__ = ["Gradient", "Switches", "without_guards"]
+
+ROUNDINGS: Final = ("floor", "ceil", "trunc", "rint")
+
+
+@dataclass(frozen=True)
+class Gradient:
+    """Derivatives of a switching function: with respect to x, shape (n,), to p, shape (n_p,), and to t."""
+
+    x: np.ndarray
+    p: np.ndarray
+    t: float
+
+    def rate(self, slope: np.ndarray) -> float:
+        """How fast it changes along a solution."""
+        return float(self.x @ slope + self.t)
+
+
+class Switches:
+    """The switching functions of one way through the branches.
+
+    Parameters
+    ----------
+    kernel : Kernel
+        Of the right-hand side, derived by `derive`.
+    n, n_p : int
+    """
+
+    def __init__(self, kernel: Kernel, n: int, n_p: int) -> None:
+        self._kernel = kernel
+        self._n, self._n_p = n, n_p
+        program = kernel.program
+        results = [program.buffers[b] for b in program.results]
+        self._shapes = [buffer.shape or () for buffer in results]
+        self._decide: list[np.ufunc] = [getattr(np, buffer.name) for buffer in results]
+
+    def changed(self, before: tuple[np.ndarray, float], after: tuple[np.ndarray, float], p: np.ndarray) -> list[Gradient]:
+        """Gradients, before, of those that decide differently at two states (x, t) close by."""
+        nothing = self._zeros()
+        values, others = self._run(*before, p, nothing)[0], self._run(*after, p, nothing)[0]
+        found = []
+        for number, (value, other) in enumerate(zip(values, others, strict=True)):
+            for at in np.argwhere(self._decide[number](value) != self._decide[number](other)):
+                seeds = self._zeros()
+                seeds[number][tuple(at)] = 1.0
+                found.append(self._run(*before, p, seeds)[1])
+        return found
+
+    def _zeros(self) -> list[np.ndarray]:
+        return [np.zeros(shape) for shape in self._shapes]
+
+    def _run(self, x: np.ndarray, t: float, p: np.ndarray, seeds: list[np.ndarray]) -> tuple[list[np.ndarray], Gradient]:
+        values = self._zeros()
+        x_bar, p_bar, t_bar = np.zeros(self._n), np.zeros(self._n_p), np.zeros(())
+        parameters, shadows = ((p,), (p_bar,)) if self._n_p else ((), ())
+        dx, dx_bar = np.zeros(self._n), np.zeros(self._n)
+        self._kernel(dx, x.copy(), *parameters, t, dx_bar, x_bar, *shadows, t_bar, *(s.copy() for s in seeds), *values)
+        return values, Gradient(x_bar, p_bar, float(t_bar))
+
+    @staticmethod
+    def derive(program: Program) -> Program:
+        """The program of the switching functions, with cotangents of everything."""
+        found = _switching_functions(program)
+        return reverse(found, range(len(found.arguments)))
+
+
+def without_guards(program: Program) -> Program:
+    """The way through the branches, taken everywhere: what a right-hand side is on one side of a switch, continued."""
+    return program.replaced([instruction for instruction in program if instruction.op != "guard"])
+
+
+def _switching_functions(program: Program) -> Program:
+    """The program with one result for each comparison of floats that a guard depends on."""
+    wanted = _deciding(program)
+    found = program.empty_like()
+    for number, instruction in enumerate(program):
+        if instruction.op == "guard":
+            continue
+        if number in wanted:  # before it, as it may overwrite an operand
+            _emit_switching_function(found, instruction)
+        found.append(instruction)
+    return found
+
+
+def _deciding(program: Program) -> set[int]:
+    """The instructions that make of floats what the guards look at."""
+    needed: set[int] = set()
+    deciding: set[int] = set()
+    rows = list(program)
+    for number in range(len(rows) - 1, -1, -1):
+        op, out, ins, _, _ = rows[number]
+        if op == "guard":
+            needed.add(ins[0].buffer)
+        elif out is not None and out.buffer in needed:
+            if op in TABLE and any(program.dtype(view) == "float64" for view in ins):
+                deciding.add(number)
+            needed.update(view.buffer for view in ins if program.dtype(view) in ("bool", "int64"))
+    return deciding
+
+
+def _emit_switching_function(found: Program, instruction: Instruction) -> None:
+    """Emit a result, named for the function of NumPy by which it decides."""
+    ins = [view for view in instruction.ins if found.dtype(view) == "float64"]
+    if len(ins) == 2:
+        found.emit("sub", _result(found, "sign", ins[0].shape), (ins[0], ins[1]))
+    elif instruction.op == "cast":
+        rounding, value = _unrounded(found, ins[0])
+        found.emit("copy", _result(found, rounding, value.shape), (value,))
+
+
+def _unrounded(found: Program, view: View) -> tuple[str, View]:
+    """How a number was rounded before it became an integer, and what it was before."""
+    for op, out, ins in zip(reversed(found.op), reversed(found.out), reversed(found.ins), strict=True):
+        if out == view:
+            return (op, ins[0]) if op in ROUNDINGS else ("trunc", view)
+    return "trunc", view
+
+
+def _result(found: Program, name: str, shape: tuple[int, ...]) -> View:
+    return found.bound("float64", shape, Role.RESULT, name)
