@@ -26,7 +26,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from ..rules.primitive import primitive_of
+from ..rules.primitive import primitive_of, standin_of
 from ..tape import DTYPES, Role, View
 from .array import TracedArray
 from .creation import from_numpy
@@ -144,7 +144,8 @@ class Namespace:
         primitive = primitive_of(x)
         if primitive is not None:
             return functools.wraps(x, updated=())(lambda *args, **kwargs: self.rec.calls(primitive, args, kwargs))
-        return self.inside(x, name)
+        standin = standin_of(x)
+        return self.inside(x, name) if standin is None else standin
 
     def inside(self, x: Any, name: str = "") -> Any:
         """As `translate`, for a primitive as if it were none."""

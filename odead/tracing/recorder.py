@@ -56,6 +56,10 @@ class Traced:
         """Record a call of a primitive that this value takes part in."""
         return self.rec.calls(primitive, args, kwargs)
 
+    def __odead_inside__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """A function of the user's as it is inside this recording."""
+        return self.rec.calls.inside(function)
+
     def __odead_stop__(self) -> Any:
         """The same value without a derivative."""
         return self.rec.api.stop(self)
@@ -71,6 +75,14 @@ def contains_traced(x: Any) -> bool:
     if type(x) in (list, tuple):
         return any(map(contains_traced, x))
     return any(map(contains_traced, x.values())) if type(x) is dict else is_traced(x)
+
+
+class Caller(Protocol):
+    """Records calls of primitives."""
+
+    def __call__(self, primitive: Primitive, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any: ...
+
+    def inside(self, function: Callable[..., Any]) -> Callable[..., Any]: ...
 
 
 class Api(Protocol):
@@ -138,7 +150,7 @@ class Recorder:
         "static",
     )  # fmt: skip
 
-    calls: Callable[[Primitive, tuple[Any, ...], dict[str, Any]], Any]  # records a call of a primitive; set as `api` is
+    calls: Caller  # set as `api` is
     api: Api  # set by whoever makes the recorder, because it is built on it
 
     def __init__(self, name: str) -> None:
