@@ -214,28 +214,36 @@ class TracedArray(Traced):
         strides = view[3]
         if type(item) is TracedScalar and item.kind == "float64" and self.value.dtype is _FLOAT64:
             if type(key) is int and len(strides) == 1:
-                if view[0] in rec.static or view[0] in rec.captured:
-                    rec.writes(view)
-                self.value[key] = item.value
                 position = view[1] + (key if key >= 0 else key + view[2][0]) * strides[0]
-                rec.store(_make_view(View, (view[0], position, (), ())), item.place)
+                element = _make_view(View, (view[0], position, (), ()))
+                if view[0] in rec.static or view[0] in rec.captured or rec.side is not None:
+                    self.value[key]  # raises NumPy's own error
+                    rec.writes(element)
+                self.value[key] = item.value
+                rec.store(element, item.place)
                 return
             if type(key) is tuple and len(key) == 2 == len(strides) and type(key[0]) is int and type(key[1]) is int:
-                if view[0] in rec.static or view[0] in rec.captured:
-                    rec.writes(view)
                 i, j = key
                 rows, columns = view[2]
-                self.value[key] = item.value
                 position = view[1] + (i if i >= 0 else i + rows) * strides[0] + (j if j >= 0 else j + columns) * strides[1]
-                rec.store(_make_view(View, (view[0], position, (), ())), item.place)
+                element = _make_view(View, (view[0], position, (), ()))
+                if view[0] in rec.static or view[0] in rec.captured or rec.side is not None:
+                    self.value[key]
+                    rec.writes(element)
+                self.value[key] = item.value
+                rec.store(element, item.place)
                 return
         if (
             type(item) is float and type(key) is int and len(strides) == 1 and self.value.dtype is _FLOAT64
             and view[0] not in rec.static and view[0] not in rec.captured
         ):  # fmt: skip
-            self.value[key] = item
             position = view[1] + (key if key >= 0 else key + view[2][0]) * strides[0]
-            rec.store(_make_view(View, (view[0], position, (), ())), rec.number(item))
+            element = _make_view(View, (view[0], position, (), ()))
+            if rec.side is not None:
+                self.value[key]
+                rec.writes(element)
+            self.value[key] = item
+            rec.store(element, rec.number(item))
             return
         self._set(key, rec.api.operand(rec, item))
 
@@ -264,7 +272,7 @@ class TracedArray(Traced):
     def _write(self, view: View, key: Any, item: Any, value: Any, static: bool) -> None:
         """Assign to elements that are a view."""
         rec = self.rec
-        if static and view.buffer in rec.lazy:
+        if static and rec.is_private(view.buffer):
             self.value[key] = value
             return
         self._check_assignable(key, value)
@@ -279,7 +287,7 @@ class TracedArray(Traced):
     def _scatter(self, key: Any, item: Any, value: Any, static: bool) -> None:
         """Assign to elements picked by arrays; of an element picked twice the last assignment holds."""
         rec = self.rec
-        if static and self.place.buffer in rec.lazy:
+        if static and rec.is_private(self.place.buffer):
             self.value[key] = value
             return
         self._check_assignable(key, value)

@@ -29,6 +29,7 @@ import numpy as np
 from ..rules.primitive import primitive_of, standin_of
 from ..tape import DTYPES, Role, View
 from .array import TracedArray
+from .branches import Branching
 from .creation import from_numpy
 from .math_api import BUILTINS, MATH, make_float, make_type
 from .modules import Forbidden, ModuleView, forbidden_name
@@ -94,6 +95,8 @@ class Namespace:
     rec : Recorder
     arguments : sequence of ndarray
         The caller's, to recognise one that is also captured.
+    branching : Branching
+        Says which functions are to be rebuilt around other code, and gives the names which that code uses.
 
     Attributes
     ----------
@@ -105,8 +108,9 @@ class Namespace:
         Captured buffer and argument (by position in `arguments`) that share memory.
     """
 
-    def __init__(self, rec: Recorder, arguments: Sequence[np.ndarray] = ()) -> None:
+    def __init__(self, rec: Recorder, arguments: Sequence[np.ndarray], branching: Branching) -> None:
         self.rec = rec
+        self._plan = branching.plan
         self.observations = Observations()
         self.originals: dict[type, type] = {}
         self.aliases: list[tuple[int, int]] = []
@@ -124,7 +128,7 @@ class Namespace:
         }
         replaced = {name: self._replaced[x] for name, x in vars(builtins).items() if x in (max, min, float)}
         ours = {"type": make_type(self.translate), "__import__": self._import}
-        self.builtins: dict[str, Any] = {**vars(builtins), **replaced, **ours}
+        self.builtins: dict[str, Any] = {**vars(builtins), **replaced, **ours, **branching.names}
 
     # ------------------------------------------------------------------------------------------ translation
 
@@ -245,11 +249,13 @@ class Namespace:
         known = self._memo.get(id(f))
         if known is not None:
             return known[1]  # type: ignore[no-any-return]
+        code = f.__code__
         if not (f.__module__ or "").startswith("numpy"):
-            self.rec.watch(f.__code__)
-            self._codes.append(f.__code__)
+            code = self._plan.converted(code)
+            self.rec.watch(code)
+            self._codes.append(code)
         closure = tuple([(cells or {}).get(id(cell)) or self._cell(cell) for cell in f.__closure__ or ()])
-        made = FunctionType(f.__code__, self.names(f.__globals__), f.__name__, None, closure)
+        made = FunctionType(code, self.names(f.__globals__), f.__name__, None, closure)
         self._memo[id(f)] = (f, made)  # before anything that may lead back here: recursion
         made.__defaults__ = None if f.__defaults__ is None else tuple([self.translate(x) for x in f.__defaults__])
         made.__kwdefaults__ = None if f.__kwdefaults__ is None else {k: self.translate(x) for k, x in f.__kwdefaults__.items()}

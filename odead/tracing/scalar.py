@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import operator
+import sys
 from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
@@ -95,7 +96,10 @@ class TracedScalar(Traced):
 
     def __bool__(self) -> bool:
         value = bool(self.value)
-        self.rec.guard(self.rec.cast(self.place, "bool"), value)
+        view = self.rec.cast(self.place, "bool")
+        self.rec.guard(view, value)
+        if self.rec.met is not None:
+            self.rec.met(sys._getframe(1), view)
         return value
 
     def __float__(self) -> NoReturn:
