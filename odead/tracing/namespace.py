@@ -37,6 +37,8 @@ from .numpy_api import CREATION
 from .objects import class_copy, object_view
 from .observations import IMMUTABLE, MISSING, Observations, attribute_of, contents_of, entry_of, items_of
 from .recorder import Recorder, contains_traced, is_traced
+from .scipy_api import SCIPY, bind_scipy
+from .sparse import SparseView, is_sparse
 
 __all__ = ["Names", "Namespace", "is_user_module"]
 
@@ -145,6 +147,8 @@ class Namespace:
     def _translated(self, x: Any, name: str) -> Any:
         if isinstance(x, np.ndarray):
             return self.capture(x, name)
+        if isinstance(x, FunctionType) and x in SCIPY:
+            return bind_scipy(self.rec, x, SCIPY[x])
         primitive = primitive_of(x)
         if primitive is not None:
             return functools.wraps(x, updated=())(lambda *args, **kwargs: self.rec.calls(primitive, args, kwargs))
@@ -174,6 +178,8 @@ class Namespace:
             return self._container(x, name)
         if isinstance(getattr(x, "py_func", None), FunctionType):  # compiled by Numba
             return self.translate(x.py_func)
+        if is_sparse(x):
+            return SparseView(self, x, name)
         if isinstance(x, _PLAIN_OBJECTS) or (is_user_module(type(x).__module__) and not isinstance(x, BaseException)):
             return object_view(self, x)
         return x
