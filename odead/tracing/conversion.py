@@ -140,7 +140,10 @@ class Conversions:
 
 @lru_cache(maxsize=256)
 def _module_of(code: CodeType) -> ast.Module | None:
-    """The source of the module as far as it gives this code: the imports from the future, and one statement."""
+    """The source of the module as far as it gives this code: one statement, and the imports.
+
+    The imports are needed because `name.attribute(...)` compiles to other code where the name is that of a module.
+    """
     source = "".join(linecache.getlines(code.co_filename))
     tree = _parsed(source) if source else None
     if tree is None:
@@ -148,8 +151,8 @@ def _module_of(code: CodeType) -> ast.Module | None:
     for statement in tree.body:
         first = min([statement.lineno, *[each.lineno for each in getattr(statement, "decorator_list", ())]])
         if first <= code.co_firstlineno <= (statement.end_lineno or first):
-            kept = [each for each in tree.body if isinstance(each, ast.ImportFrom) and each.module == "__future__"]
-            module = ast.Module([*kept, statement], [])
+            imports = [each for each in _in_function(tree) if isinstance(each, (ast.Import, ast.ImportFrom))]
+            module = ast.Module([*imports, statement], [])
             compiled = compile(module, code.co_filename, "exec", dont_inherit=True)
             same = [each for each in _codes_in(compiled) if each == code and each.co_qualname == code.co_qualname]
             return module if len(same) == 1 else None
