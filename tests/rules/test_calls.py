@@ -9,7 +9,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import odead
-from odead import Active, Const, Duplicated, autodiff, check_derivatives, check_rule, gradient, hessian
+from odead import Active, BatchDuplicated, Const, Duplicated, autodiff, check_derivatives, check_rule, gradient, hessian
 
 X = np.array([0.4, -0.7, 1.1])
 
@@ -433,3 +433,43 @@ def test_autodiff_of_a_primitive_itself(wave):
     result = autodiff(lambda x, c: wave(x, c).sum(), Duplicated(X, shadow), Active(2.0))
     assert_allclose(shadow, 2.0 * np.cos(X))
     assert_allclose(result[1], np.sin(X).sum())
+
+
+def test_rules_for_batches_take_all_lanes_at_once(square_into):
+    lanes = []
+
+    @odead.primitive
+    def cube(x, c):
+        return c * opaque(x) ** 3
+
+    @odead.rule(cube)
+    def _(x, c):
+        return cube(x, c), lambda bar: (3 * c * x**2 * bar, lambda: (x**3 * bar).sum())
+
+    check_rule(cube, X, 1.3)
+
+    @odead.rule(cube, mode=odead.Reverse, activity=(BatchDuplicated, Const))
+    def _(config, x, c):
+        def pullback(bars):
+            lanes.append((config.width, bars.shape))
+            return 3 * c * x**2 * bars, None
+
+        return cube(x, c), pullback
+
+    @odead.rule(cube, mode=odead.Forward, activity=(BatchDuplicated, Const))
+    def _(config, x, c):
+        lanes.append((config.width, x.dval.shape))
+        return cube(x.val, c.val), 3 * c.val * x.val**2 * x.dval
+
+    check_rule(cube, X, 1.3)
+    assert lanes.count((2, (2, 3))) >= 2
+    assert_allclose(odead.jacobian(cube, X, 1.3), np.diag(3.9 * X**2))
+    assert_allclose(gradient(lambda x: cube(x, 1.3).sum(), X), 3.9 * X**2)
+
+    @odead.rule(square_into, mode=odead.Forward, activity=(BatchDuplicated, BatchDuplicated, BatchDuplicated))
+    def _(config, out, x, c):
+        square_into(out.val, x.val, c.val)
+        slope = np.asarray(c.dval).reshape(-1, 1) * x.val**2
+        out.dval[:] = 2 * c.val * x.val * x.dval + slope
+
+    check_rule(square_into, np.zeros(3), X, 1.3)
