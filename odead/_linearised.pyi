@@ -15,6 +15,7 @@ class Linearised(Recorded):
     columns: np.ndarray
     source: np.ndarray
     timed: bool
+    constant: bool
     def __init__(
         self,
         tape: Tape,
@@ -25,6 +26,7 @@ class Linearised(Recorded):
         columns: Any,
         source: Any,
         timed: bool,
+        constant: bool,
         directions: Any,
         find: _Find | None = None,
     ) -> None: ...

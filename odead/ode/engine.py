@@ -37,6 +37,8 @@ class System:
         Makes a `_system.System`, the same right-hand side for the compiled loop.
     linearised : callable or None
         Makes a `_linearised.Linearised` and a `_matrices.Matrix` for it, for the implicit methods of the compiled loop.
+    states : System or None
+        Where `compiled` has sensitivities: the system without them.
     """
 
     fun: Callable[[float, np.ndarray], np.ndarray]
@@ -48,6 +50,7 @@ class System:
     narrow_jacobian: Callable[[float, np.ndarray], Jacobian] | None = None
     compiled: Callable[[], Any] | None = None
     linearised: Callable[[], tuple[Any, Any]] | None = None
+    states: "System | None" = None
 
 
 @dataclass(frozen=True)

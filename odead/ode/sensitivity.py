@@ -14,9 +14,11 @@ from .adjoint import AdjointOptions, AdjointResult, BackwardFailure, continuous_
 from .discrete import BUDGET, discrete_adjoint, solve_for_adjoint
 from .engine import AbstractEngine, Controls, Trajectory
 from .engines.native import NativeEngine
+from .engines.scipy import ScipyEngine
 from .failures import raise_failure
 from .forward import Columns, augmented, column_atol, columns_for, split
 from .loss import Loss, check_loss
+from .methods import MULTISTEP, ONE_STEP
 from .problem import Problem, check_controls, check_not_yet, make_problem, positive
 from .solution import Sensitivity
 from .solve import choose_engine, solution_fields
@@ -128,7 +130,9 @@ def sensitivity(
     )
     tolerances = _sens_tolerances(problem, rtol, sens_rtol, sens_atol)
     forward = mode == "forward" or not has_loss or (mode == "auto" and _forward_is_cheaper(problem, wanted))
-    discrete = not forward and mode != "continuous" and isinstance(stepper, NativeEngine)
+    if not forward and engine == "auto" and controls.method in MULTISTEP:
+        stepper = ScipyEngine()  # the compiled loop has no continuous adjoint of these, and they have no other
+    discrete = not forward and mode != "continuous" and isinstance(stepper, NativeEngine) and controls.method in ONE_STEP
     if not discrete:
         check_not_yet(checkpoints=checkpoints)
     run = _Run(
