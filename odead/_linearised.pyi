@@ -5,8 +5,6 @@ import numpy as np
 from ._core import Tape
 from ._system import Recorded, _Find
 
-__all__: list[str]
-
 class Linearised(Recorded):
     colours: int
     lanes: int

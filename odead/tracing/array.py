@@ -13,6 +13,7 @@ from typing import Any, Final, NoReturn
 import numpy as np
 
 from ..tape import View, is_injective
+from .lookups import look_up, looks_up, store, stores
 from .recorder import Recorder, Traced, dtype_name, is_traced
 from .scalar import TracedScalar, scalar_dtype
 
@@ -187,6 +188,8 @@ class TracedArray(Traced):
                     element = _make_view(View, (view[0], position, (), ()))
                     return TracedScalar(rec, rec.record("copy", "float64", (element,)), value)
                 return scalar_at(self, position, value)
+        if looks_up(self, key):
+            return look_up(self, key)
         return self[int(key)] if isinstance(key, np.integer) else self._get(concrete_key(self.rec, key))
 
     def _get(self, key: Any) -> Any:
@@ -249,6 +252,9 @@ class TracedArray(Traced):
 
     def _set(self, key: Any, item: Any) -> None:
         rec = self.rec
+        if stores(self, key) and np.ndim(item.value if is_traced(item) else item) == 0:
+            self._store(key, item)
+            return
         if _masks(self, key) and np.ndim(item.value if is_traced(item) else item) == 0:
             self._select(key, item)
             return
@@ -268,6 +274,14 @@ class TracedArray(Traced):
                 self._write(view, key, item, value, static)
         else:
             self._scatter(key, item, value, static)
+
+    def _store(self, key: Any, item: Any) -> None:
+        """Assign to the element at a place that varies."""
+        value = item.value if is_traced(item) else item
+        self._check_assignable(int(key.value) if self.rec.side is None else 0, value)
+        dtype = dtype_name(self.value.dtype)
+        source = self.rec.cast(self.rec.reads(item.place), dtype) if is_traced(item) else self._constant(value)
+        store(self, key, View(source.buffer, source.offset, (), ()), value)
 
     def _write(self, view: View, key: Any, item: Any, value: Any, static: bool) -> None:
         """Assign to elements that are a view."""

@@ -31,7 +31,7 @@ from ..tape import DTYPES, Role, View
 from .array import TracedArray
 from .branches import Branching
 from .creation import from_numpy
-from .math_api import BUILTINS, MATH, make_float, make_type
+from .math_api import BUILTINS, MATH, make_number, make_type
 from .modules import Forbidden, ModuleView, forbidden_name
 from .numpy_api import CREATION
 from .objects import class_copy, object_view
@@ -126,9 +126,9 @@ class Namespace:
         self._replaced: dict[Any, Any] = {
             **{function: functools.partial(made, rec) for function, made in CREATION.items()},
             **{function: bind(rec) for table in (MATH, BUILTINS) for function, bind in table.items()},
-            **{kind: make_float(rec, kind) for kind in (float, np.float64, np.float32)},
+            **{kind: make_number(rec, kind) for kind in (float, int, np.float64, np.float32, np.int64)},
         }
-        replaced = {name: self._replaced[x] for name, x in vars(builtins).items() if x in (max, min, float)}
+        replaced = {name: self._replaced[x] for name, x in vars(builtins).items() if x in (max, min, float, int)}
         ours = {"type": make_type(self.translate), "__import__": self._import}
         self.builtins: dict[str, Any] = {**vars(builtins), **replaced, **ours, **branching.names}
 

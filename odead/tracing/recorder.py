@@ -110,6 +110,12 @@ class Side(Protocol):
     def save(self, view: View) -> None:
         """Elements are about to be written."""
 
+    def valid(self) -> View:
+        """Whether a run takes this side."""
+
+    def is_taken(self) -> bool:
+        """Whether the recorded run takes this side."""
+
     def guarded(self, view: View, expected: bool | int) -> View:
         """What to guard instead of `view`, so that it matters only to runs that take this side."""
 

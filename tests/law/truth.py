@@ -14,6 +14,7 @@ from typing import Any, Final
 import numpy as np
 
 from helpers import ALL_OPS, complex_value
+from odead.ops import TABLE
 
 __all__ = ["STEP", "careful_function", "complex_function", "plain_function"]
 
@@ -202,6 +203,8 @@ def _row(op: str) -> Callable[..., Any]:
     def call(*xs: Any, out: Any = None, where: Any = True) -> Any:
         return _put(complex_value(op, *map(np.asarray, xs))[()], out, where)
 
+    for method in ("at", "outer"):  # of sums and products, which NumPy has for complex numbers
+        setattr(call, method, getattr(getattr(np, TABLE[op].numpy, None), method, None))
     return call
 
 
@@ -213,6 +216,14 @@ _MATH: Final = SimpleNamespace(
     sin=np.sin, cos=np.cos, tanh=np.tanh, atan=np.arctan, exp=np.exp, sqrt=np.sqrt, log=np.log, pi=math.pi, fabs=_abs
 )
 _NAMES: Final[dict[str, Any]] = {
-    "np": _Numpy(), "math": _MATH, "special": SimpleNamespace(**_rows), "_real": _real, "abs": _abs,
-    "max": _of_builtin(_maximum), "min": _of_builtin(_minimum), "float": lambda x: x, "int": lambda x: int(_real(x)), "round": lambda x: round(_real(x)),
-}  # fmt: skip
+    "np": _Numpy(),
+    "math": _MATH,
+    "special": SimpleNamespace(**_rows),
+    "_real": _real,
+    "abs": _abs,
+    "max": _of_builtin(_maximum),
+    "min": _of_builtin(_minimum),
+    "float": lambda x: x,
+    "int": lambda x: int(_real(x)),
+    "round": lambda x: round(_real(x)),
+}

@@ -201,7 +201,7 @@ def test_one_program_serves_all_outcomes(f: Callable[..., None]) -> None:
 @pytest.mark.parametrize("f", CONVERTED)
 def test_derivatives_are_those_of_the_branches_taken(f: Callable[..., None]) -> None:
     rng = np.random.default_rng(5)
-    du, u, c = state(rng)
+    _, u, c = state(rng)
     weights = rng.standard_normal(N)
 
     def value(u: Any, c: Any) -> Any:
@@ -328,7 +328,7 @@ def with_list(du: Any, u: Any, c: Any) -> None:
     kept = []
     for i in range(5):
         if u[i] > 0:
-            kept.append(u[i] * c)
+            kept.append(u[i] * c)  # noqa: PERF401
     for k, x in enumerate(kept):
         du[k] = x
 

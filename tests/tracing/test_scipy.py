@@ -17,7 +17,19 @@ CSR = sparse.random_array((4, 5), density=0.5, rng=np.random.default_rng(0), for
 CSC, COO, DIA = CSR.tocsc(), CSR.tocoo(), sparse.diags_array([np.ones(4), -2 * np.ones(5), np.ones(4)], offsets=[-1, 0, 1])
 OLD = sparse.csr_matrix(CSR)
 
-NAMES = {"np": np, "linalg": linalg, "special": special, "sparse": sparse, "M": M, "LU": LU, "CSR": CSR, "CSC": CSC, "COO": COO, "DIA": DIA, "OLD": OLD}
+NAMES = {
+    "np": np,
+    "linalg": linalg,
+    "special": special,
+    "sparse": sparse,
+    "M": M,
+    "LU": LU,
+    "CSR": CSR,
+    "CSC": CSC,
+    "COO": COO,
+    "DIA": DIA,
+    "OLD": OLD,
+}
 
 EXPRESSIONS = """
 linalg.solve(s, x[:3]); linalg.solve(s, s @ s); linalg.solve(s, x[:3], transposed=True); linalg.solve(s @ s.T, x[:3], assume_a='pos'); linalg.solve(s, x[:3], assume_a='sym', lower=True)
