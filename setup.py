@@ -44,6 +44,7 @@ MODULES: dict[str, list[str]] = {
     "_matrices": ["odead/_lu.h", "odead/_vectors.h"],
     "_linearised": [],
     "_rosenbrock": ["odead/_vectors.h"],
+    "_bdf": ["odead/_vectors.h"],
 }
 extensions = [
     Extension(

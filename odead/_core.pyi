@@ -5,6 +5,8 @@ import numpy as np
 
 OPCODES: dict[str, int]
 BUSY: int
+DTYPES: tuple[str, ...]
+OPERATIONS: tuple[str, ...]
 
 def disjoint(*items: Any) -> bool: ...
 

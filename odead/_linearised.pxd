@@ -18,6 +18,7 @@ cdef class Linearised(Recorded):
     cdef int64_t* position
     cdef double* values                     # per lane n numbers: J times its direction; the last lane may be df/dt
     cdef double* changes                    # per sensitivity, the derivative of `values` along it; NULL: not asked for
+    cdef readonly bint constant             # J is
     cdef readonly bint timed                # whether the last lane is df/dt; otherwise f does not depend on t
 
     cdef Outcome at(self, double t, const double* x, double* dx) noexcept nogil

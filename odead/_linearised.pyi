@@ -5,8 +5,6 @@ import numpy as np
 from ._core import Tape
 from ._system import Recorded, _Find
 
-__all__: list[str]
-
 class Linearised(Recorded):
     colours: int
     lanes: int
@@ -15,6 +13,7 @@ class Linearised(Recorded):
     columns: np.ndarray
     source: np.ndarray
     timed: bool
+    constant: bool
     def __init__(
         self,
         tape: Tape,
@@ -25,6 +24,7 @@ class Linearised(Recorded):
         columns: Any,
         source: Any,
         timed: bool,
+        constant: bool,
         directions: Any,
         find: _Find | None = None,
     ) -> None: ...

@@ -31,14 +31,17 @@ cdef class Linearised(Recorded):
         The pattern of J, and where its entries are among the (lanes, n) products.
     timed : bool
         Whether there is one more lane, for t.
+    constant : bool
+        Whether J depends neither on x nor on t.
     directions : (W, n_p) array
         What p moves along.
     """
 
-    def __init__(self, Tape tape, int64_t n, p, seeds, rows, columns, source, bint timed, directions, find=None):
+    def __init__(self, Tape tape, int64_t n, p, seeds, rows, columns, source, bint timed, bint constant, directions,
+                 find=None):
         cdef int64_t slot, width = len(directions)
         self.n = self.n_x = n
-        self.width, self.timed, self.find = width, timed, find
+        self.width, self.timed, self.constant, self.find = width, timed, constant, find
         self.colours, self.lanes = len(seeds), len(seeds) + timed
         self.p = np.array(p, dtype=np.float64)
         self.n_p = self.p.size

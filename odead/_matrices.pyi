@@ -2,8 +2,6 @@ from typing import Any
 
 import numpy as np
 
-__all__: list[str]
-
 class Matrix:
     n: int
     entries: int

@@ -10,8 +10,6 @@ from ._steppers import Explicit, Method, Record
 from ._system import Cotangents, Recorded, System, _Find
 from .ode.rosenbrock import RosenbrockTableau
 
-__all__: list[str]
-
 class RosenbrockMethod(Method):
     @property
     def weights_of_time(self) -> np.ndarray: ...

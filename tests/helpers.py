@@ -268,7 +268,9 @@ TAME_OPS: Final = (
     "copy", "neg", "add", "sub", "mul", "muladd", "square", "sin", "cos", "tanh", "arctan", "arcsinh", "expm1", "erf",
     "abs", "maximum", "minimum", "where", "less", "greater_equal", "logical_not", "floor",
 )  # fmt: skip
-STRUCTURED_OPS: Final = ("sum", "matmul", "take", "put", "put_add")
+STRUCTURED_OPS: Final = (
+    "sum", "matmul", "take", "put", "put_add", "prod", "cumprod", "recurrence", "take_along", "put_along_add",
+)  # fmt: skip
 
 
 @st.composite
@@ -414,6 +416,34 @@ class _Maker:
 
     def _put_add(self) -> None:
         self._put("put_add")
+
+    def _put_along_add(self) -> None:
+        out = self._writable("float64", self._shape(5, least=1))
+        if not self.written[out.buffer][out.indices()].all():
+            self._emit("copy", out, (self._disjoint("float64", out.shape, out),))
+        shape = (*out.shape[:-1], self.draw(st.integers(1, 4)))
+        index = self._index(out.shape[-1], shape, distinct=False)
+        self._emit("put_along_add", out, (out, self._disjoint("float64", shape, out), index))
+
+    def _take_along(self) -> None:
+        out = self._writable("float64", self._shape(4, least=1))
+        n = self.draw(st.integers(1, 4))
+        x = self._disjoint("float64", (*out.shape[:-1], n), out)
+        self._emit("take_along", out, (x, self._index(n, out.shape, distinct=False)))
+
+    def _prod(self) -> None:
+        out = self._writable("float64")
+        self._emit("prod", out, (self._disjoint("float64", (*out.shape, self.draw(st.integers(1, 3))), out),))
+
+    def _cumprod(self) -> None:
+        out = self._writable("float64", self._shape(3, least=1))
+        self._emit("cumprod", out, (self._disjoint("float64", out.shape, out),))
+
+    def _recurrence(self) -> None:
+        (*lead, n) = self._shape(3, least=1)
+        out = self._writable("float64", (*lead, n + 1))
+        factors, addends = (self._disjoint("float64", (*lead, m), out) for m in (n, n + 1))
+        self._emit("recurrence", out, (factors, addends))
 
     def _guard(self) -> None:
         dtype = self.draw(st.sampled_from(["bool", "int64"]))

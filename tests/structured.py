@@ -126,6 +126,7 @@ def _cases() -> Iterator[Case]:
     for op in ("cumprod", "argsort"):
         yield Case(op, "empty", _normal((3, 0)), (3, 0), dtype="float64" if op == "cumprod" else "int64")
     yield Case("recurrence", "empty", _normal((3, 0), (3, 0)), (3, 0))
+    yield Case("permutation", "rows", lambda _: (np.array([[2, 1, 2, 3], [0, 3, 3, 3]]),), (2, 4), dtype="int64")
     for side in ("left", "right"):
         grid = lambda rng: (np.sort(rng.standard_normal(6)), rng.standard_normal((2, 3)))  # noqa: E731
         yield Case("searchsorted", side, grid, (2, 3), side, "int64")

@@ -47,6 +47,8 @@ class System:
         Makes a `_system.System`, the same right-hand side for the compiled loop.
     linearised : callable or None
         Makes a `_linearised.Linearised` and a `_matrices.Matrix` for it, for the implicit methods of the compiled loop.
+    states : System or None
+        Where `compiled` has sensitivities: the system without them.
     side : Side or None
         The steppers stop before a step that ends on another side.
     """
@@ -60,6 +62,7 @@ class System:
     narrow_jacobian: Callable[[float, np.ndarray], Jacobian] | None = None
     compiled: Callable[[], Any] | None = None
     linearised: Callable[[], tuple[Any, Any]] | None = None
+    states: "System | None" = None
     side: Side | None = None
 
 

@@ -90,7 +90,9 @@ def augmented(problem: Problem, columns: Columns) -> System:
     at = (problem.x0, p, problem.t0)
     compiled = partial(tangents, rhs, *at, columns.seeds) if width else problem.system().compiled
     linearised = partial(rhs.linearisations.make, *at, columns.seeds)
-    return System(fun, exact, problem.t0, problem.t1, start, not rhs.branches, block_diagonal, compiled, linearised)
+    return System(
+        fun, exact, problem.t0, problem.t1, start, not rhs.branches, block_diagonal, compiled, linearised, problem.system()
+    )  # fmt: skip
 
 
 def column_atol(problem: Problem, columns: Columns, atol: np.ndarray, sens_atol: np.ndarray | None) -> np.ndarray:

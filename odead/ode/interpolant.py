@@ -1,10 +1,11 @@
-"""The solution of a one-step method as a function of time."""
+"""The solution of the compiled loop as a function of time."""
 
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from .formulas import BackwardFormulas
 from .rosenbrock import RosenbrockTableau
 from .tableaus import Tableau
 
@@ -17,7 +18,7 @@ class Interpolant:
 
     Attributes
     ----------
-    tableau : Tableau or RosenbrockTableau
+    tableau : Tableau, RosenbrockTableau or BackwardFormulas
     ts : array, shape (m + 1,)
         Ends of the steps, in the order they were taken.
     states : array, shape (m + 1, n)
@@ -26,7 +27,7 @@ class Interpolant:
         The stages of each step.
     """
 
-    tableau: Tableau | RosenbrockTableau
+    tableau: Tableau | RosenbrockTableau | BackwardFormulas
     ts: np.ndarray
     states: np.ndarray
     slopes: np.ndarray

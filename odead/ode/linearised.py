@@ -32,7 +32,7 @@ class PatternGrewError(Exception):
     """A branch was taken whose Jacobian has entries that the pattern so far has not; what uses it must begin anew."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Plan:
     """How J is obtained.
 
@@ -47,6 +47,8 @@ class _Plan:
         Of linearisations, by the number of sensitivities; of cotangents of a step, by minus the number of stages.
     covered : list of Program
         Variants of the right-hand side whose entries are all in the pattern.
+    constant : bool or None
+        Whether J depends neither on x nor on t; None: nobody has asked.
     """
 
     pattern: Pattern
@@ -54,6 +56,7 @@ class _Plan:
     timed: bool
     kernels: dict[int, Kernel] = field(default_factory=dict)
     covered: list[Program] = field(default_factory=list)
+    constant: bool | None = None
 
     @cached_property
     def fitting(self) -> tuple[type[Matrix], tuple[Any, ...]]:
@@ -93,7 +96,8 @@ class Linearisations:
                 continue
             rows, columns = plan.pattern.rows, plan.pattern.columns
             source = plan.colours[columns] * self._n + rows
-            made = Linearised(tape, self._n, p, plan.seeds, rows, columns, source, plan.timed, directions, find)
+            facts = (plan.timed, self._constant(plan))
+            made = Linearised(tape, self._n, p, plan.seeds, rows, columns, source, *facts, directions, find)
             kind, more = plan.fitting
             return made, kind(self._n, rows, columns, source, *more)
 
@@ -125,6 +129,15 @@ class Linearisations:
     @property
     def _at_t(self) -> int:
         return 3 if self._n_p else 2
+
+    def _constant(self, plan: _Plan) -> bool:
+        """Whether J depends neither on x nor on t, by the structure of the program."""
+        if plan.constant is None:
+            primal = self._kernel(plan, 0).primal
+            program = optimise(forward(primal, (0, 1), len(plan.seeds)))  # without t, whose lane would touch all of them
+            x, t, products = (program.whole(program.arguments[k]) for k in (1, self._at_t, self._at_t + 1))
+            plan.constant = "guard" not in program.op and pattern(program, [products], [x, t]).nnz == 0
+        return plan.constant
 
     def _covers(self, plan: _Plan, program: Program) -> bool:
         if any(known is program for known in plan.covered):

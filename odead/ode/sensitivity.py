@@ -19,7 +19,7 @@ from .engines.scipy import ScipyEngine
 from .failures import raise_failure
 from .forward import Columns, augmented, column_atol, columns_for, split
 from .loss import Loss, check_loss
-from .methods import ROSENBROCK
+from .methods import EXPLICIT, MULTISTEP, ONE_STEP
 from .piecewise import integrate
 from .problem import Problem, check_controls, check_not_yet, make_problem, positive
 from .solution import Sensitivity
@@ -132,7 +132,9 @@ def sensitivity(
     )
     tolerances = _sens_tolerances(problem, rtol, sens_rtol, sens_atol)
     forward = mode == "forward" or not has_loss or (mode == "auto" and _forward_is_cheaper(problem, wanted))
-    discrete = not forward and mode != "continuous" and isinstance(stepper, NativeEngine)
+    if not forward and engine == "auto" and controls.method in MULTISTEP:
+        stepper = ScipyEngine()  # the compiled loop has no continuous adjoint of these, and they have no other
+    discrete = not forward and mode != "continuous" and isinstance(stepper, NativeEngine) and controls.method in ONE_STEP
     if not discrete:
         check_not_yet(checkpoints=checkpoints)
     run = _Run(
@@ -302,9 +304,11 @@ class _Run:
         if dense:
             result.sol = _StatesOnly(trajectory.sol, problem.n)
         losses = self._loss(trajectory.y, rows)
-        backwards, method = self.engine, controls.method
-        if method in ROSENBROCK:  # it takes recorded right-hand sides only, and that of lambda reads the solution
-            backwards, method = ScipyEngine(), "Radau"
+        backwards: AbstractEngine = self.engine
+        method = controls.method
+        if isinstance(backwards, NativeEngine) and method not in EXPLICIT:
+            # The others take recorded right-hand sides only, and that of lambda reads the solution.
+            backwards, method = ScipyEngine(), "Radau" if method in ONE_STEP else method
         try:
             adjoint = piecewise_adjoint(
                 pieces, trajectory, losses[1], backwards, replace(controls, method=method), self.tolerances,

@@ -11,7 +11,7 @@ from .engine import AbstractEngine, Controls, Trajectory
 from .engines.native import NativeEngine
 from .engines.scipy import ScipyEngine
 from .failures import raise_failure
-from .methods import ONE_STEP
+from .methods import NATIVE
 from .piecewise import integrate
 from .problem import Problem, check_controls, check_not_yet, make_problem
 from .signature import from_scipy
@@ -82,7 +82,7 @@ def solve(
 
 def choose_engine(engine: Any, method: Any) -> AbstractEngine:
     """The engine for what the user wrote; "auto" is the compiled loop for the methods it has, else SciPy."""
-    if engine == "native" or (engine == "auto" and method in ONE_STEP):
+    if engine == "native" or (engine == "auto" and method in NATIVE):
         return NativeEngine()
     if engine in ("auto", "scipy"):
         return ScipyEngine()

@@ -16,6 +16,7 @@ from ..transform.reverse import reverse
 
 __all__ = ["Gradient", "Switches", "without_guards"]
 
+CLOSE: Final = 1e-6  # what a continuous function changes by at most between neighbouring numbers
 ROUNDINGS: Final = ("floor", "ceil", "trunc", "rint")
 
 
@@ -51,12 +52,16 @@ class Switches:
         self._decide: list[np.ufunc] = [getattr(np, buffer.name) for buffer in results]
 
     def changed(self, before: tuple[np.ndarray, float], after: tuple[np.ndarray, float], p: np.ndarray) -> list[Gradient]:
-        """Gradients, before, of those that decide differently at two states (x, t) close by."""
+        """Gradients, before, of those that decide differently at two neighbouring states (x, t).
+
+        One that is itself discontinuous there, as that of ``t - int(t) < p[0]`` at t = 1, follows another one.
+        """
         nothing = self._zeros()
         values, others = self._run(*before, p, nothing)[0], self._run(*after, p, nothing)[0]
         found = []
         for number, (value, other) in enumerate(zip(values, others, strict=True)):
-            for at in np.argwhere(self._decide[number](value) != self._decide[number](other)):
+            continuous = np.abs(other - value) <= CLOSE * (1 + np.abs(value))
+            for at in np.argwhere(continuous & (self._decide[number](value) != self._decide[number](other))):
                 seeds = self._zeros()
                 seeds[number][tuple(at)] = 1.0
                 found.append(self._run(*before, p, seeds)[1])
@@ -86,7 +91,7 @@ def without_guards(program: Program) -> Program:
 
 
 def _switching_functions(program: Program) -> Program:
-    """The program with one result for each comparison of floats that a guard depends on."""
+    """The program with one result for each comparison and rounding of floats on which a guard may depend."""
     wanted = _deciding(program)
     found = program.empty_like()
     for number, instruction in enumerate(program):
@@ -99,7 +104,7 @@ def _switching_functions(program: Program) -> Program:
 
 
 def _deciding(program: Program) -> set[int]:
-    """The instructions that make of floats what the guards look at."""
+    """The instructions that make of floats what the guards look at, and all that make integers of floats."""
     needed: set[int] = set()
     deciding: set[int] = set()
     rows = list(program)
@@ -107,7 +112,7 @@ def _deciding(program: Program) -> set[int]:
         op, out, ins, _, _ = rows[number]
         if op == "guard":
             needed.add(ins[0].buffer)
-        elif out is not None and out.buffer in needed:
+        elif out is not None and (out.buffer in needed or (op == "cast" and program.dtype(out) == "int64")):
             if op in TABLE and any(program.dtype(view) == "float64" for view in ins):
                 deciding.add(number)
             needed.update(view.buffer for view in ins if program.dtype(view) in ("bool", "int64"))

@@ -7,7 +7,9 @@ resolution    which rule serves a call
 signature     what a call takes and leaves
 callee        what a call instruction calls, and what a derived program does about it
 primal        the call of a primitive, and the choice of its rule
-adjoint, tangent, differences   what a rule makes of it in reverse and forward mode; finite differences
+adjoint, tangent, pushing       what a rule makes of it in reverse and forward mode
+differences   finite differences, as a rule
+values        values in slots, ordinary and traced alike
 pullbacks     where a pullback waits for the reverse sweep
 closures      functions that close over traced values, as arguments of a call
 """

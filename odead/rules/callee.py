@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
-from ..errors import RuleError, TracingError
+from ..errors import RuleError
 from ..tape import Program
 from .primitive import place
 from .resolution import Request, Resolution
@@ -214,7 +214,7 @@ class AbstractCallee(ABC):
         try:
             recorded, values = self.traced()
             return Body(recorded, tuple(range(len(self.ins))), values, resolution=self.second_order())
-        except TracingError as error:
+        except Exception as error:  # code that cannot be traced may stumble over a traced value in any way
             where = ", ".join(map(place, self.functions))
             raise RuleError(
                 f"{self.name}: to be differentiated again, the code of the rule at {where} must be traceable: NumPy, and "

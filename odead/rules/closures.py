@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from types import CellType, FunctionType
 from typing import Any
 
+from ..containers import flatten
+
 __all__ = ["Closure", "Code", "detached"]
 
 
@@ -38,7 +40,11 @@ class Closure:
     defaults: tuple[Any, ...]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self.code.made(self.cells, self.defaults)(*args, **kwargs)
+        made = self.code.made(self.cells, self.defaults)
+        for leaf in flatten((self.cells, self.defaults, args))[0]:
+            if hasattr(type(leaf), "__odead_inside__"):  # one more trace: in its namespace
+                return leaf.__odead_inside__(made)(*args, **kwargs)
+        return made(*args, **kwargs)
 
 
 def detached(function: FunctionType, original: Callable[[Any], Any], is_traced: Callable[[Any], bool]) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -17,7 +17,7 @@ from .signature import shape_of
 __all__ = ["easy_rule", "stop_gradient"]
 
 
-def easy_rule(f: Any, partials: Sequence[str | None]) -> Primitive:
+def easy_rule(f: Any, partials: Sequence[str | None], *, names: Mapping[str, Any] | None = None) -> Primitive:
     """Register a rule of an elementwise primitive from its partial derivatives.
 
     Parameters
@@ -26,6 +26,8 @@ def easy_rule(f: Any, partials: Sequence[str | None]) -> Primitive:
         Returns one number or array, elementwise in its arguments, which may broadcast.
     partials : sequence of str
         One Python expression per parameter, in the names of the parameters, `out` and `np`; None: no derivative.
+    names : mapping, optional
+        More names that the expressions may use.
 
     Returns
     -------
@@ -41,13 +43,13 @@ def easy_rule(f: Any, partials: Sequence[str | None]) -> Primitive:
         raise RuleError(
             f"easy_rule for {getattr(f, '__name__', f)!r}, which is no primitive: write @odead.primitive above its definition"
         )
-    names = target.parameters
-    if target.signature is None or len(partials) != len(names):
+    parameters = target.parameters
+    if target.signature is None or len(partials) != len(parameters):
         raise RuleError(
-            f"{place(target.function)}: easy_rule has {len(partials)} partials, and {target.__name__} has {len(names)} "
+            f"{place(target.function)}: easy_rule has {len(partials)} partials, and {target.__name__} has {len(parameters)} "
             f"parameters"
         )
-    functions = [_compiled(target, names, partial) for partial in partials]
+    functions = [_compiled(target, parameters, partial, {**(names or {}), "np": np}) for partial in partials]
 
     def value_and_pullback(*args: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
         out = target(*args)
@@ -87,7 +89,9 @@ def _summed(bar: Any, shape: tuple[int, ...]) -> Any:
     return bar.sum(axis=repeated, keepdims=True) if repeated else bar
 
 
-def _compiled(target: Primitive, names: Sequence[str], partial: str | None) -> Callable[..., Any] | None:
+def _compiled(
+    target: Primitive, parameters: Sequence[str], partial: str | None, known: dict[str, Any]
+) -> Callable[..., Any] | None:
     if partial is None:
         return None
     what = f"{place(target.function)}: the partial {partial!r} of {target.__name__}"
@@ -95,10 +99,10 @@ def _compiled(target: Primitive, names: Sequence[str], partial: str | None) -> C
         tree = ast.parse(partial, mode="eval")
     except SyntaxError as error:
         raise RuleError(f"{what} is no Python expression: {error.msg}") from error
-    unknown = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} - {*names, "out", "np"}
+    unknown = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} - {*parameters, "out", *known}
     if unknown:
-        raise RuleError(f"{what} names {', '.join(sorted(unknown))}; it may name {', '.join(names)}, out and np")
-    function: Callable[..., Any] = eval(f"lambda {', '.join((*names, 'out'))}: {partial}", {"np": np})
+        raise RuleError(f"{what} names {', '.join(sorted(unknown))}; it may name {', '.join((*parameters, 'out', *known))}")
+    function: Callable[..., Any] = eval(f"lambda {', '.join((*parameters, 'out'))}: {partial}", known)
     return function
 
 

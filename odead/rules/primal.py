@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from ..errors import OdeadWarning, RuleError, TracingError
+from ..errors import OdeadWarning
 from .adjoint import Adjoint, AdjointOnly, Augmented
 from .callee import AbstractCallee, Body, Derivation, Pulled, Pushed, TraceBody, Transposed, Zero
 from .differences import Differences
@@ -108,7 +108,7 @@ class _Chooser:
         try:
             recorded, values = callee.traced()
             return Body(recorded, tuple(range(len(callee.ins))), values, resolution=self.resolution("its body, traced"))
-        except TracingError as error:
+        except Exception as error:  # code that cannot be traced may stumble over a traced value in any way
             self.tried.append(f"the body cannot be traced: {error}")
         if primitive.finite_differences:
             return self.by_rule(Rule(Differences(primitive), "forward"), "finite differences")
@@ -157,7 +157,7 @@ class _Chooser:
         try:
             recorded, values = single.traced()
             return Transposed(recorded, values, self.request.active, resolution=self.resolution(f"{said}, transposed"))
-        except (TracingError, RuleError):
+        except Exception:  # code that cannot be traced may stumble over a traced value in any way
             return None
 
     def warn_if_dear(self, applications: int, rule: Rule, said: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from ..errors import RuleError
 if TYPE_CHECKING:
     from .registry import Rule
 
-__all__ = ["Primitive", "adopt", "place", "primitive", "primitive_of", "replayed"]
+__all__ = ["Primitive", "adopt", "place", "primitive", "primitive_of", "replace", "replayed", "see_as", "standin_of"]
 
 
 class Primitive:
@@ -127,13 +128,16 @@ def place(function: Any) -> str:
 
 # ---------------------------------------------------------------------------------------------------- library functions
 
-_ADOPTED: Final[dict[Any, Primitive]] = {}  # functions of other packages, by the function itself
-_SHIPPED: Final = {  # imported when a function of the package on the left is first met inside a traced function
+_ADOPTED: Final[dict[Any, Primitive]] = {}  # functions of other packages
+_REPLACED: Final[dict[Any, Any]] = {}  # functions and classes of other packages, and what stands for them when traced
+_SEEN_AS: Final[dict[type, Callable[[Any], Any]]] = {}  # classes of other packages, and what makes a stand-in of an instance
+_SHIPPED: Final = {  # imported when something of the package on the left is first met inside a traced function
     "scipy.optimize": "odead.interop.scipy_optimize",
     "scipy.interpolate": "odead.interop.scipy_interpolate",
     "scipy.integrate": "odead.interop.scipy_integrate",
     "scipy.sparse.linalg": "odead.interop.scipy_sparse",
     "scipy.special": "odead.interop.scipy_special",
+    "SuperLU": "odead.interop.scipy_sparse",  # says that it is a builtin
 }
 _FUNCTIONS: Final = (FunctionType, BuiltinFunctionType, np.ufunc, type)
 
@@ -146,22 +150,49 @@ def adopt(function: Callable[..., Any], made: Primitive | None = None) -> Primit
     return known
 
 
+def replace(function: Any, standin: Any) -> None:
+    """Say what stands for a function or class of another package inside traced functions."""
+    _REPLACED[function] = standin
+
+
+def see_as(cls: type, standin: Callable[[Any], Any]) -> None:
+    """Say what makes the stand-in of an instance of a class of another package inside traced functions."""
+    _SEEN_AS[cls] = standin
+
+
 def primitive_of(x: Any) -> Primitive | None:
     """The primitive that stands for `x` inside a traced function, if there is one."""
     if isinstance(x, Primitive):
         return x
     if not isinstance(x, _FUNCTIONS):
         return None
-    module = getattr(x, "__module__", None) or ""
-    if module.startswith("scipy."):
-        _import_shipped(module)
+    _import_shipped(x)
     return _ADOPTED.get(x)
 
 
-def _import_shipped(module: str) -> None:
+def standin_of(x: Any) -> Any:
+    """What else stands for `x` inside a traced function; None if nothing does."""
+    if isinstance(x, _FUNCTIONS):
+        _import_shipped(x)
+        return _REPLACED.get(x)
+    cls = type(x)
+    if cls.__module__.startswith("scipy.") or cls.__name__ in _SHIPPED:
+        _import_shipped(cls)
+        standin = next((made for base in cls.__mro__ if (made := _SEEN_AS.get(base))), None)
+        return None if standin is None else standin(x)
+    return None
+
+
+def _import_shipped(x: Any) -> None:
+    module = "scipy.special" if isinstance(x, np.ufunc) and _is_special(x) else getattr(x, "__module__", None) or ""
     for package, rules in _SHIPPED.items():
-        if module == package or module.startswith(package + "."):
+        if module == package or module.startswith(package + ".") or getattr(x, "__name__", "") == package:
             importlib.import_module(rules)
+
+
+def _is_special(x: np.ufunc) -> bool:
+    special = sys.modules.get("scipy.special")
+    return special is not None and getattr(special, x.__name__, None) is x
 
 
 # ---------------------------------------------------------------------------------------------------- one run for W lanes

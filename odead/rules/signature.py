@@ -335,7 +335,8 @@ def _children(item: Any, structure: Structure) -> list[Any]:
 
 
 def _is_lazy(part: Any) -> bool:
-    return callable(part) and not hasattr(part, "dtype")
+    """Whether it is to be called for its value; a container may be callable, too."""
+    return callable(part) and not hasattr(part, "dtype") and flatten(part)[1].kind is None
 
 
 def _equal(a: Any, b: Any) -> bool:

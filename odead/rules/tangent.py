@@ -80,8 +80,8 @@ class Tangent(AbstractCallee):
             for slot, a in zip(lanes.operands, self.request.active, strict=True)
         ]
         left, dots = push(self.signature, functions[0], self.rule, [copied(v) for v in entry], spread, self.config, lanes)
-        filled = [filled(dot, slot) for dot, slot in zip(dots, lanes.outs, strict=True)]
-        return left + [dot[w] for w in range(width) for dot in filled]
+        rows = [filled(dot, slot) for dot, slot in zip(dots, lanes.outs, strict=True)]
+        return left + [row[w] for w in range(width) for row in rows]
 
     def _by_rows(self, functions: tuple[Any, ...], entry: Sequence[Any], shadows: Sequence[Any]) -> list[Any]:
         """From a rule of reverse mode: one application per element that the call leaves."""

@@ -13,7 +13,7 @@ from typing import Final
 from .base import RESULT, AbstractStructured, Inactive, Site
 from .control import Call, Guard
 from .matrices import Cholesky, Cofactor, Det, Expm, ExpmFrechet, Pinv, Slogdet
-from .movement import Argsort, Extremum, Put, PutAdd, PutAlongAdd, Searchsorted, Take, TakeAlong
+from .movement import Argsort, Extremum, Permutation, Put, PutAdd, PutAlongAdd, Searchsorted, Take, TakeAlong
 from .products import Matmul
 from .reductions import Maximum, Prod, Sum
 from .scans import Cumprod, Recurrence
@@ -27,7 +27,7 @@ _ALL: Final[tuple[AbstractStructured, ...]] = (
     Recurrence(), Cumprod(),
     Matmul(),
     Take(), Put(), PutAdd(), TakeAlong(), PutAlongAdd(),
-    Argsort(), Extremum("argmax"), Extremum("argmin"), Searchsorted(),
+    Argsort(), Extremum("argmax"), Extremum("argmin"), Searchsorted(), Permutation(),
     Lu(), Solve(), SolveTriangular(), SolveBanded(),
     Det(), Cofactor(), Slogdet(), Pinv(), Cholesky(), Expm(), ExpmFrechet(),
     Eigh(), Eigvalsh(), Svd(), Svdvals(), Qr(),

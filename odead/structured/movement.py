@@ -11,7 +11,7 @@ from .base import AbstractStructured, Accumulate, Inactive, Site
 if TYPE_CHECKING:
     from ..tape import View
 
-__all__ = ["Argsort", "Extremum", "Put", "PutAdd", "PutAlongAdd", "Searchsorted", "Take", "TakeAlong"]
+__all__ = ["Argsort", "Extremum", "Permutation", "Put", "PutAdd", "PutAlongAdd", "Searchsorted", "Take", "TakeAlong"]
 
 
 class Take(AbstractStructured):
@@ -163,6 +163,21 @@ class Extremum(Inactive):
 
     def value(self, out: np.ndarray, ins: tuple[np.ndarray, ...], params: Any) -> None:
         out[...] = self._function(ins[0], axis=-1)
+
+
+class Permutation(Inactive):
+    """The order of rows after exchanges, one after the other, of row k with row x[k], as LAPACK gives them; int64."""
+
+    name = "permutation"
+
+    def verify(self, out: View | None, ins: tuple[View, ...], params: Any, where: str) -> None:
+        assert out is not None and len(ins) == 1 and out.shape == ins[0].shape and out.shape, f"{where}: shapes do not fit"
+
+    def value(self, out: np.ndarray, ins: tuple[np.ndarray, ...], params: Any) -> None:
+        out[...] = np.arange(out.shape[-1])
+        for row in np.ndindex(out.shape[:-1]):
+            for k, j in enumerate(ins[0][row]):
+                out[row][[k, j]] = out[row][[j, k]]
 
 
 class Searchsorted(Inactive):

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..activity import BatchDuplicated, Const, Duplicated
 from ..autodiff import autodiff
-from ..containers import flatten, make_zero
+from ..containers import flatten, make_zero, map_leaves
 from ..derivatives import vjp
 from ..errors import ArgumentTypeError, DerivativeError
 from ..modes import Forward, Reverse
@@ -23,6 +23,7 @@ from .check import check_derivatives
 __all__ = ["check_rule"]
 
 WIDTH: Final = 2
+ELSEWHERE: Final = 0.97
 
 
 def check_rule(f: Callable[..., Any], *args: Any, rtol: float = 1e-6, entries: int = 20, seed: int = 0) -> None:
@@ -77,29 +78,42 @@ def _situations(primitive: Primitive, args: tuple[Any, ...]) -> Iterator[tuple[s
         yield f"with the same array as arguments {j} and {k}", primitive, same
 
 
+def _around(f: Primitive, body: Callable[[tuple[Any, ...]], Any]) -> Callable[..., Any]:
+    """A function of the parameters of a primitive."""
+
+    def around(*args: Any, **kwargs: Any) -> Any:
+        return body(args if f.signature is None else f.signature.bind(*args, **kwargs).args)
+
+    if f.signature is not None:
+        around.__signature__ = f.signature  # type: ignore[attr-defined]
+    return around
+
+
 def _overwriting(f: Primitive) -> Callable[..., Any]:
-    def overwriting(*args: Any) -> Any:
+    def overwriting(args: tuple[Any, ...]) -> Any:
         value = f(*args)
         for leaf in _float_arrays(args):
             leaf[...] = 0.5 * leaf - 1.0
         return value
 
-    return overwriting
+    return _around(f, overwriting)
 
 
 def _twice(f: Primitive) -> Callable[..., Any]:
-    def twice(*args: Any) -> Any:
-        first = f(*args)
-        return first, f(*[0.9 * arg if isinstance(arg, float) else arg for arg in args])
-
-    return twice
+    return _around(f, lambda args: (f(*args), f(*_elsewhere(args))))
 
 
 def _discarding(f: Primitive) -> Callable[..., Any]:
-    def discarding(*args: Any) -> None:
+    def discarding(args: tuple[Any, ...]) -> None:
         f(*args)
 
-    return discarding
+    return _around(f, discarding)
+
+
+def _elsewhere(args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Other arguments of the same form, near by."""
+    other: tuple[Any, ...] = map_leaves(lambda leaf: ELSEWHERE * leaf if is_float(leaf) else leaf, args)
+    return other
 
 
 def _float_arrays(args: tuple[Any, ...]) -> list[Any]:
@@ -198,7 +212,7 @@ def _check_interleaved(primitive: Primitive, args: tuple[Any, ...], rtol: float,
         return
     bar = _random_like(value, rng)
     before = pullback(bar)
-    _, other = vjp(primitive, *[0.9 * arg if isinstance(arg, float) else arg for arg in _copies(args)])
+    _, other = vjp(primitive, *_elsewhere(_copies(args)))
     other(bar)
     for k, (a, b) in enumerate(zip(flatten(before)[0], flatten(pullback(bar))[0], strict=True)):
         if is_float(a) and not _close(a, b, rtol):

@@ -13,6 +13,7 @@ from typing import Any, Final, NoReturn
 import numpy as np
 
 from ..tape import View, is_injective
+from .lookups import look_up, looks_up, store, stores
 from .recorder import Recorder, Traced, dtype_name, is_traced
 from .scalar import TracedScalar, scalar_dtype
 
@@ -187,6 +188,8 @@ class TracedArray(Traced):
                     element = _make_view(View, (view[0], position, (), ()))
                     return TracedScalar(rec, rec.record("copy", "float64", (element,)), value)
                 return scalar_at(self, position, value)
+        if looks_up(self, key):
+            return look_up(self, key)
         return self[int(key)] if isinstance(key, np.integer) else self._get(concrete_key(self.rec, key))
 
     def _get(self, key: Any) -> Any:
@@ -214,33 +217,44 @@ class TracedArray(Traced):
         strides = view[3]
         if type(item) is TracedScalar and item.kind == "float64" and self.value.dtype is _FLOAT64:
             if type(key) is int and len(strides) == 1:
-                if view[0] in rec.static or view[0] in rec.captured:
-                    rec.writes(view)
-                self.value[key] = item.value
                 position = view[1] + (key if key >= 0 else key + view[2][0]) * strides[0]
-                rec.store(_make_view(View, (view[0], position, (), ())), item.place)
+                element = _make_view(View, (view[0], position, (), ()))
+                if view[0] in rec.static or view[0] in rec.captured or rec.side is not None:
+                    self.value[key]  # raises NumPy's own error
+                    rec.writes(element)
+                self.value[key] = item.value
+                rec.store(element, item.place)
                 return
             if type(key) is tuple and len(key) == 2 == len(strides) and type(key[0]) is int and type(key[1]) is int:
-                if view[0] in rec.static or view[0] in rec.captured:
-                    rec.writes(view)
                 i, j = key
                 rows, columns = view[2]
-                self.value[key] = item.value
                 position = view[1] + (i if i >= 0 else i + rows) * strides[0] + (j if j >= 0 else j + columns) * strides[1]
-                rec.store(_make_view(View, (view[0], position, (), ())), item.place)
+                element = _make_view(View, (view[0], position, (), ()))
+                if view[0] in rec.static or view[0] in rec.captured or rec.side is not None:
+                    self.value[key]
+                    rec.writes(element)
+                self.value[key] = item.value
+                rec.store(element, item.place)
                 return
         if (
             type(item) is float and type(key) is int and len(strides) == 1 and self.value.dtype is _FLOAT64
             and view[0] not in rec.static and view[0] not in rec.captured
         ):  # fmt: skip
-            self.value[key] = item
             position = view[1] + (key if key >= 0 else key + view[2][0]) * strides[0]
-            rec.store(_make_view(View, (view[0], position, (), ())), rec.number(item))
+            element = _make_view(View, (view[0], position, (), ()))
+            if rec.side is not None:
+                self.value[key]
+                rec.writes(element)
+            self.value[key] = item
+            rec.store(element, rec.number(item))
             return
         self._set(key, rec.api.operand(rec, item))
 
     def _set(self, key: Any, item: Any) -> None:
         rec = self.rec
+        if stores(self, key) and np.ndim(item.value if is_traced(item) else item) == 0:
+            self._store(key, item)
+            return
         if _masks(self, key) and np.ndim(item.value if is_traced(item) else item) == 0:
             self._select(key, item)
             return
@@ -261,10 +275,18 @@ class TracedArray(Traced):
         else:
             self._scatter(key, item, value, static)
 
+    def _store(self, key: Any, item: Any) -> None:
+        """Assign to the element at a place that varies."""
+        value = item.value if is_traced(item) else item
+        self._check_assignable(int(key.value) if self.rec.side is None else 0, value)
+        dtype = dtype_name(self.value.dtype)
+        source = self.rec.cast(self.rec.reads(item.place), dtype) if is_traced(item) else self._constant(value)
+        store(self, key, View(source.buffer, source.offset, (), ()), value)
+
     def _write(self, view: View, key: Any, item: Any, value: Any, static: bool) -> None:
         """Assign to elements that are a view."""
         rec = self.rec
-        if static and view.buffer in rec.lazy:
+        if static and rec.is_private(view.buffer):
             self.value[key] = value
             return
         self._check_assignable(key, value)
@@ -279,7 +301,7 @@ class TracedArray(Traced):
     def _scatter(self, key: Any, item: Any, value: Any, static: bool) -> None:
         """Assign to elements picked by arrays; of an element picked twice the last assignment holds."""
         rec = self.rec
-        if static and self.place.buffer in rec.lazy:
+        if static and rec.is_private(self.place.buffer):
             self.value[key] = value
             return
         self._check_assignable(key, value)

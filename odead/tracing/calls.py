@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..containers import Structure, flatten
-from ..errors import TracingError
 from ..rules.callee import Recorded
 from ..rules.closures import detached
 from ..rules.primal import Primal
@@ -58,8 +57,14 @@ class Calls:
         leaves, structure = flatten(given)
         nested = structure.unflatten([self._outside(leaf) for leaf in leaves])
         leaves, structure = flatten(nested)
-        if not any(map(is_traced, leaves)):
-            return from_numpy(self.rec, primitive.function(*nested[0], **nested[1]))
+        if all(leaf.place.buffer in self.rec.static for leaf in leaves if is_traced(leaf)) and not primitive.writes:
+            args, kwargs = structure.unflatten([leaf.value.copy() if is_traced(leaf) else leaf for leaf in leaves])
+            result = primitive.function(*args, **kwargs)
+            return (
+                from_numpy(self.rec, result)
+                if isinstance(result, (np.ndarray, tuple, list))
+                else self.namespace.translate(result)
+            )
         call = _Call(self, primitive, leaves, structure)
         if primitive.is_covered:
             return call.record()
@@ -69,6 +74,10 @@ class Calls:
         if not why:
             return self.namespace.inside(primitive.function)(*args, **kwargs)
         return call.record()
+
+    def inside(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        made: Callable[..., Any] = self.namespace.translate(function)
+        return made
 
     def _outside(self, leaf: Any) -> Any:
         """A traced value, or the user's own object."""
@@ -124,8 +133,8 @@ class _Call:
         args, kwargs = self.build(self.values())
         try:
             self.calls.recorded(_Applied(kwargs), (self.primitive.function, *args))
-        except TracingError as error:
-            return str(error)
+        except Exception as error:  # code that cannot be traced may stumble over a traced value in any way
+            return str(error) or type(error).__name__
         return ""
 
     def record(self) -> Any:

@@ -185,8 +185,8 @@ def _loop(ufunc: np.ufunc, signature: tuple[Any, ...], dtype: Any) -> tuple[str,
 def _emit(rec: Recorder, ufunc: np.ufunc, operands: list[Any], value: Any, dtype: Any) -> tuple[View, Any]:
     """Record the call; the view of its result, and `value` as its storage."""
     signature = tuple([_kind(x) for x in operands])
-    if type(value) is int:
-        signature = (np.dtype(np.int64),) * len(signature)  # Python adds two bools to an int
+    if type(value) is int or all(kind is int for kind in signature):  # Python adds two bools to an int
+        signature = (np.dtype(np.int64),) * len(signature)  # and NumPy compares two Python ints as objects
     loop = _loop(ufunc, signature, dtype)
     for kind in loop:
         if kind not in DTYPES:

@@ -115,11 +115,11 @@ def eigvalsh(a: Any, UPLO: str = "L") -> Any:  # noqa: N803  # NumPy's name
 def read_from(a: Any, triangle: str) -> TracedArray:
     """A symmetric matrix whose lower triangle is the one to be read."""
     matrix = as_float(recorder_of((a,)), a)
-    return swapped(matrix) if triangle.upper() == "U" else matrix  # type: ignore[no-any-return]
+    return swapped(matrix) if triangle.upper() == "U" else matrix
 
 
 def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: bool = False) -> Any:
-    result = np.linalg.svd(concrete(a), full_matrices, compute_uv, hermitian)
+    result = np.linalg.svd(concrete(a), full_matrices, compute_uv, hermitian)  # type: ignore[call-overload]
     matrix = as_float(recorder_of((a,)), a)
     if not compute_uv:
         return structured(matrix.rec, "svdvals", (*matrix.shape[:-2], min(matrix.shape[-2:])), matrix)

@@ -17,7 +17,7 @@ from .array import TracedArray
 from .recorder import Recorder, contains_traced, is_traced
 from .scalar import TracedScalar
 
-__all__ = ["BUILTINS", "MATH", "make_float", "make_type"]
+__all__ = ["BUILTINS", "MATH", "make_number", "make_type"]
 
 Function = Callable[..., Any]
 
@@ -162,7 +162,9 @@ def _extreme(function: Function, ufunc: np.ufunc, ignoring_nan: np.ufunc) -> Cal
             # and one that comes first stays.
             if not is_traced(best) and not is_traced(item):
                 return function(best, item)
-            if not is_traced(item):
+            if all(isinstance(x, (int, np.integer)) for x in (best, item)):
+                result = ufunc(best, item)
+            elif not is_traced(item):
                 result = ufunc(best, item) if item == item else best
             elif not is_traced(best):
                 result = ignoring_nan(best, item) if best == best else best
@@ -177,7 +179,8 @@ def _extreme(function: Function, ufunc: np.ufunc, ignoring_nan: np.ufunc) -> Cal
                 return result
             if isinstance(_value(best), np.generic) or isinstance(_value(item), np.generic):
                 return result  # a NumPy number, whichever is chosen: the type must not hang on the values
-            return TracedScalar(rec, result.place, float(result.value), result.kind)
+            kind = int if result.kind == "int64" else float
+            return TracedScalar(rec, result.place, kind(result.value), result.kind)
 
         return call
 
@@ -198,14 +201,14 @@ BUILTINS: Final[Mapping[Function, Callable[[Recorder], Function]]] = {
 }
 
 
-def make_float(rec: Recorder, kind: type) -> type:
-    """`float` or `np.float64` that lets a traced number be converted, and is the type itself in every other way."""
+def make_number(rec: Recorder, kind: type) -> type:
+    """`float`, `int` or one of NumPy's that lets a traced number be converted, and is the type itself in every other way."""
 
     class Meta(type):
-        def __call__(cls, *args: Any) -> Any:
-            if len(args) == 1 and is_traced(args[0]):
+        def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+            if len(args) == 1 and not kwargs and is_traced(args[0]):
                 return _converted(rec, args[0], kind)
-            return kind(*args)
+            return kind(*args, **kwargs)
 
         def __instancecheck__(cls, x: Any) -> bool:
             return isinstance(x, kind)
@@ -231,7 +234,8 @@ def make_type(translate: Callable[[type], Any]) -> type:
     class Meta(type):
         def __call__(cls, *args: Any, **kwargs: Any) -> Any:
             if len(args) == 1 and not kwargs:
-                return translate(args[0].__class__) if is_traced(args[0]) else type(args[0])
+                kind = args[0].__class__ if is_traced(args[0]) else type(args[0])
+                return translate(kind) if is_traced(args[0]) or kind in (int, float) else kind
             return type(*args, **kwargs)
 
         def __instancecheck__(cls, x: Any) -> bool:
@@ -241,13 +245,15 @@ def make_type(translate: Callable[[type], Any]) -> type:
 
 
 def _converted(rec: Recorder, x: Any, kind: type) -> Any:
-    """`float(x)` of a traced number or an array of one element."""
+    """`float(x)` or `int(x)` of a traced number or an array of one element."""
     if type(x) is TracedArray:
-        if np.dtype(kind) is not np.dtype(float) or x.ndim:
-            return x.astype(kind) if kind is not float else _converted(rec, x._only(), kind)
-        x = x[()]
+        if kind not in (float, int) and (kind is not np.float64 or x.ndim):
+            return x.astype(kind)
+        x = x._only() if kind in (float, int) else x[()]
     if not is_traced(x):
         return kind(x)
+    if kind in (int, np.int64):
+        return x.truncated(kind(x.value))
     dtype = np.dtype(kind).name
     view = x.place if x.kind == dtype else rec.cast(x.place, dtype)
     return TracedScalar(rec, view, kind(x.value), dtype)

@@ -26,16 +26,19 @@ from typing import Any, Final
 
 import numpy as np
 
-from ..rules.primitive import primitive_of
+from ..rules.primitive import primitive_of, standin_of
 from ..tape import DTYPES, Role, View
 from .array import TracedArray
+from .branches import Branching
 from .creation import from_numpy
-from .math_api import BUILTINS, MATH, make_float, make_type
+from .math_api import BUILTINS, MATH, make_number, make_type
 from .modules import Forbidden, ModuleView, forbidden_name
 from .numpy_api import CREATION
 from .objects import class_copy, object_view
 from .observations import IMMUTABLE, MISSING, Observations, attribute_of, contents_of, entry_of, items_of
 from .recorder import Recorder, contains_traced, is_traced
+from .scipy_api import SCIPY, bind_scipy
+from .sparse import SparseView, is_sparse
 
 __all__ = ["Names", "Namespace", "is_user_module"]
 
@@ -94,6 +97,8 @@ class Namespace:
     rec : Recorder
     arguments : sequence of ndarray
         The caller's, to recognise one that is also captured.
+    branching : Branching
+        Says which functions are to be rebuilt around other code, and gives the names which that code uses.
 
     Attributes
     ----------
@@ -105,8 +110,9 @@ class Namespace:
         Captured buffer and argument (by position in `arguments`) that share memory.
     """
 
-    def __init__(self, rec: Recorder, arguments: Sequence[np.ndarray] = ()) -> None:
+    def __init__(self, rec: Recorder, arguments: Sequence[np.ndarray], branching: Branching) -> None:
         self.rec = rec
+        self._plan = branching.plan
         self.observations = Observations()
         self.originals: dict[type, type] = {}
         self.aliases: list[tuple[int, int]] = []
@@ -120,11 +126,11 @@ class Namespace:
         self._replaced: dict[Any, Any] = {
             **{function: functools.partial(made, rec) for function, made in CREATION.items()},
             **{function: bind(rec) for table in (MATH, BUILTINS) for function, bind in table.items()},
-            **{kind: make_float(rec, kind) for kind in (float, np.float64, np.float32)},
+            **{kind: make_number(rec, kind) for kind in (float, int, np.float64, np.float32, np.int64)},
         }
-        replaced = {name: self._replaced[x] for name, x in vars(builtins).items() if x in (max, min, float)}
+        replaced = {name: self._replaced[x] for name, x in vars(builtins).items() if x in (max, min, float, int)}
         ours = {"type": make_type(self.translate), "__import__": self._import}
-        self.builtins: dict[str, Any] = {**vars(builtins), **replaced, **ours}
+        self.builtins: dict[str, Any] = {**vars(builtins), **replaced, **ours, **branching.names}
 
     # ------------------------------------------------------------------------------------------ translation
 
@@ -141,10 +147,13 @@ class Namespace:
     def _translated(self, x: Any, name: str) -> Any:
         if isinstance(x, np.ndarray):
             return self.capture(x, name)
+        if isinstance(x, FunctionType) and x in SCIPY:
+            return bind_scipy(self.rec, x, SCIPY[x])
         primitive = primitive_of(x)
         if primitive is not None:
             return functools.wraps(x, updated=())(lambda *args, **kwargs: self.rec.calls(primitive, args, kwargs))
-        return self.inside(x, name)
+        standin = standin_of(x)
+        return self.inside(x, name) if standin is None else standin
 
     def inside(self, x: Any, name: str = "") -> Any:
         """As `translate`, for a primitive as if it were none."""
@@ -169,6 +178,8 @@ class Namespace:
             return self._container(x, name)
         if isinstance(getattr(x, "py_func", None), FunctionType):  # compiled by Numba
             return self.translate(x.py_func)
+        if is_sparse(x):
+            return SparseView(self, x, name)
         if isinstance(x, _PLAIN_OBJECTS) or (is_user_module(type(x).__module__) and not isinstance(x, BaseException)):
             return object_view(self, x)
         return x
@@ -244,11 +255,13 @@ class Namespace:
         known = self._memo.get(id(f))
         if known is not None:
             return known[1]  # type: ignore[no-any-return]
+        code = f.__code__
         if not (f.__module__ or "").startswith("numpy"):
-            self.rec.watch(f.__code__)
-            self._codes.append(f.__code__)
+            code = self._plan.converted(code)
+            self.rec.watch(code)
+            self._codes.append(code)
         closure = tuple([(cells or {}).get(id(cell)) or self._cell(cell) for cell in f.__closure__ or ()])
-        made = FunctionType(f.__code__, self.names(f.__globals__), f.__name__, None, closure)
+        made = FunctionType(code, self.names(f.__globals__), f.__name__, None, closure)
         self._memo[id(f)] = (f, made)  # before anything that may lead back here: recursion
         made.__defaults__ = None if f.__defaults__ is None else tuple([self.translate(x) for x in f.__defaults__])
         made.__kwdefaults__ = None if f.__kwdefaults__ is None else {k: self.translate(x) for k, x in f.__kwdefaults__.items()}

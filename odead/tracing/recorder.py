@@ -56,6 +56,10 @@ class Traced:
         """Record a call of a primitive that this value takes part in."""
         return self.rec.calls(primitive, args, kwargs)
 
+    def __odead_inside__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """A function of the user's as it is inside this recording."""
+        return self.rec.calls.inside(function)
+
     def __odead_stop__(self) -> Any:
         """The same value without a derivative."""
         return self.rec.api.stop(self)
@@ -73,6 +77,14 @@ def contains_traced(x: Any) -> bool:
     return any(map(contains_traced, x.values())) if type(x) is dict else is_traced(x)
 
 
+class Caller(Protocol):
+    """Records calls of primitives."""
+
+    def __call__(self, primitive: Primitive, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any: ...
+
+    def inside(self, function: Callable[..., Any]) -> Callable[..., Any]: ...
+
+
 class Api(Protocol):
     """What NumPy does, in terms of the recorder. Handed in, because it is built on the traced values themselves."""
 
@@ -87,6 +99,25 @@ class Api(Protocol):
     def ufunc(self, rec: Recorder, ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any: ...
 
     def function(self, rec: Recorder, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any: ...
+
+
+class Side(Protocol):
+    """One side of an `if`, both of which are recorded; see `branches`."""
+
+    def is_old(self, buffer: int) -> bool:
+        """Whether a buffer is from before the `if`."""
+
+    def save(self, view: View) -> None:
+        """Elements are about to be written."""
+
+    def valid(self) -> View:
+        """Whether a run takes this side."""
+
+    def is_taken(self) -> bool:
+        """Whether the recorded run takes this side."""
+
+    def guarded(self, view: View, expected: bool | int) -> View:
+        """What to guard instead of `view`, so that it matters only to runs that take this side."""
 
 
 class Recorder:
@@ -106,6 +137,10 @@ class Recorder:
         Captured buffers into which the function writes.
     guards : list
         Outcomes, in the order of the program.
+    side : Side or None
+        The innermost side of an `if` that is being recorded beside the other one.
+    met : callable or None
+        Told of the frame and the operand of each guarded test.
     failure : TracingError or None
         The first one raised. Kept, because the user's code may catch it and go on.
     """
@@ -116,6 +151,7 @@ class Recorder:
         "_code",
         "_codes",
         "_fills",
+        "_flats",
         "_guarded",
         "_ins",
         "_line",
@@ -133,12 +169,14 @@ class Recorder:
         "failure",
         "guards",
         "lazy",
+        "met",
         "program",
         "scratch",
+        "side",
         "static",
     )  # fmt: skip
 
-    calls: Callable[[Primitive, tuple[Any, ...], dict[str, Any]], Any]  # records a call of a primitive; set as `api` is
+    calls: Caller  # set as `api` is
     api: Api  # set by whoever makes the recorder, because it is built on it
 
     def __init__(self, name: str) -> None:
@@ -151,10 +189,13 @@ class Recorder:
         self.scratch: set[int] = set()
         self.guards: list[bool | int] = []
         self.failure: TracingError | None = None
+        self.side: Side | None = None
+        self.met: Callable[[FrameType, View], None] | None = None
         # The columns themselves: `record` runs once per scalar operation of the user.
         self._buffers, self._op, self._out = program.buffers, program.op, program.out
         self._ins, self._params, self._line = program.ins, program.params, program.line
         self._numbers: dict[float, View] = {}
+        self._flats: dict[int, np.ndarray] = {}  # the storage in the order of its memory, once asked for
         self._storage: dict[int, np.ndarray] = {}  # the array that owns the memory
         self._bounds: dict[int, tuple[int, int]] = {}  # its address and number of bytes, once asked for
         self._guarded: set[tuple[View, Any]] = set()
@@ -170,7 +211,7 @@ class Recorder:
         program, self.program = self.program, Program("closed")
         self._buffers, self._op, self._out = self.program.buffers, self.program.op, self.program.out
         self._ins, self._params, self._line = self.program.ins, self.program.params, self.program.line
-        self._numbers, self._storage, self._bounds = {}, {}, {}
+        self._numbers, self._storage, self._bounds, self._flats = {}, {}, {}, {}
         return program
 
     # ------------------------------------------------------------------------------------------ source lines
@@ -183,6 +224,10 @@ class Recorder:
             for constant in code.co_consts:
                 if isinstance(constant, CodeType):
                     self.watch(constant)
+
+    def is_watched(self, code: CodeType) -> bool:
+        """Whether `code` is the user's."""
+        return id(code) in self._tables
 
     def _locate(self, frame: FrameType | None) -> int:
         """The line of the program for the nearest frame of the user's code."""
@@ -256,6 +301,10 @@ class Recorder:
         line = self._table.get(frame.f_lasti) if frame.f_code is self._code else None
         self._line.append(self._locate(frame) if line is None else line)
 
+    def is_number(self, buffer: int) -> bool:
+        """Whether a buffer is the result of `record`: one number, written once."""
+        return self._buffers[buffer] is _SCALARS.get(self._buffers[buffer].dtype)
+
     def number(self, value: float) -> View:
         """The view of a float64 constant."""
         view = self._numbers.get(value)
@@ -311,11 +360,17 @@ class Recorder:
             return None
         return View(buffer, offset // value.itemsize, value.shape, _element_strides(value))
 
+    def is_private(self, buffer: int) -> bool:
+        """Whether static values may be written into a buffer without telling the program."""
+        return buffer in self.lazy and (self.side is None or not self.side.is_old(buffer))
+
     def writes(self, view: View, varies: bool = True, replaces_all: bool = False) -> None:
         """Prepare for a recorded write, before the storage changes."""
         buffer = view.buffer
+        if self.side is not None:
+            self.side.save(view)
         if buffer in self.lazy:
-            if replaces_all and view.size == self._buffers[buffer].size and covers_extent(view):
+            if replaces_all and self.is_private(buffer) and view.size == self._buffers[buffer].size and covers_extent(view):
                 del self.lazy[buffer]  # what was there is lost: no need to tell the program
             else:
                 self.reads(view)
@@ -337,6 +392,45 @@ class Recorder:
             constant = self.program.constant(first[0] if uniform else flat, dtype_name(value.dtype), flat.shape)
             self._fills.append((position, whole, constant, line))
         return view
+
+    def contents(self, view: View) -> Any:
+        """What the elements of a view are in the recorded run."""
+        return self._elements(view).copy() if view.shape else self._flat(view.buffer)[view.offset]
+
+    def set_contents(self, view: View, value: Any) -> None:
+        if view.shape:
+            self._elements(view)[...] = value
+        else:
+            self._flat(view.buffer)[view.offset] = value
+
+    def _flat(self, buffer: int) -> np.ndarray:
+        flat = self._flats.get(buffer)
+        if flat is None:
+            flat = self._flats[buffer] = self._storage[buffer].ravel(order="K")
+        return flat
+
+    def _elements(self, view: View) -> np.ndarray:
+        flat = self._flat(view.buffer)
+        strides = tuple([flat.itemsize * stride for stride in view.strides])
+        offset = view.offset * flat.itemsize if view.size else 0
+        return np.ndarray(view.shape, flat.dtype, flat, offset, strides)
+
+    def made_at(self, position: int, fills: int) -> None:
+        """Say that arrays made since `position` were made there, because what was recorded since is recorded anew.
+
+        `fills` is the number of arrays that the program had been told of by then.
+        """
+        self._fills[fills:] = [(min(at, position), out, constant, line) for at, out, constant, line in self._fills[fills:]]
+        for buffer in reversed(self.lazy):
+            at, line = self.lazy[buffer]
+            if at <= position:
+                break
+            self.lazy[buffer] = (position, line)
+
+    @property
+    def fills(self) -> int:
+        """The number of arrays with static contents that the program has been told of."""
+        return len(self._fills)
 
     def place_fills(self) -> None:
         """Insert the contents of arrays made inside the function where they were made.
@@ -408,6 +502,10 @@ class Recorder:
 
     def guard(self, view: View, expected: bool | int) -> None:
         """Record that the program holds only while every element of `view` is `expected`."""
+        if self.side is not None:
+            if (view, expected) in self._guarded:
+                return
+            view = self.side.guarded(view, expected)
         buffer = self._buffers[view.buffer]
         once = buffer.role is Role.TEMP and buffer is _SCALARS.get(buffer.dtype)  # written once: it keeps its value
         if once:

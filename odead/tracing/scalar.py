@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import operator
+import sys
 from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
@@ -29,6 +30,10 @@ _ROWS: Final = {
     for op in TABLE.values()
     if "f" in op.kinds and isinstance(getattr(np, op.numpy, None), np.ufunc)
 }
+_ON_INTEGERS: Final = (np.bitwise_and, np.bitwise_or, np.bitwise_xor, np.left_shift, np.right_shift, np.invert)
+"""Not in the table: they hold on to the values."""
+
+_DIVIDING: Final = {np.floor_divide: "floor_divide", np.remainder: "remainder"}
 _FACTS: Final = ("dtype", "shape", "ndim", "size", "nbytes", "itemsize", "strides")
 
 
@@ -49,7 +54,6 @@ class TracedScalar(Traced):
     __slots__ = ("kind",)
     __array_priority__ = 1001.0
     __iter__ = None  # or NumPy would take a number for a sequence, as it can be indexed
-    __hash__ = None  # type: ignore[assignment]  # a set or dict would branch on the value without a guard
 
     def __init__(self, rec: Recorder, view: View, value: Any, kind: str = "float64") -> None:
         self.rec = rec
@@ -95,7 +99,10 @@ class TracedScalar(Traced):
 
     def __bool__(self) -> bool:
         value = bool(self.value)
-        self.rec.guard(self.rec.cast(self.place, "bool"), value)
+        view = self.rec.cast(self.place, "bool")
+        self.rec.guard(view, value)
+        if self.rec.met is not None:
+            self.rec.met(sys._getframe(1), view)
         return value
 
     def __float__(self) -> NoReturn:
@@ -115,10 +122,10 @@ class TracedScalar(Traced):
     def __index__(self) -> int:
         return self._integer(operator.index(self.value))
 
-    def __floor__(self) -> int:
+    def __floor__(self) -> TracedScalar:
         return self._rounded("floor", math.floor(self.value))
 
-    def __ceil__(self) -> int:
+    def __ceil__(self) -> TracedScalar:
         return self._rounded("ceil", math.ceil(self.value))
 
     def __round__(self, ndigits: int | None = None) -> Any:
@@ -128,17 +135,37 @@ class TracedScalar(Traced):
             return self.rec.api.function(self.rec, np.round, (self, ndigits), {})
         self.rec.fail("round(x, digits) of a Python float rounds in decimal", "Use np.round, or leave the rounding out")
 
-    def _rounded(self, op: str, value: int) -> int:
+    def __hash__(self) -> int:
+        """A set or dict branches on the value, which integers are guarded for."""
+        if self.kind != "int64":
+            raise TypeError(f"a traced {type(self.value).__name__} cannot be an entry of a set or the key of a dict")
+        return hash(operator.index(self))
+
+    def _rounded(self, op: str, value: int) -> TracedScalar:
         if self.kind[0] != "f":
-            return self._integer(value)
-        view = self.rec.program.temp(self.kind, ())
-        self.rec.emit(op, view, (self.place,))
-        return TracedScalar(self.rec, view, self.value, self.kind)._integer(value)
+            return self.truncated(value)
+        view = self.rec.record(op, self.kind, (self.place,))
+        return TracedScalar(self.rec, view, self.value, self.kind).truncated(value)
+
+    def truncated(self, value: Any) -> TracedScalar:
+        """The number cut to an integer that varies as it does; `value` in the recorded run."""
+        self._check_size(value)
+        rec, place = self.rec, self.place
+        if self.kind == "int64":
+            return TracedScalar(rec, place, value, "int64")
+        if self.kind[0] == "f":  # an infinity or nan raises in the plain call
+            bound = rec.program.constant(2.0**63, self.kind)
+            fits = rec.record("less", "bool", (rec.record("abs", self.kind, (place,)), bound))
+            rec.guard(fits, True)
+        return TracedScalar(rec, rec.record("cast", "int64", (place,)), value, "int64")
+
+    def _check_size(self, value: int) -> None:
+        if not -(2**63) <= value < 2**63:
+            self.rec.fail(f"the integer {value} does not fit 64 bits", "Keep the number a float")
 
     def _integer(self, value: int) -> int:
         """`value`, guarded: the program holds only while the number, cut to an integer, is this one."""
-        if not -(2**63) <= value < 2**63:
-            self.rec.fail(f"the integer {value} does not fit 64 bits", "Keep the number a float")
+        self._check_size(value)
         self.rec.guard(self.rec.cast(self.place, "int64"), value)
         return value
 
@@ -177,6 +204,8 @@ class TracedScalar(Traced):
             return self._of_array(name)
         if name == "is_integer":
             return lambda: self == self.rec.api.ufunc(self.rec, np.floor, "__call__", (self,), {})
+        if isinstance(value, int):
+            return getattr(operator.index(self), name)
         self.rec.fail(f"float.{name} cannot be traced", "Use functions of numpy and math")
 
     def _of_array(self, name: str) -> Any:
@@ -222,6 +251,13 @@ class TracedScalar(Traced):
     def slow(self, ufunc: np.ufunc, python: Callable[..., Any], *others: Any, reflected: bool = False) -> Any:
         """An operation that is not between float64 numbers, by the ufunc; numbers keep the value Python gives them."""
         operands = (*others, self) if reflected else (self, *others)
+        if self.kind == "int64":
+            if ufunc in _ON_INTEGERS or (type(self.value) is int and any(isinstance(x, (list, tuple, str)) for x in others)):
+                return python(*[operator.index(x) if is_traced(x) else x for x in operands])
+            if ufunc in _DIVIDING and not reflected and type(others[0]) is int and others[0]:
+                rec = self.rec  # exact: float64 has no remainder or quotient of integers below 2**53 wrong
+                real = rec.record(_DIVIDING[ufunc], "float64", (rec.cast(self.place, "float64"), rec.number(others[0])))
+                return TracedScalar(rec, rec.cast(real, "int64"), python(self.value, others[0]), "int64")
         values = [x.value if is_traced(x) else x for x in operands]
         if all(isinstance(x, (bool, int, float, np.generic)) for x in values):
             value = python(*values)
@@ -308,6 +344,8 @@ def _define_operators() -> None:
         ("and", operator.and_, np.bitwise_and),
         ("or", operator.or_, np.bitwise_or),
         ("xor", operator.xor, np.bitwise_xor),
+        ("lshift", operator.lshift, np.left_shift),
+        ("rshift", operator.rshift, np.right_shift),
     ):
         forward, backward = _binary("", python, ufunc)
         setattr(TracedScalar, f"__{name}__", _logical(python, ufunc, reflected=False))

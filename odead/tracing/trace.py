@@ -27,7 +27,9 @@ from ..containers import Structure, flatten
 from ..errors import ArgumentValueError, TracingError
 from ..tape import DTYPES, Buffer, Program, Role, View, contiguous, is_injective
 from .array import TracedArray
+from .branches import Branching, Reconsidered
 from .calls import Calls
+from .conversion import Conversions
 from .namespace import Names, Namespace
 from .numpy_api import NumpyApi
 from .observations import Observations
@@ -106,7 +108,8 @@ class Trace:
 def trace(f: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any] | None = None) -> Trace:
     """Record one run of `f(*args, **kwargs)`.
 
-    f runs once, on private copies: no array of the caller's is changed. Its exceptions and warnings pass unchanged.
+    f runs on private copies: no array of the caller's is changed. Its exceptions and warnings pass unchanged. It runs once,
+    or a few times if it has branches for single elements, which are found by their recurrence; see `branches`.
 
     Parameters
     ----------
@@ -122,10 +125,19 @@ def trace(f: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any
     ArgumentValueError
         Two arrays overlap without being the same object.
     """
+    plan = Conversions()
+    while True:
+        with suppress(Reconsidered):
+            return _attempt(f, args, kwargs, plan)
+
+
+def _attempt(f: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any] | None, plan: Conversions) -> Trace:
     leaves, structure = flatten((args, dict(kwargs or {})))
     arrays = [leaf for leaf in leaves if isinstance(leaf, np.ndarray)]
     rec = Recorder(_name_of(f))
-    namespace = Namespace(rec, arrays)
+    branching = Branching(rec, plan)
+    rec.met = branching.met
+    namespace = Namespace(rec, arrays, branching)
     rec.calls = Calls(namespace, trace)
     rec.api = NumpyApi(namespace.rebuild, namespace.capture)
     names = _paths(f, structure)
@@ -133,7 +145,7 @@ def trace(f: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any
     binder = _Binder(rec, namespace)
     inner = [binder.bind(leaf, name) for leaf, name in zip(leaves, names, strict=True)]
     traced_args, traced_kwargs = _with_classes(structure, namespace.translate).unflatten(inner)
-    result = _run(rec, namespace, namespace.translate(f), traced_args, traced_kwargs)
+    result = _run(rec, namespace, branching, namespace.translate(f), traced_args, traced_kwargs)
     _check_containers(rec, inner, (traced_args, traced_kwargs), names)
     returned, result_leaves = _results(rec, namespace, result)
     binder.write_back()
@@ -146,15 +158,17 @@ def trace(f: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any
     return Trace(rec.close(), positions, returned, result_leaves, guards, namespace.observations, scratch, aliases)
 
 
-def _run(rec: Recorder, namespace: Namespace, f: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+def _run(rec: Recorder, namespace: Namespace, branching: Branching, f: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     try:
         result = f(*args, **kwargs)
     except BaseException as error:
+        branching.settle(error)
         with suppress(TracingError):  # the exception on its way says more
             namespace.finish()
         if rec.failure is not None and isinstance(error, Exception) and not isinstance(error, TracingError):
             raise rec.failure from error  # NumPy makes a ValueError of some errors it meets
         raise
+    branching.settle()
     namespace.finish()
     if rec.failure is not None:  # the function has caught it
         raise rec.failure

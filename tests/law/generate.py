@@ -64,7 +64,8 @@ class Argument:
     kind : {"array", "out", "number", "index", "mask", "size"}
         An `out` array is full of NaN at entry.
     shape : tuple of int
-    layout : {"C", "strided", "reversed", "F", "transposed"}
+    layout : {"C", "strided", "reversed", "F", "transposed", "broadcast"}
+        A broadcast array is read-only.
     same_as : str
         The argument that is the same array; empty if there is none.
     """
@@ -126,6 +127,8 @@ def laid_out(x: np.ndarray, layout: str) -> np.ndarray:
             made = np.empty(x.shape, x.dtype, order="F")
         case "transposed":
             made = np.empty((*x.shape[:-2], *x.shape[:-3:-1]), x.dtype).swapaxes(-1, -2)
+        case "broadcast":  # along the first axis, with the first values
+            return np.broadcast_to(x[:1].copy(), x.shape) if x.size else x.copy()
         case _:
             made = np.empty(x.shape, x.dtype)
     made[...] = x

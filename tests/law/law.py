@@ -33,7 +33,8 @@ from .truth import STEP, careful_function, complex_function, plain_function
 
 __all__ = ["LawError", "UnfitError", "check"]
 
-RTOL: Final = 1e-9  # of round-off that a chain of moderate operations magnifies
+RTOL: Final = {"float64": 1e-9, "float32": 2e-4}  # of round-off that a chain of moderate operations magnifies
+SAME: Final = {"float64": 1e-12, "float32": 1e-5}  # of values whose sums may be taken in another order
 TOO_LARGE: Final = 1e3
 
 
@@ -62,17 +63,39 @@ def check(listing: Listing, seed: int) -> None:
 
 
 class Trial:
-    """A listing with activities."""
+    """A listing with activities.
 
-    def __init__(self, listing: Listing, rng: random.Random) -> None:
-        self.listing, self.rng = listing, rng
+    Parameters
+    ----------
+    listing : Listing
+    rng : random.Random
+        Draws what is not given.
+    dtype : str
+        Of the float arrays.
+    active : set of str, optional
+        The arguments that are differentiated.
+    width : int or None
+        Number of lanes; 0 for any.
+    """
+
+    def __init__(
+        self,
+        listing: Listing,
+        rng: random.Random,
+        dtype: str = "float64",
+        active: set[str] | None = None,
+        width: int | None = 0,
+    ) -> None:
+        self.listing, self.rng, self.dtype = listing, rng, dtype
         self.f = plain_function(listing.text)
         self.careful_f = careful_function(listing.text)
         self.complex_f = complex_function(listing.text)
-        active = {a.name for a in listing.arguments if a.differentiable and rng.random() < 0.75}
+        if active is None:
+            active = {a.name for a in listing.arguments if a.differentiable and rng.random() < 0.75}
         self.active = [a.same_as in active if a.same_as else a.name in active for a in listing.arguments]
         arrays = any(act and a.kind != "number" for a, act in zip(listing.arguments, self.active, strict=True))
-        self.width = rng.choice((None, None, 2)) if arrays else None  # a width is that of a BatchDuplicated
+        drawn = rng.choice((None, None, 2)) if width == 0 else width
+        self.width = drawn if arrays else None  # a width is that of a BatchDuplicated
         self.kinds = [self._kind(a, act) for a, act in zip(listing.arguments, self.active, strict=True)]
         self.seeds_return = rng.random() < 0.7
         self.nrng = np.random.default_rng(rng.randrange(2**32))
@@ -128,6 +151,7 @@ class Trial:
         made: dict[str, Any] = {}
         for a, value, active in zip(self.listing.arguments, values, self.active, strict=True):
             drawn = self.nrng.uniform(0.5, 1.5, np.shape(value)) * self.nrng.choice((-1, 1), np.shape(value))
+            drawn = drawn.astype(self.dtype) if np.ndim(value) else drawn
             made[a.name] = made[a.same_as] if a.same_as else None if not active else drawn if np.ndim(value) else float(drawn)
         return list(made.values())
 
@@ -139,8 +163,8 @@ class Trial:
                 made[a.name] = made[a.same_as]
             elif a.kind in ("array", "out"):
                 moved = np.array(value, dtype=complex)
-                moved.imag = 0 if tangent is None else STEP * tangent
-                made[a.name] = laid_out(moved, a.layout)
+                moved.imag = 0 if tangent is None else STEP * tangent.astype(float)
+                made[a.name] = laid_out(moved, _own(a.layout))
             elif a.kind == "number":
                 made[a.name] = complex(value, 0 if tangent is None else STEP * tangent)
             else:
@@ -207,20 +231,20 @@ class Trial:
                     terms += (c[k] * truth.exits[k]).ravel().tolist()
                     products += (w[k] * v[k]).ravel().tolist()
             size = 1 + sum(map(abs, terms)) + sum(map(abs, products))
-            if not abs(sum(terms) - sum(products)) <= RTOL * size:
+            if not abs(sum(terms) - sum(products)) <= RTOL[self.dtype] * size:
                 raise LawError(f"reverse: exit cotangents . J v = {sum(terms)!r}, entry cotangents . v = {sum(products)!r}")
 
     def _pullback(self, values: Sequence[Any], plain: Run) -> None:
         """`vjp` with a cotangent for everything that is returned, called twice, after the inputs have been overwritten."""
         arguments_, floats = self.listing.arguments, [isinstance(x, (float, np.ndarray)) for x in plain.returned]
-        if any(a.kind in ("index", "mask", "size") or a.same_as for a in arguments_) or not plain.returned or not all(floats):
+        if any(not a.differentiable or a.same_as for a in arguments_) or not plain.returned or not all(floats):
             return
         tangents = [self.nrng.uniform(0.5, 1.5, np.shape(value)) for value in values]
         truth = self._tangent(values, tangents)
         copies = self._copies(values)
         value, pullback = odead.vjp(self.f, *copies)
         for copy in copies:
-            if isinstance(copy, np.ndarray):
+            if isinstance(copy, np.ndarray) and copy.flags.writeable:
                 copy[...] = np.nan
         leaves, structure = flatten(value)
         for found, expected in zip(leaves, plain.returned, strict=True):
@@ -231,7 +255,7 @@ class Trial:
             terms = np.concatenate([np.ravel(c * t) for c, t in zip(cotangents, truth.returned, strict=True)])
             products = np.concatenate([np.ravel(w * v) for w, v in zip(derivatives, tangents, strict=True)])
             size = 1 + np.abs(terms).sum() + np.abs(products).sum()
-            if not abs(terms.sum() - products.sum()) <= RTOL * size:
+            if not abs(terms.sum() - products.sum()) <= RTOL[self.dtype] * size:
                 raise LawError(f"vjp: cotangents . J v = {terms.sum()!r}, pullback . v = {products.sum()!r}")
 
     # -------------------------------------------------------------------------------------------- comparisons
@@ -240,7 +264,7 @@ class Trial:
         """Shadows that odead may write, in a layout of their own; one for an array that is passed twice."""
         made: dict[str, Any] = {}
         for a, shadow in zip(self.listing.arguments, shadows, strict=True):
-            layout = self.rng.choice(("C", a.layout))
+            layout = self.rng.choice(("C", _own(a.layout)))
             own = laid_out(shadow, layout) if isinstance(shadow, np.ndarray) else shadow
             made[a.name] = made[a.same_as] if a.same_as else own
         return list(made.values())
@@ -263,7 +287,7 @@ class Trial:
         a, b = np.asarray(found), np.asarray(expected)
         if a.shape != b.shape or a.dtype != b.dtype:
             raise LawError(f"{what} is {a.dtype}{a.shape}, of the plain call {b.dtype}{b.shape}")
-        if not np.allclose(a, b, rtol=1e-12, atol=1e-12, equal_nan=True):
+        if not np.allclose(a, b, rtol=SAME[self.dtype], atol=SAME[self.dtype], equal_nan=True):
             raise LawError(f"{what} is {found}, of the plain call {expected}")
 
     def _close(self, found: Any, true: Any, what: str) -> None:
@@ -271,12 +295,17 @@ class Trial:
         if found.shape != true.shape:
             raise LawError(f"{what} has shape {found.shape}, not {true.shape}")
         size = 1 + np.abs(true).max(initial=0)
-        if not (np.abs(found - true) <= RTOL * size).all():
+        if not (np.abs(found - true) <= RTOL[self.dtype] * size).all():
             raise LawError(f"{what} is {found}, by the complex step {true}")
 
 
 def _floats(value: Any) -> np.ndarray:
     return np.nan_to_num(np.asarray(value, dtype=float), nan=0.0) if isinstance(value, (float, np.ndarray)) else np.zeros(0)
+
+
+def _own(layout: str) -> str:
+    """A layout in which each element has memory of its own."""
+    return "C" if layout == "broadcast" else layout
 
 
 def _same(a: Any, b: Any) -> bool:

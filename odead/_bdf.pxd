@@ -1,0 +1,50 @@
+"""The loop of the backward differentiation formulas."""
+
+from libc.stdint cimport int64_t
+
+from ._linearised cimport Linearised
+from ._matrices cimport Matrix
+from ._steppers cimport Explicit, Method
+from ._system cimport Outcome, System
+
+cdef enum:
+    MOST_ORDER = 5
+    ROWS = MOST_ORDER + 3               # of the differences
+
+
+cdef class Formulas(Method):            # the stages of its interpolant are the differences of orders 1 to 5, over h
+    cdef double gamma[MOST_ORDER + 1]   # per order
+    cdef double alpha[MOST_ORDER + 1]
+    cdef double error_constant[MOST_ORDER + 1]
+
+
+cdef class BDF(Explicit):               # the rows of k are the backward differences of orders 0 to 7
+    cdef readonly System states         # the right-hand side without sensitivities
+    cdef readonly Linearised linearised
+    cdef readonly Matrix matrix
+    cdef readonly int64_t njev
+    cdef readonly int64_t nlu
+    cdef readonly int64_t order
+    cdef Formulas formulas
+    cdef int64_t size                   # states
+    cdef int64_t equal_steps            # taken with this order and size
+    cdef bint fresh                     # J was evaluated for this step
+    cdef bint factored                  # the matrix, for this order and size or those before an error was too large
+    cdef double factored_at             # the value of c there
+    cdef double tolerance               # of the Newton iteration, part of that of the step
+    cdef double* predicted              # new state, extrapolated
+    cdef double* psi                    # what is known of the formula
+    cdef double* correction             # new state minus predicted
+    cdef double* change                 # of a Newton iteration
+    cdef double* scaled                 # differences of orders 1 to 5 over h, for the record
+
+    cdef void resize(self, double factor) noexcept nogil
+    cdef Outcome linearise(self, double t, const double* x) noexcept nogil
+    cdef Outcome try_step(self, double t_new, double h, int* iterations) noexcept nogil
+    cdef Outcome iterate(self, double t_new, double c, int* iterations) noexcept nogil
+    cdef Outcome solve_sensitivities(self, double t_new, double c) noexcept nogil
+    cdef double worst(self, const double* row, double factor, int64_t blocks) noexcept nogil
+    cdef void update_differences(self) noexcept nogil
+    cdef void choose_order(self, double error, double safety) noexcept nogil
+    cdef void scale_differences(self, double h) noexcept nogil
+    cdef Outcome pass_on(self, System other, Outcome outcome) noexcept with gil

@@ -1,0 +1,38 @@
+from typing import Any
+
+from ._linearised import Linearised
+from ._matrices import Matrix
+from ._steppers import Explicit, Method, Record
+from ._system import System
+from .ode.formulas import BackwardFormulas
+
+__all__: list[str]
+
+class Formulas(Method):
+    def __init__(self, formulas: BackwardFormulas) -> None: ...
+
+class BDF(Explicit):
+    states: System
+    linearised: Linearised
+    matrix: Matrix
+    njev: int
+    nlu: int
+    order: int
+    def __init__(
+        self,
+        system: System,
+        states: System,
+        linearised: Linearised,
+        matrix: Matrix,
+        method: Formulas,
+        t0: float,
+        t1: float,
+        x0: Any,
+        rtol: Any,
+        atol: Any,
+        first_step: float | None,
+        max_step: float,
+        max_steps: int,
+        times: Any,
+        record: Record | None = None,
+    ) -> None: ...

@@ -1,0 +1,365 @@
+"""The loop of the backward differentiation formulas, of orders 1 to 5 and quasi-constant step size.
+
+Formulas, step control and Newton iteration are those of SciPy's BDF (L. F. Shampine, M. W. Reichelt, The MATLAB ODE suite, SIAM
+J. Sci. Comput. 18, 1997), so that the steps agree up to the tolerance of the iteration.
+
+Sensitivities are blocks of the state that follow the states, and are staggered: once the states of a step are accepted, the
+equations of the sensitivities are linear, with the matrix I - c J at the new state, and are solved exactly, all with one
+factorisation of n rows. That matrix then serves the Newton iteration of the next step. The largest of the errors of the states
+and of each sensitivity decides on the step, its size and the order.
+"""
+
+import numpy as np
+
+cimport numpy as cnp
+from libc.math cimport INFINITY, fabs, fmax, fmin, isfinite, nextafter, pow, sqrt
+from libc.stdint cimport int64_t
+from libc.string cimport memcpy, memset
+
+from ._linearised cimport Linearised
+from ._matrices cimport Matrix
+from ._steppers cimport Combination, Explicit, Method, Record, odead_all_finite, odead_combine, odead_norm
+from ._system cimport DONE, FLIPPED, NOT_FINITE, TOO_SMALL, Outcome, System
+
+cnp.import_array()
+
+cdef int MOST_ITERATIONS = 4
+cdef double MIN_FACTOR = 0.2
+cdef double MAX_FACTOR = 10
+
+
+cdef double* _data(cnp.ndarray array) noexcept:
+    return <double*> cnp.PyArray_DATA(array)
+
+
+cdef class Formulas(Method):
+    """Coefficients in the form that the loop reads.
+
+    Parameters
+    ----------
+    formulas : BackwardFormulas
+    """
+
+    def __init__(self, formulas):
+        cdef int64_t i, j
+        self.stages, self.all_stages, self.degree = MOST_ORDER, ROWS, formulas.interpolant.shape[1]
+        self.exponent = -0.5  # the first step is of order 1
+        for i in range(MOST_ORDER + 1):
+            self.gamma[i], self.alpha[i] = formulas.gamma[i], formulas.alpha[i]
+            self.error_constant[i] = formulas.error_constant[i]
+        for i in range(MOST_ORDER):
+            self.used[i] = True
+            for j in range(self.degree):
+                self.interpolant[i][j] = formulas.interpolant[i, j]
+        for j in range(self.degree):
+            self.flip[j] = False
+
+
+cdef class BDF(Explicit):
+    """One solve by backward differentiation formulas.
+
+    Parameters
+    ----------
+    system : System
+        The states, then the sensitivities if there are any.
+    states : System
+        The states alone.
+    linearised : Linearised
+        Of `states`.
+    matrix : Matrix
+        On its pattern.
+    method, t0, t1, x0, rtol, atol, first_step, max_step, max_steps, times, record
+        As in `Explicit`; a record has 0 or 5 rows.
+    """
+
+    def __init__(self, System system, System states, Linearised linearised, Matrix matrix, Formulas method, double t0,
+                 double t1, x0, rtol, atol, first_step, double max_step, int64_t max_steps, times, Record record=None):
+        Explicit.__init__(self, system, method, t0, t1, x0, rtol, atol, first_step, max_step, max_steps, times, record)
+        if not states.n == linearised.n == matrix.n or self.n % states.n or matrix.entries != linearised.entries:
+            raise ValueError("system, linearisation and matrix do not fit together")
+        vectors = np.zeros((4, self.n))
+        scaled = np.zeros((MOST_ORDER if record is not None and record.rows else 0, self.n))
+        self.owners += (vectors, scaled)
+        self.predicted, self.psi = _data(vectors), _data(vectors[1])
+        self.correction, self.change, self.scaled = _data(vectors[2]), _data(vectors[3]), _data(scaled)
+        self.states, self.linearised, self.matrix = states, linearised, matrix
+        self.formulas, self.size, self.order = method, states.n, 1
+        self.tolerance = fmax(10 * np.finfo(float).eps / self.rtol[0], fmin(0.03, sqrt(self.rtol[0])))
+
+    cdef Outcome start(self) noexcept nogil:
+        cdef double* first = self.k + self.n
+        cdef int64_t i
+        cdef Outcome outcome = Explicit.start(self)
+        if outcome != DONE or self.t == self.t_end:
+            return outcome
+        for i in range(self.n):
+            first[i] = self.k[i] * self.h_abs * self.direction
+        memcpy(self.k, self.x, self.n * sizeof(double))
+        memset(self.k + 2 * self.n, 0, (ROWS - 2) * self.n * sizeof(double))
+        return self.linearise(self.t, self.x)
+
+    cdef Outcome linearise(self, double t, const double* x) noexcept nogil:
+        cdef Outcome outcome = self.linearised.at(t, x, self.change)
+        self.njev += 1
+        self.factored = False
+        return outcome if outcome == DONE else self.pass_on(self.linearised, outcome)
+
+    cdef Outcome pass_on(self, System other, Outcome outcome) noexcept with gil:
+        """An outcome of another system, with its exception where `run` looks for it."""
+        self.system.error = other.error
+        return outcome
+
+    # ------------------------------------------------------------------------------------------------------ steps
+
+    cdef Outcome step(self) noexcept nogil:
+        cdef double smallest = 10 * fabs(nextafter(self.t, self.direction * INFINITY) - self.t)
+        cdef double t_new, h, error, safety
+        cdef int iterations
+        cdef Outcome outcome
+        h = fmax(fmin(self.h_abs, self.max_step), smallest)
+        if h != self.h_abs:
+            self.resize(h / self.h_abs)
+            self.h_abs = h
+        self.fresh = self.linearised.constant
+        while True:
+            if self.h_abs < smallest:
+                return TOO_SMALL
+            t_new = self.t + self.h_abs * self.direction
+            if self.direction * (t_new - self.t_end) > 0:
+                t_new = self.t_end
+                self.resize(fabs(t_new - self.t) / self.h_abs)
+                self.factored = False
+            h = self.h = t_new - self.t
+            self.h_abs = fabs(h)
+            iterations = 0
+            outcome = self.try_step(t_new, h, &iterations)
+            if outcome != DONE:
+                return outcome
+            if not iterations:
+                self.nrejected += 1
+                self.resize(0.5)
+                self.factored = False
+                continue
+            safety = 0.9 * (2 * MOST_ITERATIONS + 1) / (2 * MOST_ITERATIONS + iterations)
+            error = self.worst(self.correction, self.formulas.error_constant[self.order], 1)
+            if error <= 1 and self.blocks > 1:
+                outcome = self.solve_sensitivities(t_new, h / self.formulas.alpha[self.order])
+                if outcome != DONE:
+                    return outcome
+                error = self.worst(self.correction, self.formulas.error_constant[self.order], self.blocks)
+            if error <= 1:
+                break
+            self.nrejected += 1
+            error = safety * pow(error, -1.0 / (self.order + 1))
+            self.resize(error if error > MIN_FACTOR else MIN_FACTOR)
+        self.update_differences()
+        if self.watch is not None and not self.watch.holds(t_new, self.z, self.f):
+            return FLIPPED
+        outcome = self.deliver(t_new, h)
+        if outcome == DONE and self.record is not None:
+            self.scale_differences(h)
+            outcome = self.record.add(t_new, self.z, self.scaled, self.n)
+        if outcome != DONE:
+            return outcome
+        self.t = t_new
+        self.nsteps += 1
+        self.equal_steps += 1
+        memcpy(self.x, self.z, self.n * sizeof(double))
+        if self.equal_steps > self.order:
+            self.choose_order(error, safety)
+        return DONE
+
+    def last_step(self):
+        """The state at the end of the step tried last, and its differences as the interpolant takes them."""
+        cdef int64_t i, k
+        cdef double[:, ::1] stages
+        end, differences = np.empty(self.n), np.zeros((MOST_ORDER, self.n))
+        stages = differences
+        memcpy(cnp.PyArray_DATA(<cnp.ndarray> end), self.z, self.n * sizeof(double))
+        for i in range(self.order):
+            for k in range(self.n):
+                stages[i, k] = self.k[(1 + i) * self.n + k] / self.h
+        return end, differences
+
+    cdef void resize(self, double factor) noexcept nogil:
+        """Make the differences those of steps that are longer by this factor."""
+        cdef double[MOST_ORDER + 1][MOST_ORDER + 1] by_factor
+        cdef double[MOST_ORDER + 1][MOST_ORDER + 1] by_one
+        cdef double[MOST_ORDER + 1][MOST_ORDER + 1] both
+        cdef double column[MOST_ORDER + 1]
+        cdef int64_t i, j, k, m = self.order + 1
+        cdef double total
+        self.h_abs *= factor
+        self.equal_steps = 0
+        for j in range(m):
+            by_factor[0][j] = by_one[0][j] = 1
+        for i in range(1, m):
+            by_factor[i][0] = by_one[i][0] = 0
+            for j in range(1, m):
+                by_factor[i][j] = by_factor[i - 1][j] * (i - 1 - factor * j) / i
+                by_one[i][j] = by_one[i - 1][j] * (i - 1 - j) / i
+        for i in range(m):
+            for j in range(m):
+                total = 0
+                for k in range(m):
+                    total += by_factor[i][k] * by_one[k][j]
+                both[i][j] = total
+        for k in range(self.n):
+            for i in range(m):
+                column[i] = self.k[i * self.n + k]
+            for j in range(1, m):
+                total = 0
+                for i in range(m):
+                    total += both[i][j] * column[i]
+                self.k[j * self.n + k] = total
+
+    cdef Outcome try_step(self, double t_new, double h, int* iterations) noexcept nogil:
+        """Find the new states; `iterations` stays 0 if they cannot be found."""
+        cdef double alpha = self.formulas.alpha[self.order], c = h / alpha
+        cdef double weights[MOST_ORDER]
+        cdef double ones[MOST_ORDER]
+        cdef int64_t index[MOST_ORDER]
+        cdef int64_t j, n = self.n
+        cdef Outcome outcome
+        for j in range(self.order):
+            weights[j], ones[j], index[j] = self.formulas.gamma[j + 1] / alpha, 1, j
+        odead_combine(n, self.k, 1, <int> self.order, ones, index, self.k + n, n, self.predicted)
+        memset(self.psi, 0, n * sizeof(double))
+        odead_combine(n, self.psi, 1, <int> self.order, weights, index, self.k + n, n, self.psi)
+        while True:
+            if not self.factored:
+                self.matrix.assemble(self.linearised.values, c)
+                self.nlu += 1
+                self.factored = self.matrix.factor()
+                self.factored_at = c
+            outcome = DONE
+            if self.factored:
+                outcome = self.iterate(t_new, c, iterations)
+            if outcome != DONE or iterations[0] or self.fresh:
+                return outcome
+            outcome = self.linearise(t_new, self.predicted)
+            if outcome != DONE:
+                return outcome
+            self.fresh = True
+
+    cdef Outcome iterate(self, double t_new, double c, int* iterations) noexcept nogil:
+        """Solve d = c f(t_new, predicted + d) - psi by simplified Newton iterations."""
+        cdef int64_t j
+        cdef int k
+        cdef double norm, before = -1, rate = -1
+        cdef Outcome outcome
+        memcpy(self.z, self.predicted, self.size * sizeof(double))
+        memset(self.correction, 0, self.size * sizeof(double))
+        for k in range(MOST_ITERATIONS):
+            outcome = self.states.evaluate(t_new, self.z, self.w)
+            if outcome != DONE:
+                return self.pass_on(self.states, outcome)
+            if not odead_all_finite(self.size, self.w):
+                return DONE
+            for j in range(self.size):
+                self.change[j] = c * self.w[j] - self.psi[j] - self.correction[j]
+            self.matrix.solve(self.change, 1)
+            norm = odead_norm(self.size, self.change, self.predicted, self.rtol[0], self.atol)
+            if not isfinite(norm):
+                return DONE
+            if before >= 0:
+                rate = norm / before
+                if rate >= 1 or pow(rate, MOST_ITERATIONS - k) / (1 - rate) * norm > self.tolerance:
+                    return DONE
+            for j in range(self.size):
+                self.z[j] += self.change[j]
+                self.correction[j] += self.change[j]
+            if norm == 0 or (before >= 0 and rate / (1 - rate) * norm < self.tolerance):
+                iterations[0] = k + 1
+                return DONE
+            before = norm
+        return DONE
+
+    cdef Outcome solve_sensitivities(self, double t_new, double c) noexcept nogil:
+        """Solve d = c (J (s + d) + f_p e) - psi for each sensitivity, s predicted, at the new states."""
+        cdef int64_t j, rest = self.n - self.size
+        cdef double* d = self.correction + self.size
+        cdef Outcome outcome = DONE
+        memcpy(self.z + self.size, self.predicted + self.size, rest * sizeof(double))
+        outcome = self.system.evaluate(t_new, self.z, self.w)
+        if outcome != DONE:
+            return outcome
+        if not self.linearised.constant:
+            outcome = self.linearise(t_new, self.z)
+            if outcome != DONE:
+                return outcome
+        if not self.factored or self.factored_at != c:
+            self.matrix.assemble(self.linearised.values, c)
+            self.nlu += 1
+            self.factored = self.matrix.factor()
+            self.factored_at = c
+            if not self.factored:
+                return NOT_FINITE
+        for j in range(self.size, self.n):
+            self.correction[j] = c * self.w[j] - self.psi[j]
+        self.matrix.solve(d, rest // self.size)
+        for j in range(self.size, self.n):
+            self.z[j] += self.correction[j]
+        return DONE if odead_all_finite(rest, d) else NOT_FINITE
+
+    cdef double worst(self, const double* row, double factor, int64_t blocks) noexcept nogil:
+        """The largest norm of factor * row in the first blocks, on the scale of the new state."""
+        cdef int64_t b
+        cdef double largest = 0
+        for b in range(blocks):
+            largest = fmax(largest, odead_norm(
+                self.size, row + b * self.size, self.z + b * self.size, self.rtol[b], self.atol + b * self.size
+            ))
+        return fabs(factor) * largest
+
+    cdef void update_differences(self) noexcept nogil:
+        cdef int64_t i, j, n = self.n
+        cdef double* above
+        cdef double* row = self.k + (self.order + 2) * n
+        cdef double* newest = self.k + (self.order + 1) * n
+        for j in range(n):
+            row[j] = self.correction[j] - newest[j]
+            newest[j] = self.correction[j]
+        for i in range(self.order, -1, -1):
+            row, above = self.k + i * n, self.k + (i + 1) * n
+            for j in range(n):
+                row[j] += above[j]
+
+    cdef void choose_order(self, double error, double safety) noexcept nogil:
+        """Go to the order that allows the longest step, and to that step."""
+        cdef double factors[3]
+        cdef int64_t k, best = 0, order = self.order
+        factors[0] = factors[2] = INFINITY
+        if order > 1:
+            factors[0] = self.worst(self.k + order * self.n, self.formulas.error_constant[order - 1], self.blocks)
+        factors[1] = error
+        if order < MOST_ORDER:
+            factors[2] = self.worst(self.k + (order + 2) * self.n, self.formulas.error_constant[order + 1], self.blocks)
+        for k in range(3):
+            factors[k] = pow(factors[k], -1.0 / (order + k)) if factors[k] > 0 else INFINITY
+            if factors[k] > factors[best]:
+                best = k
+        self.order += best - 1
+        self.resize(fmin(MAX_FACTOR, safety * factors[best]))
+        self.factored = False
+
+    # ----------------------------------------------------------------------------------------------------- output
+
+    cdef Outcome deliver(self, double t_new, double h) noexcept nogil:
+        cdef Combination weights
+        cdef double* row
+        while self.delivered < self.n_times and self.direction * (self.times[self.delivered] - t_new) <= 0:
+            row = self.out + self.delivered * self.n
+            if self.times[self.delivered] == t_new:
+                memcpy(row, self.z, self.n * sizeof(double))
+            else:
+                self.method.weigh((self.times[self.delivered] - self.t) / h, &weights)
+                odead_combine(self.n, self.x, 1, <int> self.order, weights.weight, weights.index, self.k + self.n, self.n, row)
+            self.delivered += 1
+        return DONE
+
+    cdef void scale_differences(self, double h) noexcept nogil:
+        cdef int64_t i
+        if self.record.rows:
+            for i in range(MOST_ORDER * self.n):
+                self.scaled[i] = self.k[self.n + i] / h if i < self.order * self.n else 0

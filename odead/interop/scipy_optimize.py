@@ -1,0 +1,83 @@
+"""Rules of `scipy.optimize`: a root depends on parameters by the implicit function theorem.
+
+At F(x, p) = 0, dx/dp = -F_x^-1 F_p. The path by which the solver got there, its guess and its options have no influence.
+"""
+
+from typing import Any
+
+import numpy as np
+import scipy.optimize
+
+from ..rules.primitive import Primitive, adopt
+from ..rules.registry import rule
+from .implicit import as_tuple, jacobian_at, pulled, scaled
+
+_KEPT = ("x", "fun", "success", "status", "nfev")
+
+
+def _root(
+    fun: Any,
+    x0: Any,
+    args: Any = (),
+    method: str = "hybr",
+    jac: Any = None,
+    tol: float | None = None,
+    callback: Any = None,
+    options: Any = None,
+) -> scipy.optimize.OptimizeResult:
+    """`scipy.optimize.root`, without the parts of its result that are no numbers."""
+    solve: Any = scipy.optimize.root  # its stubs have an overload per method
+    found = solve(fun, x0, as_tuple(args), method, jac, tol, callback, options)
+    kept: Any = {key: found[key] for key in _KEPT if key in found}
+    return scipy.optimize.OptimizeResult(**kept)
+
+
+root = adopt(scipy.optimize.root, Primitive(_root))
+
+
+@rule(root)
+def _root_rule(fun: Any, x0: Any, args: Any = (), *options: Any, **named: Any) -> Any:
+    found = _root(fun, x0, args, *options, **named)
+
+    def pullback(bar: Any) -> tuple[Any, ...]:
+        x = np.array(found.x, dtype=float)
+        weight = np.linalg.solve(_square(fun, x, as_tuple(args)).T, -np.ravel(bar["x"])).reshape(x.shape)
+        closed, _, args_bar = pulled(fun, x, as_tuple(args), weight)
+        return closed, None, args_bar if isinstance(args, tuple) else args_bar[0], None, None, None, None, None
+
+    return found, pullback
+
+
+def _square(fun: Any, x: np.ndarray, args: tuple[Any, ...]) -> np.ndarray:
+    return jacobian_at(fun, x, args).reshape(x.size, x.size)
+
+
+def _brentq(
+    f: Any,
+    a: float,
+    b: float,
+    args: Any = (),
+    xtol: float = 2e-12,
+    rtol: float = 8.881784197001252e-16,
+    maxiter: int = 100,
+    full_output: bool = False,
+    disp: bool = True,
+) -> Any:
+    solve: Any = scipy.optimize.brentq
+    return solve(f, a, b, as_tuple(args), xtol, rtol, maxiter, full_output, disp)
+
+
+brentq = adopt(scipy.optimize.brentq, Primitive(_brentq))
+
+
+@rule(brentq)
+def _brentq_rule(f: Any, a: float, b: float, args: Any = (), *options: Any, **named: Any) -> Any:
+    x = _brentq(f, a, b, args, *options, **named)
+
+    def pullback(bar: float) -> tuple[Any, ...]:
+        closed, slope, args_bar = pulled(f, float(x), as_tuple(args), 1.0)
+        factor = -float(bar) / slope
+        own = scaled(factor, args_bar)
+        return scaled(factor, closed), None, None, own if isinstance(args, tuple) else own[0], None, None, None, None, None
+
+    return x, pullback

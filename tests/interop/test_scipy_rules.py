@@ -1,0 +1,134 @@
+"""The shipped rules of SciPy's functions, each against the law, and that all of them are checked here."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import scipy.sparse.linalg
+from numpy.testing import assert_allclose
+from scipy import integrate, interpolate, optimize, sparse, special
+
+import odead
+from odead import check_derivatives, check_rule, gradient, hessian
+from odead.interop import scipy_special
+
+KNOTS = np.linspace(0.0, 3.0, 9)
+VALUES = np.sin(KNOTS)
+POINTS = np.array([0.3, 1.7, 2.2])
+SPLINES = {
+    "cubic": interpolate.CubicSpline(KNOTS, VALUES),
+    "clamped": interpolate.CubicSpline(KNOTS, VALUES, bc_type="clamped"),
+    "pchip": interpolate.PchipInterpolator(KNOTS, VALUES),
+    "akima": interpolate.Akima1DInterpolator(KNOTS, VALUES),
+    "bspline": interpolate.make_interp_spline(KNOTS, VALUES),
+    "vector": interpolate.CubicSpline(KNOTS, np.stack([VALUES, np.cos(KNOTS)], axis=1)),
+}
+MATRIX = sparse.csc_array(np.diag(np.arange(1.0, 6.0)) + np.diag(np.ones(4), 1))
+
+
+@pytest.mark.parametrize("name", SPLINES)
+def test_splines_in_their_points(name):
+    spline = SPLINES[name]
+    check_derivatives(lambda x: (spline(x) ** 2).sum(), POINTS)
+    check_derivatives(lambda x: spline(x, 1).sum() * 2.0, 1.1)
+    exact = spline(POINTS, 2)
+    exact = exact.sum(axis=1) if exact.ndim > 1 else exact
+    assert_allclose(hessian(lambda x: spline(x).sum(), POINTS), np.diag(exact), atol=1e-12)
+
+
+def test_spline_methods():
+    spline = SPLINES["cubic"]
+    assert_allclose(gradient(lambda x: spline.derivative()(x).sum(), POINTS), spline(POINTS, 2))
+    assert_allclose(gradient(lambda x: spline.integrate(0.5, x), 1.1), spline(1.1))
+
+
+@pytest.mark.parametrize("make", [interpolate.CubicSpline, interpolate.make_interp_spline])
+def test_splines_in_their_values(make):
+    check_derivatives(lambda y, x: (make(KNOTS, y)(x) ** 2).sum(), VALUES, POINTS)
+    check_derivatives(lambda y, x: make(KNOTS, y)(x) ** 2, VALUES, 1.1)
+    check_derivatives(lambda y, x: (make(KNOTS, y)(x) ** 2).sum(), np.stack([VALUES, np.cos(KNOTS)], axis=1), POINTS)
+    with pytest.raises(odead.RuleError, match="knots"):
+        gradient(lambda k: make(k, VALUES)(1.0), KNOTS)
+
+
+def test_pchip_of_differentiated_values_is_refused():
+    with pytest.raises(odead.RuleError, match="not linear in its values"):
+        gradient(lambda y: interpolate.PchipInterpolator(KNOTS, y)(1.0), VALUES)
+
+
+@pytest.mark.parametrize("method", ["linear", "slinear", "cubic", "nearest"])
+def test_regular_grid(method):
+    grid = interpolate.RegularGridInterpolator((KNOTS, KNOTS), np.outer(VALUES, np.cos(KNOTS)), method=method)
+    check_derivatives(lambda p: (grid(p) ** 2).sum(), np.array([[0.3, 1.2], [2.2, 0.7]]))
+
+
+def system(x, p, q):
+    return np.array([x[0] ** 2 + x[1] - p, x[0] - q * x[1]])
+
+
+def test_root():
+    start = np.array([1.0, 1.0])
+
+    def closed(p, q):
+        return (optimize.root(lambda x: system(x, p, q), start, tol=1e-13).x ** 2).sum()
+
+    def explicit(p, q):
+        return (optimize.root(system, start, args=(p, q), tol=1e-13).x ** 2).sum()
+
+    check_derivatives(closed, 2.1, 0.7)
+    check_derivatives(explicit, 2.1, 0.7)
+    check_rule(optimize.root, system, start, (2.1, 0.7), "hybr", None, 1e-13)
+
+
+def test_brentq():
+    check_derivatives(lambda p: optimize.brentq(lambda x: x**3 - p, 0.0, 2.0, xtol=1e-14) * p, 1.9)
+    check_derivatives(lambda p: optimize.brentq(lambda x, q: x**3 - q, 0.0, 2.0, args=(p,), xtol=1e-14) * p, 1.9)
+    check_derivatives(lambda p: optimize.brentq(lambda x, q: x**3 - q, 0.0, 2.0, p, xtol=1e-14) * p, 1.9)
+
+
+def test_quad():
+    check_derivatives(lambda p, b: integrate.quad(lambda x: np.exp(-p * x * x), 0.0, b)[0] * p, 1.9, 0.8)
+    check_derivatives(lambda p: integrate.quad(lambda x, q: np.exp(-q * x * x), 0.0, np.inf, args=(p,))[0] * p, 1.9)
+
+
+def test_sparse_solves():
+    factors, b = scipy.sparse.linalg.splu(MATRIX), np.arange(5.0) + 0.5
+    for solve in (
+        lambda b: scipy.sparse.linalg.spsolve(MATRIX, b),
+        lambda b: factors.solve(b),
+        lambda b: factors.solve(b, "T"),
+        lambda b: scipy.sparse.linalg.splu(MATRIX).solve(b),
+    ):
+        check_derivatives(lambda b, solve=solve: (solve(b) ** 2).sum(), b)
+    inverse = np.linalg.inv(MATRIX.toarray())
+    assert_allclose(hessian(lambda b: (factors.solve(b) ** 2).sum(), b), 2 * inverse.T @ inverse, atol=1e-13)
+
+
+SPECIAL_AT = {"jv": (2.0, 0.6), "yv": (1.5, 0.6), "iv": (2.0, 0.6), "kv": (1.5, 0.6), "gammainc": (2.0, 0.6),
+              "gammaincc": (2.0, 0.6), "betainc": (2.0, 1.5, 0.4)}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "partials"), [(name, partials) for name, _, partials in scipy_special._TABLE])
+def test_special_functions(name, partials):
+    function = getattr(special, name)
+    at = SPECIAL_AT.get(name, (0.6,) if len(partials) == 1 else (0.6, 1.4))
+    fixed = [k for k, partial in enumerate(partials) if partial is None]
+
+    def f(*xs):
+        given = iter(xs)
+        return function(*[at[k] if k in fixed else next(given) for k in range(len(at))])
+
+    check_derivatives(f, *[x for k, x in enumerate(at) if k not in fixed])
+    check_derivatives(f, *[np.array([x, 0.9 * x]) for k, x in enumerate(at) if k not in fixed])
+
+
+def test_second_order_of_special_functions():
+    found = hessian(lambda x: special.jv(2, x).sum(), POINTS)
+    assert_allclose(found, np.diag(special.jvp(2, POINTS, 2)), rtol=1e-12)
+
+
+def test_importing_odead_imports_none_of_it():
+    code = "import sys, odead; print([m for m in sys.modules if m.startswith('odead.interop.')])"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
