@@ -17,6 +17,7 @@ from .containers import flatten
 from .errors import OdeadError, OdeadWarning, TracingError
 from .execute.compiled import Executable
 from .tape import Program
+from .tracing.collection import uncollected
 from .tracing.recorder import is_traced
 from .tracing.trace import Trace, trace
 from .transform.passes import optimise
@@ -87,6 +88,7 @@ class Kernel:
         self._bound = [k for k, leaf in enumerate(leaves) if is_bound(leaf)]
         self._lock = threading.RLock()
         self._variants: list[Variant] = []
+        self._has_warned = False
         self.variant = self._record(leaves)
 
     @property
@@ -175,16 +177,23 @@ class Kernel:
 
     def _record(self, leaves: Sequence[Any]) -> Variant:
         args, kwargs = self._structure.unflatten(leaves)
-        self.variant = Variant(trace(self._f, args, kwargs), self.derive)
+        with uncollected():
+            self.variant = Variant(trace(self._f, args, kwargs), self.derive)
         if len(self._variants) >= MAX_VARIANTS:
             self._variants.pop(0)
+            self._warn()
+        self._variants.append(self.variant)
+        return self.variant
+
+    def _warn(self) -> None:
+        """Say once that the function takes too many ways."""
+        if not self._has_warned:
+            self._has_warned = True
             warnings.warn(
                 f"{self.variant.primal.name} took more than {MAX_VARIANTS} ways through its branches; each new one is recorded "
                 f"anew, which is slow. Write branches that depend on values with np.where. {self._branch()}",
-                OdeadWarning, stacklevel=2,
+                OdeadWarning, stacklevel=3,
             )  # fmt: skip
-        self._variants.append(self.variant)
-        return self.variant
 
     def _branch(self) -> str:
         program = self.variant.primal
