@@ -5,7 +5,6 @@ takes another way, nothing has been changed, the function is recorded again at t
 """
 
 import threading
-import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import suppress
@@ -14,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 
 from .containers import flatten
-from .errors import OdeadError, OdeadWarning, TracingError
+from .errors import OdeadError, TracingError, warn
 from .execute.compiled import Executable
 from .tape import Program
 from .tracing.collection import uncollected
@@ -189,11 +188,10 @@ class Kernel:
         """Say once that the function takes too many ways."""
         if not self._has_warned:
             self._has_warned = True
-            warnings.warn(
+            warn(
                 f"{self.variant.primal.name} took more than {MAX_VARIANTS} ways through its branches; each new one is recorded "
-                f"anew, which is slow. Write branches that depend on values with np.where. {self._branch()}",
-                OdeadWarning, stacklevel=3,
-            )  # fmt: skip
+                f"anew, which is slow. Write branches that depend on values with np.where. {self._branch()}"
+            )
 
     def _branch(self) -> str:
         program = self.variant.primal
