@@ -415,3 +415,16 @@ class Cells:
 
 def test_methods() -> None:
     assert len(holds(Cells())._variants) == 1
+
+
+def test_past_the_bound_a_call_is_slow_and_right_and_says_so_once() -> None:
+    def halved(du: Any, u: Any, c: Any) -> None:
+        for i in range(N):
+            x = u[i]
+            while x > 0.1:
+                x = x * 0.5
+            du[i] = x * c
+
+    with pytest.warns(odead.OdeadWarning, match=r"test_branches\.py:\d+ in halved") as record:
+        holds(halved, times=80)
+    assert len(record) == 1
