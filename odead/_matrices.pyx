@@ -274,8 +274,8 @@ cdef class Sparse(Matrix):
     ----------
     n, rows, columns, source
         As in `Matrix`.
-    order : (n,) int array
-        The rows and columns in the order of elimination, see `ordering`.
+    order : (n,) int array or Sparse
+        The rows and columns in the order of elimination, see `ordering`; or a matrix on the same pattern, to do as it does.
     """
 
     def __init__(self, int64_t n, rows, columns, source, order):
@@ -288,7 +288,10 @@ cdef class Sparse(Matrix):
         self._place(np.arange(rows.size), diagonal, rows.size + missing.size)
         self.rows, self.columns = np.append(rows, missing), np.append(columns, missing)
         self.work = self._new(n)
-        self._analyse(np.asarray(order, dtype=np.int64), np.asarray(order, dtype=np.int64))
+        if isinstance(order, Sparse):
+            self._share((<Sparse> order).patterns[0])
+        else:
+            self._analyse(np.asarray(order, dtype=np.int64), np.asarray(order, dtype=np.int64))
 
     @staticmethod
     def ordering(int64_t n, rows, columns):
@@ -331,7 +334,10 @@ cdef class Sparse(Matrix):
             by_column, at, starts, np.concatenate(lower), np.cumsum([0, *map(len, lower)]),
             np.array([k for column in upper for k in column]), np.cumsum([0, *map(len, upper)]), row_order, column_order,
         ]
-        arrays = [np.ascontiguousarray(array, dtype=np.int64) for array in arrays]
+        self._share([np.ascontiguousarray(array, dtype=np.int64) for array in arrays])
+
+    def _share(self, list arrays):
+        """Use these patterns, which nobody changes, with values of its own."""
         values = np.zeros(arrays[3].size + arrays[5].size + 1)
         self.patterns = (arrays, values)
         self.entry, self.entry_row, self.entry_start = _int64(arrays[0]), _int64(arrays[1]), _int64(arrays[2])

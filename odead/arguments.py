@@ -4,17 +4,17 @@ A shadow of another structure, shape or dtype, read-only, or overlapping somethi
 without annotation raise ArgumentTypeError or ArgumentValueError.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from .activity import AbstractAnnotation, Active, BatchDuplicated, Duplicated
 from .containers import Place, Structure, flatten, places, promoted
-from .errors import ArgumentTypeError, ArgumentValueError
+from .errors import ArgumentTypeError, ArgumentValueError, argument_name
 from .kernel import is_bound, layout, refuse_traced
 
-__all__ = ["Arguments", "describe"]
+__all__ = ["Arguments"]
 
 
 class Arguments:
@@ -39,7 +39,7 @@ class Arguments:
     numbers : dict of int to tuple
         For each number that has shadows: where in them its derivatives are, one place per lane; None where it cannot be put.
     owner : dict of int to int
-        For each position that is differentiated: the number of its argument.
+        For each position: the number of its argument.
     width : int or None
         Number of lanes.
     key : tuple
@@ -47,6 +47,8 @@ class Arguments:
     """
 
     __slots__ = (
+        "_annotated",
+        "_f",
         "_first",
         "_static",
         "args",
@@ -62,7 +64,9 @@ class Arguments:
         "width",
     )
 
-    def __init__(self, annotated: Sequence[AbstractAnnotation], kwargs: dict[str, Any]) -> None:
+    def __init__(self, f: Callable[..., Any], annotated: Sequence[AbstractAnnotation], kwargs: dict[str, Any]) -> None:
+        self._f = f
+        self._annotated = annotated
         self.kwargs = kwargs
         self.structures: list[Structure] = []
         self.leaves: list[list[tuple[Any, bool]]] = []
@@ -77,7 +81,7 @@ class Arguments:
         leaves, keywords = flatten(kwargs)
         for leaf in leaves:
             self._bind(leaf)
-        self.width = _width(annotated)
+        self.width = _width(self, annotated)
         _check_overlap(self)
         kinds = tuple(layout(leaf) if isinstance(leaf, np.ndarray) else None for leaf in self.bound)
         self.key = (
@@ -93,16 +97,18 @@ class Arguments:
         """Take in one argument; return the value that the function takes."""
         if not isinstance(annotation, AbstractAnnotation):
             raise ArgumentTypeError(
-                f"argument {number} is a bare {type(annotation).__name__}: say how it takes part, for instance "
+                f"{argument_name(self._f, number)} is a bare {type(annotation).__name__}: say how it takes part, for instance "
                 f"Duplicated(x, dx) for an array to differentiate, Active(x) for a number, Const(x) otherwise"
             )
         value = promoted(annotation.val) if isinstance(annotation, Active) else annotation.val
         leaves, structure = flatten(value)
-        lanes = [_shadow_leaves(number, annotation, shadow, structure) for shadow in annotation.shadows]
+        lanes = [_shadow_leaves(self, number, shadow, structure) for shadow in annotation.shadows]
         self.structures.append(structure)
         self.leaves.append([(leaf, is_bound(leaf)) for leaf in leaves])
         for k, leaf in enumerate(leaves):
             position = self._bind(leaf)
+            if position is not None:
+                self.owner.setdefault(position, number)
             if position is not None and annotation.differentiated and _is_float(leaf):
                 self._differentiate(number, annotation, leaf, position, tuple(lane[k] for lane in lanes))
                 if lanes and not isinstance(leaf, np.ndarray):
@@ -124,59 +130,60 @@ class Arguments:
     def _differentiate(
         self, number: int, annotation: AbstractAnnotation, leaf: Any, position: int, given: tuple[Any, ...]
     ) -> None:
-        _check_leaf(number, annotation, leaf)
+        _check_leaf(self, number, annotation, leaf)
         for shadow in given:
-            _check_shadow(number, annotation, leaf, shadow)
+            _check_shadow(self, number, leaf, shadow)
         if position in self.shadows and any(a is not b for a, b in zip(self.shadows[position], given, strict=True)):
             raise ArgumentValueError(
-                f"{describe(number, annotation)}: the same array is argument {self.owner[position]} with another shadow; "
+                f"{self.describe(number)}: the same array is {self.describe(self.owner[position])} with another shadow; "
                 f"it has one derivative, so give the same shadow twice"
             )
         self.shadows[position] = given
-        self.owner.setdefault(position, number)
 
-
-def describe(number: int, annotation: AbstractAnnotation) -> str:
-    """How messages name an argument."""
-    return f"argument {number} ({type(annotation).__name__})"
+    def describe(self, number: int) -> str:
+        """How messages name an argument."""
+        return f"{argument_name(self._f, number)} ({type(self._annotated[number]).__name__})"
 
 
 def _is_float(leaf: Any) -> bool:
     return not isinstance(leaf, np.ndarray) or leaf.dtype.kind in "fc"
 
 
-def _shadow_leaves(number: int, annotation: AbstractAnnotation, shadow: Any, structure: Structure) -> list[Any]:
+def _shadow_leaves(arguments: Arguments, number: int, shadow: Any, structure: Structure) -> list[Any]:
     leaves, other = flatten(shadow)
     if other != structure:
         raise ArgumentTypeError(
-            f"{describe(number, annotation)}: the shadow is another container than the value; "
+            f"{arguments.describe(number)}: the shadow is another container than the value; "
             f"odead.make_zero(x) builds one that fits"
         )
     return leaves
 
 
-def _check_leaf(number: int, annotation: AbstractAnnotation, leaf: Any) -> None:
+def _check_leaf(arguments: Arguments, number: int, annotation: AbstractAnnotation, leaf: Any) -> None:
     if isinstance(annotation, Active) and isinstance(leaf, np.ndarray):
         raise ArgumentTypeError(
-            f"{describe(number, annotation)}: Active is for numbers, this is an array of shape {leaf.shape}; "
+            f"{arguments.describe(number)}: Active is for numbers, this is an array of shape {leaf.shape}; "
             f"write Duplicated(x, dx) with a shadow dx = np.zeros_like(x), or use odead.gradient, which returns one"
         )
 
 
-def _check_shadow(number: int, annotation: AbstractAnnotation, leaf: Any, shadow: Any) -> None:
-    name = describe(number, annotation)
+def _check_shadow(arguments: Arguments, number: int, leaf: Any, shadow: Any) -> None:
+    wrong_type = wrong_value = ""
     if not isinstance(leaf, np.ndarray):
         if not isinstance(shadow, (float, int, np.floating)):
-            raise ArgumentTypeError(f"{name}: the shadow of a number is a number, not {type(shadow).__name__}")
-        return
-    if not isinstance(shadow, np.ndarray):
-        raise ArgumentTypeError(f"{name}: the shadow is a {type(shadow).__name__}, not an array; np.zeros_like(x) builds one")
-    if shadow.shape != leaf.shape:
-        raise ArgumentValueError(f"{name}: the shadow has shape {shadow.shape}, the value {leaf.shape}")
-    if shadow.dtype != leaf.dtype:
-        raise ArgumentTypeError(f"{name}: the shadow has dtype {shadow.dtype}, the value {leaf.dtype}")
-    if not shadow.flags.writeable:
-        raise ArgumentValueError(f"{name}: the shadow is read-only, and it is updated in place")
+            wrong_type = f"of a number is a number, not {type(shadow).__name__}"
+    elif not isinstance(shadow, np.ndarray):
+        wrong_type = f"is a {type(shadow).__name__}, not an array; np.zeros_like(x) builds one"
+    elif shadow.shape != leaf.shape:
+        wrong_value = f"has shape {shadow.shape}, the value {leaf.shape}"
+    elif shadow.dtype != leaf.dtype:
+        wrong_type = f"has dtype {shadow.dtype}, the value {leaf.dtype}"
+    elif not shadow.flags.writeable:
+        wrong_value = "is read-only, and it is updated in place"
+    if wrong_type:
+        raise ArgumentTypeError(f"{arguments.describe(number)}: the shadow {wrong_type}")
+    if wrong_value:
+        raise ArgumentValueError(f"{arguments.describe(number)}: the shadow {wrong_value}")
 
 
 def _check_overlap(arguments: Arguments) -> None:
@@ -195,16 +202,17 @@ def _check_overlap(arguments: Arguments) -> None:
                 continue
             for other, value in values.items():
                 if _share(shadow, value):
-                    whose = (
-                        "its own value" if other == position else f"the value of argument {arguments.owner.get(other, other)}"
-                    )
+                    owner = arguments.owner.get(other)
+                    whose = "a keyword argument" if owner is None else f"the value of {arguments.describe(owner)}"
                     raise ArgumentValueError(
-                        f"argument {number}: its shadow shares memory with {whose}; np.zeros_like(x) is a fresh one"
+                        f"{arguments.describe(number)}: its shadow shares memory with "
+                        f"{'its own value' if other == position else whose}; np.zeros_like(x) is a fresh one"
                     )
             for other, shadow_before in earlier:
                 if _share(shadow, shadow_before):
                     raise ArgumentValueError(
-                        f"argument {number}: its shadow shares memory with that of argument {other}; derivatives would mix"
+                        f"{arguments.describe(number)}: its shadow shares memory with that of {arguments.describe(other)}; "
+                        f"derivatives would mix"
                     )
             earlier.append((number, shadow))
 
@@ -213,14 +221,14 @@ def _share(a: np.ndarray, b: np.ndarray) -> bool:
     return np.may_share_memory(a, b) and np.shares_memory(a, b)
 
 
-def _width(annotated: Sequence[AbstractAnnotation]) -> int | None:
+def _width(arguments: Arguments, annotated: Sequence[AbstractAnnotation]) -> int | None:
     widths = {number: len(a.dval) for number, a in enumerate(annotated) if isinstance(a, BatchDuplicated)}
     if not widths:
         return None
     for number, annotation in enumerate(annotated):
         if isinstance(annotation, Duplicated):
             raise ArgumentTypeError(
-                f"{describe(number, annotation)}: the other arguments are BatchDuplicated, so this one must be too"
+                f"{arguments.describe(number)}: the other arguments are BatchDuplicated, so this one must be too"
             )
     if len(set(widths.values())) > 1 or 0 in widths.values():
         raise ArgumentValueError(

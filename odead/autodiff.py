@@ -5,7 +5,6 @@ arguments, with Jacobian J. Forward: each shadow holds a tangent on entry and J 
 cotangent of the exit value on entry and J-transposed times it on exit.
 """
 
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -13,7 +12,7 @@ import numpy as np
 
 from .activity import AbstractAnnotation, Active, Const, Duplicated
 from .arguments import Arguments
-from .errors import ArgumentTypeError, ArgumentValueError, OdeadWarning
+from .errors import ArgumentTypeError, ArgumentValueError, warn
 from .execute.compiled import disjoint
 from .kernel import KEPT, Kernel, Variant, cached_kernel, empty_results, number
 from .modes import AbstractMode, ForwardMode, Reverse
@@ -125,11 +124,11 @@ def _bind(mode: AbstractMode, f: Callable[..., Any], annotated: Sequence[Abstrac
         recent = _RECENT.get((f, mode, tuple(map(type, annotated))))
         if recent is not None and (call := recent.bind(annotated)) is not None:
             return call
-    arguments = Arguments(annotated, kwargs)
+    arguments = Arguments(f, annotated, kwargs)
     if mode.check:
         _refuse_nan(arguments)
     if isinstance(mode, ForwardMode):
-        _refuse_active(annotated)
+        _refuse_active(arguments, annotated)
     else:
         _refuse_numbers(arguments)
     active, width = tuple(sorted(arguments.shadows)), arguments.width
@@ -149,21 +148,22 @@ def _bind(mode: AbstractMode, f: Callable[..., Any], annotated: Sequence[Abstrac
 def _refuse_nan(arguments: Arguments) -> None:
     for position, lanes in arguments.shadows.items():
         if any(np.isnan(lane).any() for lane in lanes):
-            raise ArgumentValueError(f"argument {arguments.owner[position]}: its shadow contains NaN")
+            raise ArgumentValueError(f"{arguments.describe(arguments.owner[position])}: its shadow contains NaN")
 
 
-def _refuse_active(annotated: Sequence[AbstractAnnotation]) -> None:
+def _refuse_active(arguments: Arguments, annotated: Sequence[AbstractAnnotation]) -> None:
     for number_, annotation in enumerate(annotated):
         if isinstance(annotation, Active):
-            raise ArgumentTypeError(f"argument {number_}: Active is for reverse mode; in forward mode write Duplicated(x, dx)")
+            raise ArgumentTypeError(f"{arguments.describe(number_)}: for reverse mode; in forward mode write Duplicated(x, dx)")
 
 
 def _refuse_numbers(arguments: Arguments) -> None:
     for position, lanes in arguments.numbers.items():
         if None in lanes:
             raise ArgumentTypeError(
-                f"argument {arguments.owner[position]}: the shadow of a number cannot be updated in place, except in a list, "
-                f"dict or dataclass; in reverse mode write Active(x), whose derivative is returned, or use odead.gradient"
+                f"{arguments.describe(arguments.owner[position])}: the shadow of a number cannot be updated in place, except "
+                f"in a list, dict or dataclass; in reverse mode write Active(x), whose derivative is returned, or use "
+                f"odead.gradient"
             )
 
 
@@ -336,11 +336,10 @@ def _return_activity(
     if returned[0].dtype not in FLOATS:
         return Const
     if activity is None and not variant.written.isdisjoint(active):
-        warnings.warn(
+        warn(
             f"{program.name} writes into a differentiated argument and returns a number; the number is taken as Const. "
-            f"Write autodiff(f, Active, ...) to differentiate it too, autodiff(f, Const, ...) to say that this is meant",
-            OdeadWarning, stacklevel=5,
-        )  # fmt: skip
+            f"Write autodiff(f, Active, ...) to differentiate it too, autodiff(f, Const, ...) to say that this is meant"
+        )
         return Const
     return Active
 

@@ -90,7 +90,7 @@ def _only_float(program: Program) -> int:
     if len(program.results) == 1 and program.buffers[program.results[0]].dtype in FLOATS:
         return program.results[0]
     if not program.results:
-        what = f"{program.name} returns nothing; differentiate a function that calls it and returns the array it writes"
+        what = f"{program.name} returns nothing to differentiate; return a float, for instance an entry of an array it writes"
     elif len(program.results) > 1:
         what = f"{program.name} returns several values; return one"
     else:

@@ -4,6 +4,10 @@ Each one derives from `OdeadError` and from the builtin a caller would catch. A 
 argument (name and index), where in the user's code, and what to do about it.
 """
 
+import inspect
+import sys
+import warnings
+from collections.abc import Callable
 from typing import Any
 
 __all__ = [
@@ -15,6 +19,8 @@ __all__ = [
     "OdeadWarning",
     "RuleError",
     "TracingError",
+    "argument_name",
+    "warn",
 ]
 
 
@@ -58,3 +64,21 @@ class IntegrationError(OdeadError, RuntimeError):
 
 class OdeadWarning(UserWarning):
     """odead did something right that is probably not what was wanted."""
+
+
+def argument_name(f: Callable[..., Any], number: int) -> str:
+    """How messages name a positional argument of the user's function: `argument 0, x`."""
+    try:
+        parameters = list(inspect.signature(f).parameters.values())
+    except (TypeError, ValueError):  # some builtins have no signature
+        return f"argument {number}"
+    named = [x.name for x in parameters if x.kind in (x.POSITIONAL_ONLY, x.POSITIONAL_OR_KEYWORD)]
+    return f"argument {number}, {named[number]}" if number < len(named) else f"argument {number}"
+
+
+def warn(message: str) -> None:
+    """Issue an `OdeadWarning` at the line outside of odead that led here."""
+    level, frame = 1, sys._getframe(0)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == __name__.partition(".")[0]:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, OdeadWarning, stacklevel=level)

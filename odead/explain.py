@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .arguments import Arguments, describe
+from .arguments import Arguments
 from .autodiff import parse
 from .kernel import Kernel
 from .modes import AbstractMode, ForwardMode
@@ -116,9 +116,9 @@ def explain(*args: Any) -> Explanation:
         As `autodiff` does.
     """
     mode, f, _, annotated = parse(args)
-    arguments = Arguments(annotated, {})
+    arguments = Arguments(f, annotated, {})
     kernel = Kernel(f, arguments.args)
-    names = [f"{describe(k, annotation)}" for k, annotation in enumerate(annotated)]
+    names = [arguments.describe(k) for k in range(len(annotated))]
     return _explained(kernel, mode, names, tuple(sorted(arguments.shadows)))
 
 

@@ -5,7 +5,6 @@ takes another way, nothing has been changed, the function is recorded again at t
 """
 
 import threading
-import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import suppress
@@ -14,9 +13,10 @@ from typing import Any, Final
 import numpy as np
 
 from .containers import flatten
-from .errors import OdeadError, OdeadWarning, TracingError
+from .errors import OdeadError, TracingError, warn
 from .execute.compiled import Executable
 from .tape import Program
+from .tracing.collection import uncollected
 from .tracing.recorder import is_traced
 from .tracing.trace import Trace, trace
 from .transform.passes import optimise
@@ -87,6 +87,7 @@ class Kernel:
         self._bound = [k for k, leaf in enumerate(leaves) if is_bound(leaf)]
         self._lock = threading.RLock()
         self._variants: list[Variant] = []
+        self._has_warned = False
         self.variant = self._record(leaves)
 
     @property
@@ -175,16 +176,22 @@ class Kernel:
 
     def _record(self, leaves: Sequence[Any]) -> Variant:
         args, kwargs = self._structure.unflatten(leaves)
-        self.variant = Variant(trace(self._f, args, kwargs), self.derive)
+        with uncollected():
+            self.variant = Variant(trace(self._f, args, kwargs), self.derive)
         if len(self._variants) >= MAX_VARIANTS:
             self._variants.pop(0)
-            warnings.warn(
-                f"{self.variant.primal.name} took more than {MAX_VARIANTS} ways through its branches; each new one is recorded "
-                f"anew, which is slow. Write branches that depend on values with np.where. {self._branch()}",
-                OdeadWarning, stacklevel=2,
-            )  # fmt: skip
+            self._warn()
         self._variants.append(self.variant)
         return self.variant
+
+    def _warn(self) -> None:
+        """Say once that the function takes too many ways."""
+        if not self._has_warned:
+            self._has_warned = True
+            warn(
+                f"{self.variant.primal.name} took more than {MAX_VARIANTS} ways through its branches; each new one is recorded "
+                f"anew, which is slow. Write branches that depend on values with np.where. {self._branch()}"
+            )
 
     def _branch(self) -> str:
         program = self.variant.primal

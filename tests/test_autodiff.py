@@ -178,7 +178,7 @@ def total(x):
 @pytest.mark.parametrize(
     ("arguments", "error", "words"),
     [
-        (lambda x: (total, x), TypeError, "argument 0 is a bare ndarray"),
+        (lambda x: (total, x), TypeError, "argument 0, x is a bare ndarray"),
         (lambda x: (total, Active(x)), TypeError, r"Active is for numbers.*Duplicated\(x, dx\)"),
         (lambda x: (total, Duplicated(x, np.zeros(5))), ValueError, r"shape \(5,\), the value \(3,\)"),
         (lambda x: (total, Duplicated(x, np.zeros(3, np.float32))), TypeError, "float32"),

@@ -49,12 +49,12 @@ def _diagnose(failure: Failure, finite: bool, method: str) -> tuple[str, str]:
         )
     if "max_steps" in failure.reason:
         if method in EXPLICIT:
-            return "the problem is stiff for an explicit method", 'method="LSODA", "BDF" or "Radau", or a larger max_steps'
+            return "the problem is stiff for an explicit method", 'method="Rodas5P", "BDF" or "LSODA", or a larger max_steps'
         return "fast oscillations, or tolerances tighter than needed", "looser tolerances or a larger max_steps"
     if method in EXPLICIT:
         return (
             "a singularity, a discontinuity, or stiffness",
-            'method="LSODA" or "BDF", or an end of tspan before the singularity',
+            'method="Rodas5P" or "BDF", or an end of tspan before the singularity',
         )
     return "a singularity or a discontinuity of the right-hand side", "an end of tspan before it, or other tolerances"
 

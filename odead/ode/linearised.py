@@ -194,6 +194,7 @@ class Linearisations:
 
 
 _BAND: Final = 0.5  # of the rows: a band as high as this is better stored as a whole
+_NARROW: Final = 24  # diagonals beside the main one up to which nothing is cheaper than a band
 _SPARSE: Final = 60  # rows from which on it pays to look for a sparse factorisation
 _INDIRECT: Final = 3  # the price of an operation there against one on stored columns
 
@@ -203,9 +204,11 @@ def _fitting(found: Pattern) -> tuple[type[Matrix], tuple[Any, ...]]:
     n, below = found.n, found.lower
     dense, banded = n**3 / 3, n * (below + 1) * (below + found.upper + 1)
     direct = Band if 2 * below + found.upper + 1 <= _BAND * n else Dense
+    if direct is Band and below + found.upper <= _NARROW:
+        return Band, ()
     if n >= _SPARSE and _INDIRECT * found.rows.size < dense / n:
         order = Sparse.ordering(n, found.rows, found.columns)
         sparse = Sparse(n, found.rows, found.columns, found.rows, order)
         if _INDIRECT * sparse.work_to_factor < (banded if direct is Band else dense):
-            return Sparse, (order,)
+            return Sparse, (sparse,)
     return direct, ()

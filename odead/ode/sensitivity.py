@@ -86,11 +86,12 @@ def sensitivity(
         "forward": all derivatives of the solution; "adjoint": the exact gradient of the computed loss, back over the steps;
         "continuous": its gradient by an adjoint solve. SciPy's steppers have no adjoint of their own, "adjoint" is the
         continuous one there; ``result.mode`` says what ran.
-    method : {"auto", "LSODA", "BDF", "Radau", "RK23", "RK45", "DOP853", "Tsit5"}
-        "auto" is LSODA, which switches between a stiff and a non-stiff method; Tsit5 with engine="native".
+    method : {"auto", "LSODA", "BDF", "Radau", "Rodas5P", "RK23", "RK45", "DOP853", "Tsit5"}
+        "auto" is LSODA, which switches between a stiff and a non-stiff method; Tsit5 with engine="native". For stiff problems
+        Rodas5P and BDF are the fast ones, in an adjoint Rodas5P.
     engine : {"auto", "native", "scipy"}
-        "native" is the compiled loop, for the explicit methods; "scipy" is `scipy.integrate.solve_ivp` itself, for all but
-        Tsit5. "auto": native where it has the method.
+        "native" is the compiled loop, for all but LSODA and Radau; "scipy" is `scipy.integrate.solve_ivp` itself, for all but
+        Tsit5 and Rodas5P. "auto": native where it has the method, except for an adjoint with BDF.
     rtol : float
     atol : float or array, shape (n,)
     sens_rtol : float, optional

@@ -30,6 +30,9 @@ __all__ = ["Branch", "Branching", "Place", "Plan", "Reconsidered"]
 
 RECURS: Final = 4  # guards at one place after which its `if` is worth converting: fewer ways than a test or two at the top
 _MOST_GUARDS: Final = 1000  # in one side: it may be a loop that ends for the values of the other side only
+_NOT_BESIDE: Final = frozenset(name for name, operation in STRUCTURED.items() if operation.can_fail)
+"""What must not run for values of the other side: code of the user's, and decompositions that may not exist."""
+
 _RECENT: Final = 64  # instructions among which the operands of a test are looked for
 
 Place = tuple[str, int, int]
@@ -342,6 +345,8 @@ class Branch:
         if self._branching.stack[-1] is not self:  # an inner one was left by an exception
             self._branching.refuse()
         self.loud()
+        if not _NOT_BESIDE.isdisjoint(self._rec.program.op[self._begin :]):
+            self._branching.refuse()
         writes = _SetAside(self._rec, self, self._begin).run()
         self._rec.made_at(self._begin, self._fills)
         if writes is None:

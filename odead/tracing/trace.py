@@ -29,6 +29,7 @@ from ..tape import DTYPES, Buffer, Program, Role, View, contiguous, is_injective
 from .array import TracedArray
 from .branches import Branching, Reconsidered
 from .calls import Calls
+from .collection import uncollected
 from .conversion import Conversions
 from .namespace import Names, Namespace
 from .numpy_api import NumpyApi
@@ -127,7 +128,7 @@ def trace(f: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any
     """
     plan = Conversions()
     while True:
-        with suppress(Reconsidered):
+        with suppress(Reconsidered), uncollected():
             return _attempt(f, args, kwargs, plan)
 
 

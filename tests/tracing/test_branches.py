@@ -415,3 +415,42 @@ class Cells:
 
 def test_methods() -> None:
     assert len(holds(Cells())._variants) == 1
+
+
+def test_past_the_bound_a_call_is_slow_and_right_and_says_so_once() -> None:
+    def halved(du: Any, u: Any, c: Any) -> None:
+        for i in range(N):
+            x = u[i]
+            while x > 0.1:
+                x = x * 0.5
+            du[i] = x * c
+
+    with pytest.warns(odead.OdeadWarning, match=r"test_branches\.py:\d+ in halved") as record:
+        holds(halved, times=80)
+    assert len(record) == 1
+
+
+@odead.primitive
+def rate(x: float) -> float:
+    assert x > 0
+    return float(np.log(x))
+
+
+@odead.rule(rate)
+def _(x: float) -> Any:
+    return rate(x), lambda ybar: ybar / x
+
+
+def test_a_primitive_is_not_called_with_values_of_the_other_side() -> None:
+    def rates(u: Any) -> Any:
+        out = np.zeros(6)
+        for i in range(6):
+            if u[i] > 0:
+                out[i] = rate(u[i])
+            else:
+                out[i] = u[i]
+        return out
+
+    compiled = odead.compile(rates, np.arange(-2.0, 4.0))
+    for u in (np.arange(-2.0, 4.0), np.arange(-4.0, 2.0)):
+        np.testing.assert_allclose(compiled.primal(u), np.where(u > 0, np.log(np.maximum(u, 0.1)), u))

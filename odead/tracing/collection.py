@@ -1,0 +1,34 @@
+"""Recording without the garbage collector, which would walk over every instruction again and again.
+
+A program of a million instructions is millions of tuples, none of them in a cycle; with the collector on, most of the time
+of a long recording goes into looking at them (2.6 us per instruction against 1.0 at 400 000, and growing).
+"""
+
+import gc
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+__all__ = ["uncollected"]
+
+_lock = threading.Lock()
+_inside = 0  # recordings under way, in all threads
+_was_enabled = False
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Let the collector rest; the last one to leave wakes it, if it was awake."""
+    global _inside, _was_enabled
+    with _lock:
+        if not _inside:
+            _was_enabled = gc.isenabled()
+            gc.disable()
+        _inside += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _inside -= 1
+            if not _inside and _was_enabled:
+                gc.enable()
