@@ -122,6 +122,8 @@ def _write(self: Any, name: str, value: Any) -> None:
         return
     namespace = object.__getattribute__(self, "_odead_namespace")
     own = object.__getattribute__(self, "__dict__")
+    if own.get(name) is value and name in own:  # self.work *= 2 assigns the array that it has updated
+        return
     if contains_traced(value):
         namespace.rec.fail(
             f"the attribute .{name} of an object from outside is assigned a traced value",
