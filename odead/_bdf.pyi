@@ -6,8 +6,6 @@ from ._steppers import Explicit, Method, Record
 from ._system import System
 from .ode.formulas import BackwardFormulas
 
-__all__: list[str]
-
 class Formulas(Method):
     def __init__(self, formulas: BackwardFormulas) -> None: ...
 

@@ -28,7 +28,7 @@ from odead import (
 )
 from odead.containers import flatten
 
-from .generate import Argument, Listing, arguments, laid_out
+from .listing import Argument, Listing, arguments, laid_out
 from .truth import STEP, careful_function, complex_function, plain_function
 
 __all__ = ["LawError", "UnfitError", "check"]

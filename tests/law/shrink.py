@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Final
 
-from .generate import Listing
+from .listing import Listing
 
 __all__ = ["shrink"]
 

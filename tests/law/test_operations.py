@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from helpers import ALL_OPS, operands
-from law.generate import Argument, Listing, laid_out
 from law.law import Trial
+from law.listing import Argument, Listing, laid_out
 from odead.ops import Op
 
 FORMS: Final = {
