@@ -164,10 +164,14 @@ def ones_like(x: Any, dtype: Any = None, order: str = "K", subok: bool = True, s
 def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, retstep: bool = False, dtype: Any = None,
              axis: int = 0, **_: Any) -> Any:  # fmt: skip
     rec = recorder_of((start, stop))
-    step = (stop - start) / (num - 1 if endpoint else num)
-    points = from_numpy(rec, np.arange(num, dtype=float)) * step + start
+    value = np.linspace(concrete(start), concrete(stop), num, endpoint, dtype=dtype, axis=axis)
+    intervals, span = num - 1 if endpoint else num, stop - start
+    step = span / intervals if intervals > 0 else np.nan
+    counts = from_numpy(rec, np.arange(num, dtype=float).reshape(-1, *np.ones(np.ndim(span), int)))
+    points = counts * (step if intervals > 0 else span) + start
     if endpoint and num > 1:
         points[-1] = stop
+    points = np.moveaxis(astype(points, value.dtype, copy=False), 0, axis)
     return (points, step) if retstep else points
 
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 
 from helpers import ALL_OPS, complex_value
-from odead.ops import TABLE
+from odead.ops import Op
 
 __all__ = ["STEP", "careful_function", "complex_function", "plain_function"]
 
@@ -103,7 +103,7 @@ class _Real(ast.NodeTransformer):
 
 
 def _real(x: Any) -> Any:
-    return np.real(x) if np.ndim(x) else (x.real if isinstance(x, (complex, np.complexfloating)) else x)
+    return x.real if isinstance(x, (np.ndarray, complex, np.complexfloating)) else np.real(x) if isinstance(x, list) else x
 
 
 def _choice(better: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
@@ -121,7 +121,8 @@ def _put(value: Any, out: Any, where: Any = True) -> Any:
     return out
 
 
-_maximum, _minimum = _choice(np.greater), _choice(np.less)
+_maximum: Any = _choice(np.greater)
+_minimum: Any = _choice(np.less)
 
 
 def _extreme(pick: Callable[..., Any]) -> Callable[..., Any]:
@@ -133,6 +134,9 @@ def _extreme(pick: Callable[..., Any]) -> Callable[..., Any]:
         return np.sum(np.where(best, x, 0), axis=axis, keepdims=keepdims) / np.sum(best, axis=axis, keepdims=keepdims)
 
     return reduce
+
+
+_maximum.reduce, _minimum.reduce = _extreme(np.max), _extreme(np.min)
 
 
 def _abs(x: Any) -> Any:
@@ -163,8 +167,8 @@ def _array(x: Any, dtype: Any = None) -> Any:
     return made.astype(complex) if made.dtype.kind == "f" else made
 
 
-def _clip(x: Any, low: Any, high: Any) -> Any:
-    return _minimum(_maximum(x, low), high)
+def _clip(x: Any, low: Any, high: Any, out: Any = None) -> Any:
+    return _put(_minimum(_maximum(x, low), high), out)
 
 
 def _made(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -187,6 +191,22 @@ class _Numpy:
     def std(x: Any, axis: Any = None) -> Any:
         return np.sqrt(_var(x, axis))
 
+    vdot = staticmethod(np.dot)
+
+    @staticmethod
+    def norm(x: Any, axis: Any = None) -> Any:
+        return np.sqrt(np.sum(x * x, axis=axis))
+
+    @property
+    def linalg(self) -> Any:
+        return SimpleNamespace(**{**vars(np.linalg), "norm": self.norm})
+
+    @staticmethod
+    def interp(x: Any, xp: Any, fp: Any) -> Any:
+        k = int(np.clip(np.searchsorted(xp.real, x.real) - 1, 0, len(xp) - 2))
+        inside = fp[k] + (fp[k + 1] - fp[k]) * (x - xp[k]) / (xp[k + 1] - xp[k])
+        return fp[0] if x.real < xp[0].real else fp[-1] if x.real > xp[-1].real else inside
+
     @staticmethod
     def argsort(x: Any, axis: int = -1) -> Any:
         return np.argsort(x.real, axis=axis, kind="stable")
@@ -203,12 +223,21 @@ def _row(op: str) -> Callable[..., Any]:
     def call(*xs: Any, out: Any = None, where: Any = True) -> Any:
         return _put(complex_value(op, *map(np.asarray, xs))[()], out, where)
 
-    for method in ("at", "outer"):  # of sums and products, which NumPy has for complex numbers
-        setattr(call, method, getattr(getattr(np, TABLE[op].numpy, None), method, None))
     return call
 
 
-_rows: Final = {op.numpy or op.special or op.name: _row(op.name) for op in ALL_OPS if op.name not in ("where", "copy")}
+def _is_holomorphic(op: Op) -> bool:
+    """Whether NumPy's own loops for complex numbers are the continuation of the real ones."""
+    ufunc = getattr(np, op.numpy, None)
+    if not isinstance(ufunc, np.ufunc) or op.piecewise or {*op.partials} <= {"0", None}:
+        return False
+    return not {"D->D", "DD->D"}.isdisjoint(ufunc.types)
+
+
+_rows: Final[dict[str, Any]] = {
+    op.numpy or op.special or op.name: _row(op.name) for op in ALL_OPS if op.name != "where" and not _is_holomorphic(op)
+}
+_rows["logaddexp"].reduce = lambda x: np.log(np.sum(np.exp(x)))
 _rows["abs"] = _rows["absolute"]
 
 
