@@ -81,7 +81,7 @@ def apply(rec: Recorder, ufunc: np.ufunc, inputs: tuple[Any, ...], kwargs: dict[
     else:
         value = ufunc(*concrete) if dtype is None else ufunc(*concrete, dtype=dtype)
     if static:
-        return _static(rec, value, out)
+        return _static(rec, value, out, True if where is True else _value(where))
     if out is None and isinstance(value, (int, np.integer)) and _OPS[ufunc.__name__] in _FLOAT_ONLY:
         for x in filter(is_traced, operands):  # no such operation on integers: hold on to the value, an index or a count
             operator.index(x)
@@ -123,9 +123,13 @@ def _composed(rec: Recorder, ufunc: np.ufunc, composed: Callable[..., Any], oper
     return out
 
 
-def _static(rec: Recorder, value: Any, out: TracedArray | None) -> Any:
+def _static(rec: Recorder, value: Any, out: TracedArray | None, where: Any = True) -> Any:
     if out is not None:
-        out[...] = value
+        if where is True:
+            out[...] = value
+        else:  # elsewhere `out` keeps what it has, which may vary
+            chosen = np.broadcast_to(where, out.value.shape)
+            out[chosen] = value[chosen]
         return out
     if isinstance(value, tuple):
         return tuple([_static(rec, item, None) for item in value])

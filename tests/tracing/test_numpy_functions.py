@@ -4,6 +4,7 @@
 import numpy as np
 import pytest
 
+from odead.kernel import Kernel
 from odead.ops import UFUNCS
 from odead.tracing.trace import trace
 
@@ -153,3 +154,16 @@ def test_static_contents_written_before_they_vary(replays):
 def test_numpy_written_in_python_is_traced_at_the_users_line():
     recorded = trace(lambda x: np.gradient(x), (X.copy(),))
     assert {line.file for line in recorded.program.lines} == {__file__}
+
+
+@pytest.mark.parametrize("mask", [False, np.array([True, False, False])])
+def test_constants_written_under_a_constant_mask_leave_the_rest_as_it_is(mask):
+    def f(x):
+        np.add(0.5, 0.5, out=x, where=mask)
+
+    kernel = Kernel(f, (np.zeros(3),))
+    for value in (2.0, 5.0):
+        expected, found = np.full(3, value), np.full(3, value)
+        f(expected)
+        kernel(found)
+        np.testing.assert_array_equal(found, expected)
