@@ -22,6 +22,7 @@ from .compressed import CompressedJacobian
 from .jacobian import Jacobian
 from .kept import Kept
 from .linearised import Linearisations
+from .selects import discontinuous_selects, observe_selects
 from .signature import Flat
 from .switches import Switches, without_guards
 from .values import without_values
@@ -143,6 +144,10 @@ class CompiledRhs:
     def cotangent_kernel(self) -> Kernel:
         """Of the cotangents of x and p alone: binds x, p (unless it is empty), t, then the shadows of dx, x and p."""
         return self._kernel("cotangents", lambda program: without_values(reverse(program, self._active)))
+
+    def discontinuous_selects(self, t: np.ndarray, y: np.ndarray, p: np.ndarray) -> list[str]:
+        """Source lines of switches recorded as values that flip between these states while their sides differ."""
+        return discontinuous_selects(self._kernel("selects", observe_selects), t, y, self._p(p))
 
     # ------------------------------------------------------------------------------------------- what is known
 

@@ -278,6 +278,7 @@ class _Run:
                 trajectory, system, self._result(trajectory, split(problem, columns, trajectory.y)[0], positions[:0], "forward")
             )
         self._warn_of_branches(trajectory.flips)
+        self._warn_of_selects(trajectory)
         y, derivatives = split(problem, columns, trajectory.y)
         rows = self._rows(positions, y)
         result = self._result(trajectory, y, rows, "forward")
@@ -318,6 +319,7 @@ class _Run:
         except BackwardFailure as failure:
             self._raise(failure.trajectory, failure.system, result, what="the backward solve of the adjoint")
         self._warn_of_branches(trajectory.flips)
+        self._warn_of_selects(trajectory)
         self._gradients_by_adjoint(result, adjoint, trajectory.y, *losses)
         return result
 
@@ -336,6 +338,7 @@ class _Run:
         result = self._result(trajectory, trajectory.y, rows, "adjoint")
         if dense:
             result.sol = _StatesOnly(trajectory.sol, problem.n)
+        self._warn_of_selects(trajectory)
         losses = self._loss(trajectory.y, rows)
         try:
             adjoint = discrete_adjoint(problem, steps, losses[1])
@@ -445,6 +448,16 @@ class _Run:
                 f"{self.problem.name} took another branch during the solve; the derivatives are right only where the "
                 f"right-hand side is continuous across the branch, or switches at a time that does not depend on what is "
                 f"differentiated",
+                OdeadWarning, stacklevel=4,
+            )  # fmt: skip
+
+    def _warn_of_selects(self, trajectory: Trajectory) -> None:
+        problem = self.problem
+        lines = problem.rhs.discontinuous_selects(trajectory.t, trajectory.y[: problem.n], problem.p)
+        if lines:
+            warnings.warn(
+                f"{problem.name} switched during the solve at {'; '.join(lines)}, where the values on both sides differ; the "
+                f"derivatives lack the jump of such a switch. Write it as a plain if on a number, which is located",
                 OdeadWarning, stacklevel=4,
             )  # fmt: skip
 
