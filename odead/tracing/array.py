@@ -393,7 +393,7 @@ def gather(x: TracedArray, value: np.ndarray, source: View, index: np.ndarray) -
     rec = x.rec
     if source.buffer in rec.static or not value.size:
         return TracedArray(rec, *rec.adopt_static(np.array(value)))
-    view, value = rec.adopt(np.array(value, order="C"))
+    view, value = rec.adopt(np.array(value))  # in the order that NumPy gives it
     rec.emit("take", view, (source, rec.program.constant(index, "int64")))
     return TracedArray(rec, view, value)
 

@@ -143,22 +143,19 @@ def empty(rec: Recorder, shape: Any, dtype: Any = float, order: str = "C", **opt
     return from_numpy(rec, np.zeros(concrete_key(rec, shape), dtype, order))  # type: ignore[call-overload]
 
 
-def _like(x: Any, dtype: Any, shape: Any) -> tuple[Recorder, tuple[int, ...], Any]:
-    return x.rec, x.shape if shape is None else shape, x.dtype if dtype is None else dtype
-
-
 def full_like(x: Any, fill_value: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None) -> Any:
-    rec, shape, dtype = _like(x, dtype, shape)
-    return full(rec, shape, fill_value, dtype)
+    out = zeros_like(x, dtype, order, subok, shape)
+    out[...] = fill_value
+    return out
 
 
 def zeros_like(x: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, **_: Any) -> Any:
-    return empty(*_like(x, dtype, shape))
+    shape = None if shape is None else concrete_key(x.rec, shape)
+    return from_numpy(x.rec, np.zeros_like(x.value, dtype, order, shape=shape))  # type: ignore[call-overload]
 
 
 def ones_like(x: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, **_: Any) -> Any:
-    rec, shape, dtype = _like(x, dtype, shape)
-    return full(rec, shape, 1, dtype)
+    return full_like(x, 1, dtype, order, subok, shape)
 
 
 def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, retstep: bool = False, dtype: Any = None,

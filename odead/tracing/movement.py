@@ -10,7 +10,7 @@ from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from ..tape import View
 from .array import TracedArray, gather, moved
-from .creation import as_array, as_traced, concrete, copy_of, empty, from_numpy, recorder_of
+from .creation import as_array, as_traced, concrete, copy_of, from_numpy, recorder_of
 from .elementwise import is_static, operand_view
 from .recorder import dtype_name
 
@@ -114,7 +114,7 @@ def concatenate(arrays: Sequence[Any], axis: int | None = 0, out: Any = None, *,
     if axis is None:
         parts, axis = [ravel(part) for part in parts], 0
     whole = np.concatenate([part.value for part in parts], axis, dtype=dtype)
-    made = empty(rec, whole.shape, whole.dtype) if out is None else out
+    made = from_numpy(rec, np.zeros_like(whole)) if out is None else out
     axis, start = normalize_axis_index(axis, whole.ndim), 0
     for part in parts:
         stop = start + part.shape[axis]
@@ -146,6 +146,8 @@ def take(x: TracedArray, indices: Any, axis: int | None = None, out: Any = None,
         picked = ravel(x)[indices]
     else:
         picked = x[(slice(None),) * normalize_axis_index(axis, x.ndim) + (indices,)]
+        if type(picked) is TracedArray and not picked.value.flags.c_contiguous:
+            picked = copy_of(picked, "C")
     if out is None:
         return picked
     out[...] = picked
@@ -163,7 +165,7 @@ def where(condition: Any, *sides: Any) -> Any:
         return from_numpy(rec, value)
     dtype, shape = dtype_name(value.dtype), value.shape
     views = [operand_view(rec, operand, kind, shape) for operand, kind in ((mask, "bool"), (x, dtype), (y, dtype))]
-    view, value = rec.adopt(np.array(value, order="C"))
+    view, value = rec.adopt(value)
     rec.emit("where", view, views)
     return TracedArray(rec, view, value)
 

@@ -139,6 +139,8 @@ class Trial:
                 self.careful_f(*others)
         except Exception as error:
             raise UnfitError(f"{type(error).__name__}: {error}") from error
+        if any(map(callable, returned)):
+            raise UnfitError("returns a function")
         if not all(map(_same, copies, others)):
             raise UnfitError("NumPy assigns wrongly between views that overlap")
         for value in (*copies, *returned):

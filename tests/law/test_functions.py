@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import odead
-from law.generate import Argument, Listing
 from law.law import Trial
+from law.listing import Argument, Listing
 
 VECTOR: Final = """
 return x.sum() * y

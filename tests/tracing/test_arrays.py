@@ -337,3 +337,27 @@ def test_empty_arrays(replays):
         return y, y.sum(), np.concatenate([y, x]), x[[]]
 
     replays(f, VECTOR.copy())
+
+
+ORDERED = {
+    "where": lambda a: np.where(a > 0.3, a, -a),
+    "picked": lambda a: a[:, [0, 0]],
+    "taken": lambda a: np.take(a, [1, 0], 1),
+    "zeros_like": np.zeros_like,
+    "ones_like": np.ones_like,
+    "full_like": lambda a: np.full_like(a, a[0, 0]),
+    "concatenate": lambda a: np.concatenate([a, a], axis=1),
+    "stack": lambda a: np.stack([a, a]),
+    "exp": lambda a: np.exp(a) * 2,
+}
+
+
+@pytest.mark.parametrize("order", ["C", "F", "reversed"])
+@pytest.mark.parametrize("name", ORDERED)
+def test_results_have_the_strides_that_numpy_gives_them(replays, name, order):
+    def f(a):
+        made = ORDERED[name](a)
+        made.reshape(-1)[1] = 7.0  # reaches `made` if it is a view of it
+        return made, made.strides
+
+    replays(f, {"C": MATRIX.copy(), "F": np.asfortranarray(MATRIX), "reversed": MATRIX.copy()[::-1]}[order])
