@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from odead.kernel import Kernel
+from odead.derivatives.kernel import Kernel
 from odead.tracing.trace import trace
 from odead.transform.passes import optimise
 from odead.transform.reverse import reverse

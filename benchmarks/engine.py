@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 import odead
-from odead.kernel import Kernel
+from odead.derivatives.kernel import Kernel
 from odead.transform.forward import forward
 from odead.transform.reverse import reverse
 

@@ -3,32 +3,33 @@
 The map of the house, in the order in which data flows:
 
 ops, structured     the operations: value, partials, conventions
+views               how an operand lies in its buffer
 tape                Program, the noun that all stages share
 tracing             user's function -> Program
 transform           Program -> Program: optimising passes, forward, reverse; sparsity and colouring
 execute             Program -> compiled tape (`_core`), and the slow NumPy oracle
-kernel              trace, optimise, derive, compile, with a variant per branch taken
 rules               a derivative given by hand for a function that cannot be traced, lifted to every combination of activities
-activity, modes     Const, Active, Duplicated; Forward, Reverse
-autodiff            the annotated call; derivatives and compilation: the tools built on it; explain
+activity            Const, Active, Duplicated
+derivatives         the kernel (trace, optimise, derive, compile, with a variant per branch taken), and what it is called by:
+                    the annotated call, gradients and Jacobians, second order, compiled functions, explain
 testing             check_derivatives: the oracle of the one law; check_rule
 ode                 solve, sensitivity, steady_state, ensemble
 """
 
 from . import testing
 from .activity import Active, BatchDuplicated, BatchDuplicatedNoNeed, Cache, Const, Duplicated, DuplicatedNoNeed
-from .autodiff import Result, autodiff
-from .compilation import Compiled, compile
 from .containers import make_zero
-from .derivatives import gradient, jacobian, jvp, sparsity, value_and_gradient, vjp
+from .derivatives.autodiff import Result, autodiff
+from .derivatives.compilation import Compiled, compile
+from .derivatives.explain import explain
+from .derivatives.first_order import gradient, jacobian, jvp, sparsity, value_and_gradient, vjp
+from .derivatives.modes import Forward, ForwardWithPrimal, Reverse, ReverseWithPrimal
+from .derivatives.second_order import hessian, hvp
 from .errors import DerivativeError, IntegrationError, OdeadError, OdeadWarning, RuleError, TracingError
-from .explain import explain
-from .modes import Forward, ForwardWithPrimal, Reverse, ReverseWithPrimal
 from .ode import Sensitivity, Solution, SteadyState, ensemble, from_scipy, sensitivity, solve, solve_ivp, steady_state
 from .rules.easy import easy_rule, stop_gradient
 from .rules.primitive import primitive
 from .rules.registry import frule, inactive, register_vjp, rule
-from .second_order import hessian, hvp
 from .testing import check_derivatives, check_rule
 
 __all__ = [

@@ -17,7 +17,8 @@ from scipy import special
 from odead.execute import reference
 from odead.ops import TABLE, Op
 from odead.structured import STRUCTURED
-from odead.tape import Program, Role, View, contiguous, is_injective, overlap, verify
+from odead.tape import Program, Role, verify
+from odead.views import View, contiguous, is_injective, overlap
 
 ALL_OPS: Final = tuple(TABLE.values())
 DIFFERENTIABLE_OPS: Final = tuple(op for op in ALL_OPS if op.differentiable)

@@ -1,6 +1,7 @@
 """Programs written by hand, the way the tracer writes them: values are fresh temporaries, loads and stores are copies."""
 
-from odead.tape import Program, Role, SourceLine, View, broadcast
+from odead.tape import Program, Role, SourceLine
+from odead.views import View, broadcast
 
 __all__ = ["Recorder", "at", "without_lines"]
 

@@ -11,7 +11,8 @@ from typing import Any, Final
 import numpy as np
 
 from odead.structured import STRUCTURED
-from odead.tape import Program, Role, View
+from odead.tape import Program, Role
+from odead.views import View
 
 __all__ = ["CASES", "LAYOUTS", "Case", "program_of"]
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from odead import errors, ops
-from odead.autodiff import Result, autodiff
-from odead.modes import AbstractMode, Forward, ForwardMode, Reverse, ReverseMode
+from odead.derivatives.autodiff import Result, autodiff
+from odead.derivatives.modes import AbstractMode, Forward, ForwardMode, Reverse, ReverseMode
 from odead.testing import check, check_derivatives
 from odead.testing.differences import slope
 

@@ -10,7 +10,8 @@ from ..ops import TABLE
 from ..rules.callee import AbstractCallee, InARow
 from ..rules.signature import offsets
 from ..structured import STRUCTURED
-from ..tape import Buffer, Instruction, Program, Role, View, contiguous
+from ..tape import Buffer, Instruction, Program, Role
+from ..views import View, contiguous
 from .memory import CACHE_LINE, plan_memory, round_up
 from .rows import ARENA, CONSTANTS, ITEM, NOTHING, Call, Rows
 from .structured import lower_structured

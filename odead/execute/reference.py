@@ -13,7 +13,8 @@ import numpy as np
 from ..ops import TABLE
 from ..rules.pullbacks import Store, kept_in
 from ..structured import STRUCTURED
-from ..tape import Buffer, Instruction, Program, Role, View
+from ..tape import Buffer, Instruction, Program, Role
+from ..views import View
 
 __all__ = ["Part", "ReferenceExecutable", "run", "value"]
 

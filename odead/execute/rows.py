@@ -5,7 +5,8 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from ..tape import Buffer, View
+from ..tape import Buffer
+from ..views import View
 from .layout import Axis, collapse
 
 __all__ = ["ARENA", "CONSTANTS", "ITEM", "NOTHING", "Call", "Rows"]

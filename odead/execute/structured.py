@@ -9,7 +9,8 @@ from typing import Final
 import numpy as np
 
 from ..structured import STRUCTURED
-from ..tape import Instruction, Role, View
+from ..tape import Instruction, Role
+from ..views import View
 from .blas import Product, leading, operand
 from .layout import Axis, collapse, merge
 from .rows import ITEM, Call, Rows

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from ..containers import flatten, map_leaves
-from ..derivatives import jacobian, vjp
+from ..derivatives.first_order import jacobian, vjp
 from ..testing.call import is_float
 
 __all__ = ["as_tuple", "combined", "jacobian_at", "pulled", "scaled"]

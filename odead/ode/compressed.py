@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..kernel import Kernel
+from ..derivatives.kernel import Kernel
 from ..tape import Program
 from ..transform.colouring import Colouring
 from ..transform.forward import forward

@@ -12,7 +12,7 @@ from .._linearised import Linearised
 from .._matrices import Band, Dense, Matrix, Sparse
 from .._rosenbrock import StepCotangents
 from .._system import Cotangents
-from ..kernel import Kernel, Variant
+from ..derivatives.kernel import Kernel, Variant
 from ..tape import Program
 from ..transform.colouring import colour
 from ..transform.forward import forward

@@ -7,8 +7,8 @@ from typing import Any, Final
 import numpy as np
 
 from ..containers import flatten
+from ..derivatives.kernel import Kernel, Variant
 from ..errors import ArgumentTypeError
-from ..kernel import Kernel, Variant
 from ..transform.reverse import reverse
 from .kept import Kept
 from .layout import Layout

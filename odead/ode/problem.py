@@ -12,8 +12,8 @@ from typing import Any, Final
 import numpy as np
 
 from ..containers import Structure, flatten
+from ..derivatives.kernel import Kernel
 from ..errors import ArgumentTypeError, ArgumentValueError
-from ..kernel import Kernel
 from ..tracing.recorder import is_traced
 from ..transform.forward import forward
 from .engine import AbstractEngine, Controls, System

@@ -13,11 +13,12 @@ from typing import Any, Final
 import numpy as np
 
 from .._system import Recorded
+from ..derivatives.kernel import MAX_VARIANTS, Kernel, Variant
 from ..errors import ArgumentTypeError, ArgumentValueError, TracingError
-from ..kernel import MAX_VARIANTS, Kernel, Variant
-from ..tape import Program, Role, View
+from ..tape import Program, Role
 from ..transform.forward import forward
 from ..transform.reverse import reverse
+from ..views import View
 from .compressed import CompressedJacobian
 from .jacobian import Jacobian
 from .kept import Kept

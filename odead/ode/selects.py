@@ -9,9 +9,10 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from ..kernel import Kernel, Variant, empty_results
-from ..tape import Instruction, Program, Role, View
+from ..derivatives.kernel import Kernel, Variant, empty_results
+from ..tape import Instruction, Program, Role
 from ..transform.builder import FLOATS
+from ..views import View
 
 __all__ = ["discontinuous_selects", "observe_selects"]
 

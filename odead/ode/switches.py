@@ -9,10 +9,11 @@ from typing import Final
 
 import numpy as np
 
-from ..kernel import Kernel
+from ..derivatives.kernel import Kernel
 from ..ops import TABLE
-from ..tape import Instruction, Program, Role, View
+from ..tape import Instruction, Program, Role
 from ..transform.reverse import reverse
+from ..views import View
 
 __all__ = ["Gradient", "Switches", "without_guards"]
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from .._system import Cotangents, Recorded, Tangents
-from ..kernel import Kernel, Variant
+from ..derivatives.kernel import Kernel, Variant
 from .rhs import CompiledRhs
 
 __all__ = ["cotangents", "recorded", "tangents"]

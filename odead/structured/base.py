@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from ..tape import View
+from ..views import View
 
 __all__ = ["RESULT", "AbstractStructured", "Accumulate", "Inactive", "Site"]
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from ..views import View
 from .base import AbstractStructured, Accumulate, Inactive, Site
-
-if TYPE_CHECKING:
-    from ..tape import View
 
 __all__ = ["Call", "Guard"]
 

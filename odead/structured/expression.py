@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from ..tape import View
+from ..views import View
 
 __all__ = ["Term", "block", "identity", "part", "total", "triangle"]
 

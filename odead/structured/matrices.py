@@ -11,17 +11,15 @@ A. H. Al-Mohy & N. J. Higham, "Computing the Fréchet derivative of the matrix e
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from scipy.linalg import expm, expm_frechet
 
+from ..views import View
 from .base import RESULT, AbstractStructured, Accumulate, Site
 from .expression import Term, block, identity, part, total
 from .solves import factorised, solved, triangular
-
-if TYPE_CHECKING:
-    from ..tape import View
 
 __all__ = ["Cholesky", "Cofactor", "Det", "Expm", "ExpmFrechet", "Pinv", "Slogdet", "from_lower", "symmetric"]
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from ..views import View
 from .base import AbstractStructured, Accumulate, Site
 from .expression import Term, total
-
-if TYPE_CHECKING:
-    from ..tape import View
 
 __all__ = ["Matmul"]
 

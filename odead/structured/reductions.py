@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from ..views import View
 from .base import RESULT, AbstractStructured, Accumulate, Site
 from .expression import Term
-
-if TYPE_CHECKING:
-    from ..tape import View
 
 __all__ = ["Maximum", "Prod", "Sum"]
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from ..views import View
 from .base import RESULT, AbstractStructured, Accumulate, Site
 from .expression import Term
-
-if TYPE_CHECKING:
-    from ..tape import View
 
 __all__ = ["Cumprod", "Recurrence"]
 

@@ -13,16 +13,14 @@ design", 2010: LU.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from scipy.linalg import blas, lapack, solve_banded
 
+from ..views import View
 from .base import RESULT, AbstractStructured, Accumulate, Site
 from .expression import Term, part, total, triangle
-
-if TYPE_CHECKING:
-    from ..tape import View
 
 __all__ = ["Lu", "Solve", "SolveBanded", "SolveTriangular", "factorised", "solved", "triangular"]
 

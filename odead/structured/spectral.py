@@ -16,17 +16,15 @@ design", 2010: QR.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from ..views import View
 from .base import RESULT, AbstractStructured, Accumulate, Site
 from .expression import Term, part, total
 from .matrices import from_lower, symmetric
 from .solves import triangular
-
-if TYPE_CHECKING:
-    from ..tape import View
 
 __all__ = ["Eigh", "Eigvalsh", "Qr", "Svd", "Svdvals"]
 

@@ -14,11 +14,11 @@ from typing import Any, Final
 import numpy as np
 
 from ..activity import AbstractAnnotation, Active, Const, Duplicated
-from ..autodiff import Result, autodiff
 from ..containers import flatten
-from ..derivatives import vjp
+from ..derivatives.autodiff import Result, autodiff
+from ..derivatives.first_order import vjp
+from ..derivatives.modes import AbstractMode, ForwardMode, ForwardWithPrimal, ReverseMode, ReverseWithPrimal
 from ..errors import DerivativeError, OdeadWarning
-from ..modes import AbstractMode, ForwardMode, ForwardWithPrimal, ReverseMode, ReverseWithPrimal
 from .call import Call, copied, is_float
 from .truth import Truth, joined
 

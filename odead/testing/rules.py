@@ -10,11 +10,11 @@ from typing import Any, Final
 import numpy as np
 
 from ..activity import BatchDuplicated, Const, Duplicated
-from ..autodiff import autodiff
 from ..containers import flatten, make_zero, map_leaves
-from ..derivatives import vjp
+from ..derivatives.autodiff import autodiff
+from ..derivatives.first_order import vjp
+from ..derivatives.modes import Forward, Reverse
 from ..errors import ArgumentTypeError, DerivativeError
-from ..modes import Forward, Reverse
 from ..rules.primitive import Primitive, primitive_of
 from ..rules.registry import Rule
 from .call import copied, is_float

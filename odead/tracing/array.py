@@ -12,7 +12,7 @@ from typing import Any, Final, NoReturn
 
 import numpy as np
 
-from ..tape import View, is_injective
+from ..views import View, is_injective
 from .lookups import look_up, looks_up, store, stores
 from .recorder import Recorder, Traced, dtype_name, is_traced
 from .scalar import TracedScalar, scalar_dtype

@@ -19,7 +19,8 @@ from typing import Any, Final, NoReturn, Protocol
 import numpy as np
 
 from ..structured import STRUCTURED
-from ..tape import Role, View, broadcast, overlap
+from ..tape import Role
+from ..views import View, broadcast, overlap
 from .array import TracedArray
 from .effects import code_of, has_effects, must_be_seen
 from .observations import IMMUTABLE, MISSING

@@ -19,7 +19,8 @@ from ..rules.closures import detached
 from ..rules.primal import Primal
 from ..rules.primitive import Primitive, place
 from ..rules.signature import EXACT, Same, Signature, Slot, Static, by_parameter, offsets
-from ..tape import DTYPES, View, contiguous, overlap
+from ..tape import DTYPES
+from ..views import View, contiguous, overlap
 from .array import TracedArray
 from .creation import from_numpy
 from .observations import Observations, attribute_of

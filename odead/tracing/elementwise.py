@@ -14,7 +14,8 @@ from typing import Any, Final
 import numpy as np
 
 from ..ops import SPECIAL, TABLE, UFUNCS
-from ..tape import DTYPES, View, broadcast
+from ..tape import DTYPES
+from ..views import View, broadcast
 from .array import TracedArray, wrap
 from .recorder import Recorder, dtype_name, is_traced
 

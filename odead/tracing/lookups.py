@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..tape import View, is_injective
+from ..views import View, is_injective
 from .recorder import Recorder, dtype_name
 from .scalar import TracedScalar
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from ..tape import View
+from ..views import View
 from .array import TracedArray
 from .recorder import Recorder, contains_traced, is_traced
 from .scalar import TracedScalar

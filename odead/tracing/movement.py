@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
-from ..tape import View
+from ..views import View
 from .array import TracedArray, gather, moved
 from .creation import as_array, as_traced, concrete, copy_of, from_numpy, recorder_of
 from .elementwise import is_static, operand_view

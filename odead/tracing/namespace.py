@@ -27,7 +27,8 @@ from typing import Any, Final
 import numpy as np
 
 from ..rules.primitive import primitive_of, standin_of
-from ..tape import DTYPES, Role, View
+from ..tape import DTYPES, Role
+from ..views import View
 from .array import TracedArray
 from .branches import Branching
 from .creation import from_numpy

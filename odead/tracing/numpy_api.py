@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 
 from ..errors import TracingError
-from ..tape import View
+from ..views import View
 from .array import TracedArray, concrete_key, moved, wrap
 from .creation import (
     array,

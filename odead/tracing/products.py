@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..tape import View, broadcast
+from ..views import View, broadcast
 from .creation import as_traced, copy_of, empty, recorder_of, returned
 from .elementwise import is_static
 from .movement import diagonal, ravel, reshape, transpose

@@ -18,7 +18,8 @@ import numpy as np
 
 from ..errors import TracingError
 from ..rules.primitive import Primitive
-from ..tape import DTYPES, Buffer, Program, Role, SourceLine, View, broadcast, contiguous, covers_extent, overlap
+from ..tape import DTYPES, Buffer, Program, Role, SourceLine
+from ..views import View, broadcast, contiguous, covers_extent, overlap
 
 __all__ = ["Api", "Recorder", "Traced", "contains_traced", "dtype_name", "is_traced"]
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
-from ..tape import View, contiguous
+from ..views import View, contiguous
 from .array import TracedArray, wrap
 from .creation import as_array, as_traced, astype, concrete, empty, from_numpy, full, returned
 from .elementwise import is_static

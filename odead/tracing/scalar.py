@@ -16,7 +16,7 @@ from typing import Any, Final, NoReturn
 import numpy as np
 
 from ..ops import TABLE
-from ..tape import View
+from ..views import View
 from .recorder import Recorder, Traced, is_traced
 
 __all__ = ["TracedScalar", "scalar_dtype"]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..structured import STRUCTURED
-from ..tape import broadcast
+from ..views import broadcast
 from .array import TracedArray
 from .creation import as_traced, astype, from_numpy
 from .elementwise import is_static

@@ -25,7 +25,8 @@ import numpy as np
 
 from ..containers import Structure, flatten
 from ..errors import ArgumentValueError, TracingError
-from ..tape import DTYPES, Buffer, Program, Role, View, contiguous, is_injective
+from ..tape import DTYPES, Buffer, Program, Role
+from ..views import View, contiguous, is_injective
 from .array import TracedArray
 from .branches import Branching, Reconsidered
 from .calls import Calls

@@ -4,7 +4,8 @@ from collections.abc import Hashable, Iterable
 
 from ..ops import TABLE
 from ..structured import STRUCTURED
-from ..tape import Program, Role, View, broadcast
+from ..tape import Program, Role
+from ..views import View, broadcast
 
 __all__ = ["FLOATS", "Builder", "carries", "useful_buffers", "varied_buffers"]
 

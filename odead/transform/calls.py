@@ -15,7 +15,8 @@ from ..rules.callee import AbstractCallee, Body, Derivation, Pulled, Pushed, Rec
 from ..rules.registry import Direction
 from ..rules.resolution import Request, Resolution
 from ..rules.signature import offsets
-from ..tape import Instruction, Program, Role, View, contiguous, extent
+from ..tape import Instruction, Program, Role
+from ..views import View, contiguous, extent
 from .builder import FLOATS, Builder, useful_buffers, varied_buffers
 from .overwrites import Overwrites
 from .passes import optimise

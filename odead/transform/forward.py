@@ -9,7 +9,8 @@ from functools import partial
 
 from ..ops import TABLE, Op
 from ..structured import STRUCTURED, Site
-from ..tape import Instruction, Program, Role, View
+from ..tape import Instruction, Program, Role
+from ..views import View
 from .builder import FLOATS, Builder, varied_buffers
 from .calls import Derivations, expanded, push
 from .partials import Value, add_product, expand

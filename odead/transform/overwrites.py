@@ -6,7 +6,8 @@ The to-be-recorded analysis: a partial that names `x` needs the operand as it wa
 
 import numpy as np
 
-from ..tape import Program, Role, View
+from ..tape import Program, Role
+from ..views import View
 
 __all__ = ["Overwrites"]
 

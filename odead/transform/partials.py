@@ -11,7 +11,8 @@ from typing import Final
 import numpy as np
 
 from ..ops import TABLE, parse_partial
-from ..tape import Role, View
+from ..tape import Role
+from ..views import View
 from .builder import Builder
 
 __all__ = ["Value", "add_product", "expand"]

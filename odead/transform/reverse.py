@@ -14,7 +14,8 @@ from ..ops import TABLE, Op
 from ..rules.callee import Derivation, Zero
 from ..rules.resolution import Resolution
 from ..structured import RESULT, STRUCTURED, Site
-from ..tape import Instruction, Program, Role, View, is_injective
+from ..tape import Instruction, Program, Role
+from ..views import View, is_injective
 from .builder import FLOATS, Builder, useful_buffers, varied_buffers
 from .calls import Derivations, expanded, pull, record
 from .overwrites import Overwrites

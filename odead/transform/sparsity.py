@@ -16,7 +16,8 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from ..ops import TABLE
-from ..tape import Program, Role, View
+from ..tape import Program, Role
+from ..views import View
 
 __all__ = ["pattern"]
 

@@ -12,7 +12,8 @@ from helpers import ALL_OPS, DTYPES, SPECIAL_VALUES, operands, programs
 from odead.execute import reference
 from odead.execute.compiled import Executable
 from odead.ops import Op
-from odead.tape import Program, Role, View, broadcast, contiguous, verify
+from odead.tape import Program, Role, verify
+from odead.views import View, broadcast, contiguous
 
 ROWS = [pytest.param(op, dtype, id=f"{op.name}-{dtype}") for op in ALL_OPS for kind in op.kinds for dtype in DTYPES[kind]]
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from odead.execute.layout import Axis, Layout, collapse
-from odead.tape import View, contiguous
+from odead.views import View, contiguous
 
 
 def visited(layout: Layout) -> list[tuple[int, ...]]:

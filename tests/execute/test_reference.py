@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from odead.execute.reference import ReferenceExecutable, run
-from odead.tape import Program, Role, View, broadcast, verify
+from odead.tape import Program, Role, verify
+from odead.views import View, broadcast
 
 
 def scaled_difference() -> Program:

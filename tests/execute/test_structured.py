@@ -10,10 +10,11 @@ from odead.execute import reference
 from odead.execute.compiled import Executable
 from odead.execute.lowering import lower
 from odead.structured import STRUCTURED
-from odead.tape import Program, Role, View, broadcast, contiguous, verify
+from odead.tape import Program, Role, verify
 from odead.transform.forward import forward
 from odead.transform.passes import optimise
 from odead.transform.reverse import reverse
+from odead.views import View, broadcast, contiguous
 from structured import CASES, LAYOUTS, Case, program_of
 
 

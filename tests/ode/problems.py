@@ -14,6 +14,15 @@ LOTKA_X0 = np.array([1.0, 1.0])
 LOTKA_P = np.array([1.5, 1.0, 3.0, 1.0])
 
 
+def sum_of_squares(y):
+    return np.sum(y**2)
+
+
+def explodes(dx, x, p, t):
+    """Reaches infinity at t = 1 / (p[0] x0)."""
+    dx[0] = p[0] * x[0] ** 2
+
+
 def robertson(dx, x, p, t):
     """Stiff, with parameters and states of very different sizes."""
     dx[0] = -p[0] * x[0] + p[1] * x[1] * x[2]

@@ -7,7 +7,7 @@ import pytest
 
 from ode.problems import LOTKA_P, LOTKA_X0, lotka_volterra
 from odead.activity import Cache, Duplicated
-from odead.derivatives import gradient
+from odead.derivatives.first_order import gradient
 from odead.errors import ArgumentTypeError, ArgumentValueError, IntegrationError, OdeadError, TracingError
 from odead.ode import sensitivity, solve
 

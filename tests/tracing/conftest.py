@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from odead.containers import flatten
+from odead.derivatives.inputs import copy_in_layout
 from odead.execute import reference
-from odead.inputs import copy_in_layout
 from odead.tape import verify
 from odead.tracing.trace import Trace, trace
 

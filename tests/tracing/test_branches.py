@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import odead
-from odead.kernel import Kernel
+from odead.derivatives.kernel import Kernel
 from odead.tape import verify
 from odead.tracing.trace import trace
 from odead.transform.passes import optimise

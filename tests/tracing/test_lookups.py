@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import odead
-from odead.kernel import Kernel
+from odead.derivatives.kernel import Kernel
 
 TABLE = np.array([1.0, 3.0, 2.0, 5.0, 4.0, 7.0, 6.0, 9.0])
 

@@ -4,7 +4,7 @@
 import numpy as np
 import pytest
 
-from odead.kernel import Kernel
+from odead.derivatives.kernel import Kernel
 from odead.ops import UFUNCS
 from odead.tracing.trace import trace
 

@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 
 from helpers import programs
 from odead.execute.reference import ReferenceExecutable, run
-from odead.tape import Program, Role, View, contiguous, verify
+from odead.tape import Program, Role, verify
 from odead.transform.forward import forward
 from odead.transform.passes import CLEANING, PLACING, optimise
 from odead.transform.passes.compact import compact
 from odead.transform.reverse import reverse
+from odead.views import View, contiguous
 from recorder import Recorder, at, without_lines
 
 ALL_PASSES = (*CLEANING, *PLACING, compact, optimise)

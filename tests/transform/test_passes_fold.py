@@ -5,9 +5,10 @@ import pytest
 
 from helpers import SPECIAL_VALUES
 from odead.execute.reference import run, value
-from odead.tape import Program, Role, broadcast
+from odead.tape import Program, Role
 from odead.transform.passes import optimise
 from odead.transform.passes.fold import fold
+from odead.views import broadcast
 from recorder import Recorder, without_lines
 
 VALUES = np.array([*SPECIAL_VALUES, 3.7, -0.3])

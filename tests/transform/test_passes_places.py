@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from odead.execute.reference import run
-from odead.tape import View, contiguous, verify
+from odead.tape import verify
 from odead.transform.passes import optimise
 from odead.transform.passes.coalesce import coalesce
 from odead.transform.passes.compact import compact
@@ -12,6 +12,7 @@ from odead.transform.passes.destinations import destinations
 from odead.transform.passes.pieces import pieces
 from odead.transform.passes.rename import rename
 from odead.transform.passes.sums import sums
+from odead.views import View, contiguous
 from recorder import Recorder, at, without_lines
 
 

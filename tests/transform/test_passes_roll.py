@@ -6,9 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from odead.execute.reference import run
-from odead.tape import View, verify
+from odead.tape import verify
 from odead.transform.passes import optimise
 from odead.transform.passes.roll import roll
+from odead.views import View
 from recorder import Recorder, at, without_lines
 
 SIZE = 120

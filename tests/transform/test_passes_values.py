@@ -4,12 +4,13 @@ import numpy as np
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from odead.tape import Role, View, is_injective
+from odead.tape import Role
 from odead.transform.passes.compact import compact
 from odead.transform.passes.compose import compose
 from odead.transform.passes.copies import copies
 from odead.transform.passes.cse import cse
 from odead.transform.passes.dce import dce
+from odead.views import View, is_injective
 from recorder import Recorder, at, without_lines
 
 

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from scipy.sparse import csr_array, diags_array
 
 import helpers
-from odead.tape import Program, Role, View, broadcast
+from odead.tape import Program, Role
 from odead.transform.sparsity import pattern
+from odead.views import View, broadcast
 from structured import CASES, Case, program_of
 
 CARRYING = ("copy", "neg", "add", "sub", "mul", "muladd", "sin", "tanh", "where", "maximum", "less", "floor", "expm1")

@@ -3,7 +3,8 @@
 from collections import defaultdict
 from typing import NamedTuple
 
-from ...tape import Program, Role, View
+from ...tape import Program, Role
+from ...views import View
 from .compose import compose
 from .elements import Stamps
 from .facts import is_whole, rewritten, select

@@ -8,7 +8,8 @@ from typing import Final
 
 import numpy as np
 
-from ...tape import Buffer, Program, Role, View
+from ...tape import Buffer, Program, Role
+from ...views import View
 
 __all__ = ["OPERANDS", "Columns", "combined"]
 

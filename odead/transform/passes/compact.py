@@ -1,6 +1,7 @@
 """Compaction: unused buffers go, the others are numbered in the order of their first use."""
 
-from ...tape import Program, Role, View
+from ...tape import Program, Role
+from ...views import View
 
 __all__ = ["compact"]
 

@@ -2,7 +2,7 @@
 
 from functools import lru_cache
 
-from ...tape import View, is_injective
+from ...views import View, is_injective
 
 __all__ = ["compose"]
 

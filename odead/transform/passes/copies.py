@@ -1,7 +1,8 @@
 """Copy forwarding: readers of a copy read its source, as long as the source has not changed."""
 
 from ...ops import TABLE
-from ...tape import Program, Role, View, overlap
+from ...tape import Program, Role
+from ...views import View, overlap
 from .compose import compose
 from .elements import Stamps
 from .facts import rewritten, select, updates_in_place, write_counts, written_once

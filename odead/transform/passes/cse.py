@@ -2,7 +2,8 @@
 
 from collections.abc import Hashable
 
-from ...tape import Program, View
+from ...tape import Program
+from ...views import View
 from .elements import Stamps
 from .facts import is_whole, rewritten, select, write_counts, written_once
 

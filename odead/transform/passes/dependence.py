@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...tape import View
+from ...views import View
 
 __all__ = ["Accesses", "Blocks", "Violations"]
 

@@ -2,7 +2,8 @@
 
 from ...ops import TABLE
 from ...structured import STRUCTURED
-from ...tape import Program, View, overlap
+from ...tape import Program
+from ...views import View, overlap
 from .elements import Stamps
 from .facts import rewritten, select, write_counts, written_once
 

@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from ...tape import View, extent, is_injective
+from ...views import View, extent, is_injective
 
 __all__ = ["Marks", "Stamps"]
 

@@ -1,7 +1,8 @@
 """What several passes ask about a program."""
 
 from ...structured import STRUCTURED
-from ...tape import Program, Role, View, contiguous
+from ...tape import Program, Role
+from ...views import View, contiguous
 
 __all__ = ["is_whole", "rewritten", "select", "updates_in_place", "write_counts", "written_once"]
 

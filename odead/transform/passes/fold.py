@@ -11,7 +11,8 @@ from typing import Any, Final
 import numpy as np
 
 from ...ops import TABLE
-from ...tape import Program, Role, View, broadcast
+from ...tape import Program, Role
+from ...views import View, broadcast
 from .facts import is_whole, rewritten, write_counts, written_once
 
 __all__ = ["fold"]

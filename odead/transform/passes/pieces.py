@@ -1,6 +1,7 @@
 """Pieces: a part of a temporary that is written and read on its own becomes a temporary of its own."""
 
-from ...tape import Program, Role, View
+from ...tape import Program, Role
+from ...views import View
 from .compose import compose
 from .elements import Stamps
 from .facts import is_whole, rewritten, updates_in_place, write_counts

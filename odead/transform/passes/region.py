@@ -7,7 +7,8 @@ from typing import Final
 import numpy as np
 
 from ...structured import STRUCTURED
-from ...tape import Program, View, is_injective, overlap
+from ...tape import Program
+from ...views import View, is_injective, overlap
 from .columns import Columns
 from .dependence import Accesses, Blocks
 from .repetition import stretches

@@ -1,6 +1,7 @@
 """Renaming: storage whose content is wholly replaced holds independent values, and each gets a buffer of its own."""
 
-from ...tape import Program, Role, View
+from ...tape import Program, Role
+from ...views import View
 from .elements import Marks
 from .facts import rewritten, updates_in_place, write_counts
 

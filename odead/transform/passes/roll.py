@@ -12,7 +12,8 @@ from typing import Final
 
 import numpy as np
 
-from ...tape import Instruction, Program, Role, View
+from ...tape import Instruction, Program, Role
+from ...views import View
 from .columns import Columns
 from .compact import compact
 from .region import LEAST, Loop, Region

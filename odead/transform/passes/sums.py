@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from ...tape import Program, View
+from ...tape import Program
+from ...views import View
 from .facts import is_whole, write_counts, written_once
 
 __all__ = ["sums"]

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from .activity import AbstractAnnotation, Active, BatchDuplicated, Duplicated
-from .containers import Place, Structure, flatten, places, promoted
-from .errors import ArgumentTypeError, ArgumentValueError, argument_name
+from ..activity import AbstractAnnotation, Active, BatchDuplicated, Duplicated
+from ..containers import Place, Structure, flatten, places, promoted
+from ..errors import ArgumentTypeError, ArgumentValueError, argument_name
 from .kernel import is_bound, layout, refuse_traced
 
 __all__ = ["Arguments"]

@@ -12,14 +12,14 @@ from typing import Any, Final
 
 import numpy as np
 
-from .containers import flatten
-from .errors import OdeadError, TracingError, warn
-from .execute.compiled import Executable
-from .tape import Program
-from .tracing.collection import uncollected
-from .tracing.recorder import is_traced
-from .tracing.trace import Trace, trace
-from .transform.passes import optimise
+from ..containers import flatten
+from ..errors import OdeadError, TracingError, warn
+from ..execute.compiled import Executable
+from ..tape import Program
+from ..tracing.collection import uncollected
+from ..tracing.recorder import is_traced
+from ..tracing.trace import Trace, trace
+from ..transform.passes import optimise
 
 __all__ = ["Kernel", "Variant", "cached_kernel", "empty_results", "is_bound", "layout", "number", "refuse_traced"]
 

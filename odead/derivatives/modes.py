@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Final, Self
 
-from .rules.registry import Direction
-from .tape import Program
-from .transform.forward import forward
-from .transform.reverse import reverse
+from ..rules.registry import Direction
+from ..tape import Program
+from ..transform.forward import forward
+from ..transform.reverse import reverse
 
 __all__ = ["AbstractMode", "Forward", "ForwardMode", "ForwardWithPrimal", "Reverse", "ReverseMode", "ReverseWithPrimal"]
 

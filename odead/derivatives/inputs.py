@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from .containers import flatten, promoted
-from .errors import ArgumentTypeError, ArgumentValueError
+from ..containers import flatten, promoted
+from ..errors import ArgumentTypeError, ArgumentValueError
+from ..transform.builder import FLOATS
 from .kernel import is_bound, layout, refuse_traced
-from .transform.builder import FLOATS
 
 __all__ = ["Inputs", "Wrt", "copy_in_layout"]
 

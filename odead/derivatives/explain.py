@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..rules.resolution import Resolution
+from ..tape import render_instruction, render_view
+from ..transform.forward import described_forward
+from ..transform.reverse import described_reverse
 from .arguments import Arguments
 from .autodiff import parse
 from .kernel import Kernel
 from .modes import AbstractMode, ForwardMode
-from .rules.resolution import Resolution
-from .tape import render_instruction, render_view
-from .transform.forward import described_forward
-from .transform.reverse import described_reverse
 
 __all__ = ["Explanation", "explain"]
 

@@ -6,14 +6,14 @@ from typing import Any, Final
 
 import numpy as np
 
-from .errors import ArgumentTypeError
+from ..errors import ArgumentTypeError
+from ..tape import Program
+from ..transform.builder import FLOATS
+from ..transform.forward import forward
+from ..transform.passes import optimise
+from ..transform.reverse import reverse
 from .inputs import Inputs
 from .kernel import Variant, cached_kernel, empty_results, number
-from .tape import Program
-from .transform.builder import FLOATS
-from .transform.forward import forward
-from .transform.passes import optimise
-from .transform.reverse import reverse
 
 __all__ = ["hessian", "hvp"]
 

@@ -10,13 +10,13 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from .activity import AbstractAnnotation, Active, Const, Duplicated
+from ..activity import AbstractAnnotation, Active, Const, Duplicated
+from ..errors import ArgumentTypeError, ArgumentValueError, warn
+from ..execute.compiled import disjoint
+from ..transform.builder import FLOATS
 from .arguments import Arguments
-from .errors import ArgumentTypeError, ArgumentValueError, warn
-from .execute.compiled import disjoint
 from .kernel import KEPT, Kernel, Variant, cached_kernel, empty_results, number
 from .modes import AbstractMode, ForwardMode, Reverse
-from .transform.builder import FLOATS
 
 __all__ = ["Result", "autodiff", "parse"]
 

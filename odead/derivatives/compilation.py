@@ -8,13 +8,13 @@ from typing import Any, Final
 
 import numpy as np
 
-from .containers import flatten
-from .errors import ArgumentTypeError, ArgumentValueError
+from ..containers import flatten
+from ..errors import ArgumentTypeError, ArgumentValueError
+from ..tape import Buffer, Program
+from ..transform.builder import FLOATS
+from ..transform.forward import forward
+from ..transform.reverse import reverse
 from .kernel import Derive, Kernel, Variant, is_bound, number
-from .tape import Buffer, Program
-from .transform.builder import FLOATS
-from .transform.forward import forward
-from .transform.reverse import reverse
 
 __all__ = ["Compiled", "compile"]
 

@@ -7,17 +7,17 @@ from typing import Any, Final
 import numpy as np
 import scipy.sparse
 
-from .containers import flatten
-from .errors import ArgumentTypeError, ArgumentValueError
+from ..containers import flatten
+from ..errors import ArgumentTypeError, ArgumentValueError
+from ..tape import Program
+from ..transform.builder import FLOATS
+from ..transform.colouring import Colouring
+from ..transform.forward import forward
+from ..transform.reverse import reverse
+from ..transform.sparsity import pattern
 from .inputs import Inputs, Wrt
 from .kernel import Derive, Kernel, Variant, cached_kernel, empty_results, number
 from .modes import AbstractMode, ForwardMode, Reverse
-from .tape import Program
-from .transform.builder import FLOATS
-from .transform.colouring import Colouring
-from .transform.forward import forward
-from .transform.reverse import reverse
-from .transform.sparsity import pattern
 
 __all__ = ["gradient", "jacobian", "jvp", "sparsity", "value_and_gradient", "vjp"]
 
