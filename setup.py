@@ -45,6 +45,7 @@ MODULES: dict[str, list[str]] = {
     "_linearised": [],
     "_rosenbrock": ["odead/_vectors.h"],
     "_bdf": ["odead/_vectors.h"],
+    "_bdf_adjoint": ["odead/_vectors.h"],
 }
 extensions = [
     Extension(

@@ -32,5 +32,6 @@ cdef class Adjoint:
     cdef Outcome unfold(self, int64_t first) noexcept nogil
     cdef Outcome step_back(self, int64_t number, const double* times, const double* y_bar, int64_t* last) noexcept nogil
     cdef bint take_outputs(self, double t, double h, const double* times, const double* y_bar, int64_t* last) noexcept nogil
+    cdef void take_inside(self, double q, double h, const double* row) noexcept nogil
     cdef Outcome restore(self, int64_t number, int64_t stop) noexcept nogil
     cdef Outcome pull_stage(self, int64_t i, double t, double h, const double* x) noexcept nogil

@@ -1,4 +1,4 @@
-"""The discrete adjoint: the exact gradient of what an explicit method computed.
+"""The discrete adjoint: the exact gradient of what an explicit method computed; and what all backward sweeps share.
 
 The steps are those that were taken; the control that chose them is not differentiated. A step is
 
@@ -160,7 +160,6 @@ cdef class Adjoint:
         """Add the cotangents of the outputs in (t, t + h]; True if one of them was interpolated."""
         cdef double q
         cdef const double* row
-        cdef Combination weights
         cdef bint inside = False
         cdef int64_t j
         while last[0] >= 0 and (times[last[0]] - t) * h > 0:
@@ -171,12 +170,17 @@ cdef class Adjoint:
                     self.x_bar[j] += row[j]
             else:
                 inside = True
-                self.method.weigh(q, &weights)
-                odead_spread(self.n, row, h, weights.count, weights.weight, weights.index, self.k_bar, self.n)
+                self.take_inside(q, h, row)
                 for j in range(self.n):
                     self.sum_bar[j] += row[j]
             last[0] -= 1
         return inside
+
+    cdef void take_inside(self, double q, double h, const double* row) noexcept nogil:
+        """Add the cotangent of an output at t + q h to those of the stages."""
+        cdef Combination weights
+        self.method.weigh(q, &weights)
+        odead_spread(self.n, row, h, weights.count, weights.weight, weights.index, self.k_bar, self.n)
 
     cdef Outcome restore(self, int64_t number, int64_t stop) noexcept nogil:
         """Have the stages of the step before `stop` in k."""

@@ -18,6 +18,9 @@ cdef class Formulas(Method):            # the stages of its interpolant are the 
     cdef double error_constant[MOST_ORDER + 1]
 
 
+cdef void resizing(double factor, int64_t order, double[MOST_ORDER + 1][MOST_ORDER + 1] matrix) noexcept nogil
+
+
 cdef class BDF(Explicit):               # the rows of k are the backward differences of orders 0 to 7
     cdef readonly System states         # the right-hand side without sensitivities
     cdef readonly Linearised linearised

@@ -55,6 +55,25 @@ cdef class Formulas(Method):
             self.flip[j] = False
 
 
+cdef void resizing(double factor, int64_t order, double[MOST_ORDER + 1][MOST_ORDER + 1] matrix) noexcept nogil:
+    """The matrix that makes differences those of steps that are longer by `factor`: new D_j = sum_i matrix[i][j] D_i."""
+    cdef double[MOST_ORDER + 1][MOST_ORDER + 1] by_factor
+    cdef double[MOST_ORDER + 1][MOST_ORDER + 1] by_one
+    cdef int64_t i, j, k, m = order + 1
+    for j in range(m):
+        by_factor[0][j] = by_one[0][j] = 1
+    for i in range(1, m):
+        by_factor[i][0] = by_one[i][0] = 0
+        for j in range(1, m):
+            by_factor[i][j] = by_factor[i - 1][j] * (i - 1 - factor * j) / i
+            by_one[i][j] = by_one[i - 1][j] * (i - 1 - j) / i
+    for i in range(m):
+        for j in range(m):
+            matrix[i][j] = 0
+            for k in range(m):
+                matrix[i][j] += by_factor[i][k] * by_one[k][j]
+
+
 cdef class BDF(Explicit):
     """One solve by backward differentiation formulas.
 
@@ -159,6 +178,7 @@ cdef class BDF(Explicit):
         if outcome == DONE and self.record is not None:
             self.scale_differences(h)
             outcome = self.record.add(t_new, self.z, self.scaled, self.n)
+            self.record.order[self.record.count - 1] = <char> self.order
         if outcome != DONE:
             return outcome
         self.t = t_new
@@ -183,27 +203,13 @@ cdef class BDF(Explicit):
 
     cdef void resize(self, double factor) noexcept nogil:
         """Make the differences those of steps that are longer by this factor."""
-        cdef double[MOST_ORDER + 1][MOST_ORDER + 1] by_factor
-        cdef double[MOST_ORDER + 1][MOST_ORDER + 1] by_one
         cdef double[MOST_ORDER + 1][MOST_ORDER + 1] both
         cdef double column[MOST_ORDER + 1]
         cdef int64_t i, j, k, m = self.order + 1
         cdef double total
         self.h_abs *= factor
         self.equal_steps = 0
-        for j in range(m):
-            by_factor[0][j] = by_one[0][j] = 1
-        for i in range(1, m):
-            by_factor[i][0] = by_one[i][0] = 0
-            for j in range(1, m):
-                by_factor[i][j] = by_factor[i - 1][j] * (i - 1 - factor * j) / i
-                by_one[i][j] = by_one[i - 1][j] * (i - 1 - j) / i
-        for i in range(m):
-            for j in range(m):
-                total = 0
-                for k in range(m):
-                    total += by_factor[i][k] * by_one[k][j]
-                both[i][j] = total
+        resizing(factor, self.order, both)
         for k in range(self.n):
             for i in range(m):
                 column[i] = self.k[i * self.n + k]

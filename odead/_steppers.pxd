@@ -56,6 +56,7 @@ cdef class Record:
     cdef double* t                          # times: count + 1
     cdef double* x                          # states: kept, the first at the start
     cdef double* k                          # rows stages of each step
+    cdef char* order                        # of each step, where the method has several
     cdef int64_t room_for_times
     cdef int64_t room_for_states
     cdef int64_t room_for_stages

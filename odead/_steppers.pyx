@@ -122,6 +122,7 @@ cdef class Record:
         free(self.t)
         free(self.x)
         free(self.k)
+        free(self.order)
 
     cdef Outcome begin(self, double t, const double* x) noexcept nogil:
         """Forget all steps and start at (t, x)."""
@@ -158,12 +159,17 @@ cdef class Record:
 
     cdef bint _reserve_times(self, int64_t room) noexcept nogil:
         cdef void* t
+        cdef void* order
         if room <= self.room_for_times:
             return True
         t = realloc(self.t, room * sizeof(double))
         if t == NULL:
             return False
-        self.t, self.room_for_times = <double*> t, room
+        self.t = <double*> t
+        order = realloc(self.order, room)
+        if order == NULL:
+            return False
+        self.order, self.room_for_times = <char*> order, room
         return True
 
     cdef bint _reserve_stages(self, int64_t room) noexcept nogil:

@@ -14,6 +14,8 @@ from typing import Final
 import numpy as np
 
 from .._adjoint import Adjoint
+from .._bdf import Formulas
+from .._bdf_adjoint import BackwardAdjoint
 from .._rosenbrock import RosenbrockAdjoint, RosenbrockMethod, Step
 from .._steppers import Record
 from ..errors import ArgumentValueError, IntegrationError
@@ -21,14 +23,17 @@ from .adjoint import AdjointOptions, AdjointResult
 from .engine import Controls, Trajectory
 from .engines.native import compiled_method, interpolant, run_loop
 from .linearised import PatternGrewError
+from .methods import MULTISTEP
 from .problem import Problem
 from .systems import cotangents, recorded, tangents
 
 __all__ = ["BUDGET", "Steps", "discrete_adjoint", "solve_for_adjoint"]
 
 # The probes are held to this multiple of the tolerances: they guard against gradients that are wrong, and a gradient adds up
-# errors of both signs. At 1, Lotka-Volterra at rtol 1e-6 took 141 steps of RK45 instead of 89 for half the error.
+# errors of both signs. At 1, Lotka-Volterra at rtol 1e-6 took 141 steps of RK45 instead of 89 for half the error. Multistep
+# methods let more of the local errors add up: x' = -x^3 at rtol 1e-9 was off by 330 tolerances at 5, by 38 at 0.3.
 SLACK: Final = 5.0
+SLACK_MULTISTEP: Final = 0.3
 BUDGET: Final = 256e6  # bytes for the steps
 
 
@@ -88,15 +93,16 @@ def solve_for_adjoint(
         problem.system(),
         x0=np.concatenate([x0, start.ravel()]),
         compiled=lambda: tangents(rhs, x0, p, t0, directions) if len(start) else recorded(rhs, x0, p, t0),
+        states=problem.system(),
         linearised=lambda: rhs.linearisations.make(x0, p, t0, directions),
     )
     atol = problem.vector_atol(controls.atol)
-    rtol = np.append(controls.rtol, np.full(len(start), SLACK * options.rtol))
-    probe_atol = SLACK * np.broadcast_to(atol if options.atol is None else _scaled(problem, options.atol), (n,))
+    slack = SLACK_MULTISTEP if controls.method in MULTISTEP else SLACK
+    rtol = np.append(controls.rtol, np.full(len(start), slack * options.rtol))
+    probe_atol = slack * np.broadcast_to(atol if options.atol is None else _scaled(problem, options.atol), (n,))
     controls = replace(controls, atol=np.concatenate([atol, np.tile(probe_atol, len(start))]))
-    method = compiled_method(controls.method)
     kept_anyway = dense or times is None
-    record = Record(n, method.all_stages if dense else method.stages, np.inf if kept_anyway else budget)
+    record = _record(controls.method, n, dense=dense, budget=np.inf if kept_anyway else budget)
     try:
         trajectory = run_loop(system, controls, times, record, rtol)
     except MemoryError:
@@ -106,11 +112,25 @@ def solve_for_adjoint(
             f"checkpoints: {budget:.3g} bytes are too few; after {record.count} steps of {n} states the states kept and those "
             f"between two of them no longer fit"
         ) from None
+    if record.stride > 1 and controls.method in MULTISTEP:
+        raise ArgumentValueError(
+            f"checkpoints: {budget:.3g} bytes are too few for the {record.count} steps of {n} states; {controls.method} needs "
+            f"the states of all steps on the way back, {8.0 * n * (record.count + 1):.3g} bytes; Rodas5P can do with fewer"
+        )
     failure = trajectory.failure
     if failure is not None:
         failure = replace(failure, x=failure.x[:n])
     sol = interpolant(controls.method, record) if dense else None
     return replace(trajectory, y=trajectory.y[:n], sol=sol, failure=failure), Steps(controls.method, record, trajectory.t)
+
+
+def _record(method: str, n: int, *, dense: bool, budget: float) -> Record:
+    """For the steps of a method: with stages, as long as the budget allows, or with no more than all states."""
+    if method in MULTISTEP:
+        # No half of the budget is for states computed again.
+        return Record(n, MULTISTEP[method].all_stages if dense else 0, 2 * budget)
+    compiled = compiled_method(method)
+    return Record(n, compiled.all_stages if dense else compiled.stages, budget)
 
 
 def discrete_adjoint(problem: Problem, steps: Steps, y_bar: np.ndarray) -> AdjointResult:
@@ -148,6 +168,8 @@ def discrete_adjoint(problem: Problem, steps: Steps, y_bar: np.ndarray) -> Adjoi
     if isinstance(adjoint, RosenbrockAdjoint):
         step = adjoint.step
         nfev, njev, nlu = nfev + step.linearised.calls + adjoint.joint.calls, step.njev, step.nlu
+    elif isinstance(adjoint, BackwardAdjoint):
+        nfev, njev, nlu = nfev + adjoint.linearised.calls, adjoint.njev, adjoint.nlu
     return AdjointResult(pull.p_bar.copy(), x0_bar, x0_bar - at_start, nfev, njev, nlu, 0)
 
 
@@ -155,9 +177,12 @@ def _adjoint(problem: Problem, steps: Steps) -> Adjoint:
     rhs, at = problem.rhs, (problem.x0, problem.p, problem.t0)
     system, pull = recorded(rhs, *at), cotangents(rhs, *at)
     method = compiled_method(steps.method)
-    if not isinstance(method, RosenbrockMethod):
+    if not isinstance(method, RosenbrockMethod | Formulas):
         return Adjoint(method, steps.record, system, pull)
-    step = Step(system, method, *rhs.linearisations.make(*at, np.empty((0, problem.p.size))))
+    linearised, matrix = rhs.linearisations.make(*at, np.empty((0, problem.p.size)))
+    if isinstance(method, Formulas):
+        return BackwardAdjoint(method, steps.record, system, linearised, matrix, pull)
+    step = Step(system, method, linearised, matrix)
     joint = rhs.linearisations.step_cotangents(*at, pull, method.weights_of_time)
     return RosenbrockAdjoint(step, steps.record, pull, joint)
 

@@ -19,7 +19,7 @@ from .engines.scipy import ScipyEngine
 from .failures import raise_failure
 from .forward import Columns, augmented, column_atol, columns_for, split
 from .loss import Loss, check_loss
-from .methods import EXPLICIT, MULTISTEP, ONE_STEP
+from .methods import EXPLICIT, ONE_STEP
 from .piecewise import integrate
 from .problem import Problem, check_controls, check_not_yet, make_problem, positive
 from .solution import Sensitivity
@@ -88,10 +88,10 @@ def sensitivity(
         continuous one there; ``result.mode`` says what ran.
     method : {"auto", "LSODA", "BDF", "Radau", "Rodas5P", "RK23", "RK45", "DOP853", "Tsit5"}
         "auto" is LSODA, which switches between a stiff and a non-stiff method; Tsit5 with engine="native". For stiff problems
-        Rodas5P and BDF are the fast ones, in an adjoint Rodas5P.
+        Rodas5P and BDF are the fast ones.
     engine : {"auto", "native", "scipy"}
         "native" is the compiled loop, for all but LSODA and Radau; "scipy" is `scipy.integrate.solve_ivp` itself, for all but
-        Tsit5 and Rodas5P. "auto": native where it has the method, except for an adjoint with BDF.
+        Tsit5 and Rodas5P. "auto": native where it has the method.
     rtol : float
     atol : float or array, shape (n,)
     sens_rtol : float, optional
@@ -104,7 +104,8 @@ def sensitivity(
     first_step, max_step : float
     max_steps : int
     checkpoints : "auto" or float
-        Bytes that mode "adjoint" may use for the steps where t_eval is given; what does not fit is computed again. In the other
+        Bytes that mode "adjoint" may use for the steps where t_eval is given; what does not fit is computed again, but of BDF,
+        which needs all its states. In the other
         modes not supported yet.
     events, jac, mass_matrix, tstops, order, progress
         Not supported yet beyond their defaults.
@@ -133,9 +134,7 @@ def sensitivity(
     )
     tolerances = _sens_tolerances(problem, rtol, sens_rtol, sens_atol)
     forward = mode == "forward" or not has_loss or (mode == "auto" and _forward_is_cheaper(problem, wanted))
-    if not forward and engine == "auto" and controls.method in MULTISTEP:
-        stepper = ScipyEngine()  # the compiled loop has no continuous adjoint of these, and they have no other
-    discrete = not forward and mode != "continuous" and isinstance(stepper, NativeEngine) and controls.method in ONE_STEP
+    discrete = not forward and mode != "continuous" and isinstance(stepper, NativeEngine)
     if not discrete:
         check_not_yet(checkpoints=checkpoints)
     run = _Run(

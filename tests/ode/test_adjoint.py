@@ -20,7 +20,7 @@ from ode.problems import (
 )
 from odead.activity import Active, Const, Duplicated
 from odead.ode import sensitivity
-from odead.ode.methods import EXPLICIT
+from odead.ode.methods import NATIVE
 
 METHODS = ("RK45", "DOP853", "LSODA", "BDF", "Radau")
 STIFF = ("LSODA", "BDF", "Radau")
@@ -40,7 +40,7 @@ def test_logistic_within_50_times_the_tolerance(method, rtol):
     np.testing.assert_allclose(result.grad, expected[:2], rtol=50 * rtol)
     np.testing.assert_allclose(result.grad_x0, expected[2:], rtol=50 * rtol)
     np.testing.assert_allclose(result.loss, x[0] ** 2 + x[1], rtol=50 * rtol)
-    assert result.mode == ("adjoint" if method in EXPLICIT else "continuous")
+    assert result.mode == ("adjoint" if method in NATIVE else "continuous")
     assert result.sens is None
 
 

@@ -21,6 +21,7 @@ __all__ = ["NativeEngine", "compiled_method", "interpolant", "run_loop"]
 _METHODS: Final = {name: Method(tableau) for name, tableau in EXPLICIT.items()}
 _ROSENBROCK: Final = {name: RosenbrockMethod(tableau) for name, tableau in ROSENBROCK.items()}
 _BDF: Final = {name: Formulas(formulas) for name, formulas in MULTISTEP.items()}
+_COMPILED: Final[dict[str, Method]] = {**_METHODS, **_ROSENBROCK, **_BDF}
 _ELSEWHERE: Final = ("Kvaerno5", "Radau", "LSODA")
 _FINEST: Final = 100 * float(np.finfo(float).eps)  # rtol below which round-off decides; SciPy's limit
 
@@ -62,7 +63,7 @@ def interpolant(method: str, record: Record) -> Interpolant:
 
 def compiled_method(name: str) -> Method:
     """The method in the form that the compiled loop reads."""
-    return _METHODS[name] if name in _METHODS else _ROSENBROCK[name]
+    return _COMPILED[name]
 
 
 def run_loop(

@@ -1,0 +1,22 @@
+"""The discrete adjoint of the backward differentiation formulas."""
+
+from libc.stdint cimport int64_t
+
+from ._adjoint cimport Adjoint
+from ._bdf cimport Formulas
+from ._linearised cimport Linearised
+from ._matrices cimport Matrix
+from ._system cimport Outcome, System
+
+
+cdef class BackwardAdjoint(Adjoint):    # the rows of k_bar from 1 on are the cotangents of the differences, x_bar that of row 0
+    cdef readonly Linearised linearised
+    cdef readonly Matrix matrix
+    cdef readonly int64_t njev
+    cdef readonly int64_t nlu
+    cdef Formulas formulas
+    cdef int64_t order                  # of the step being transposed
+
+    cdef Outcome factor(self, double t, const double* x, double c) noexcept nogil
+    cdef void pass_on(self, System other) noexcept with gil
+    cdef void pull_resize(self, double factor) noexcept nogil

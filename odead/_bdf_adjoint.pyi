@@ -1,0 +1,21 @@
+from ._adjoint import Adjoint
+from ._bdf import Formulas
+from ._linearised import Linearised
+from ._matrices import Matrix
+from ._steppers import Record
+from ._system import Cotangents, System
+
+class BackwardAdjoint(Adjoint):
+    linearised: Linearised
+    matrix: Matrix
+    njev: int
+    nlu: int
+    def __init__(
+        self,
+        method: Formulas,
+        record: Record,
+        system: System,
+        linearised: Linearised,
+        matrix: Matrix,
+        cotangents: Cotangents,
+    ) -> None: ...

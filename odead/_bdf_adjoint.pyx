@@ -1,0 +1,140 @@
+"""The discrete adjoint of the backward differentiation formulas: the exact gradient of the steps taken.
+
+Between two steps there are the backward differences D_0 ... D_k of the last states, spaced like the step that follows. With
+s_j = gamma_j / alpha_k and c = h / alpha_k, a step of order k is
+
+    predicted = sum_j D_j,   d = c f(t + h, predicted + d) - sum_{j>=1} s_j D_j,
+    new D_{k+1} = d,   new D_j = D_j + ... + D_k + d,   output at t + q h = D_0 + sum_{j>=1} w_j(q) new D_j,
+
+and a change of the step size is a matrix over the rows from 1 on. All of it but d is linear, and d is the solution of an
+equation, so that its cotangent costs one solve with the transpose of I - c J at the new state. The orders and sizes of the
+steps are those that were taken; the control that chose them is not differentiated. The new states are taken for solutions of
+their equations: what the Newton iteration left over is a small part of the tolerance.
+"""
+
+cimport numpy as cnp
+from libc.stdint cimport int64_t
+from libc.string cimport memcpy, memset
+
+from ._adjoint cimport Adjoint
+from ._bdf cimport MOST_ORDER, Formulas, resizing
+from ._linearised cimport Linearised
+from ._matrices cimport Matrix
+from ._steppers cimport Combination, Record, odead_spread
+from ._system cimport DONE, NOT_FINITE, Cotangents, Outcome, System
+
+cnp.import_array()
+
+
+cdef class BackwardAdjoint(Adjoint):
+    """The backward sweep over the steps of a record.
+
+    Parameters
+    ----------
+    method : Formulas
+    record : Record
+        With all states, and the order of each step.
+    system : System
+        The right-hand side.
+    linearised : Linearised
+        Of the same right-hand side.
+    matrix : Matrix
+        On its pattern.
+    cotangents : Cotangents
+        Of the right-hand side.
+    """
+
+    def __init__(self, Formulas method, Record record, System system, Linearised linearised, Matrix matrix,
+                 Cotangents cotangents):
+        Adjoint.__init__(self, method, record, system, cotangents)
+        if record.stride != 1:
+            raise ValueError("the record must have all states")
+        if not linearised.n == matrix.n == self.n or matrix.entries != linearised.entries:
+            raise ValueError("record, linearisation and matrix do not fit together")
+        self.formulas, self.linearised, self.matrix = method, linearised, matrix
+
+    cdef Outcome sweep(self, const double* times, const double* y_bar, int64_t n_times) noexcept nogil:
+        memset(self.k_bar, 0, self.method.all_stages * self.n * sizeof(double))
+        return Adjoint.sweep(self, times, y_bar, n_times)
+
+    cdef Outcome step_back(self, int64_t number, const double* times, const double* y_bar, int64_t* last) noexcept nogil:
+        cdef const double* x = self.record.x + (number + 1) * self.n
+        cdef double t = self.record.t[number], t_new = self.record.t[number + 1], h = t_new - t, c, weight
+        cdef double* row
+        cdef const double* below
+        cdef double* correction
+        cdef int64_t i, j, n = self.n, size = self.n * sizeof(double)
+        cdef Outcome outcome
+        self.order = self.record.order[number]
+        c = h / self.formulas.alpha[self.order]
+        memset(self.sum_bar, 0, size)
+        self.take_outputs(t, h, times, y_bar, last)
+        below = self.x_bar
+        for i in range(1, self.order + 2):  # the new differences are sums of the old ones and of d
+            row = self.k_bar + i * n
+            for j in range(n):
+                row[j] += below[j]
+            below = row
+        correction = self.k_bar + (self.order + 1) * n
+        outcome = self.factor(t_new, x, c)
+        if outcome != DONE:
+            return outcome
+        self.matrix.solve_transposed(correction, 1)
+        for j in range(n):
+            self.covector[j] = c * correction[j]
+        memset(self.z_bar, 0, size)
+        memcpy(self.z, x, size)
+        outcome = self.cotangents.pull(t_new, self.z, self.covector, self.z_bar)
+        for i in range(1, self.order + 1):
+            row, weight = self.k_bar + i * n, self.formulas.gamma[i] / self.formulas.alpha[self.order]
+            for j in range(n):
+                row[j] += self.z_bar[j] - weight * correction[j]
+        for j in range(n):
+            self.x_bar[j] += self.z_bar[j] + self.sum_bar[j]
+        memset(correction, 0, size)
+        if number:
+            self.pull_resize(h / (t - self.record.t[number - 1]))
+        else:  # D_1 = h f
+            for j in range(n):
+                self.slope_bar[j] = h * self.k_bar[n + j]
+        return outcome
+
+    cdef void take_inside(self, double q, double h, const double* row) noexcept nogil:
+        cdef Combination weights
+        self.method.weigh(q, &weights)
+        odead_spread(self.n, row, 1, <int> self.order, weights.weight, weights.index, self.k_bar + self.n, self.n)
+
+    cdef Outcome factor(self, double t, const double* x, double c) noexcept nogil:
+        """Factor I - c J at (t, x)."""
+        cdef Outcome outcome
+        if not self.linearised.constant or not self.njev:
+            outcome = self.linearised.at(t, x, self.covector)
+            if outcome != DONE:
+                self.pass_on(self.linearised)
+                return outcome
+            self.njev += 1
+        self.matrix.assemble(self.linearised.values, c)
+        self.nlu += 1
+        return DONE if self.matrix.factor() else NOT_FINITE
+
+    cdef void pass_on(self, System other) noexcept with gil:
+        """Make an exception of another system that of `system`, which is where `run` looks."""
+        self.system.error = other.error
+
+    cdef void pull_resize(self, double factor) noexcept nogil:
+        """From the differences after a change of the step size by this factor to those before."""
+        cdef double[MOST_ORDER + 1][MOST_ORDER + 1] matrix
+        cdef double column[MOST_ORDER + 1]
+        cdef double total
+        cdef int64_t i, j, k
+        if factor == 1:
+            return
+        resizing(factor, self.order, matrix)
+        for k in range(self.n):
+            for j in range(1, self.order + 1):
+                column[j] = self.k_bar[j * self.n + k]
+            for i in range(1, self.order + 1):
+                total = 0
+                for j in range(1, self.order + 1):
+                    total += matrix[i][j] * column[j]
+                self.k_bar[i * self.n + k] = total
