@@ -300,6 +300,8 @@ def check_controls(
 
 def positive(value: Any, argument: str, *, finite: bool = True) -> np.ndarray:
     """The value as a float array all of whose entries are positive."""
+    if type(value) is float and 0 < value < np.inf:  # the usual case, in a third of the time
+        return np.array(value)
     try:
         array = np.asarray(value, dtype=float)
     except (TypeError, ValueError):
