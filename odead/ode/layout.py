@@ -91,6 +91,8 @@ class Layout:
 
     def names(self, root: str) -> list[str]:
         """One name for each element of the vector, as the user would index it."""
+        if self.is_vector:
+            return list(_vector_names(root, self.size))
         names = [""] * self.size
         for path, leaf in zip(_paths(self.structure, root), self.leaves, strict=True):
             if isinstance(leaf, Slot):
@@ -155,6 +157,12 @@ def _vector_layout(size: int) -> Layout:
     return Layout(LEAF, (Slot(0, size, (size,), "float64"),), size)
 
 
+@lru_cache(maxsize=64)
+def _vector_names(root: str, size: int) -> tuple[str, ...]:
+    """Kept: for the 252 weights of a small network, writing them took as long as the gradient."""
+    return tuple(f"{root}[{k}]" for k in range(size))
+
+
 def _checked(layout: Layout, vector: np.ndarray, argument: str) -> tuple[Layout, np.ndarray]:
     if not np.isfinite(vector).all():
         bad = int(np.flatnonzero(~np.isfinite(vector))[0])
@@ -204,6 +212,4 @@ def _paths(structure: Structure, root: str) -> list[str]:
 
 
 def _index(shape: tuple[int, ...], k: int) -> str:
-    if len(shape) == 1:
-        return f"[{k}]"
     return f"[{', '.join(str(i) for i in np.unravel_index(k, shape))}]" if prod(shape) and shape else ""

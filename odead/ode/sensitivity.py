@@ -395,7 +395,10 @@ class _Run:
         if self.loss is not None:
             value, at_data, by_p = self.loss.value_and_gradient(y[:n, data], problem.p)
         cotangents = np.zeros_like(y)
-        np.add.at(cotangents.T, data, np.vstack([at_data, np.zeros((y.shape[0] - n, data.size))]).T)  # repeated times add up
+        if data.size == y.shape[1]:  # every time once
+            cotangents[:n] = at_data
+        else:
+            np.add.at(cotangents[:n].T, data, at_data.T)  # repeated times add up
         if problem.running:
             value += float(y[n, -1])
             cotangents[n, -1] = 1.0
