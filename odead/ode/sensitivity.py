@@ -395,7 +395,7 @@ class _Run:
         if self.loss is not None:
             value, at_data, by_p = self.loss.value_and_gradient(y[:n, data], problem.p)
         cotangents = np.zeros_like(y)
-        if data.size == y.shape[1]:  # every time once
+        if data.size == y.shape[1] and not problem.running:  # every time once, and no other
             cotangents[:n] = at_data
         else:
             np.add.at(cotangents[:n].T, data, at_data.T)  # repeated times add up

@@ -213,3 +213,14 @@ def test_auto_mode_is_the_cheaper_one():
     few = sensitivity(decay, np.ones(2), np.ones(2), (0, 1), loss=lambda y: y.sum())
     assert (many.mode, few.mode) == ("continuous", "forward")
     np.testing.assert_allclose(many.grad, -np.exp(-1), rtol=1e-5)
+
+
+@pytest.mark.parametrize("mode", ["forward", "adjoint"])
+def test_a_repeated_time_and_a_running_cost(mode):
+    """As many data as times of the solve, of which the last is only the end of the cost."""
+    run = sensitivity(
+        logistic, [0.1], np.array([1.3, 2.0]), (0, 3), t_eval=[1, 1, 2], loss=lambda y: y[0, 0] + 2 * y[0, 1] + 4 * y[0, 2],
+        running=lambda x, p, t: 0.0 * x[0], mode=mode, method="RK45", rtol=1e-9, atol=1e-12,
+    )  # fmt: skip
+    by = logistic_exact(np.array([1.3, 2.0]), 0.1, np.array([1.0, 2.0]))[1]
+    np.testing.assert_allclose(run.grad, 3 * by[:2, 0] + 4 * by[:2, 1], rtol=1e-7)
