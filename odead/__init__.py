@@ -18,7 +18,6 @@ ode                 solve, sensitivity, steady_state, ensemble
 
 from . import testing
 from .activity import Active, BatchDuplicated, BatchDuplicatedNoNeed, Cache, Const, Duplicated, DuplicatedNoNeed
-from .containers import make_zero
 from .derivatives.autodiff import Result, autodiff
 from .derivatives.compilation import Compiled, compile
 from .derivatives.explain import explain
@@ -31,6 +30,7 @@ from .rules.easy import easy_rule, stop_gradient
 from .rules.primitive import primitive
 from .rules.registry import frule, inactive, register_vjp, rule
 from .testing import check_derivatives, check_rule
+from .zero import make_zero
 
 __all__ = [
     "Active",

@@ -72,7 +72,8 @@ class Duplicated(AbstractAnnotation):
     ----------
     dval : object
         Same structure, shapes and dtypes as `val` (strides may differ), no memory shared with it. The same array twice in a
-        call needs the same shadow twice.
+        call needs the same shadow twice, and arrays that overlap need shadows that overlap in the same way. For a function or
+        object that holds arrays: one that holds their shadows, as `odead.make_zero` builds.
     """
 
     dval: Any

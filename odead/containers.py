@@ -4,14 +4,14 @@ tuple, list, dict, NamedTuple and dataclass are containers; everything else is a
 the leaves are taken out: hashable, so that it can be part of a cache key.
 """
 
-import copy
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from types import CellType
 from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["Place", "Structure", "flatten", "make_zero", "map_leaves", "places", "promoted"]
+__all__ = ["Place", "Structure", "flatten", "map_leaves", "places", "promoted"]
 
 
 class Structure(NamedTuple):
@@ -73,7 +73,7 @@ def _flatten(tree: Any, leaves: list[Any]) -> Structure:
 
 
 class Place(NamedTuple):
-    """Where a leaf can be replaced: in a list, a dict or a dataclass that is not frozen."""
+    """Where a leaf can be replaced: in a list, a dict, an object that is not frozen, or (key None) a closure cell."""
 
     owner: Any
     key: Any
@@ -81,6 +81,8 @@ class Place(NamedTuple):
     def put(self, value: Any) -> None:
         if isinstance(self.owner, (list, dict)):
             self.owner[self.key] = value
+        elif isinstance(self.owner, CellType):
+            self.owner.cell_contents = value
         else:
             setattr(self.owner, self.key, value)
 
@@ -130,27 +132,3 @@ def map_leaves(function: Callable[[Any], Any], tree: Any) -> Any:
     """The same container with `function` applied to each leaf."""
     leaves, structure = flatten(tree)
     return structure.unflatten([function(leaf) for leaf in leaves])
-
-
-def make_zero(x: Any) -> Any:
-    """A shadow for `x`: floats and float arrays become zero, the rest is kept.
-
-    Parameters
-    ----------
-    x : array, number or container
-        Aliasing inside x (the same array twice) is kept; no memory is shared with x.
-
-    Returns
-    -------
-    same structure, shapes and dtypes as x
-    """
-    zeros: dict[int, np.ndarray] = {}
-
-    def zero(leaf: Any) -> Any:
-        if isinstance(leaf, np.ndarray):
-            if id(leaf) not in zeros:
-                zeros[id(leaf)] = np.zeros_like(leaf) if leaf.dtype.kind in "fc" else copy.copy(leaf)
-            return zeros[id(leaf)]
-        return type(leaf)(0) if isinstance(leaf, (float, complex, np.inexact)) else leaf
-
-    return map_leaves(zero, x)

@@ -6,11 +6,12 @@ cotangent of the exit value on entry and J-transposed times it on exit.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from ..activity import AbstractAnnotation, Active, Const, Duplicated
+from ..activity import AbstractAnnotation, Active, BatchDuplicated, Const, Duplicated
 from ..errors import ArgumentTypeError, ArgumentValueError, warn
 from ..execute.compiled import disjoint
 from ..transform.builder import FLOATS
@@ -18,7 +19,7 @@ from .arguments import Arguments
 from .kernel import KEPT, Kernel, Variant, cached_kernel, empty_results, number
 from .modes import AbstractMode, ForwardMode, Reverse
 
-__all__ = ["Result", "autodiff", "parse"]
+__all__ = ["Parsed", "Result", "autodiff", "parse"]
 
 
 class Result(NamedTuple):
@@ -36,7 +37,8 @@ def autodiff(*args: Any, **kwargs: Any) -> Any:
     mode : Forward, ForwardWithPrimal, Reverse or ReverseWithPrimal, optional
         Reverse when left out.
     f : callable
-        Ordinary NumPy code; it may write into its arguments.
+        Ordinary NumPy code; it may write into its arguments. Arrays that it holds (closure cells, attributes) are read at each
+        call; ``Duplicated(f, odead.make_zero(f))`` differentiates them, ``Const(f)`` lets it write into them.
     return activity : Active, Const or Duplicated, optional
         Left out: Const where f returns None; in forward mode the tangent is returned; in reverse mode a returned float is
         differentiated, unless f writes into a differentiated argument (then Const, with a warning).
@@ -58,34 +60,61 @@ def autodiff(*args: Any, **kwargs: Any) -> Any:
     TracingError
         f does something that cannot be recorded; the message names its line.
     """
-    mode, f, activity, annotated = parse(args)
-    call = _bind(mode, f, annotated, kwargs)
-    return _forward(mode, call, activity) if isinstance(mode, ForwardMode) else _reverse(mode, call, activity)
+    parsed = parse(args)
+    call = _bind(parsed, kwargs)
+    if isinstance(parsed.mode, ForwardMode):
+        return _forward(parsed.mode, call, parsed.activity)
+    return _reverse(parsed.mode, call, parsed.activity)
 
 
 _RETURNS: Final = (Active, Const, Duplicated)
 
 
-def parse(args: tuple[Any, ...]) -> tuple[AbstractMode, Callable[..., Any], type[AbstractAnnotation] | None, tuple[Any, ...]]:
+class Parsed(NamedTuple):
+    """The positional arguments of `autodiff` by their roles.
+
+    Attributes
+    ----------
+    mode : AbstractMode
+    f : callable
+    function : AbstractAnnotation or None
+        On f itself; None where f is bare.
+    activity : type of AbstractAnnotation or None
+        Of the returned value.
+    annotated : tuple
+        The arguments of f.
+    """
+
+    mode: AbstractMode
+    f: Callable[..., Any]
+    function: AbstractAnnotation | None
+    activity: type[AbstractAnnotation] | None
+    annotated: tuple[Any, ...]
+
+
+def parse(args: tuple[Any, ...]) -> Parsed:
+    """Tell the positional arguments of `autodiff` apart."""
     mode: AbstractMode = Reverse
     if args and isinstance(args[0], AbstractMode):
         mode, args = args[0], args[1:]
     if not args:
         raise ArgumentTypeError("autodiff needs a function: autodiff([mode,] f, [return activity,] *annotated)")
     f, args = args[0], args[1:]
-    if isinstance(f, Const):
-        f = f.val
-    elif isinstance(f, AbstractAnnotation):
-        raise NotImplementedError(
-            f"{type(f).__name__} on the function itself (shadows for captured arrays) is not supported yet"
-        )
+    function = f if isinstance(f, AbstractAnnotation) else None
+    if function is not None:
+        f = function.val
+        if not isinstance(function, (Const, Duplicated, BatchDuplicated)):
+            raise ArgumentTypeError(
+                f"{type(function).__name__} on the function itself: write Duplicated(f, odead.make_zero(f)) to differentiate "
+                f"the arrays that it holds, Const(f) otherwise"
+            )
     if not callable(f):
         raise ArgumentTypeError(f"the function to differentiate is a {type(f).__name__}, which cannot be called")
     if args and isinstance(args[0], type) and issubclass(args[0], AbstractAnnotation):
         if args[0] not in _RETURNS:
             raise ArgumentTypeError(f"{args[0].__name__} is no return activity; use Active, Const or Duplicated")
-        return mode, f, args[0], args[1:]
-    return mode, f, None, args
+        return Parsed(mode, f, function, args[0], args[1:])
+    return Parsed(mode, f, function, None, args)
 
 
 # ---------------------------------------------------------------------------------------------------- binding
@@ -103,28 +132,32 @@ class _Call:
         To bind beside them.
     arguments : Arguments or None
         None where there is nothing to give back or to return: no lanes, no `Active`.
+    is_bare : bool
+        The function has no annotation, so it must not write results into what it has captured.
     active : tuple of int
         The positions that have a shadow.
     """
 
-    __slots__ = ("active", "annotated", "arguments", "kernel", "shadows", "values")
+    __slots__ = ("active", "annotated", "arguments", "is_bare", "kernel", "shadows", "values")
 
     def __init__(self, kernel: Kernel, values: list[Any], shadows: list[np.ndarray], annotated: Sequence[AbstractAnnotation],
-                 active: tuple[int, ...], arguments: Arguments | None) -> None:  # fmt: skip
+                 active: tuple[int, ...], arguments: Arguments | None, is_bare: bool = True) -> None:  # fmt: skip
         self.kernel, self.values, self.shadows = kernel, values, shadows
-        self.annotated, self.active, self.arguments = annotated, active, arguments
+        self.annotated, self.active, self.arguments, self.is_bare = annotated, active, arguments, is_bare
 
     @property
     def width(self) -> int | None:
         return None if self.arguments is None else self.arguments.width
 
 
-def _bind(mode: AbstractMode, f: Callable[..., Any], annotated: Sequence[AbstractAnnotation], kwargs: dict[str, Any]) -> _Call:
-    if not kwargs:
+def _bind(parsed: Parsed, kwargs: dict[str, Any]) -> _Call:
+    mode, f, function, _, annotated = parsed
+    is_plain = not kwargs and function is None
+    if is_plain:
         recent = _RECENT.get((f, mode, tuple(map(type, annotated))))
         if recent is not None and (call := recent.bind(annotated)) is not None:
             return call
-    arguments = Arguments(f, annotated, kwargs)
+    arguments = Arguments(f, annotated, kwargs, function)
     if mode.check:
         _refuse_nan(arguments)
     if isinstance(mode, ForwardMode):
@@ -133,16 +166,25 @@ def _bind(mode: AbstractMode, f: Callable[..., Any], annotated: Sequence[Abstrac
         _refuse_numbers(arguments)
     active, width = tuple(sorted(arguments.shadows)), arguments.width
     key = (type(mode), mode.strong_zero, width, arguments.key)
-    kernel = cached_kernel(f, key, arguments.args, lambda program: mode.derive(program, active, width), kwargs)
-    if not kwargs and _Repeatable.fits(mode, annotated):
+    derive = partial(mode.derive, active=active, width=width)
+    kernel = cached_kernel(f, key, arguments.args, derive, kwargs, arguments.held)
+    if is_plain and _Repeatable.fits(mode, annotated):
         if len(_RECENT) >= KEPT:
             _RECENT.clear()
         _RECENT[f, mode, tuple(map(type, annotated))] = _Repeatable(kernel, annotated, active)
-    values: dict[int, Any] = {}
-    for position, leaf in zip(arguments.positions, arguments.bound, strict=True):
-        values.setdefault(position, leaf)
+    values = arguments.values()
     shadows = [_shadow(values[position], arguments.shadows[position], width) for position in active]
-    return _Call(kernel, [values[k] for k in range(len(values))], shadows, annotated, active, arguments)
+    return _Call(kernel, values, shadows, annotated, active, arguments, function is None)
+
+
+def _refuse_results(variant: Variant, call: _Call) -> None:
+    """A bare function that writes results into arrays it has captured: their derivatives would be lost."""
+    if call.is_bare and variant.trace.unread:
+        raise ArgumentTypeError(
+            f"{variant.primal.name} writes into {', '.join(variant.trace.unread)}, which it has captured: the array and its "
+            f"derivative would be lost. Write Duplicated(f, odead.make_zero(f)) for the function f to differentiate what it "
+            f"holds, Const(f) where that has no derivative; pass a global array as an argument"
+        )
 
 
 def _refuse_nan(arguments: Arguments) -> None:
@@ -241,6 +283,7 @@ def _forward(mode: AbstractMode, call: _Call, activity: type[AbstractAnnotation]
     results: list[np.ndarray] = []
 
     def assemble(variant: Variant) -> list[Any]:
+        _refuse_results(variant, call)
         results[:] = empty_results(variant)
         return [*call.values, *call.shadows, *results]
 
@@ -266,6 +309,7 @@ def _reverse(mode: AbstractMode, call: _Call, activity: type[AbstractAnnotation]
     results: list[np.ndarray] = []
 
     def assemble(variant: Variant) -> list[Any]:
+        _refuse_results(variant, call)
         seeds = _seeds(variant, _return_activity(variant, activity, call.active), call.width)
         results[:] = empty_results(variant)
         return [*call.values, *call.shadows, *seeds, *results]
@@ -284,6 +328,8 @@ def _give_back(call: _Call) -> None:
             for lane, values in zip(call.arguments.shadows[position], array, strict=False):
                 if isinstance(lane, np.ndarray):
                     lane[...] = values
+    if call.arguments is not None:
+        call.arguments.give_back()
 
 
 def _give_back_numbers(call: _Call) -> None:

@@ -115,9 +115,9 @@ def explain(*args: Any) -> Explanation:
     TracingError, RuleError
         As `autodiff` does.
     """
-    mode, f, _, annotated = parse(args)
-    arguments = Arguments(f, annotated, {})
-    kernel = Kernel(f, arguments.args)
+    mode, f, function, _, annotated = parse(args)
+    arguments = Arguments(f, annotated, {}, function)
+    kernel = Kernel(f, arguments.args, held=arguments.held)
     names = [arguments.describe(k) for k in range(len(annotated))]
     return _explained(kernel, mode, names, tuple(sorted(arguments.shadows)))
 

@@ -15,6 +15,8 @@ import numpy as np
 from ..containers import flatten
 from ..errors import OdeadError, TracingError, warn
 from ..execute.compiled import Executable
+from ..holders import Held
+from ..spans import Span
 from ..tape import Program
 from ..tracing.collection import uncollected
 from ..tracing.recorder import is_traced
@@ -66,6 +68,8 @@ class Kernel:
         Program -> Program, for instance `forward` or `reverse` with their options filled in; None runs the primal.
     kwargs : mapping, optional
         Keyword arguments of f.
+    held : sequence of Held, optional
+        What functions and objects hold that is an input as arguments are.
 
     Raises
     ------
@@ -79,10 +83,13 @@ class Kernel:
         args: tuple[Any, ...],
         derive: Derive | None = None,
         kwargs: Mapping[str, Any] | None = None,
+        held: Sequence[Held] = (),
     ) -> None:
         self._f = f
         self.derive = derive
         leaves, self._structure = flatten((args, dict(kwargs or {})))
+        self._held = [item._replace(value=None) for item in held]
+        leaves += [item.value for item in held]
         self._leaves = [None if is_bound(leaf) else leaf for leaf in leaves]  # the arrays themselves are not kept
         self._bound = [k for k, leaf in enumerate(leaves) if is_bound(leaf)]
         self._lock = threading.RLock()
@@ -176,8 +183,10 @@ class Kernel:
 
     def _record(self, leaves: Sequence[Any]) -> Variant:
         args, kwargs = self._structure.unflatten(leaves)
+        values = leaves[len(leaves) - len(self._held) :]
+        held = [item._replace(value=value) for item, value in zip(self._held, values, strict=True)]
         with uncollected():
-            self.variant = Variant(trace(self._f, args, kwargs), self.derive)
+            self.variant = Variant(trace(self._f, args, kwargs, held), self.derive)
         if len(self._variants) >= MAX_VARIANTS:
             self._variants.pop(0)
             self._warn()
@@ -201,8 +210,9 @@ class Kernel:
     def _leaves_at(self, variant: Variant, arrays: Sequence[Any]) -> list[Any]:
         """The leaves of the arguments with the values in `arrays`."""
         leaves = list(self._leaves)
-        for k, position in zip(self._bound, variant.trace.leaves, strict=True):
-            leaves[k] = arrays[position]
+        parts = variant.trace.parts
+        for number, (k, position) in enumerate(zip(self._bound, variant.trace.leaves, strict=True)):
+            leaves[k] = Span.part_of(arrays[position], parts[number]) if number in parts else arrays[position]
         return leaves
 
 
@@ -271,11 +281,16 @@ _CACHE: Final = _Cache()
 
 
 def cached_kernel(
-    f: Callable[..., Any], key: Hashable, args: tuple[Any, ...], derive: Derive | None, kwargs: Mapping[str, Any] | None = None
+    f: Callable[..., Any],
+    key: Hashable,
+    args: tuple[Any, ...],
+    derive: Derive | None,
+    kwargs: Mapping[str, Any] | None = None,
+    held: Sequence[Held] = (),
 ) -> Kernel:
     """The kernel of `f` for `key`, which says all that the derived program depends on; recorded at `args` if it is new."""
     kernel = _CACHE.get((f, key))
     if kernel is None:
-        kernel = Kernel(f, args, derive, kwargs)
+        kernel = Kernel(f, args, derive, kwargs, held)
         _CACHE.put((f, key), kernel)
     return kernel

@@ -10,13 +10,14 @@ from typing import Any, Final
 import numpy as np
 
 from ..activity import BatchDuplicated, Const, Duplicated
-from ..containers import flatten, make_zero, map_leaves
+from ..containers import flatten, map_leaves
 from ..derivatives.autodiff import autodiff
 from ..derivatives.first_order import vjp
 from ..derivatives.modes import Forward, Reverse
 from ..errors import ArgumentTypeError, DerivativeError
 from ..rules.primitive import Primitive, primitive_of
 from ..rules.registry import Rule
+from ..zero import make_zero
 from .call import copied, is_float
 from .check import check_derivatives
 

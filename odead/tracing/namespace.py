@@ -11,22 +11,20 @@ CPython asks a dict subclass by `__getitem__` for each global, as soon as it is 
 
 from __future__ import annotations
 
-import argparse
 import builtins
 import copy
 import dis
 import functools
-import sys
-import sysconfig
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MethodType, ModuleType, SimpleNamespace
-from typing import Any, Final
+from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MethodType, ModuleType
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from ..holders import PLAIN_OBJECTS, Held, is_user_module
 from ..rules.primitive import primitive_of, standin_of
+from ..spans import address_of
 from ..tape import DTYPES, Role
 from ..views import View
 from .array import TracedArray
@@ -41,26 +39,9 @@ from .recorder import Recorder, contains_traced, is_traced
 from .scipy_api import SCIPY, bind_scipy
 from .sparse import SparseView, is_sparse
 
-__all__ = ["Names", "Namespace", "is_user_module"]
+__all__ = ["Names", "Namespace"]
 
 _DISPATCHED: Final = type(np.sum)
-_STDLIB: Final = Path(sysconfig.get_path("stdlib")).resolve()
-_PLAIN_OBJECTS: Final = (SimpleNamespace, argparse.Namespace)  # of the standard library, used as bags of parameters
-_LIBRARIES: Final = frozenset({"numpy", "scipy", "odead"})  # work by dispatch on traced values, or raise
-
-
-def is_user_module(name: str | None) -> bool:
-    """Whether functions and classes of this module are traced into."""
-    if name is None or name == "__main__":
-        return True
-    if name.partition(".")[0] in _LIBRARIES:
-        return False
-    module = sys.modules.get(name)
-    file = getattr(module, "__file__", None)
-    if file is None:
-        return name not in sys.builtin_module_names and name.partition(".")[0] not in sys.stdlib_module_names
-    path = Path(file).resolve()
-    return not path.is_relative_to(_STDLIB) or "site-packages" in path.parts or "dist-packages" in path.parts
 
 
 class Names(dict[str, Any]):
@@ -88,6 +69,33 @@ class Names(dict[str, Any]):
             raise KeyError(name)
         self[name] = self.given[name] = made
         return made
+
+
+class _Region(NamedTuple):
+    """Memory that is an input of the program: whatever array lies in it is a view of that."""
+
+    low: int
+    high: int
+    array: np.ndarray
+    traced: TracedArray
+
+    def part(self, x: np.ndarray) -> tuple[View, np.ndarray] | None:
+        """The place and the value of `x`; None where it is no view of this memory."""
+        low, high = np.lib.array_utils.byte_bounds(x)
+        if not (self.low <= low and high <= self.high) or x.dtype != self.array.dtype:
+            return None
+        place, value = self.traced.place, self.traced.value
+        same_memory = tuple([stride // value.itemsize for stride in self.array.strides]) == place.strides
+        steps = [address_of(x) - address_of(self.array), *x.strides]
+        if not same_memory or any(step % x.itemsize for step in steps):
+            return None
+        offset, *strides = [step // x.itemsize for step in steps]
+        start = address_of(value) + steps[0]
+        storage = value if value.base is None else value.base
+        view = np.ndarray(x.shape, x.dtype, storage, start - address_of(storage), x.strides)
+        if not x.flags.writeable:
+            view.flags.writeable = False
+        return View(place.buffer, place.offset + offset, x.shape, tuple(strides)), view
 
 
 class Namespace:
@@ -123,6 +131,8 @@ class Namespace:
         self._cells: dict[int, tuple[CellType, CellType, Any]] = {}
         self._containers: list[tuple[Any, Any, tuple[Any, ...]]] = []
         self._bases: dict[int, tuple[View, np.ndarray, np.ndarray]] = {}
+        self._held: dict[tuple[int, Any], Any] = {}  # by owner and key
+        self._regions: list[_Region] = []
         self._codes: list[CodeType] = []
         self._replaced: dict[Any, Any] = {
             **{function: functools.partial(made, rec) for function, made in CREATION.items()},
@@ -170,9 +180,9 @@ class Namespace:
         if isinstance(x, MethodType):
             return MethodType(self.translate(x.__func__), self.translate(x.__self__))
         if isinstance(x, functools.partial):
-            return functools.partial(
-                self.translate(x.func), *map(self.translate, x.args), **{k: self.translate(v) for k, v in x.keywords.items()}
-            )
+            args = [self.entry(x.args, k, v, f"argument {k}") for k, v in enumerate(x.args)]
+            keywords = {k: self.entry(x.keywords, k, v, k) for k, v in x.keywords.items()}
+            return functools.partial(self.translate(x.func), *args, **keywords)
         if isinstance(x, functools._lru_cache_wrapper):  # what it keeps must not outlive the trace
             return self.translate(x.__wrapped__)
         if isinstance(x, (list, dict, tuple, set, frozenset, deque)):
@@ -181,7 +191,7 @@ class Namespace:
             return self.translate(x.py_func)
         if is_sparse(x):
             return SparseView(self, x, name)
-        if isinstance(x, _PLAIN_OBJECTS) or (is_user_module(type(x).__module__) and not isinstance(x, BaseException)):
+        if isinstance(x, PLAIN_OBJECTS) or (is_user_module(type(x).__module__) and not isinstance(x, BaseException)):
             return object_view(self, x)
         return x
 
@@ -219,16 +229,18 @@ class Namespace:
     def _container(self, x: Any, name: str) -> Any:
         """A copy with translated entries; changes that the function makes are handed back by `finish`."""
         if isinstance(x, tuple):
-            items = [self.translate(item, f"{name}[{k}]") for k, item in enumerate(x)]
+            items = [self.entry(x, k, item, f"{name}[{k}]") for k, item in enumerate(x)]
             return tuple(items) if type(x) is tuple else tuple.__new__(type(x), items)
-        self.observations.note(items_of, x, None)
+        keys = list(x) if isinstance(x, dict) else range(len(x))
+        if not any(self.is_held(x, key) for key in keys):
+            self.observations.note(items_of, x, None)
         made = copy.copy(x)
         if isinstance(x, dict):
             for key, item in x.items():
-                dict.__setitem__(made, key, self.translate(item, f"{name}[{key!r}]"))
+                dict.__setitem__(made, key, self.entry(x, key, item, f"{name}[{key!r}]"))
         elif isinstance(x, (list, deque)):
             for k, item in enumerate(x):
-                made[k] = self.translate(item, f"{name}[{k}]")
+                made[k] = self.entry(x, k, item, f"{name}[{k}]")
         self._containers.append((x, made, items_of(made, None)))
         return made
 
@@ -286,9 +298,29 @@ class Namespace:
         if known is None or known[2] is not MISSING or value is MISSING:
             return
         self._cells[id(cell)] = (cell, known[1], value)  # before the translation, which may lead back here
-        self.observations.note(contents_of, cell, None)
-        made = known[1].cell_contents = self.translate(value, name)
+        if not self.is_held(cell, None):
+            self.observations.note(contents_of, cell, None)
+        made = known[1].cell_contents = self.entry(cell, None, value, name)
         self._cells[id(cell)] = (cell, known[1], made)
+
+    # ------------------------------------------------------------------------------------------ held arrays and numbers
+
+    def hold(self, item: Held, traced: Any) -> None:
+        """Let `traced`, an input of the program, stand for something that a function or object holds."""
+        self._held[id(item.owner), item.key] = traced
+        if isinstance(item.value, np.ndarray) and is_traced(traced) and item.value.size:
+            self._memo[id(item.value)] = (item.value, traced)
+            low, high = np.lib.array_utils.byte_bounds(item.value)
+            self._regions.append(_Region(low, high, item.value, traced))
+
+    def entry(self, owner: Any, key: Any, value: Any, name: str) -> Any:
+        """What stands for `value`, which lies in `owner` at `key`."""
+        held = self._held.get((id(owner), key)) if self._held else None
+        return self.translate(value, name) if held is None else held
+
+    def is_held(self, owner: Any, key: Any) -> bool:
+        """Whether what is there is an input of the program, so that a change of it makes nothing stale."""
+        return (id(owner), key) in self._held
 
     # ------------------------------------------------------------------------------------------ captured arrays
 
@@ -307,6 +339,9 @@ class Namespace:
             return x
         if not x.size:
             return TracedArray(self.rec, *self.rec.adopt_static(x.copy()))
+        for region in self._regions:
+            if (part := region.part(x)) is not None:
+                return TracedArray(self.rec, *part)
         base = x
         while isinstance(base.base, np.ndarray) and base.base.dtype == x.dtype:
             base = base.base
@@ -316,7 +351,7 @@ class Namespace:
         if base is x and not x.flags.forc:
             view, value = View(whole.buffer, 0, x.shape, whole.strides), storage.reshape(x.shape)
         else:
-            offset = x.__array_interface__["data"][0] - base.__array_interface__["data"][0]
+            offset = address_of(x) - address_of(base)
             strides = tuple([stride // x.itemsize for stride in x.strides])
             view = View(whole.buffer, offset // x.itemsize, x.shape, strides)
             value = np.ndarray(x.shape, x.dtype, storage, offset, x.strides)

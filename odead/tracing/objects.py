@@ -106,8 +106,9 @@ def _read(self: Any, name: str) -> Any:
         return object.__getattribute__(self, name)
     namespace = object.__getattribute__(self, "_odead_namespace")
     value = object.__getattribute__(true, name)
-    namespace.observations.note(attribute_of, true, name)
-    made = own[name] = namespace.translate(value, name)
+    if not namespace.is_held(true, name):
+        namespace.observations.note(attribute_of, true, name)
+    made = own[name] = namespace.entry(true, name, value, name)
     return made
 
 

@@ -2,8 +2,10 @@
 
 Where things live:
 
-* Arrays and floats among the arguments are ARGUMENT buffers; the same array passed twice is one of them. Ints, strings, None
-  and callables are static: they are part of what was recorded.
+* Arrays and floats among the arguments are ARGUMENT buffers; the same array passed twice is one of them, and so are arrays
+  that overlap: the memory from the first to the last of their elements. Ints, strings, None and callables are static: they
+  are part of what was recorded.
+* Arrays and floats that the function holds are ARGUMENT buffers too where the caller says so (`held`).
 * Arrays that the function finds in globals, closures and attributes are CAPTURED buffers, read at each run.
 * A captured array into which the function writes is scratch: a temporary of the program, filled at entry from the user's
   array only where it is read before it is written. The user's array keeps the contents it has. An element that is read
@@ -17,7 +19,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import FunctionType
 from typing import Any, Final
 
@@ -25,6 +27,9 @@ import numpy as np
 
 from ..containers import Structure, flatten
 from ..errors import ArgumentValueError, TracingError
+from ..holders import Held
+from ..spans import Span, address_of, spans
+from ..structured import STRUCTURED
 from ..tape import DTYPES, Buffer, Program, Role
 from ..views import View, contiguous, is_injective
 from .array import TracedArray
@@ -76,7 +81,10 @@ class Trace:
         Its arguments are the distinct arrays and floats among the leaves of the arguments, in flattening order; its results
         the arrays and floats among the leaves of the returned value.
     leaves : tuple of int
-        For each array or float among the leaves of (args, kwargs), its position in `program.arguments`.
+        For each array or float among the leaves of (args, kwargs), then for each held one, its position in
+        `program.arguments`.
+    parts : dict of int to View
+        For those of them (by number) that overlap with another: what they are of the flat memory that is bound.
     structure : Structure
         Of the returned value.
     result : tuple of ReturnLeaf, or None
@@ -89,6 +97,9 @@ class Trace:
         Names of the captured arrays into which the function writes.
     aliases : tuple of str
         Names of the captured arrays that share memory with an argument; both are only read.
+    unread : tuple of str
+        Captured arrays into which the function writes what varies, but which it never reads: name and line. As scratch they
+        are of no use, so they are meant as results.
     """
 
     program: Program
@@ -99,6 +110,8 @@ class Trace:
     namespace: Observations
     scratch: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
+    parts: Mapping[int, View] = field(default_factory=dict)
+    unread: tuple[str, ...] = ()
 
     def returned(self, arrays: Sequence[Any]) -> Any:
         """The returned value with `arrays` for its leaves, in the order of `program.results`; missing ones are None."""
@@ -107,7 +120,9 @@ class Trace:
         return self.structure.unflatten([leaf.value(arrays) for leaf in self.result])
 
 
-def trace(f: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any] | None = None) -> Trace:
+def trace(
+    f: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any] | None = None, held: Sequence[Held] = ()
+) -> Trace:
     """Record one run of `f(*args, **kwargs)`.
 
     f runs on private copies: no array of the caller's is changed. Its exceptions and warnings pass unchanged. It runs once,
@@ -119,22 +134,27 @@ def trace(f: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any
         Function, method, callable object, `functools.partial`, ufunc.
     args, kwargs
         Arrays (float64, float32, int64, bool), floats, static values, and containers of them.
+    held : sequence of Held
+        Arrays and floats that f, or an argument that is a callable, holds and that are inputs of the program as arguments are.
 
     Raises
     ------
     TracingError
         f does something that cannot be recorded; the message has the file, the line, the array and a rewrite.
     ArgumentValueError
-        Two arrays overlap without being the same object.
+        Two arrays overlap in a way that is no view of one array.
     """
     plan = Conversions()
     while True:
         with suppress(Reconsidered), uncollected():
-            return _attempt(f, args, kwargs, plan)
+            return _attempt(f, args, kwargs, held, plan)
 
 
-def _attempt(f: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any] | None, plan: Conversions) -> Trace:
-    leaves, structure = flatten((args, dict(kwargs or {})))
+def _attempt(
+    f: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any] | None, held: Sequence[Held], plan: Conversions
+) -> Trace:
+    given, structure = flatten((args, dict(kwargs or {})))
+    leaves = [*given, *(item.value for item in held)]
     arrays = [leaf for leaf in leaves if isinstance(leaf, np.ndarray)]
     rec = Recorder(_name_of(f))
     branching = Branching(rec, plan)
@@ -142,10 +162,12 @@ def _attempt(f: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, 
     namespace = Namespace(rec, arrays, branching)
     rec.calls = Calls(namespace, trace)
     rec.api = NumpyApi(namespace.rebuild, namespace.capture)
-    names = _paths(f, structure)
-    _check_overlap(leaves, names)
-    binder = _Binder(rec, namespace)
-    inner = [binder.bind(leaf, name) for leaf, name in zip(leaves, names, strict=True)]
+    names = [*_paths(f, structure), *(item.path for item in held)]
+    binder = _Binder(rec, _spans_of(leaves, names))
+    bound = [binder.bind(leaf, name) for leaf, name in zip(leaves, names, strict=True)]
+    for item, traced in zip(held, bound[len(given) :], strict=True):
+        namespace.hold(item, traced)
+    inner = [x if is_traced(x) else namespace.translate(x, name) for x, name in zip(bound[: len(given)], names, strict=False)]
     traced_args, traced_kwargs = _with_classes(structure, namespace.translate).unflatten(inner)
     result = _run(rec, namespace, branching, namespace.translate(f), traced_args, traced_kwargs)
     _check_containers(rec, inner, (traced_args, traced_kwargs), names)
@@ -154,10 +176,13 @@ def _attempt(f: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, 
     rec.place_fills()
     aliases = _check_aliases(rec, namespace, names, leaves)
     scratch = tuple([rec.program.buffers[b].name for b in sorted(rec.scratch)])
+    unread = tuple([place for b in sorted(rec.scratch) if (place := _unread(rec.program, b))])
     for buffer in sorted(rec.scratch):
         _settle_scratch(rec, buffer)
-    positions, guards = tuple(binder.positions), tuple(rec.guards)
-    return Trace(rec.close(), positions, returned, result_leaves, guards, namespace.observations, scratch, aliases)
+    positions, guards, observed = tuple(binder.positions), tuple(rec.guards), namespace.observations
+    return Trace(
+        rec.close(), positions, returned, result_leaves, guards, observed, scratch, aliases, binder.parts, unread
+    )  # fmt: skip
 
 
 def _run(rec: Recorder, namespace: Namespace, branching: Branching, f: Callable[..., Any], args: Any, kwargs: Any) -> Any:
@@ -228,15 +253,18 @@ def _with_classes(structure: Structure, translate: Callable[[type], type]) -> St
     return Structure(kind if kind in (None, tuple, list, dict) else translate(kind), structure.keys, children)
 
 
-def _check_overlap(leaves: Sequence[Any], names: Sequence[str]) -> None:
-    arrays = [(leaf, name) for leaf, name in zip(leaves, names, strict=True) if isinstance(leaf, np.ndarray)]
-    for k, (a, name) in enumerate(arrays):
-        for b, other in arrays[:k]:
-            if a is not b and np.shares_memory(a, b):
-                raise ArgumentValueError(
-                    f"{name} and {other} overlap in memory without being the same array: pass a copy of one of them, or the "
-                    f"whole array, and take the view inside the function"
-                )
+def _spans_of(leaves: Sequence[Any], names: Sequence[str]) -> list[Span]:
+    """What overlaps among the arguments; an array that does not start at an element of another raises."""
+    try:
+        return spans([leaf for leaf in leaves if isinstance(leaf, np.ndarray)])
+    except TypeError as error:
+        reason, *two = error.args
+        known = {id(leaf): name for leaf, name in zip(leaves, names, strict=True)}
+        first, second = (known[id(array)] for array in two)
+        raise ArgumentValueError(
+            f"{first} and {second} overlap in memory: {reason}. Pass a copy of one of them, or the whole array, and take the "
+            f"view inside the function"
+        ) from None
 
 
 class _Binder:
@@ -246,21 +274,31 @@ class _Binder:
     ----------
     positions : list of int
         For each bound leaf its position in `program.arguments`.
+    parts : dict of int to View
+        For the bound leaves (by number) that overlap with others: their place in the flat argument.
     """
 
-    def __init__(self, rec: Recorder, namespace: Namespace) -> None:
+    def __init__(self, rec: Recorder, overlapping: Sequence[Span]) -> None:
         self._rec = rec
-        self._namespace = namespace
         self._known: dict[int, tuple[int, TracedArray]] = {}
         self._ordered: list[tuple[View, View]] = []  # argument, and the temporary in the order of its memory
         self.positions: list[int] = []
+        self.parts: dict[int, View] = {}
+        self._part_of = {id(x): (span, k) for span in overlapping for k, x in enumerate(span.arrays)}
 
     def bind(self, leaf: Any, name: str) -> Any:
+        """The program input for a leaf; a static one as it is."""
         if isinstance(leaf, np.ndarray):
             if id(leaf) not in self._known:
                 self._check_array(leaf, name)
-                self._known[id(leaf)] = (len(self._rec.program.arguments), self._array(leaf, name))
+                if id(leaf) in self._part_of:
+                    self._bind_span(self._part_of[id(leaf)][0], name)
+                else:
+                    self._known[id(leaf)] = (len(self._rec.program.arguments), self._array(leaf, name))
             position, traced = self._known[id(leaf)]
+            if id(leaf) in self._part_of:
+                span, k = self._part_of[id(leaf)]
+                self.parts[len(self.positions)] = span.parts[k]
             self.positions.append(position)
             return traced
         if isinstance(leaf, (float, np.floating)):
@@ -271,7 +309,7 @@ class _Binder:
             return TracedScalar(self._rec, self._rec.program.bound(kind, (), Role.ARGUMENT, name), leaf, kind)
         if isinstance(leaf, (complex, np.complexfloating)):
             self._refuse("complex128", name)
-        return self._namespace.translate(leaf, name)
+        return leaf
 
     def _check_array(self, leaf: np.ndarray, name: str) -> None:
         if leaf.dtype.name not in DTYPES or not leaf.dtype.isnative:
@@ -296,11 +334,22 @@ class _Binder:
             return TracedArray(rec, whole, value)
         return self._in_order(leaf, whole, elements)
 
+    def _bind_span(self, span: Span, name: str) -> None:
+        """Arrays that overlap: their memory is one argument, of which each is a view."""
+        rec, position = self._rec, len(self._rec.program.arguments)
+        whole = rec.program.bound(span.dtype.name, (span.size,), Role.ARGUMENT, name)
+        storage = span.memory().copy()
+        rec.bind(whole, storage)
+        for array, part in zip(span.arrays, span.parts, strict=True):
+            value = Span.part_of(storage, part)
+            value.flags.writeable = array.flags.writeable
+            self._known[id(array)] = (position, TracedArray(rec, part._replace(buffer=whole.buffer), value))
+
     def _in_order(self, leaf: np.ndarray, whole: View, strides: tuple[int, ...]) -> TracedArray:
         """An array that is not in C order: what is a view and what a copy of it depends on its order, so keep that."""
         rec, dtype = self._rec, leaf.dtype.name
         low, high = np.lib.array_utils.byte_bounds(leaf)
-        start = leaf.__array_interface__["data"][0] - low
+        start = address_of(leaf) - low
         storage = np.zeros((high - low) // leaf.itemsize, dtype)
         memory = rec.program.temp(dtype, storage.shape)
         rec.bind(memory, storage)
@@ -391,6 +440,20 @@ def _static_result(rec: Recorder, namespace: Namespace, leaf: Any) -> Any:
 
 
 # ------------------------------------------------------------------------------------------------ scratch
+
+
+def _unread(program: Program, buffer: int) -> str:
+    """Name and line of a captured array that is written but never read; empty if it is read, or nothing in it varies."""
+    place = ""
+    for op, out, ins, line in zip(program.op, program.out, program.ins, program.line, strict=True):
+        in_place = op in STRUCTURED and STRUCTURED[op].in_place
+        if any(view.buffer == buffer and not (in_place and k == 0) for k, view in enumerate(ins)):
+            return ""
+        varies = any(program.buffers[view.buffer].role is not Role.CONSTANT for view in ins)
+        if out is not None and out.buffer == buffer and varies and not place:
+            where = f" at {program.lines[line]}" if line >= 0 else ""
+            place = f"{program.buffers[buffer].name or 'a captured array'}{where}"
+    return place
 
 
 def _settle_scratch(rec: Recorder, buffer: int) -> None:

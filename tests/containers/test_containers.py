@@ -15,7 +15,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import odead
 from odead import Active, BatchDuplicated, Const, Duplicated, Forward, ForwardWithPrimal, Reverse, ReverseWithPrimal, autodiff
-from odead.containers import flatten, make_zero, map_leaves, promoted
+from odead.containers import flatten, map_leaves, promoted
+from odead.zero import make_zero
 
 
 class Pair(NamedTuple):
