@@ -111,4 +111,57 @@ static ODEAD_CLONES void odead_lu_solve_transposed(int64_t n, const double *a, c
     }
 }
 
+/* Tridiagonal systems, eliminated from both ends to the middle row: two chains of operations, each of which waits for itself
+   alone, take the time of one half as long. No rows are exchanged: the factorisation gives up, and leaves the matrix as it is,
+   where partial pivoting would do so.
+
+   diagonal[j * step], below[j * step] (row j + 1, column j) and above[j * step] (row j, column j + 1) are the matrix; `lower` and
+   `upper` take the elements beside the diagonal, over the pivot that eliminates with them or is eliminated by them. */
+
+static int odead_tridiagonal_factor(int64_t n, const double *diagonal, const double *below, const double *above, int64_t step,
+                                    double *inverse, double *lower, double *upper) {
+    const int64_t middle = n / 2;
+    double pivot, largest = 0;
+    for (int64_t j = 0; j < middle; j++) {
+        pivot = diagonal[j * step] - (j ? below[(j - 1) * step] * upper[j - 1] : 0);
+        inverse[j] = 1 / pivot;
+        lower[j] = below[j * step] * inverse[j];
+        upper[j] = above[j * step] * inverse[j];
+        largest = fabs(lower[j]) <= largest ? largest : fabs(lower[j]); /* not a number stays */
+    }
+    for (int64_t j = n - 1; j > middle; j--) {
+        pivot = diagonal[j * step] - (j < n - 1 ? above[j * step] * lower[j] : 0);
+        inverse[j] = 1 / pivot;
+        lower[j - 1] = below[(j - 1) * step] * inverse[j];
+        upper[j - 1] = above[(j - 1) * step] * inverse[j];
+        largest = fabs(upper[j - 1]) <= largest ? largest : fabs(upper[j - 1]);
+    }
+    pivot = diagonal[middle * step] - (middle ? below[(middle - 1) * step] * upper[middle - 1] : 0);
+    pivot -= middle < n - 1 ? above[middle * step] * lower[middle] : 0;
+    inverse[middle] = 1 / pivot;
+    return largest <= 1 && fabs(pivot) > 0;
+}
+
+/* For the transposed system, exchange `lower` and `upper`. */
+static void odead_tridiagonal_solve(int64_t n, const double *inverse, const double *lower, const double *upper, double *b) {
+    const int64_t middle = n / 2, both = n - 1 - middle; /* rows below the middle; above it there may be one more */
+    double up = b[0], down = b[n - 1];
+    for (int64_t i = 1; i < both; i++) {
+        b[i] = up = b[i] - lower[i - 1] * up;
+        b[n - 1 - i] = down = b[n - 1 - i] - upper[n - 1 - i] * down;
+    }
+    if (both < middle && middle > 1) {
+        b[middle - 1] = up = b[middle - 1] - lower[middle - 2] * up;
+    }
+    up = b[middle] - lower[middle - 1] * up - (both ? upper[middle] * down : 0);
+    b[middle] = up = down = up * inverse[middle];
+    for (int64_t i = 1; i <= both; i++) {
+        b[middle - i] = up = b[middle - i] * inverse[middle - i] - upper[middle - i] * up;
+        b[middle + i] = down = b[middle + i] * inverse[middle + i] - lower[middle + i - 1] * down;
+    }
+    if (both < middle) {
+        b[0] = b[0] * inverse[0] - upper[0] * up;
+    }
+}
+
 #endif

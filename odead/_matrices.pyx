@@ -22,6 +22,9 @@ cdef extern from "_lu.h" nogil:
     bint odead_lu_factor(int64_t n, double* a, int* pivots, double* inverse)
     void odead_lu_solve(int64_t n, const double* a, const int* pivots, const double* inverse, double* b)
     void odead_lu_solve_transposed(int64_t n, const double* a, const int* pivots, const double* inverse, double* b)
+    bint odead_tridiagonal_factor(int64_t n, const double* diagonal, const double* below, const double* above, int64_t step,
+                                  double* inverse, double* lower, double* upper)
+    void odead_tridiagonal_solve(int64_t n, const double* inverse, const double* lower, const double* upper, double* b)
 
 cnp.import_array()
 
@@ -154,6 +157,7 @@ cdef class Band(Matrix):
         self.height = 2 * self.lower + self.upper + 1
         top = self.lower + self.upper
         self._place(columns * self.height + top + rows - columns, np.arange(n) * self.height + top, n * self.height)
+        self.beside = self._new(2 * n)
 
     cdef bint factor(self) noexcept nogil:
         cdef int n = <int> self.n, kl = <int> self.lower, ku = <int> self.upper, ld = <int> self.height, info = 0
@@ -168,6 +172,11 @@ cdef class Band(Matrix):
         cdef double* pivot
         cdef double* other
         cdef double largest, inverse, swapped
+        self.from_both_ends = self.lower == self.upper == 1 and odead_tridiagonal_factor(
+            n, self.storage + 2, self.storage + 3, self.storage + 5, 4, self.inverse, self.beside, self.beside + n
+        )
+        if self.from_both_ends:
+            return True
         for j in range(n):
             pivot = self.storage + j * self.height + top
             below = min(self.lower, n - 1 - j)
@@ -208,6 +217,10 @@ cdef class Band(Matrix):
         cdef const double* pivot
         cdef double* row
         cdef double value
+        if self.from_both_ends:
+            for k in range(count):
+                odead_tridiagonal_solve(n, self.inverse, self.beside, self.beside + n, b + k * n)
+            return
         for j in range(n):
             pivot = self.storage + j * self.height + top
             reach = min(self.lower, n - 1 - j)
@@ -240,6 +253,10 @@ cdef class Band(Matrix):
         cdef const double* pivot
         cdef double* row
         cdef double value
+        if self.from_both_ends:
+            for k in range(count):
+                odead_tridiagonal_solve(n, self.inverse, self.beside + n, self.beside, b + k * n)
+            return
         for j in range(n):
             pivot = self.storage + j * self.height + top
             reach = min(top, j)

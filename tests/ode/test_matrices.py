@@ -54,6 +54,21 @@ def test_singular(kind, n):
     np.testing.assert_allclose(matrix.solved(np.ones(n), 0.5, np.ones(n)), 2 * np.ones((1, n)))
 
 
+@pytest.mark.parametrize("n", [2, 3, 6, 7, 100])
+@pytest.mark.parametrize("diagonal", [5.0, 0.3])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_tridiagonal_systems(n, diagonal, transposed):
+    """From both ends without row exchanges, and with a diagonal that needs them."""
+    rng = np.random.default_rng(n)
+    full = np.diag(rng.normal(size=n - 1), 1) + np.diag(rng.normal(size=n - 1), -1) + diagonal * np.eye(n)
+    rows, columns = np.nonzero(np.abs(np.subtract.outer(np.arange(n), np.arange(n))) <= 1)
+    matrix = Band(n, rows, columns, np.arange(rows.size))
+    system = np.eye(n) + 0.7 * full
+    expected = rng.normal(size=(3, n))
+    found = matrix.solved(full[rows, columns], -0.7, expected @ (system if transposed else system.T), transposed)
+    np.testing.assert_allclose(found, expected, rtol=1e-8, atol=1e-10)
+
+
 def test_wrong_size():
     with pytest.raises(ValueError, match="3 numbers"):
         Dense(3, [0], [0], [0]).solved([1.0], 1.0, np.ones(4))
