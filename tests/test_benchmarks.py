@@ -1,0 +1,117 @@
+"""The benchmarks' own logic; what they time is tested elsewhere."""
+
+import math
+
+import numpy as np
+import pytest
+
+import odead
+from comparison import diagrams, problems, report
+from comparison.measure import Row, measure
+from comparison.peers import Variant
+from comparison.progress import Bar
+from comparison.remote import FailedError, Remote
+
+SMALL = [name for name in problems.BUILDERS if name not in ("brusselator_17", "diffusion_64", "diffusion_316", "heat_1001")]
+
+
+def gradient_row(peer, seconds, error, problem="heat_101"):
+    return Row(problem, peer, "some variant", "gradient", 1.0, seconds=seconds, gradient_error=error)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_both_forms_of_a_right_hand_side_agree(name):
+    problem = problems.load(name)
+    p = problem.p if problem.members == 1 else problem.p[0]
+    x, dx = problem.x0 + 0.1, np.empty(problem.n)
+    problem.rhs_in_place(dx, x, p, 0.3)
+    np.testing.assert_allclose(dx, problem.rhs(0.3, x, p), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["lotka_volterra", "robertson"])
+def test_stored_references_are_what_odead_finds(name):
+    problem = problems.load(name)
+    result = odead.sensitivity(
+        problem.rhs_in_place, problem.x0, problem.p, problem.t_span, t_eval=problem.t_eval, loss=problem.loss.value,
+        mode="adjoint", method="Rodas5P" if problem.stiff else "DOP853", rtol=1e-10, atol=1e-13,
+    )  # fmt: skip
+    assert problem.gradient_error(result.grad) < 1e-7
+    assert problem.loss_error(result.loss) < 1e-8
+
+
+def test_every_problem_has_a_reference_of_the_shape_of_its_parameters():
+    for name in problems.BUILDERS:
+        problem = problems.load(name)
+        p = problem.p if problem.referenced is None else problem.p[problem.referenced]
+        assert problem.reference["gradient"].shape == p.shape
+        assert math.isfinite(problem.reference["loss"])
+
+
+def test_doses_cut_the_time_span_and_no_datum_is_lost():
+    problem = problems.load("pkpd")
+    segments = problem.segments()
+    assert [(s.t0, s.t1) for s in segments] == [(0.0, 24.0), (24.0, 48.0), (48.0, 50.0)]
+    np.testing.assert_array_equal(np.concatenate([s.t_eval for s in segments]), problem.t_eval)
+    assert [s.t_eval[0] > s.t0 for s in segments] == [False, True, True]
+
+
+def test_errors_relative_to_the_parameters():
+    problem = problems.load("robertson")
+    wrong = problem.reference["gradient"].copy()
+    wrong[2] *= 1.5  # the largest entry after multiplication by p is the third or near it
+    assert 0.1 < problem.gradient_error(wrong) <= 0.5
+    assert problem.gradient_error(problem.reference["gradient"]) == 0.0
+
+
+def test_fastest_counts_accurate_rows_only():
+    rows = [
+        gradient_row("odead", 2.0, 1e-6),
+        gradient_row("diffrax", 1.0, 1e-2),
+        gradient_row("diffrax", 3.0, 1e-6),
+        Row("heat_101", "casadi", "bdf adjoint", "gradient", 1.0, failure="ended"),
+    ]
+    assert report.fastest(rows, "heat_101", 1e-5, ours=False) is rows[2]
+    assert report.fastest(rows, "heat_101", 1e-1, ours=False) is rows[1]
+    assert report.fastest(rows, "heat_101", 1e-9, ours=True) is None
+    text = report.summary(rows, ["heat_101"])
+    assert "| 1.5 " in text
+    assert "none" in text
+
+
+def test_a_loss_stands_out():
+    rows = [gradient_row("odead", 2.0, 1e-6), gradient_row("casadi", 1.0, 1e-6)]
+    assert "**0.5**" in report.summary(rows, ["heat_101"])
+
+
+def test_frontier_keeps_what_nothing_beats():
+    assert diagrams.frontier([(1e-3, 1.0), (1e-5, 2.0), (1e-4, 3.0)]) == [(1e-5, 2.0), (1e-3, 1.0)]
+
+
+def test_diagrams_are_drawn(tmp_path):
+    rows = [gradient_row("odead", 2.0, 1e-6), gradient_row("casadi", 1.0, 1e-6), gradient_row("casadi", 0.5, 1e-4)]
+    diagrams.draw(rows, ["heat_101"], "caption", tmp_path / "new" / "picture.svg")
+    assert "casadi" in (tmp_path / "new" / "picture.svg").read_text()
+
+
+def test_a_problem_is_measured_in_turns_by_processes_of_their_own():
+    variants = [("odead", Variant("Tsit5", "solve")), ("odead", Variant("Tsit5", "discrete adjoint"))]
+    rows = measure(problems.load("lotka_volterra"), variants, (1.0, 0.1), 0.01, 60.0, Bar(7).tick)
+    assert [(row.kind, row.tolerance) for row in rows] == [("solve", 1.0), ("gradient", 1.0), ("gradient", 0.1)]
+    assert all(row.runs >= 5 and not row.failure for row in rows)
+    assert rows[2].gradient_error < rows[1].gradient_error < 1e-4
+    assert rows[1].first_seconds > rows[1].seconds
+    assert rows[2].first_seconds is None
+
+
+def test_a_failure_is_a_row_and_ends_the_process():
+    (row,) = measure(problems.load("robertson"), [("odead", Variant("Euler", "solve"))], (1.0,), 0.01, 60.0, Bar(1).tick)
+    assert "Euler" in row.failure
+    assert row.seconds is None
+    assert "failed" in report.details([row], problems.load("robertson"))
+
+
+def test_what_takes_too_long_is_ended():
+    remote = Remote("neural_ode", "odead", Variant("Tsit5", "continuous adjoint"))
+    with pytest.raises(FailedError, match=r"more than 0\.01 s"):
+        remote.ask(0.01, rtol=1e-6, atol=1e-9, seconds=0.0)
+    remote.close()
