@@ -36,7 +36,7 @@ def is_worth_it(problem: Problem, variant: Variant) -> bool:
     if kind == "forward sensitivities":
         return work <= FORWARD_LIMIT
     if kind == "discrete adjoint":
-        return variant.method != "BDF" and not problem.doses
+        return not problem.doses
     if kind == "continuous adjoint":  # with every datum it starts anew
         return not problem.doses and work <= 20_000 and (not problem.stiff or problem.t_eval.size < 50)
     return True
