@@ -36,7 +36,7 @@ if not header.exists() or header.read_text() != text:  # an unchanged header doe
 MODULES: dict[str, list[str]] = {
     "_linear": [],
     "_structured": [],
-    "_calls": [],
+    "_calls": ["odead/_pointers.h"],
     "_core": [],
     "_system": [],
     "_steppers": ["odead/_vectors.h"],

@@ -1,6 +1,9 @@
-"""Instructions without a C kernel: the sweep calls a Python function on views of its memory."""
+"""Instructions without a C kernel: the sweep calls a Python function on views of its memory, or a C function by its address."""
 
 from ._structured cimport Instruction
+
+
+cdef void call_pointer(const Instruction* i) noexcept nogil
 
 
 cdef class Calls:

@@ -1,13 +1,15 @@
-"""Instructions without a C kernel: the sweep calls a Python function on views of its memory.
+"""Instructions without a C kernel: the sweep calls a Python function on views of its memory, or a C function by its address.
 
-The views are made once; one whose array is bound to another address than last time is made anew.
+The views are made once; one whose array is bound to another address than last time is made anew. C functions get addresses
+in that memory, and are called without the GIL.
 """
 
 import numpy as np
 
 cimport numpy as cnp
 
-from libc.stdint cimport int64_t
+from cpython.pycapsule cimport PyCapsule_GetContext, PyCapsule_GetName, PyCapsule_GetPointer
+from libc.stdint cimport int64_t, intptr_t
 
 from ._structured cimport Instruction, parameters
 
@@ -15,6 +17,27 @@ cnp.import_array()
 
 cdef enum:
     OPERANDS = 4            # out, x, y, z
+
+
+cdef extern from "_pointers.h" nogil:
+    void odead_call_pointer(const int64_t* plan, double* out, double* row)
+
+
+cdef void call_pointer(const Instruction* i) noexcept nogil:
+    """Call a C function on the row x; see `_pointers.h`."""
+    odead_call_pointer(parameters(i), <double*> i.out, <double*> i.x)
+
+
+def run_pointer(const int64_t[::1] plan, double[::1] out, double[::1] row):
+    """The same outside a program; neither array is empty."""
+    with nogil:
+        odead_call_pointer(&plan[0], &out[0], &row[0])
+
+
+def opened(capsule):
+    """The two addresses in a capsule: the function, and its context."""
+    return (<int64_t> <intptr_t> PyCapsule_GetPointer(capsule, PyCapsule_GetName(capsule)),
+            <int64_t> <intptr_t> PyCapsule_GetContext(capsule))
 
 
 cdef class Calls:

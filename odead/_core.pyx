@@ -12,7 +12,7 @@ from scipy import special
 
 from ._structured import DTYPES, OPERATIONS
 
-from ._calls cimport Calls
+from ._calls cimport Calls, call_pointer
 
 cimport numpy as cnp
 from cpython.pythread cimport (
@@ -55,9 +55,11 @@ OPCODES = {odead_names[k].decode(): k for k in range(ODEAD_STRUCTURED)}
 for _operation in OPERATIONS:
     OPCODES.update({f"{_operation}.{dtype}": len(OPCODES) + k for k, dtype in enumerate(DTYPES)})
 OPCODES["call"] = len(OPCODES)
+OPCODES["call_pointer"] = len(OPCODES)
 BUSY = -2
 
 cdef int CALL = OPCODES["call"]
+cdef int CALL_POINTER = OPCODES["call_pointer"]
 
 
 def disjoint(*items):
@@ -182,6 +184,8 @@ cdef int64_t sweep(const Instruction* i, const Instruction* stop, void* calls) n
             elif i.opcode == CALL:
                 if call(i, calls):
                     return i.position
+            elif i.opcode == CALL_POINTER:
+                call_pointer(i)
             elif structured(i, (i.opcode - ODEAD_STRUCTURED) // 4, (i.opcode - ODEAD_STRUCTURED) % 4):
                 return i.position
         i += 1

@@ -90,12 +90,13 @@ def _prepare(program: Program) -> tuple[Program, Sequence[int]]:
 
     * A structured result that is an operand too gets a temporary: its elements depend on more than the ones beside them.
     * A temporary that both parts of a split program write is saved at the split, so that the reverse part can run again.
-    * The operands of a call, where there are more than an instruction has room for, are put in a row.
+    * The operands of a call, where there are more than an instruction has room for, are put in a row; those of a C function
+      always.
     """
     split = program.split
     clashes = {number for number, instruction in enumerate(program) if _clashes(instruction)}
     torn = _written_in_both_parts(program)
-    wide = {k for k, op in enumerate(program.op) if op == "call" and len(program.ins[k]) > MOST_OPERANDS}
+    wide = {k for k, op in enumerate(program.op) if op == "call" and _takes_a_row(program, k)}
     if not clashes and not torn and not wide:
         return program, range(len(program))
     new = program.empty_like()
@@ -124,6 +125,11 @@ def _prepare(program: Program) -> tuple[Program, Sequence[int]]:
     if split is not None and new.split is None:
         new.split = len(new)
     return new, positions
+
+
+def _takes_a_row(program: Program, number: int) -> bool:
+    callee = program.params[number]
+    return len(program.ins[number]) > MOST_OPERANDS or (isinstance(callee, AbstractCallee) and callee.plan is not None)
 
 
 def _with_operands_in_a_row(program: Program, instruction: Instruction) -> Instruction:

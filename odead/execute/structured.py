@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 
+from ..rules.callee import InARow
 from ..structured import STRUCTURED
 from ..tape import Instruction, Role
 from ..views import View
@@ -301,7 +302,18 @@ def _split_row(axes: list[Axis], operands: int) -> tuple[Axis, list[Axis]]:
     return axes[-1], axes[:-1]
 
 
+def _call(rows: Rows, position: int, op: str, out: View, ins: Operands, params: Hashable) -> bool:
+    """A C function on a row of operands; everything else is Python's."""
+    plan = params.plan if isinstance(params, InARow) else None
+    if plan is None or out.strides != (1,) or ins[0].strides != (1,):
+        return False
+    rows.work += out.size
+    rows.emit(position, "call_pointer", Axis(1, (0, 0)), (), (out, ins[0]), params=plan)
+    return True
+
+
 _KERNELS: Final[dict[str, Callable[[Rows, int, str, View, Operands, Hashable], bool]]] = {
+    "call": _call,
     "sum": _sum,
     "prod": _along_rows,
     "amax": _extremum,

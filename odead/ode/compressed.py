@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..derivatives.kernel import Kernel
+from ..errors import RuleError
 from ..tape import Program
 from ..transform.colouring import Colouring
 from ..transform.forward import forward
@@ -88,9 +89,19 @@ class CompressedJacobian:
                 return Jacobian(products.pattern, entries(found)[products.order]), by_direction
 
     def changes(self) -> bool:
-        """Whether J depends on x or p at all, as far as the structure of the program tells."""
+        """Whether J depends on x or p at all, as far as the structure of the program tells, and that can be differentiated.
+
+        It cannot where a rule's own code is opaque. A step solver that goes without then has a Newton matrix in which the
+        sensitivities do not see a change of the states; the states do not wait for the sensitivities, so that it converges as
+        before, and what it converges to does not depend on its matrix (Maly and Petzold, Appl. Numer. Math. 20 (1996) 57).
+        """
         products = self._current()
         program = products.first.program
+        if "call" in program.op:
+            try:
+                self._second(products, 1)
+            except RuleError:
+                return False
         if "guard" in program.op:
             return True
         inputs = program.arguments[1 : 3 if self._n_p else 2]

@@ -126,7 +126,7 @@ class CompiledRhs:
 
     @cached_property
     def jacobian_changes(self) -> bool:
-        """Whether the Jacobian depends on x or p."""
+        """Whether the Jacobian depends on x or p, and that can be differentiated."""
         return self._jacobian.changes()
 
     # ----------------------------------------------------------------------------------------------- kernels

@@ -29,6 +29,7 @@ __all__ = [
     "Body",
     "Derivation",
     "InARow",
+    "Instructions",
     "Pulled",
     "Pushed",
     "Recorded",
@@ -136,7 +137,30 @@ class Transposed(AbstractDerivation):
     active: tuple[bool, ...]
 
 
-Derivation = Zero | Body | Pushed | Pulled | Transposed
+@dataclass(frozen=True)
+class Instructions(AbstractDerivation):
+    """What the rule's code does, as instructions: of a C function, so that no sweep needs the GIL.
+
+    Attributes
+    ----------
+    recorded : Recorded
+        Of the operands, then the tangents of the active ones or the cotangents of what the call leaves; gives the tangents of
+        what the call leaves, lane by lane, or the cotangents of the active operands.
+    values : tuple
+        Its arguments in the recorded run.
+    outs : tuple of Slot
+        What it gives.
+    active : tuple of int
+        The operands that carry a derivative.
+    """
+
+    recorded: Recorded
+    values: tuple[Any, ...]
+    outs: tuple[Slot, ...]
+    active: tuple[int, ...]
+
+
+Derivation = Zero | Body | Pushed | Pulled | Transposed | Instructions
 
 
 # ---------------------------------------------------------------------------------------------------- callees
@@ -165,6 +189,11 @@ class AbstractCallee(ABC):
     @property
     def size(self) -> int:
         return sum(slot.size for slot in self.outs)
+
+    @property
+    def plan(self) -> tuple[int, ...] | None:
+        """How a C function is called on the row of operands; None: Python is called."""
+        return None
 
     def __repr__(self) -> str:
         return self.name
@@ -227,6 +256,11 @@ class InARow:
 
     def __init__(self, callee: AbstractCallee) -> None:
         self._callee = callee
+
+    @property
+    def plan(self) -> tuple[int, ...] | None:
+        """What `_pointers.h` is told, if a C function is all there is to call."""
+        return self._callee.plan
 
     def __repr__(self) -> str:
         return repr(self._callee)

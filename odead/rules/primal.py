@@ -8,15 +8,16 @@ from typing import Any, Final
 
 import numpy as np
 
-from ..errors import OdeadWarning
+from ..errors import OdeadWarning, TracingError
 from .adjoint import Adjoint, AdjointOnly, Augmented
-from .callee import AbstractCallee, Body, Derivation, Pulled, Pushed, TraceBody, Transposed, Zero
+from .callee import AbstractCallee, Body, Derivation, Instructions, Pulled, Pushed, Recorded, TraceBody, Transposed, Zero
 from .differences import Differences
+from .pointers import Argument
 from .primitive import Primitive, place
 from .pullbacks import Site
 from .registry import Activity, Rule
 from .resolution import Config, Request, Resolution, candidates, refuse
-from .signature import Signature
+from .signature import Signature, offsets
 from .tangent import Tangent, TangentOnly
 
 __all__ = ["Primal"]
@@ -52,6 +53,30 @@ class Primal(AbstractCallee):
         args, kwargs = self.signature.build(values)
         result = functions[0](*args, **kwargs)
         return self.signature.leave(result, values, place(self.primitive.function))
+
+    @property
+    def plan(self) -> tuple[int, ...] | None:
+        pointer = self.primitive.pointer
+        if pointer is None:
+            return None
+        starts = [start for _, start, _ in offsets(self.ins)]
+        return pointer.plan(
+            [
+                Argument(None, starts[leaf], self.ins[leaf].shape, self.ins[leaf].dtype)
+                if isinstance(leaf, int)
+                else Argument(leaf.value)
+                for leaf in self.signature.leaves
+            ]
+        )[0]
+
+    def traced(self) -> tuple[Recorded, tuple[Any, ...]]:
+        pointer = self.primitive.pointer
+        if pointer is None:
+            return super().traced()
+        if pointer.body is None:
+            raise TracingError("it is a C function, which odead cannot look into")
+        values = self.examples()
+        return self.trace(self.compute, ((pointer.body,), values)), tuple(values)
 
     def examples(self) -> list[Any]:
         return [value.copy() if isinstance(value, np.ndarray) else value for value in self._values]
@@ -125,6 +150,10 @@ class _Chooser:
 
     def pushed(self, rule: Rule, said: str) -> Derivation:
         tangent = Tangent(self.callee, rule, self.request, self.config, self.activities)
+        if self.callee.primitive.pointer is not None and rule.direction == "forward":
+            only = TangentOnly(self.callee, rule, self.request, self.config, self.activities)
+            if (spelled := self.as_instructions(only, said)) is not None:
+                return spelled
         if rule.direction == "reverse":
             rows = sum(slot.size for slot in self.callee.outs if slot.is_float)
             transposed = self.transposed(rule, said) if rows > 1 else None
@@ -142,6 +171,10 @@ class _Chooser:
                 return transposed
             self.warn_if_dear(columns, rule, said)
         site = Site()
+        if self.callee.primitive.pointer is not None and rule.direction == "reverse":
+            only = AdjointOnly(self.callee, rule, site, self.request, self.config)
+            if (spelled := self.as_instructions(only, said)) is not None:
+                return spelled
         augmented = Augmented(self.callee, rule, site, self.request, self.config)
         adjoint = Adjoint(self.callee, rule, site, self.request, self.config)
         augmented.resolution = adjoint.resolution = self.resolution(said)
@@ -157,6 +190,15 @@ class _Chooser:
         try:
             recorded, values = single.traced()
             return Transposed(recorded, values, self.request.active, resolution=self.resolution(f"{said}, transposed"))
+        except Exception:  # code that cannot be traced may stumble over a traced value in any way
+            return None
+
+    def as_instructions(self, only: AbstractCallee, said: str) -> Instructions | None:
+        """What the rule does, if it can be recorded."""
+        try:
+            recorded, values = only.traced()
+            active = tuple(k for k, a in enumerate(self.request.active) if a)
+            return Instructions(recorded, values, only.outs, active, resolution=self.resolution(f"{said}, as instructions"))
         except Exception:  # code that cannot be traced may stumble over a traced value in any way
             return None
 

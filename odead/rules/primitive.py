@@ -16,6 +16,7 @@ import numpy as np
 
 from ..containers import flatten
 from ..errors import RuleError
+from .pointers import Pointer, as_pointer
 
 if TYPE_CHECKING:
     from .registry import Rule
@@ -51,15 +52,20 @@ class Primitive:
         self.version = 0
         self.__name__: str = getattr(function, "__name__", type(function).__name__)
         try:
-            self.signature: inspect.Signature | None = inspect.signature(function)
+            self.signature: inspect.Signature | None = _signature(function)
         except (TypeError, ValueError):  # some builtins have none
             self.signature = None
         self.check_names(self.writes, "writes")
 
     @property
     def is_covered(self) -> bool:
-        """Whether anything is known of its derivative."""
-        return bool(self.rules) or self.inactive is None or self.finite_differences
+        """Whether it is called and not traced: something is known of its derivative, or it is a C function."""
+        return bool(self.rules) or self.inactive is None or self.finite_differences or self.pointer is not None
+
+    @property
+    def pointer(self) -> Pointer | None:
+        """The C function that it is made of."""
+        return self.function if isinstance(self.function, Pointer) else None
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -98,6 +104,10 @@ def primitive(
     function : callable
         Anything that runs on arrays and numbers: SciPy, Numba, C, a lookup table. It must depend on nothing but its arguments
         and what it captures, and may run more often than the plain program would.
+
+        C functions are called without the GIL, also inside a compiled solve: a `scipy.LowLevelCallable`, a Numba ``cfunc`` or
+        a ctypes function pointer that returns double or void and takes up to six of double, integers and ``double *``. One
+        of doubles alone is applied elementwise to arrays. Parameters are named as in the signature, or ``arg0``, ``arg1``.
     writes : sequence of str
         Names of the parameters into whose arrays it writes.
     finite_differences : bool
@@ -112,14 +122,23 @@ def primitive(
         return lambda decorated: primitive(decorated, writes=writes, finite_differences=finite_differences)
     if isinstance(function, Primitive):
         raise RuleError(f"{place(function.function)}: {function.__name__} is a primitive already")
+    function = as_pointer(function, (writes,) if isinstance(writes, str) else writes)
     if not callable(function):
         raise RuleError(f"a primitive is made of a function, not of a {type(function).__name__}")
     return Primitive(function, writes, finite_differences)
 
 
+def _signature(function: Callable[..., Any]) -> inspect.Signature:
+    if isinstance(function, Pointer):
+        return inspect.Signature([inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in function.names])
+    return inspect.signature(function)
+
+
 def place(function: Any) -> str:
     """File and line of a function, for messages."""
     function = inspect.unwrap(function) if callable(function) else function
+    if isinstance(function, Pointer):
+        return repr(function) if function.body is None else place(function.body)
     code = getattr(function, "__code__", None)
     if code is None:
         return f"{getattr(function, '__module__', '?')}.{getattr(function, '__qualname__', type(function).__name__)}"

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..rules.callee import AbstractCallee, Body, Derivation, Pulled, Pushed, Recorded, Transposed, Zero
+from ..rules.callee import AbstractCallee, Body, Derivation, Instructions, Pulled, Pushed, Recorded, Transposed, Zero
 from ..rules.registry import Direction
 from ..rules.resolution import Request, Resolution
 from ..rules.signature import offsets
@@ -208,6 +208,9 @@ def push(build: Builder, instruction: Instruction, out: View, dins: Sequence[Vie
     elif isinstance(derivation, Transposed):
         build.program.append(instruction)
         _push_transposed(build, instruction, dout, dins, derivation, reverse)
+    elif isinstance(derivation, Instructions):
+        build.program.append(instruction)
+        _push_instructions(build, instruction, dout, dins, derivation)
     else:
         assert isinstance(derivation, Zero)
         build.program.append(instruction)
@@ -229,6 +232,25 @@ def _push_callee(build: Builder, instruction: Instruction, out: View, dout: View
     lanes = dout.shape[:-1]
     tangents = View(row.buffer, primal, (*lanes, primal), contiguous((*lanes, primal)))
     build.emit("copy", part(dout, derivation.skip, out.size), (tangents,))
+
+
+def _push_instructions(build: Builder, instruction: Instruction, dout: View, dins: Sequence[View | None],
+                       derivation: Instructions) -> None:  # fmt: skip
+    inlined = _bound_to(build, derivation, [*instruction.ins, *[din for din in dins if din is not None]])
+    n = dout.shape[-1] - derivation.skip
+    for k, (slot, start, _) in enumerate(offsets(derivation.outs)):
+        lane, begin = divmod(start, n)
+        place = dout.offset + lane * dout.strides[0] * (len(dout.shape) - 1)
+        row = View(dout.buffer, place, dout.shape[-1:], dout.strides[-1:])
+        inlined.leave(k, part(row, derivation.skip + begin, derivation.skip + begin + slot.size, slot.shape))
+
+
+def _bound_to(build: Builder, derivation: Instructions, views: Sequence[View]) -> _Inlined:
+    """The code of a rule, run on these views."""
+    inlined = _Inlined(build.program, derivation.recorded, derivation.values, build.line, optimise(derivation.recorded.program))
+    inlined.bind(views)
+    inlined.run()
+    return inlined
 
 
 def _push_transposed(build: Builder, instruction: Instruction, dout: View, dins: Sequence[View | None], derivation: Transposed,
@@ -280,6 +302,12 @@ def pull(build: Builder, dout: View, values: tuple[View, ...], derivation: Deriv
             accumulate(k, _as(build, bar, slot.dtype))
     elif isinstance(derivation, Transposed):
         _pull_transposed(build, dout, values, derivation, accumulate, reverse)
+    elif isinstance(derivation, Instructions):
+        inlined = _bound_to(build, derivation, [*values, part(dout, derivation.skip, dout.shape[-1])])
+        for leaf, (k, slot) in enumerate(zip(derivation.active, derivation.outs, strict=True)):
+            bar = build.program.temp(slot.dtype, slot.shape)
+            inlined.leave(leaf, bar)
+            accumulate(k, bar)
     else:
         assert isinstance(derivation, Zero)
 

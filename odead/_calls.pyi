@@ -1,0 +1,6 @@
+from typing import Any
+
+import numpy as np
+
+def run_pointer(plan: np.ndarray, out: np.ndarray, row: np.ndarray) -> None: ...
+def opened(capsule: Any) -> tuple[int, int]: ...
