@@ -172,9 +172,9 @@ cdef class BDF(Explicit):
             error = safety * pow(error, -1.0 / (self.order + 1))
             self.resize(error if error > MIN_FACTOR else MIN_FACTOR)
         self.update_differences()
-        if self.watch is not None and not self.watch.holds(t_new, self.z, self.f):
-            return FLIPPED
-        outcome = self.deliver(t_new, h)
+        outcome = DONE if self.watch is None else self.look(t_new, h)
+        if outcome == DONE:
+            outcome = self.deliver(t_new, h)
         if outcome == DONE and self.record is not None:
             self.scale_differences(h)
             outcome = self.record.add(t_new, self.z, self.scaled, self.n)
@@ -352,17 +352,23 @@ cdef class BDF(Explicit):
     # ----------------------------------------------------------------------------------------------------- output
 
     cdef Outcome deliver(self, double t_new, double h) noexcept nogil:
-        cdef Combination weights
         cdef double* row
         while self.delivered < self.n_times and self.direction * (self.times[self.delivered] - t_new) <= 0:
             row = self.out + self.delivered * self.n
             if self.times[self.delivered] == t_new:
                 memcpy(row, self.z, self.n * sizeof(double))
             else:
-                self.method.weigh((self.times[self.delivered] - self.t) / h, &weights)
-                odead_combine(self.n, self.x, 1, <int> self.order, weights.weight, weights.index, self.k + self.n, self.n, row)
+                self.interpolate(self.times[self.delivered], h, row)
             self.delivered += 1
         return DONE
+
+    cdef Outcome add_stages(self, double h) noexcept nogil:
+        return DONE  # the differences are all that the interpolant needs
+
+    cdef void interpolate(self, double t, double h, double* row) noexcept nogil:
+        cdef Combination weights
+        self.method.weigh((t - self.t) / h, &weights)
+        odead_combine(self.n, self.x, 1, <int> self.order, weights.weight, weights.index, self.k + self.n, self.n, row)
 
     cdef void scale_differences(self, double h) noexcept nogil:
         cdef int64_t i

@@ -74,7 +74,8 @@ cdef class Explicit:
     cdef readonly System system
     cdef readonly Method method
     cdef readonly Record record             # or None
-    cdef public Recorded watch              # or None: a step at whose end its branches no longer hold is not accepted
+    cdef public Recorded watch              # or None: a step inside or after which it does not hold is not accepted
+    cdef readonly double flipped            # where it first did not, of the times looked at
     cdef readonly double t                  # of the last accepted state
     cdef readonly double h                  # signed, the step tried last
     cdef readonly int64_t nsteps            # accepted
@@ -110,4 +111,6 @@ cdef class Explicit:
     cdef Outcome attempt(self, double h) noexcept nogil
     cdef Outcome add_stages(self, double h) noexcept nogil
     cdef Outcome deliver(self, double t_new, double h) noexcept nogil
+    cdef void interpolate(self, double t, double h, double* row) noexcept nogil
+    cdef Outcome look(self, double t_new, double h) noexcept nogil
     cdef double error_norm(self, double h) noexcept nogil

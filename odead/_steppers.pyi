@@ -32,6 +32,7 @@ class Explicit:
     method: Method
     record: Record | None
     watch: Recorded | None
+    flipped: float
     t: float
     h: float
     nsteps: int

@@ -25,6 +25,7 @@ cdef double SAFETY = 0.9
 cdef double MIN_FACTOR = 0.2
 cdef double MAX_FACTOR = 10
 cdef int64_t FEW = 64  # states
+cdef int64_t LOOKS = 4  # per step, for what may change its sign twice within one
 
 
 cdef double* _data(cnp.ndarray array) noexcept:
@@ -381,10 +382,9 @@ cdef class Explicit:
             h_abs *= factor if factor > MIN_FACTOR else MIN_FACTOR  # so that a NaN gives the smallest factor
         if not odead_all_finite(self.n, self.z):
             return NOT_FINITE
-        if self.watch is not None and not self.watch.holds(t_new, self.z, self.f):
-            outcome = self.add_stages(h)
-            return FLIPPED if outcome == DONE else outcome
-        outcome = self.deliver(t_new, h)
+        outcome = DONE if self.watch is None else self.look(t_new, h)
+        if outcome == DONE:
+            outcome = self.deliver(t_new, h)
         if outcome == DONE and self.record is not None:
             outcome = self.record.add(t_new, self.z, self.k, self.n)
         if outcome != DONE:
@@ -433,7 +433,6 @@ cdef class Explicit:
 
     cdef Outcome deliver(self, double t_new, double h) noexcept nogil:
         """Write the output at the times up to t_new, and the stages that the record wants."""
-        cdef Combination weights
         cdef Outcome outcome
         cdef double* row
         if self.wants_all_stages and h != 0:
@@ -448,10 +447,29 @@ cdef class Explicit:
                 outcome = self.add_stages(h)
                 if outcome != DONE:
                     return outcome
-                self.method.weigh((self.times[self.delivered] - self.t) / h, &weights)
-                odead_combine(self.n, self.x, h, weights.count, weights.weight, weights.index, self.k, self.n, row)
+                self.interpolate(self.times[self.delivered], h, row)
             self.delivered += 1
         return DONE
+
+    cdef void interpolate(self, double t, double h, double* row) noexcept nogil:
+        """Write the state at a time inside the step of size h; all its stages are there."""
+        cdef Combination weights
+        self.method.weigh((t - self.t) / h, &weights)
+        odead_combine(self.n, self.x, h, weights.count, weights.weight, weights.index, self.k, self.n, row)
+
+    cdef Outcome look(self, double t_new, double h) noexcept nogil:
+        """FLIPPED if what is watched does not hold at some times inside the step, or at its end."""
+        cdef Outcome outcome = self.add_stages(h)
+        cdef int64_t i
+        for i in range(1, LOOKS):
+            if outcome != DONE:
+                return outcome
+            self.flipped = self.t + i * h / LOOKS
+            self.interpolate(self.flipped, h, self.w)
+            if not self.watch.holds(self.flipped, self.w, self.f):
+                return FLIPPED
+        self.flipped = t_new
+        return DONE if self.watch.holds(t_new, self.z, self.f) else FLIPPED
 
     cdef double error_norm(self, double h) noexcept nogil:
         cdef int64_t size = self.n // self.blocks, b, start

@@ -13,7 +13,7 @@ cdef enum Outcome:          # of everything that a stepper calls; the first two 
     NOT_FINITE              # the new state is infinite or not a number
     TOO_MANY                # max_steps were taken
     NO_MEMORY
-    FLIPPED                 # a branch of the right-hand side no longer holds at the end of the step
+    FLIPPED                 # what is watched no longer holds inside the step or at its end
 
 
 cdef class System:
@@ -65,6 +65,15 @@ cdef class Recorded(System):
     cdef Outcome _run(self) noexcept nogil
     cdef bint holds(self, double t, const double* x, double* dx) noexcept nogil
     cdef Outcome _run_other(self) noexcept with gil
+
+
+cdef class Roots(Recorded):
+    cdef Recorded also                  # or None: what has to hold besides
+    cdef object signs                   # own what `sign` and `found` point to
+    cdef object values
+    cdef int64_t m
+    cdef double* sign                   # that each value has to have; 0: any
+    cdef double* found
 
 
 cdef class Tangents(Recorded):

@@ -230,6 +230,43 @@ cdef class Recorded(System):
         return DONE
 
 
+cdef class Roots(Recorded):
+    """Functions of (x, p, t) whose signs a stepper watches.
+
+    Parameters
+    ----------
+    tape : Tape
+        Of the values: binds them in place of dx, then x, p (unless it is empty), t.
+    n, p, find
+        As in `Recorded`.
+    signs : (m,) array
+        1.0 or -1.0: what each has as long as nothing happens; 0.0 where it does not matter.
+    also : Recorded, optional
+        What has to hold besides.
+    """
+
+    def __init__(self, Tape tape, int64_t n, p, signs, find=None, Recorded also=None):
+        self.signs = np.array(signs, dtype=np.float64)
+        self.values = np.empty(self.signs.size)
+        self.m = self.signs.size
+        self.sign = <double*> cnp.PyArray_DATA(<cnp.ndarray> self.signs)
+        self.found = <double*> cnp.PyArray_DATA(<cnp.ndarray> self.values)
+        self.also = also
+        self._set_up(tape, n, p, find, None, True)
+
+    cdef bint holds(self, double t, const double* x, double* dx) noexcept nogil:
+        """Whether all have their signs here. An exception of theirs is no: who asks again in Python will see it."""
+        cdef int64_t k
+        if self.also is not None and not self.also.holds(t, x, dx):
+            return False
+        if self.value(t, x, self.found) != DONE:
+            return False
+        for k in range(self.m):
+            if self.sign[k] != 0 and not self.sign[k] * self.found[k] > 0:
+                return False
+        return True
+
+
 cdef class Tangents(Recorded):
     """The right-hand side with W tangents: its state is x, then the W sensitivities of x, each of n numbers.
 

@@ -7,7 +7,7 @@ over its steps, so that many parameters cost no step and no linear algebra. x is
 Reference: Y. Cao, S. Li, L. Petzold, R. Serban, Adjoint sensitivity analysis for differential-algebraic equations (2003).
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -16,7 +16,7 @@ import numpy as np
 from . import quadrature
 from .engine import AbstractEngine, Controls, System, Trajectory
 from .jacobian import Jacobian
-from .piecewise import Piece
+from .piecewise import Course
 from .problem import Problem
 
 __all__ = ["AdjointOptions", "AdjointResult", "BackwardFailure", "continuous_adjoint", "forward_controls", "piecewise_adjoint"]
@@ -139,8 +139,7 @@ def continuous_adjoint(
 
 
 def piecewise_adjoint(
-    pieces: Sequence[Piece],
-    forward: Trajectory,
+    course: Course,
     cotangents: np.ndarray,
     engine: AbstractEngine,
     controls: Controls,
@@ -148,19 +147,26 @@ def piecewise_adjoint(
     *,
     with_p: bool,
 ) -> AdjointResult:
-    """Integrate lambda backwards over the pieces of a solution, with its jumps at the switches between them.
+    """Integrate lambda backwards over the pieces of a solution, with its jumps at the instants between them.
 
     Parameters
     ----------
-    pieces : sequence of Piece
-    forward : Trajectory
-        With the times of the data, and `sol`.
+    course : Course
+        The forward solve; its trajectory has `sol`.
     cotangents : array, shape (N, m)
+        dL/dy at its times.
     engine, controls, options, with_p
         As in `continuous_adjoint`.
     """
+    pieces, forward = course.pieces, course.trajectory
     grad_p, counts, result = np.zeros(pieces[0].problem.p.size), np.zeros(4, dtype=int), None
     covector = np.zeros(cotangents.shape[0])
+    times = forward.t
+    if course.terminated is not None:  # the last column moves with the event; a datum asked for there does not
+        covector, times, cotangents = cotangents[:, -1], times[:-1], cotangents[:, :-1]
+        if course.ending is not None:
+            weight = float(course.ending.gap @ covector)
+            covector, grad_p = covector + weight * course.ending.move.x, weight * course.ending.move.p
     sign = -1.0 if pieces[-1].problem.t1 < pieces[0].problem.t0 else 1.0
     for number in range(len(pieces) - 1, -1, -1):
         piece = pieces[number]
@@ -170,14 +176,14 @@ def piecewise_adjoint(
             if piece.end is not None:
                 covector, by_p = piece.end.pull(covector)
                 grad_p += by_p
-        inside = (sign * (forward.t - problem.t1) <= 0) & ((sign * (forward.t - problem.t0) > 0) | (number == 0))
-        times, data = forward.t[inside], cotangents[:, inside].copy()
-        if times.size and times[-1] == problem.t1:
+        inside = (sign * (times - piece.until) <= 0) & ((sign * (times - problem.t0) > 0) | (number == 0))
+        here, data = sign * np.minimum(sign * times[inside], sign * problem.t1), cotangents[:, inside].copy()
+        if here.size and here[-1] == problem.t1:
             data[:, -1] += covector
         else:
-            times, data = np.append(times, problem.t1), np.column_stack([data, covector])
+            here, data = np.append(here, problem.t1), np.column_stack([data, covector])
         part = replace(forward, sol=piece.sol)
-        result = continuous_adjoint(problem, part, times, data, engine, controls, options, with_p=with_p)
+        result = continuous_adjoint(problem, part, here, data, engine, controls, options, with_p=with_p)
         grad_p += result.grad_p
         counts += (result.nfev, result.njev, result.nlu, result.nsteps)
     assert result is not None

@@ -1,62 +1,28 @@
-"""Right-hand sides that switch: solved piece by piece, each piece on one side of all switches.
+"""Solutions with switches, stops and events: solved piece by piece, each piece on one side of all of them.
 
 On a piece the right-hand side is what it is on that side, continued smoothly beyond the switches, so that steppers see nothing
-of them. After each step they ask whether it ended on the same side. If not, the switch is located on the step's interpolant,
-the piece ends there, and the next one begins on the other side.
-
-Sensitivities jump at a switch whose instant moves: with g the switching function and f-, f+ the slopes before and after it,
-
-    S+ = S- + (f+ - f-) (g_x S- + g_p) / (g_x f- + g_t)
-
-(the saltation matrix; M. di Bernardo et al., Piecewise-smooth Dynamical Systems (2008), section 2.5).
+of them. At some times inside each step and at its end they ask whether it is on the same side. If not, the instant is located
+on the step's interpolant, the piece ends there, and the next one begins on the other side. What passes through all those
+times unseen, twice within one step, is missed: `max_step` bounds it.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
 
 from .engine import AbstractEngine, Controls, Crossing, Failure, System, Trajectory
+from .instants import Happening, Instant, Occurrence, first_signs, happen
+from .jumps import Jump, Transition
 from .problem import Problem
 from .rhs import Branch
-from .switches import Gradient
 
-__all__ = ["Joined", "Piece", "Switch", "integrate", "join"]
+__all__ = ["Course", "Happened", "Joined", "Piece", "integrate", "join"]
 
-SAME: Final = 1e-6  # relative difference between what two switching functions that are the same in effect say
-NO_JUMP: Final = 1e-9  # of the slopes, relatively: a kink
 NO_PROGRESS: Final = 20  # pieces without one after which to give up
-
-
-@dataclass(frozen=True)
-class Switch:
-    """A change of side.
-
-    Attributes
-    ----------
-    gradient : Gradient
-        Of the switching function.
-    before, after : array, shape (N,)
-        The slopes.
-    rate : float
-        How fast the switching function changes before it.
-    """
-
-    gradient: Gradient
-    before: np.ndarray
-    after: np.ndarray
-    rate: float
-
-    def jump(self, tangents: np.ndarray, directions: np.ndarray) -> np.ndarray:
-        """The tangents, shape (W, N), after it; p moves along the (W, n_p) directions."""
-        moves = (tangents @ self.gradient.x + directions @ self.gradient.p) / self.rate
-        return np.asarray(tangents + moves[:, None] * (self.after - self.before))
-
-    def pull(self, covector: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The cotangents of the state before it and of p."""
-        weight = float((self.after - self.before) @ covector) / self.rate
-        return covector + weight * self.gradient.x, weight * self.gradient.p
+INSTANT: Final = 1e-12  # of the span: a shorter piece is no progress
+TOGETHER: Final = 16  # spacings of floating-point numbers: what is closer happens at the same instant
 
 
 @dataclass(frozen=True)
@@ -69,13 +35,48 @@ class Piece:
         With the right-hand side of this side, from the start of the piece to its end.
     sol : callable or None
         As in `Trajectory`.
-    end : Switch or None
+    end : Transition or None
         None where nothing jumps.
+    until : float
+        The last time that belongs to it, at most a few floating-point numbers after its end.
     """
 
     problem: Problem
     sol: Any
-    end: Switch | None
+    end: Transition | None
+    until: float
+
+
+@dataclass(frozen=True)
+class Happened:
+    """An event that happened, and how its time changes with the W tangents: dt, shape (W,), if there are any."""
+
+    occurrence: Occurrence
+    dt: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class Course:
+    """A solve.
+
+    Attributes
+    ----------
+    trajectory : Trajectory
+        If an event ended the solve, the last column is for its time, besides that of a time asked for.
+    pieces : list of Piece
+        The last one ends at the end of the solve.
+    events : list of Happened
+    ending : Jump or None
+        How the end of the solve moves, where a terminal event is the end; its gap is the slope there.
+    terminated : Occurrence or None
+        That event.
+    """
+
+    trajectory: Trajectory
+    pieces: list[Piece]
+    events: list[Happened] = field(default_factory=list)
+    ending: Jump | None = None
+    terminated: Occurrence | None = None
 
 
 def integrate(
@@ -86,8 +87,10 @@ def integrate(
     times: np.ndarray | None,
     dense: bool,
     directions: np.ndarray | None = None,
-) -> tuple[Trajectory, list[Piece]]:
-    """Integrate, with stops at the switches.
+    *,
+    differentiated: bool = False,
+) -> Course:
+    """Integrate, with stops at the switches, the stops and the events.
 
     Parameters
     ----------
@@ -98,38 +101,51 @@ def integrate(
         From a problem to the system to integrate: the states, perhaps followed by W tangents of them.
     directions : array, shape (W, n_p), optional
         Of p, for these tangents.
-
-    Returns
-    -------
-    trajectory : Trajectory
-    pieces : list of Piece
-        The last one ends at the end of the solve.
+    differentiated : bool
+        Whether the transitions are wanted, for these tangents or for an adjoint.
     """
-    if not problem.rhs.branches:
+    if problem.is_smooth:
         trajectory = engine.integrate(make(problem), controls, times, dense)
-        return trajectory, [Piece(problem, trajectory.sol, None)]
-    return _Walk(engine, problem, make, controls, times, dense, directions).run()
+        return Course(trajectory, [Piece(problem, trajectory.sol, None, problem.t1)])
+    return _Walk(engine, problem, make, controls, times, dense, directions, differentiated).run()
 
 
 @dataclass(frozen=True)
 class _Side:
-    """`engine.Side` of a branch at the parameters of the problem."""
+    """`engine.Side` of a branch and of signs of root functions, at the parameters of the problem."""
 
-    branch: Branch
-    p: np.ndarray
+    problem: Problem
+    branch: Branch | None
+    signs: np.ndarray
 
     def holds(self, x: np.ndarray, t: float) -> bool:
-        return self.branch.holds(x[: self.branch.rhs.n].copy(), self.p, t)
+        problem = self.problem
+        x = x[: problem.x0.size].copy()
+        if self.branch is not None and not self.branch.holds(x, problem.p, t):
+            return False
+        return problem.events is None or not self.crossed(x, t).size
+
+    def crossed(self, x: np.ndarray, t: float) -> np.ndarray:
+        """Numbers of the root functions that have another sign there."""
+        if self.problem.events is None:
+            return np.zeros(0, dtype=int)
+        values = self.problem.events.values(x, self.problem.p, t)
+        return np.flatnonzero((self.signs != 0) & ~(self.signs * values > 0))
 
     def watch(self) -> Any:
-        return self.branch.watch(self.p)
+        problem = self.problem
+        also = None if self.branch is None else self.branch.watch(problem.p)
+        if problem.events is None:
+            return also
+        return problem.events.watch(problem.x0.copy(), problem.p, problem.t0, self.signs, also)
 
 
 class _Walk:
     """From piece to piece."""
 
     def __init__(self, engine: AbstractEngine, problem: Problem, make: Callable[[Problem], System], controls: Controls,
-                 times: np.ndarray | None, dense: bool, directions: np.ndarray | None) -> None:  # fmt: skip
+                 times: np.ndarray | None, dense: bool, directions: np.ndarray | None,
+                 differentiated: bool) -> None:  # fmt: skip
         self.engine = engine
         self.problem = problem
         self.make = make
@@ -137,106 +153,189 @@ class _Walk:
         self.times = times
         self.dense = dense
         self.directions = directions
+        self.differentiated = differentiated
         self.sign = -1.0 if problem.t1 < problem.t0 else 1.0
+        self.n = problem.x0.size
+        self.stops = np.zeros(0) if problem.stops is None else problem.stops.times
+        self.passed = 0  # stops
+        self.counts = np.zeros(0 if problem.events is None else len(problem.events), dtype=int)
         self.parts: list[Trajectory] = []
         self.pieces: list[Piece] = []
+        self.events: list[Happened] = []
         self.stuck = 0
 
-    def run(self) -> tuple[Trajectory, list[Piece]]:
+    def run(self) -> Course:
         problem = self.problem
         t, z = problem.t0, self.make(problem).x0
-        branch = problem.rhs.branch(problem.x0, problem.p, t)
+        branch = problem.rhs.branch(problem.x0, problem.p, t) if problem.rhs.branches else None
+        signs = first_signs(problem, problem.x0, t)
         while True:
-            here = replace(problem, rhs=branch.rhs, t0=t, x0=z[: problem.x0.size].copy())
-            part = self._solve_piece(here, branch, z)
-            crossing = part.crossing
-            if crossing is None or part.failure is not None:
-                self.parts.append(part)
-                self.pieces.append(Piece(here, part.sol, None))
-                break
-            before, after = _locate(crossing, _Side(branch, problem.p))
-            z = np.array(crossing.sol(after))
-            part = self._extend(part, crossing, after, z)
-            following = problem.rhs.branch(z[: problem.x0.size].copy(), problem.p, after)
-            switch, reason = self._switch(branch, following, crossing, before, after)
-            self.stuck = self.stuck + 1 if abs(after - t) <= 1e-12 * abs(problem.t1 - problem.t0) else 0
+            here, part = self._solve_piece(t, z, branch, signs)
+            if part.failure is not None or (part.crossing is None and here.t1 == problem.t1):
+                return self._finish(part, here, None)
+            part, instant, z = self._end_piece(part, here, branch, signs)
+            happening = happen(problem, branch, instant, signs, self.sign, differentiated=self.differentiated)
+            end = None if part.crossing is None else instant.after
+            here = here if end is None else replace(here, t1=end)
+            tangents = None if self.directions is None else z[self.n :].reshape(-1, self.n)
+            ending = self._count(happening, tangents)
+            if ending is not None and not happening.reason:
+                return self._terminate(part, here, instant, z, ending, happening.slope)
+            self.stuck = self.stuck + 1 if abs(instant.after - t) <= INSTANT * abs(problem.t1 - problem.t0) else 0
+            reason = happening.reason
             if self.stuck >= NO_PROGRESS:
-                reason = "it switches again and again at the same instant (chattering)"
+                reason = "it switches, or events happen, again and again at the same instant (chattering)"
             if reason:
-                failure = Failure(after, z, crossing.t1 - crossing.t0, reason)
-                self.parts.append(replace(part, failure=failure))
-                self.pieces.append(Piece(replace(here, t1=after), part.sol, None))
-                break
+                step = 0.0 if part.crossing is None else part.crossing.t1 - part.crossing.t0
+                return self._finish(replace(part, failure=Failure(instant.after, z, step, reason)), here, instant)
+            if self.sign * (problem.t1 - instant.after) <= 0:
+                return self._finish(part, here, instant)
             self.parts.append(part)
-            self.pieces.append(Piece(replace(here, t1=after), part.sol, switch))
-            if switch is not None and self.directions is not None:
-                z = _jumped(z, switch, self.directions, problem.x0.size)
-            t, branch = after, following
-        return self._joined(), self.pieces
+            self.pieces.append(Piece(here, part.sol, happening.transition, instant.after))
+            t, z = instant.after, self._state_after(happening, z)
+            branch, signs = happening.branch, happening.signs
 
-    def _solve_piece(self, here: Problem, branch: Branch, z: np.ndarray) -> Trajectory:
-        system = replace(self.make(here), x0=z, side=_Side(branch, self.problem.p))
+    def _solve_piece(self, t: float, z: np.ndarray, branch: Branch | None, signs: np.ndarray) -> tuple[Problem, Trajectory]:
+        problem = self.problem
+        rhs = problem.rhs if branch is None else branch.rhs
+        end = problem.t1
+        if self.passed < self.stops.size:
+            end = float(np.nextafter(self.stops[self.passed], problem.t0))
+        here = replace(problem, rhs=rhs, t0=t, t1=end, x0=z[: self.n].copy(), events=None, stops=None)
+        side = None if branch is None and problem.events is None else _Side(replace(here, events=problem.events), branch, signs)
+        system = replace(self.make(here), x0=z, side=side)
         controls = self.controls
         if self.parts:
             left = controls.max_steps - sum(part.nsteps for part in self.parts)
             controls = replace(controls, first_step=None, max_steps=max(left, 1))
-        return self.engine.integrate(system, controls, self._times_after(here.t0, first=not self.parts), self.dense)
+        elif controls.first_step is not None:
+            controls = replace(controls, first_step=min(controls.first_step, abs(end - t)))
+        times = self.times
+        if times is not None:
+            after = self.sign * (times - t)
+            times = times[((after > 0) | (not self.parts)) & (self.sign * (times - end) <= 0)]
+            if end != problem.t1 and not (times.size and times[-1] == end):
+                times = np.append(times, end)  # to know the state there; `_end_piece` takes it out
+        return here, self.engine.integrate(system, controls, times, self.dense)
 
-    def _times_after(self, t: float, *, first: bool) -> np.ndarray | None:
-        if self.times is None or first:
-            return self.times
-        return self.times[self.sign * (self.times - t) > 0]
-
-    def _extend(self, part: Trajectory, crossing: Crossing, end: float, z: np.ndarray) -> Trajectory:
-        """The trajectory with the part of the last step that is before the switch."""
-        if self.times is None:
-            times, y = np.array([end]), z[:, None]
+    def _end_piece(
+        self, part: Trajectory, here: Problem, branch: Branch | None, signs: np.ndarray
+    ) -> tuple[Trajectory, Instant, np.ndarray]:
+        """The part of the solution up to the instant at which the piece ends, with that instant and the state there."""
+        crossing, n = part.crossing, self.n
+        if crossing is None:
+            z = part.y[:, -1].copy()
+            before, after = here.t1, float(np.nextafter(self.stops[self.passed], self.problem.t1))
+            part = self._with_times(part, here.t0, after, lambda times: np.repeat(z[:, None], times.size, axis=1), here.t1)
+            x_before = x = z[:n]
         else:
-            inside = (self.sign * (self.times - crossing.t0) > 0) & (self.sign * (self.times - end) <= 0)
-            already = part.t[-1] if part.t.size else None
-            times = self.times[inside] if already is None else self.times[inside & (self.sign * (self.times - already) > 0)]
-            y = crossing.sol(times)
+            side = _Side(replace(here, events=self.problem.events), branch, signs)
+            before, after = _locate(crossing, side)
+            after = self._after_data(after)
+            z = np.array(crossing.sol(after))
+            part = self._extend(part, crossing, here.t0, after)
+            x_before, x = np.array(crossing.sol(before)[:n]), z[:n]
+        due = self._due(after)
+        return part, Instant(before, after, x.copy(), x_before, due, self._crossed(here, branch, signs, crossing, after, x)), z
+
+    def _crossed(
+        self, here: Problem, branch: Branch | None, signs: np.ndarray, crossing: Crossing | None, after: float, x: np.ndarray
+    ) -> np.ndarray:
+        """The events that happen at this instant: also those of which rounding says that they do in another."""
+        if self.problem.events is None:
+            return np.zeros(0, dtype=int)
+        side = _Side(replace(here, events=self.problem.events), branch, signs)
+        found = side.crossed(x, after)
+        if crossing is None:
+            return found
+        a_little_later = after + self.sign * TOGETHER * np.spacing(abs(after))
+        return np.union1d(found, side.crossed(np.array(crossing.sol(a_little_later)[: self.n]), a_little_later))
+
+    def _due(self, after: float) -> np.ndarray:
+        """The stops at this instant."""
+        first = self.passed
+        near = TOGETHER * np.spacing(abs(after))
+        while self.passed < self.stops.size and self.sign * (self.stops[self.passed] - after) <= near:
+            self.passed += 1
+        return np.arange(first, self.passed)
+
+    def _after_data(self, after: float) -> float:
+        """The instant, or a datum which only rounding keeps from being at the same instant."""
+        if self.times is None:
+            return after
+        later = self.sign * (self.times - after)
+        near = self.times[(later > 0) & (later <= TOGETHER * np.spacing(abs(after)))]
+        return float(near[-1]) if near.size else after
+
+    def _extend(self, part: Trajectory, crossing: Crossing, start: float, end: float) -> Trajectory:
+        """The trajectory with the part of the last step that is before the instant."""
+        if self.times is None:
+            extended = replace(part, t=np.append(part.t, end), y=np.column_stack([part.y, crossing.sol(end)]))
+        else:
+            extended = self._with_times(part, start, end, crossing.sol, None)
         sol = part.sol
         if self.dense:
             taken = [part.sol] if part.sol is not None and part.nsteps else []
             sol = Joined([*taken, crossing.sol], np.append(part.sol.ts if taken else [crossing.t0], end))
-        return replace(part, t=np.append(part.t, times), y=np.hstack([part.y, y]), sol=sol, nsteps=part.nsteps + 1)
+        return replace(extended, sol=sol, nsteps=part.nsteps + 1)
 
-    def _switch(
-        self, branch: Branch, following: Branch, crossing: Crossing, before: float, after: float
-    ) -> tuple[Switch | None, str]:
-        """What happens at the switch, and why the solve cannot go on if it cannot."""
-        problem, n = self.problem, self.problem.x0.size
-        x, other = (np.array(crossing.sol(t)[:n]) for t in (before, after))
-        slopes = []
-        for side in (branch, following):
-            slope = np.empty(n)
-            side.rhs(slope, other, problem.p, after)
-            slopes.append(slope)
-        if np.abs(slopes[1] - slopes[0]).max(initial=0.0) <= NO_JUMP * np.abs(slopes).max(initial=0.0):
-            return None, ""
-        found = branch.switches.changed((x, before), (other, after), problem.p)
-        if not found:
-            if self.directions is None and not self.dense:
-                return None, ""
-            return None, "a branch depends on something else than comparisons and roundings of numbers, which has no derivative"
-        rates = [gradient.rate(slopes[0]) for gradient in found]
-        first = Switch(found[0], slopes[0], slopes[1], rates[0])
-        if rates[0] * found[0].rate(slopes[1]) < 0:
-            return None, "the slopes on both sides of a branch point at each other, so that it switches for ever (chattering)"
-        if rates[0] == 0:
-            return None, "a branch is only touched, and the instant at which it switches has no derivative"
-        if not _agree(found, rates):
-            return (
-                None,
-                "two branches flip at the same instant for different reasons, and the derivative depends on their order",
-            )
-        return first, ""
+    def _with_times(
+        self, part: Trajectory, start: float, end: float, sol: Callable[[np.ndarray], np.ndarray], extra: float | None
+    ) -> Trajectory:
+        """The trajectory with the times asked for up to `end` that it lacks, and without one that was not asked for."""
+        if self.times is None:
+            return part
+        t, y = part.t, part.y
+        if extra is not None and extra not in self.times:
+            t, y = t[:-1], y[:, :-1]
+        reached = t[-1] if t.size else start
+        missing = (self.sign * (self.times - reached) > 0) & (self.sign * (self.times - end) <= 0)
+        if not missing.any():
+            return replace(part, t=t, y=y)
+        return replace(part, t=np.append(t, self.times[missing]), y=np.hstack([y, sol(self.times[missing])]))
+
+    def _count(self, happening: Happening, tangents: np.ndarray | None) -> Occurrence | None:
+        """Keep the events that happened; the first one that ends the solve."""
+        events, ending = self.problem.events, None
+        for occurrence in happening.events:
+            dt = None
+            if tangents is not None and self.directions is not None and occurrence.move is not None:
+                dt = occurrence.move.along(tangents, self.directions)
+            self.events.append(Happened(occurrence, dt))
+            self.counts[occurrence.number] += 1
+            if ending is None and events is not None and self.counts[occurrence.number] == events.terminal[occurrence.number]:
+                ending = occurrence
+        return ending
+
+    def _state_after(self, happening: Happening, z: np.ndarray) -> np.ndarray:
+        if self.directions is None:
+            return happening.x
+        tangents = z[self.n :].reshape(len(self.directions), self.n)
+        if happening.transition is not None:
+            tangents = happening.transition.push(tangents, self.directions)
+        return np.concatenate([happening.x, tangents.ravel()])
+
+    def _terminate(
+        self, part: Trajectory, here: Problem, instant: Instant, z: np.ndarray, event: Occurrence, slope: np.ndarray
+    ) -> Course:
+        """End the solve at an event."""
+        if event.move is None and self.differentiated:
+            reason = "the event that ends the solve is only touched, and its instant has no derivative"
+            return self._finish(replace(part, failure=Failure(instant.after, z, 0.0, reason)), here, instant)
+        if self.times is not None:
+            part = replace(part, t=np.append(part.t, instant.after), y=np.column_stack([part.y, z]))
+        ending = None if event.move is None else Jump(event.move, slope)
+        return replace(self._finish(part, here, instant), ending=ending, terminated=event)
+
+    def _finish(self, part: Trajectory, here: Problem, instant: Instant | None) -> Course:
+        self.parts.append(part)
+        self.pieces.append(Piece(here, part.sol, None, here.t1 if instant is None else instant.after))
+        return Course(self._joined(), self.pieces, self.events)
 
     def _joined(self) -> Trajectory:
         parts, last = self.parts, self.parts[-1]
         if len(parts) == 1:
-            return last
+            return replace(last, crossing=None)
         t = [part.t[1:] if k and self.times is None else part.t for k, part in enumerate(parts)]
         y = [part.y[:, 1:] if k and self.times is None else part.y for k, part in enumerate(parts)]
         counts = {name: sum(getattr(part, name) for part in parts) for name in ("nfev", "njev", "nlu", "nsteps", "flips")}
@@ -259,17 +358,6 @@ def _locate(crossing: Crossing, side: _Side) -> tuple[float, float]:
             before = middle
         else:
             after = middle
-
-
-def _jumped(z: np.ndarray, switch: Switch, directions: np.ndarray, n: int) -> np.ndarray:
-    tangents = switch.jump(z[n:].reshape(len(directions), n), directions)
-    return np.concatenate([z[:n], tangents.ravel()])
-
-
-def _agree(found: Sequence[Gradient], rates: Sequence[float]) -> bool:
-    """Whether all say the same about how the instant moves."""
-    moves = np.array([np.concatenate([gradient.x, gradient.p]) / rate for gradient, rate in zip(found, rates, strict=True)])
-    return bool(np.abs(moves - moves[0]).max(initial=0.0) <= SAME * np.abs(moves[0]).max(initial=0.0))
 
 
 class Joined:

@@ -12,16 +12,16 @@ from typing import Any, Final
 import numpy as np
 
 from ..containers import Structure, flatten
-from ..derivatives.kernel import Kernel
 from ..errors import ArgumentTypeError, ArgumentValueError
 from ..tracing.recorder import is_traced
-from ..transform.forward import forward
 from .engine import AbstractEngine, Controls, System
+from .events import Events, make_events
 from .failures import blame_start
 from .jacobian import Jacobian
 from .layout import Layout, lay_out
-from .rhs import CompiledRhs, compiled, refuse_captured
-from .signature import flat_initial, flat_rhs, is_in_place, name_of, required_parameters
+from .rhs import CompiledRhs, compiled
+from .signature import flat_rhs, is_in_place, name_of, required_parameters
+from .stops import Stops, derivative_by_p, make_stops
 from .systems import recorded
 
 __all__ = ["Problem", "check_controls", "check_not_yet", "make_problem"]
@@ -46,6 +46,10 @@ class Problem:
         Derivative of a callable x0; None where x0 was given as values.
     t0, t1 : float
     t_eval : array, shape (m,), or None
+    events : Events or None
+    stops : Stops or None
+    ended : bool
+        Whether t1 is where an event ended the solve. Then a solution at the times asked for has one more column, for t1.
     """
 
     rhs: CompiledRhs
@@ -60,6 +64,14 @@ class Problem:
     t0: float
     t1: float
     t_eval: np.ndarray | None
+    events: Events | None = None
+    stops: Stops | None = None
+    ended: bool = False
+
+    @property
+    def is_smooth(self) -> bool:
+        """Whether it is solved in one piece."""
+        return not self.rhs.branches and self.events is None and self.stops is None
 
     @property
     def state_names(self) -> list[str]:
@@ -85,7 +97,7 @@ class Problem:
         """t_eval without repeats, as a stepper wants it (with t1 added on request), and where its entries are in that."""
         if self.t_eval is None:
             return None, np.zeros(0, dtype=int)
-        asked = np.append(self.t_eval, self.t1) if with_end else self.t_eval
+        asked = np.append(self.t_eval, self.t1) if with_end and not self.ended else self.t_eval
         sign = 1.0 if self.t1 >= self.t0 else -1.0
         if (sign * (asked[1:] - asked[:-1]) > 0).all():
             return asked, np.arange(self.t_eval.size)
@@ -107,12 +119,14 @@ def make_problem(
     running: Callable[..., Any] | None = None,
     *,
     differentiated: Sequence[str] = (),
+    events: Any = None,
+    tstops: Any = (),
 ) -> Problem:
     """Check the arguments and bring the problem into normal form.
 
     Parameters
     ----------
-    rhs, x0, p, tspan, t_eval, running
+    rhs, x0, p, tspan, t_eval, running, events, tstops
         As in `odead.sensitivity`.
     differentiated : sequence of str
         Which of "p" and "x0" are: an array of theirs that rhs also reads through a closure is refused.
@@ -144,8 +158,12 @@ def make_problem(
     dx0_dp = None
     if initial is not None and "p" in differentiated and p_vector.size:
         dx0_dp = np.zeros((state.size, p_vector.size))
-        dx0_dp[:n] = _initial_derivative(initial, x_layout, p_layout, p, p_vector)
-    problem = Problem(compiled_rhs, name, n, running is not None, x_layout, p_layout, state, p_vector, dx0_dp, t0, t1, times)
+        dx0_dp[:n] = derivative_by_p(initial, "x0", x_layout, p_layout, p, p_vector)
+    problem = Problem(
+        compiled_rhs, name, n, running is not None, x_layout, p_layout, state, p_vector, dx0_dp, t0, t1, times,
+        events=make_events(events, x_layout, p_layout, state, p_vector, t0, p),
+        stops=make_stops(tstops, p, p_layout, p_vector, t0, t1),
+    )  # fmt: skip
     dx = problem.slope(state, t0)
     if not np.isfinite(dx).all():
         program = compiled_rhs.program_at(state, p_vector, t0)
@@ -226,35 +244,17 @@ def _is_plain(structure: Structure) -> bool:
     return structure.kind in (None, list, tuple) and all(map(_is_plain, structure.children))
 
 
-def _initial_derivative(
-    initial: Callable[..., Any], x_layout: Layout, p_layout: Layout, p: Any, p_vector: np.ndarray
-) -> np.ndarray:
-    """d x0(p) / dp, shape (n, n_p)."""
-    n, n_p = x_layout.size, p_vector.size
-    kernel = Kernel(
-        flat_initial(initial, x_layout, p_layout), (np.zeros(n), p_vector.copy()), lambda program: forward(program, (0, 1), n_p)
-    )
-    refuse_captured(kernel.primal, [leaf for leaf in flatten(p)[0] if isinstance(leaf, np.ndarray)], "p")
-    tangents = np.zeros((n_p, n))
-    kernel(np.zeros(n), p_vector.copy(), tangents, np.eye(n_p))
-    return tangents.T
-
-
 # ---------------------------------------------------------------------------------------------------- options
 
 _LATER: Final = {
-    "events": "end the solve at a known time with tspan, or use scipy.integrate.solve_ivp without sensitivities",
     "mass_matrix": "eliminate the algebraic equations",
-    "tstops": "solve piece by piece, with x0 of a piece from the end of the one before",
     "checkpoints": 'only the discrete adjoint of the explicit methods has them; leave checkpoints="auto"',
     "order": "second derivatives are finite differences of the gradient until then",
     "progress": "leave progress=False",
     "jac": 'leave jac="auto": the exact Jacobian comes from the right-hand side',
 }
 _DEFAULTS: Final = {
-    "events": None,
     "mass_matrix": None,
-    "tstops": (),
     "checkpoints": "auto",
     "order": 1,
     "progress": False,

@@ -20,10 +20,10 @@ from .failures import raise_failure
 from .forward import Columns, augmented, column_atol, columns_for, split
 from .loss import Loss, check_loss
 from .methods import EXPLICIT, ONE_STEP
-from .piecewise import integrate
+from .piecewise import Course, integrate
 from .problem import Problem, check_controls, check_not_yet, make_problem, positive
 from .solution import Sensitivity
-from .solve import choose_engine, solution_fields
+from .solve import choose_engine, ended, solution_fields
 
 __all__ = ["sensitivity"]
 
@@ -109,7 +109,16 @@ def sensitivity(
         Bytes that mode "adjoint" may use for the steps where t_eval is given; what does not fit is computed again, but of BDF,
         which needs all its states. In the other
         modes not supported yet.
-    events, jac, mass_matrix, tstops, order, progress
+    events : callable ``event(x, p, t) -> float``, or list of them, optional
+        An event happens where its sign changes. Attributes as in SciPy: ``terminal`` (bool, or the count at which the solve
+        ends) and ``direction``; and ``reset``: ``event.reset(x, p, t)`` changes x in place. Events of one instant happen in the
+        order of the list; one that has just happened cannot at that instant, and one whose root is at t0 does not happen
+        there. y at a time of t_eval at which x is reset is that before. Where an event ends the solve, all derivatives are
+        total ones: its instant moves. What changes its sign twice between two looks (four in each step) is missed, which
+        max_step bounds.
+    tstops : sequence of float, or callable ``tstops(p)``
+        Times inside tspan to step onto exactly, and at which the right-hand side may jump.
+    jac, mass_matrix, order, progress
         Not supported yet beyond their defaults.
 
     Returns
@@ -123,14 +132,14 @@ def sensitivity(
     IntegrationError
         A solve stopped before its end; ``exc.result`` has what was computed, never a gradient.
     """
-    check_not_yet(events=events, jac=jac, mass_matrix=mass_matrix, tstops=tstops, order=order, progress=progress)
+    check_not_yet(jac=jac, mass_matrix=mass_matrix, order=order, progress=progress)
     stepper = choose_engine(engine, method)
     x0, p, wanted, shadows = _unwrap(x0, p, _check_wrt(wrt))
     has_loss = loss is not None or running is not None
     if loss is not None:
         check_loss(loss)
     _check_mode(mode, wanted, shadows, has_loss)
-    problem = make_problem(rhs, x0, p, tspan, t_eval, running, differentiated=wanted)
+    problem = make_problem(rhs, x0, p, tspan, t_eval, running, differentiated=wanted, events=events, tstops=tstops)
     controls = check_controls(
         stepper, method, rtol, atol, first_step, max_step, max_steps, problem.n, abs(problem.t1 - problem.t0)
     )
@@ -273,20 +282,35 @@ class _Run:
         atol = column_atol(problem, columns, self.controls.atol, self.tolerances.atol)
         controls = replace(self.controls, rtol=min(self.controls.rtol, self.tolerances.rtol), atol=atol)
         times, positions = problem.output_times(with_end=problem.running)
-        trajectory, _ = integrate(
-            self.engine, problem, partial(augmented, columns=columns), controls, times, dense, columns.seeds
+        course = integrate(
+            self.engine,
+            problem,
+            partial(augmented, columns=columns),
+            controls,
+            times,
+            dense,
+            columns.seeds,
+            differentiated=True,
         )
-        if trajectory.failure is not None:
-            self._raise(
-                trajectory, system, self._result(trajectory, split(problem, columns, trajectory.y)[0], positions[:0], "forward")
-            )
+        y, derivatives = split(problem, columns, course.trajectory.y)
+        if course.trajectory.failure is not None:
+            self._raise(course.trajectory, system, self._result(course, y, positions[:0], "forward"))
+        return replace(self, problem=ended(problem, course))._forward_result(course, y, derivatives, columns, dense)
+
+    def _forward_result(
+        self, course: Course, y: np.ndarray, derivatives: np.ndarray, columns: Columns, dense: bool
+    ) -> Sensitivity:
+        problem, trajectory = self.problem, course.trajectory
         self._warn_of_branches(trajectory.flips)
-        self._warn_of_selects(trajectory)
-        y, derivatives = split(problem, columns, trajectory.y)
-        rows = self._rows(positions, y)
-        result = self._result(trajectory, y, rows, "forward")
+        self._warn_of_selects(course)
+        if course.ending is not None:
+            moves = course.ending.move.along(derivatives[-1].T, columns.seeds)
+            derivatives[-1] += course.ending.gap[:, None] * moves
+        rows = self._rows(problem.output_times(with_end=problem.running)[1], y)
+        result = self._result(course, y, rows, "forward")
         if "p" in self.wrt:
             result.sens = np.ascontiguousarray(derivatives[rows][:, : problem.n, columns.p])
+            result.sens_t_events = _by_event(problem, course, columns.p)
         if "x0" in self.wrt:
             result.sens_x0 = np.ascontiguousarray(derivatives[rows][:, : problem.n, columns.x0])
         if dense:
@@ -301,11 +325,16 @@ class _Run:
         system = problem.system()
         times, positions = problem.output_times(with_end=problem.running)
         controls = forward_controls(problem, self.controls, self.tolerances)
-        trajectory, pieces = integrate(self.engine, problem, Problem.system, controls, times, dense=True)
+        course = integrate(self.engine, problem, Problem.system, controls, times, dense=True, differentiated=True)
+        trajectory = course.trajectory
         if trajectory.failure is not None:
-            self._raise(trajectory, system, self._result(trajectory, trajectory.y, positions[:0], "continuous"))
-        rows = self._rows(positions, trajectory.y)
-        result = self._result(trajectory, trajectory.y, rows, "continuous")
+            self._raise(trajectory, system, self._result(course, trajectory.y, positions[:0], "continuous"))
+        return replace(self, problem=ended(problem, course))._continuous_result(course, controls, dense)
+
+    def _continuous_result(self, course: Course, controls: Controls, dense: bool) -> Sensitivity:
+        problem, trajectory = self.problem, course.trajectory
+        rows = self._rows(problem.output_times(with_end=problem.running)[1], trajectory.y)
+        result = self._result(course, trajectory.y, rows, "continuous")
         if dense:
             result.sol = _StatesOnly(trajectory.sol, problem.n)
         losses = self._loss(trajectory.y, rows)
@@ -316,32 +345,35 @@ class _Run:
             backwards, method = ScipyEngine(), "Radau" if method in ONE_STEP else method
         try:
             adjoint = piecewise_adjoint(
-                pieces, trajectory, losses[1], backwards, replace(controls, method=method), self.tolerances,
+                course, losses[1], backwards, replace(controls, method=method), self.tolerances,
                 with_p="p" in self.wrt,
             )  # fmt: skip
         except BackwardFailure as failure:
             self._raise(failure.trajectory, failure.system, result, what="the backward solve of the adjoint")
         self._warn_of_branches(trajectory.flips)
-        self._warn_of_selects(trajectory)
+        self._warn_of_selects(course)
         self._gradients_by_adjoint(result, adjoint, trajectory.y, *losses)
         return result
 
     def discrete(self, dense: bool, budget: float) -> Sensitivity:
         """Solve, then go back over the very steps taken."""
         problem = self.problem
+        if problem.events is not None or problem.stops is not None:
+            return self.continuous(dense)
         times, positions = problem.output_times(with_end=problem.running)
         trajectory, steps = solve_for_adjoint(
             problem, self.controls, self.tolerances, times, self.wrt, dense=dense, budget=budget
         )
         if problem.rhs.branches and (trajectory.flips or trajectory.failure is not None):
             return self.continuous(dense)  # a step over a switch is nothing to differentiate
+        course = Course(trajectory, [])
         if trajectory.failure is not None:
-            self._raise(trajectory, problem.system(), self._result(trajectory, trajectory.y, positions[:0], "adjoint"))
+            self._raise(trajectory, problem.system(), self._result(course, trajectory.y, positions[:0], "adjoint"))
         rows = self._rows(positions, trajectory.y)
-        result = self._result(trajectory, trajectory.y, rows, "adjoint")
+        result = self._result(course, trajectory.y, rows, "adjoint")
         if dense:
             result.sol = _StatesOnly(trajectory.sol, problem.n)
-        self._warn_of_selects(trajectory)
+        self._warn_of_selects(course)
         losses = self._loss(trajectory.y, rows)
         try:
             adjoint = discrete_adjoint(problem, steps, losses[1])
@@ -380,7 +412,7 @@ class _Run:
         by_t0 = 0.0
         if "t0" in self.wrt:
             by_t0 = float(total[columns.t0][0])
-            if problem.t_eval is not None and problem.t_eval[0] == problem.t0:  # this datum is x0, wherever t0 is
+            if problem.t_eval is not None and problem.t_eval[:1] == problem.t0:  # this datum is x0, wherever t0 is
                 by_t0 -= float(cotangents[:, 0] @ derivatives[0][:, -1])
         self._fill(result, (total[columns.p] + by_p) if "p" in self.wrt else None, total[columns.x0], by_t0)
         self._fill_times(result, y, cotangents, at_data)
@@ -419,7 +451,9 @@ class _Run:
 
     def _fill_times(self, result: Sensitivity, y: np.ndarray, cotangents: np.ndarray, at_data: np.ndarray) -> None:
         problem, n = self.problem, self.problem.n
-        if "t1" in self.wrt:
+        if "t1" in self.wrt and problem.ended:
+            result.grad_t1 = 0.0
+        elif "t1" in self.wrt:
             slope = problem.slope(y[:, -1], problem.t1)
             moving = cotangents[:, -1] if problem.t_eval is None else np.append(np.zeros(n), cotangents[n:, -1])  # data stay
             result.grad_t1 = float(moving @ slope)
@@ -428,12 +462,14 @@ class _Run:
             slopes = [problem.slope(y[:, k], t) for k, t in zip(columns, problem.t_eval.tolist(), strict=True)]
             result.grad_t_eval = np.array([c @ slope[:n] for c, slope in zip(at_data.T, slopes, strict=True)])
 
-    def _result(self, trajectory: Trajectory, y: np.ndarray, rows: np.ndarray, mode: str) -> Sensitivity:
-        problem = self.problem
+    def _result(self, course: Course, y: np.ndarray, rows: np.ndarray, mode: str) -> Sensitivity:
+        problem, trajectory = self.problem, course.trajectory
         failed = trajectory.failure is not None
         t, shown = (trajectory.t, y) if failed else (trajectory.t[rows], y[:, rows])
-        fields = solution_fields(problem, self.engine, self.controls, trajectory, t, shown[: problem.n], mode)
-        empty = dict.fromkeys(("sens", "sens_x0", "loss", "grad", "grad_x0", "grad_t0", "grad_t1", "grad_t_eval"))
+        fields = solution_fields(problem, self.engine, self.controls, course, t, shown[: problem.n], mode)
+        empty = dict.fromkeys(
+            ("sens", "sens_x0", "sens_t_events", "loss", "grad", "grad_x0", "grad_t0", "grad_t1", "grad_t_eval")
+        )
         fields |= empty | {"parameter_names": problem.p_layout.names("p") if "p" in self.wrt else []}
         return Sensitivity(**fields)
 
@@ -457,15 +493,39 @@ class _Run:
                 OdeadWarning, stacklevel=4,
             )  # fmt: skip
 
-    def _warn_of_selects(self, trajectory: Trajectory) -> None:
-        problem = self.problem
-        lines = problem.rhs.discontinuous_selects(trajectory.t, trajectory.y[: problem.n], problem.p)
+    def _warn_of_selects(self, course: Course) -> None:
+        problem, t = self.problem, course.trajectory.t
+        y = course.trajectory.y[: problem.x0.size]
+        lines: dict[str, None] = {}
+        for inside in _columns_of_pieces(course):  # between two pieces there is a jump, if need be
+            lines |= dict.fromkeys(problem.rhs.discontinuous_selects(t[inside], y[:, inside], problem.p))
         if lines:
             warnings.warn(
                 f"{problem.name} switched during the solve at {'; '.join(lines)}, where the values on both sides differ; the "
-                f"derivatives lack the jump of such a switch. Write it as a plain if on a number, which is located",
+                f"derivatives lack the jump of such a switch. Write it as a plain if on a number, which is located, or give its time as tstops",
                 OdeadWarning, stacklevel=4,
             )  # fmt: skip
+
+
+def _by_event(problem: Problem, course: Course, columns: slice) -> list[np.ndarray] | None:
+    """Derivatives of the times of each event, shape (number of times, columns); NaN where it is only touched."""
+    if problem.events is None:
+        return None
+    width = columns.stop - columns.start
+    found: list[list[np.ndarray]] = [[] for _ in range(len(problem.events))]
+    for happened in course.events:
+        found[happened.occurrence.number].append(np.full(width, np.nan) if happened.dt is None else happened.dt[columns])
+    return [np.array(rows).reshape(len(rows), width) for rows in found]
+
+
+def _columns_of_pieces(course: Course) -> list[np.ndarray]:
+    """The numbers of the columns of a trajectory that belong to each piece."""
+    t = course.trajectory.t
+    if len(course.pieces) <= 1:
+        return [np.arange(t.size)]
+    sign = -1.0 if course.pieces[-1].until < course.pieces[0].problem.t0 else 1.0
+    pieces = np.searchsorted(sign * np.array([piece.until for piece in course.pieces]), sign * t, side="left")
+    return [np.flatnonzero(pieces == k) for k in range(len(course.pieces))]
 
 
 class _StatesOnly:

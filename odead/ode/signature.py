@@ -15,7 +15,7 @@ from ..containers import Structure
 from ..errors import ArgumentTypeError, ArgumentValueError
 from .layout import Layout, Slot, Static
 
-__all__ = ["Flat", "flat_initial", "flat_rhs", "from_scipy", "is_in_place", "name_of", "required_parameters"]
+__all__ = ["Flat", "flat_of_p", "flat_rhs", "from_scipy", "is_in_place", "name_of", "required_parameters"]
 
 Flat = Callable[..., Any]  # (dx, x, p, t) on vectors; p is None where there are no parameters
 Form = Callable[..., Any]  # (function, layout of x, vector dx, x, p, t): how a right-hand side of some form fills dx
@@ -167,13 +167,13 @@ def _call_scipys(fun: Callable[..., Any], x: Any, p: Any, t: Any) -> Any:
     return fun(t, x, *p) if isinstance(p, tuple) else fun(t, x, p)
 
 
-def flat_initial(initial: Callable[..., Any], x_layout: Layout, p_layout: Layout) -> Callable[..., None]:
-    """``x0(p)`` as a function that fills the vector of states."""
-    return partial(_fill_initial, initial, x_layout, p_layout)
+def flat_of_p(function: Callable[..., Any], argument: str, layout: Layout, p_layout: Layout) -> Callable[..., None]:
+    """``x0(p)``, for instance, as a function that fills a vector."""
+    return partial(_fill_of_p, function, argument, layout, p_layout)
 
 
-def _fill_initial(initial: Callable[..., Any], x_layout: Layout, p_layout: Layout, x: Any, p: Any) -> None:
-    _assign(x_layout, x, initial(p_layout.unpack(p)), f"x0: {name_of(initial)} returned")
+def _fill_of_p(function: Callable[..., Any], argument: str, layout: Layout, p_layout: Layout, out: Any, p: Any) -> None:
+    _assign(layout, out, function(p_layout.unpack(p)), f"{argument}: {name_of(function)} returned")
 
 
 def _assign(layout: Layout, vector: Any, value: Any, what: str) -> None:

@@ -19,7 +19,8 @@ class Solution(OdeResult):
     y : array, shape (n, m)
     sol : callable or None
         With ``dense_output=True``: the solution as a function of time.
-    t_events, y_events : None
+    t_events, y_events : list of array, shapes (k,) and (k, n), or None
+        For each event the times at which it happened, and the states there, before a reset.
     nfev, njev, nlu, nsteps : int
         Evaluations of the right-hand side and its Jacobian, factorisations, accepted steps; in an adjoint, forward and backward
         together.
@@ -84,6 +85,8 @@ class Sensitivity(Solution):
     sens_x0 : array, shape (m, n, n), or None
     loss : float or None
     grad : same structure as p, or None
+    sens_t_events : list of array, shape (k, n_p), or None
+        Derivatives of `t_events`. Forward mode.
     grad_x0 : same structure as x0, or None
     grad_t0, grad_t1 : float or None
     grad_t_eval : array, shape (m,), or None
@@ -97,6 +100,7 @@ class Sensitivity(Solution):
 
     sens: np.ndarray | None
     sens_x0: np.ndarray | None
+    sens_t_events: list[np.ndarray] | None
     loss: float | None
     grad: Any
     grad_x0: Any

@@ -1,23 +1,24 @@
 """`solve` and `solve_ivp`: initial value problems without derivatives, by a compiled right-hand side and its exact Jacobian."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import scipy.integrate
 
 from ..errors import ArgumentTypeError, ArgumentValueError
-from .engine import AbstractEngine, Controls, Trajectory
+from .engine import AbstractEngine, Controls
 from .engines.native import NativeEngine
 from .engines.scipy import ScipyEngine
 from .failures import raise_failure
 from .methods import NATIVE
-from .piecewise import integrate
+from .piecewise import Course, integrate
 from .problem import Problem, check_controls, check_not_yet, make_problem
 from .signature import from_scipy
 from .solution import Solution
 
-__all__ = ["choose_engine", "solution_fields", "solve", "solve_ivp"]
+__all__ = ["choose_engine", "ended", "solution_fields", "solve", "solve_ivp"]
 
 
 def solve(
@@ -45,9 +46,9 @@ def solve(
 
     Parameters
     ----------
-    rhs, x0, p, tspan, t_eval, method, engine, rtol, atol, dense_output, first_step, max_step, max_steps
+    rhs, x0, p, tspan, t_eval, method, engine, rtol, atol, events, tstops, dense_output, first_step, max_step, max_steps
         As in `sensitivity`.
-    events, jac, mass_matrix, tstops, progress
+    jac, mass_matrix, progress
         Not supported yet beyond their defaults.
 
     Returns
@@ -61,19 +62,22 @@ def solve(
     IntegrationError
         The solve stopped before t1; ``exc.result`` has what was computed.
     """
-    check_not_yet(events=events, jac=jac, mass_matrix=mass_matrix, tstops=tstops, progress=progress)
+    check_not_yet(jac=jac, mass_matrix=mass_matrix, progress=progress)
     stepper = choose_engine(engine, method)
-    problem = make_problem(rhs, x0, p, tspan, t_eval)
+    problem = make_problem(rhs, x0, p, tspan, t_eval, events=events, tstops=tstops)
     controls = check_controls(
         stepper, method, rtol, atol, first_step, max_step, max_steps, problem.n, abs(problem.t1 - problem.t0)
     )
     system = problem.system()
     times, positions = problem.output_times()
-    trajectory, _ = integrate(stepper, problem, Problem.system, controls, times, dense_output)
+    course = integrate(stepper, problem, Problem.system, controls, times, dense_output)
+    trajectory = course.trajectory
     t, y = trajectory.t, trajectory.y
     if times is not None and trajectory.failure is None:
+        if course.terminated is not None:
+            positions = ended(problem, course).output_times()[1]
         t, y = t[positions], y[:, positions]
-    result = Solution(**solution_fields(problem, stepper, controls, trajectory, t, y, "solve"))
+    result = Solution(**solution_fields(problem, stepper, controls, course, t, y, "solve"))
     result.sol = trajectory.sol
     if trajectory.failure is not None:
         raise_failure(trajectory.failure, system, controls.method, trajectory.nsteps, problem.state_names, result)
@@ -89,22 +93,41 @@ def choose_engine(engine: Any, method: Any) -> AbstractEngine:
     raise ArgumentValueError(f'engine={engine!r} is unknown; use "auto", "native" or "scipy"')
 
 
+def ended(problem: Problem, course: Course) -> Problem:
+    """The problem that ends where an event ended its solve."""
+    if course.terminated is None:
+        return problem
+    times, sign = problem.t_eval, 1.0 if problem.t1 >= problem.t0 else -1.0
+    if times is not None:
+        times = times[sign * (times - course.terminated.t) <= 0]
+    return replace(problem, t1=course.terminated.t, t_eval=times, ended=True)
+
+
 def solution_fields(
     problem: Problem,
     engine: AbstractEngine,
     controls: Controls,
-    trajectory: Trajectory,
+    course: Course,
     t: np.ndarray,
     y: np.ndarray,
     mode: str,
 ) -> dict[str, Any]:
     """The fields that every result has."""
+    trajectory, events = course.trajectory, problem.events
     failure = trajectory.failure
+    message, status = trajectory.message if failure is None else failure.reason, 0 if failure is None else -1
+    t_events = y_events = None
+    if events is not None:
+        found = [[h.occurrence for h in course.events if h.occurrence.number == k] for k in range(len(events))]
+        t_events = [np.array([o.t for o in those]) for those in found]
+        y_events = [np.array([o.x[: problem.n] for o in those]).reshape(len(those), problem.n) for those in found]
+    if events is not None and course.terminated is not None:
+        status, message = 1, f"the event {events.names[course.terminated.number]} ended the solve"
     return {
-        "t": t, "y": y, "sol": None, "t_events": None, "y_events": None, "status": 0 if failure is None else -1,
+        "t": t, "y": y, "sol": None, "t_events": t_events, "y_events": y_events, "status": status,
         "nfev": trajectory.nfev, "njev": trajectory.njev, "nlu": trajectory.nlu, "nsteps": trajectory.nsteps,
         "nrejected": trajectory.nrejected,
-        "message": trajectory.message if failure is None else failure.reason, "success": failure is None,
+        "message": message, "success": failure is None,
         "method": controls.method, "engine": engine.name, "mode": mode, "name": problem.name,
     }  # fmt: skip
 

@@ -4,7 +4,6 @@ A guard of a recorded program looks at comparisons, perhaps combined by logic, o
 the switching function a - b, each rounding the number that is rounded.
 """
 
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -14,24 +13,12 @@ from ..ops import TABLE
 from ..tape import Instruction, Program, Role
 from ..transform.reverse import reverse
 from ..views import View
+from .jumps import Gradient
 
-__all__ = ["Gradient", "Switches", "without_guards"]
+__all__ = ["Switches", "without_guards"]
 
 CLOSE: Final = 1e-6  # what a continuous function changes by at most between neighbouring numbers
 ROUNDINGS: Final = ("floor", "ceil", "trunc", "rint")
-
-
-@dataclass(frozen=True)
-class Gradient:
-    """Derivatives of a switching function: with respect to x, shape (n,), to p, shape (n_p,), and to t."""
-
-    x: np.ndarray
-    p: np.ndarray
-    t: float
-
-    def rate(self, slope: np.ndarray) -> float:
-        """How fast it changes along a solution."""
-        return float(self.x @ slope + self.t)
 
 
 class Switches:

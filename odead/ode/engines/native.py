@@ -124,7 +124,7 @@ def run_loop(
 def _crossing(loop: Explicit, method: str) -> Crossing:
     end, stages = loop.last_step()
     times = np.array([loop.t, loop.t + loop.h])
-    return Crossing(loop.t, loop.t + loop.h, Interpolant(NATIVE[method], times, np.array([loop.state, end]), stages[None]))
+    return Crossing(loop.t, loop.flipped, Interpolant(NATIVE[method], times, np.array([loop.state, end]), stages[None]))
 
 
 def _make_loop(

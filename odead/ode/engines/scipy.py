@@ -20,6 +20,7 @@ COMPILED_ONLY: Final = ("Tsit5", "Kvaerno5", "Rodas5P")
 # Measured with BDF on tridiagonal systems: at n = 100 a step with SuperLU and one with dense LAPACK take the same time.
 DENSE_BELOW: Final = 100
 LSODA_DENSE_UP_TO: Final = 128  # its own LU takes a millisecond for a dense matrix of this size
+LOOKS: Final = 4  # per step, as in the compiled loop, for what may change its sign twice within one
 SPARSE_UP_TO: Final = 0.25  # density above which SuperLU loses to LAPACK at any size
 
 
@@ -36,6 +37,15 @@ class _Watch:
         self.failure: Failure | None = None
         self.side = side
         self.crossing: Crossing | None = None
+
+
+def _first_flipped(side: Side, start: float, end: float, sol: Any, x: np.ndarray) -> float | None:
+    """The first time, of some inside a step and its end, that is not on this side."""
+    for k in range(1, LOOKS):
+        t = start + k * (end - start) / LOOKS
+        if not side.holds(np.asarray(sol(t)), t):
+            return t
+    return None if side.holds(x, end) else end
 
 
 class _Watched:
@@ -62,10 +72,14 @@ class _Watched:
         if self.status == "failed":
             watch.failure = Failure(t, x, self._last_step, message or "the step failed")
             return message
-        if watch.side is not None and not watch.side.holds(self.y, self.t):
-            watch.crossing = Crossing(t, self.t, super().dense_output())  # type: ignore[misc]
-            self.status = "failed"
-            return "a branch of the right-hand side flipped"
+        if watch.side is not None:
+            inside = super().dense_output()  # type: ignore[misc]
+            watch.ndense += 1
+            flipped = _first_flipped(watch.side, t, self.t, inside, self.y)
+            if flipped is not None:
+                watch.crossing = Crossing(t, flipped, inside)
+                self.status = "failed"
+                return "a branch of the right-hand side flipped, or an event happened"
         watch.nsteps += 1
         self._last_step = self.t - t
         reason = None

@@ -1,0 +1,278 @@
+"""Events: the user's root functions and resets, compiled, with their exact derivatives."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+import numpy as np
+
+from .._system import Recorded, Roots
+from ..containers import flatten
+from ..derivatives.kernel import Kernel
+from ..errors import ArgumentTypeError, ArgumentValueError
+from ..tape import Program
+from ..transform.forward import forward
+from ..transform.reverse import reverse
+from .jumps import Gradient
+from .kept import Kept
+from .layout import Layout
+from .rhs import refuse_captured
+from .signature import name_of, required_parameters
+
+__all__ = ["Events", "Reset", "make_events"]
+
+
+class Events:
+    """All events of a problem, on vectors.
+
+    Parameters
+    ----------
+    functions : sequence of callable
+    x_layout, p_layout : Layout
+    x, p : array, shapes (N,) and (n_p,)
+        Where they are recorded first; a running cost is the last of the N states, which events do not see.
+    t : float
+
+    Attributes
+    ----------
+    names : list of str
+    terminal : list of int
+        After how many times each ends the solve; 0: never.
+    directions : array, shape (m,)
+        Of a change that counts: 1.0, -1.0, or 0.0 for both.
+    resets : list of Reset or None
+    """
+
+    def __init__(
+        self,
+        functions: Sequence[Callable[..., Any]],
+        x_layout: Layout,
+        p_layout: Layout,
+        x: np.ndarray,
+        p: np.ndarray,
+        t: float,
+    ) -> None:
+        self.names = [name_of(f) for f in functions]
+        self.terminal = [_check_terminal(f) for f in functions]
+        self.directions = np.array([_check_direction(f) for f in functions])
+        self._n_p = p.size
+        example = (x.copy(), p.copy() if p.size else None, float(t))
+        flat = partial(_evaluate, functions, x_layout, p_layout)
+        self._value = Kernel(flat, (np.zeros(len(functions)), *example))
+        self._gradient = Kernel(flat, (np.zeros(len(functions)), *example), _reverse)
+        for written in self._value.variant.written - {0}:
+            what = ("x", "p" if p.size else "t", "t")[written - 1]
+            raise ArgumentValueError(f"events: one of {', '.join(self.names)} writes into {what}; only event.reset changes x")
+        self.resets = [None if getattr(f, "reset", None) is None else Reset(f, x_layout, p_layout, example) for f in functions]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def values(self, x: np.ndarray, p: np.ndarray, t: float) -> np.ndarray:
+        """The values of all root functions, shape (m,)."""
+        out = np.empty(len(self))
+        self._value(out, x, *self._p(p), t)
+        return out
+
+    def gradient(self, number: int, x: np.ndarray, p: np.ndarray, t: float) -> Gradient:
+        """The derivatives of one of them."""
+        seed, x_bar, p_bar, t_bar = np.zeros(len(self)), np.zeros(x.size), np.zeros(self._n_p), np.zeros(())
+        seed[number] = 1.0
+        self._gradient(np.empty(len(self)), x.copy(), *self._p(p), t, seed, x_bar, *self._p(p_bar), t_bar)
+        return Gradient(x_bar, p_bar, float(t_bar))
+
+    def watch(self, x: np.ndarray, p: np.ndarray, t: float, signs: np.ndarray, also: Recorded | None) -> Roots:
+        """The test for the compiled loop that all still have these signs."""
+
+        def find(x: np.ndarray, t: float) -> Any:
+            return self._value(np.empty(len(self)), x, *self._p(p), t).executable.tape
+
+        return Roots(find(x, t), x.size, p, signs, find, also)
+
+    def refuse_captured(self, arrays: Sequence[np.ndarray]) -> None:
+        """Raise TracingError if an array of the user's p is also read through a closure or global."""
+        for kernel in (self._value, *(reset.kernel for reset in self.resets if reset is not None)):
+            refuse_captured(kernel.primal, arrays, "p")
+
+    def _p(self, p: np.ndarray) -> tuple[np.ndarray, ...]:
+        return (p,) if self._n_p else ()
+
+
+class Reset:
+    """``event.reset(x, p, t)``, which changes x in place, on vectors.
+
+    Parameters
+    ----------
+    event : callable
+        With this attribute.
+    x_layout, p_layout : Layout
+    example : tuple
+        x, p (or None) and t, where it is recorded first.
+    """
+
+    def __init__(self, event: Callable[..., Any], x_layout: Layout, p_layout: Layout, example: tuple[Any, ...]) -> None:
+        reset, name = event.reset, name_of(event)  # type: ignore[attr-defined]
+        if required_parameters(reset, f"{name}.reset") != 3:
+            raise ArgumentTypeError(f"events: {name}.reset must take three positional parameters: reset(x, p, t)")
+        if x_layout.has_numbers:
+            raise ArgumentTypeError(f"x0 is a container of plain numbers, which {name}.reset cannot change; make them arrays")
+        self._flat = partial(_reset, reset, name, x_layout, p_layout)
+        self._example = example
+        self._n_p = 0 if example[1] is None else example[1].size
+        self.kernel = self._kernel(None)
+        if 0 not in self.kernel.variant.written:
+            raise ArgumentValueError(
+                f"events: {name}.reset leaves x as it is; write x[...] = ... (x = ... only binds a new name)"
+            )
+        if self.kernel.variant.written != {0}:
+            raise ArgumentValueError(f"events: {name}.reset writes into p or t; it may change x only")
+        self._pull = self._kernel(_reverse)
+        self._push: dict[int, Kernel] = {}
+
+    def __call__(self, x: np.ndarray, p: np.ndarray, t: float) -> np.ndarray:
+        """The state after it."""
+        x = x.copy()
+        self.kernel(x, *self._p(p), t)
+        return x
+
+    def at(self, x: np.ndarray, p: np.ndarray, t: float) -> "_ResetAt":
+        """Its linearisation."""
+        return _ResetAt(self, x.copy(), p, t)
+
+    def push(self, x: np.ndarray, p: np.ndarray, t: float, d_x: np.ndarray, d_p: np.ndarray, d_t: np.ndarray) -> np.ndarray:
+        """The tangents after it, for those of x, shape (W, N), p, shape (W, n_p), and t, shape (W,)."""
+        width = max(len(d_x), 2)  # a single lane would have no axis
+        kernel = self._push.get(width)
+        if kernel is None:
+            kernel = self._push[width] = self._kernel(partial(_forward, width=width))
+        lanes = [np.zeros((width, *d.shape[1:])) for d in (d_x, d_p, d_t)]
+        for lane, given in zip(lanes, (d_x, d_p, d_t), strict=True):
+            lane[: len(given)] = given
+        kernel(x.copy(), *self._p(p), t, lanes[0], *self._p(lanes[1]), lanes[2])
+        return np.asarray(lanes[0][: len(d_x)])
+
+    def pull(self, x: np.ndarray, p: np.ndarray, t: float, covector: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The cotangents of the state before it and of p."""
+        x_bar, p_bar, t_bar = covector.copy(), np.zeros(self._n_p), np.zeros(())
+        self._pull(x.copy(), *self._p(p), t, x_bar, *self._p(p_bar), t_bar)
+        return x_bar, p_bar
+
+    def _kernel(self, derive: Callable[[Program], Program] | None) -> Kernel:
+        x, p, t = self._example
+        return Kernel(self._flat, (x.copy(), None if p is None else p.copy(), t), derive)
+
+    def _p(self, p: np.ndarray) -> tuple[np.ndarray, ...]:
+        return (p,) if self._n_p else ()
+
+
+@dataclass(frozen=True)
+class _ResetAt:
+    """`jumps.ResetMap` of a reset."""
+
+    reset: Reset
+    x: np.ndarray
+    p: np.ndarray
+    t: float
+
+    def push(self, tangents: np.ndarray, directions: np.ndarray) -> np.ndarray:
+        return self.reset.push(self.x, self.p, self.t, tangents, directions, np.zeros(len(tangents)))
+
+    def pull(self, covector: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return self.reset.pull(self.x, self.p, self.t, covector)
+
+    def along(self, slope: np.ndarray) -> np.ndarray:
+        """h_x f + h_t: how the state after it changes along a solution before it."""
+        tangents = self.reset.push(self.x, self.p, self.t, slope[None], np.zeros((1, self.p.size)), np.ones(1))
+        return np.asarray(tangents[0])
+
+
+_KEPT: Final = Kept[Events](64)
+
+
+def make_events(
+    events: Any, x_layout: Layout, p_layout: Layout, x: np.ndarray, p: np.ndarray, t: float, p_tree: Any
+) -> Events | None:
+    """The events of the user, checked and compiled.
+
+    Raises
+    ------
+    ArgumentTypeError, ArgumentValueError
+        One of them, or an attribute of it, does not fit.
+    TracingError
+        One cannot be recorded, or reads an array of p through a closure.
+    """
+    if events is None:
+        return None
+    if not callable(events) and not isinstance(events, (list, tuple)):
+        raise ArgumentTypeError(f"events must be a function event(x, p, t) or a list of them, not {events!r}")
+    functions = (events,) if callable(events) else tuple(events)
+    for k, event in enumerate(functions):
+        if required_parameters(event, f"events[{k}]") != 3:
+            raise ArgumentTypeError(
+                f"events: {name_of(event)} must take three positional parameters: event(x, p, t) -> float (not SciPy's (t, y))"
+            )
+    if not functions:
+        return None
+    attributes = tuple(
+        (getattr(f, "terminal", None), getattr(f, "direction", None), getattr(f, "reset", None)) for f in functions
+    )
+    key = (functions, attributes, x_layout, p_layout, x.size)
+    found = _KEPT.get(key, lambda: Events(functions, x_layout, p_layout, x, p, t))
+    found.refuse_captured([leaf for leaf in flatten(p_tree)[0] if isinstance(leaf, np.ndarray)])
+    return found
+
+
+def _check_terminal(event: Callable[..., Any]) -> int:
+    terminal = getattr(event, "terminal", None)
+    if terminal is None or terminal is False:
+        return 0
+    if terminal is True:
+        return 1
+    if not isinstance(terminal, (int, np.integer)) or terminal < 0:
+        raise ArgumentValueError(f"events: {name_of(event)}.terminal must be a bool or a count, not {terminal!r}")
+    return int(terminal)
+
+
+def _check_direction(event: Callable[..., Any]) -> float:
+    direction = getattr(event, "direction", None)
+    if direction is None:
+        return 0.0
+    if not isinstance(direction, (int, float, np.number)) or direction != direction:
+        raise ArgumentValueError(f"events: {name_of(event)}.direction must be a number, not {direction!r}")
+    return float(np.sign(direction))
+
+
+def _evaluate(functions: Sequence[Callable[..., Any]], x_layout: Layout, p_layout: Layout,
+              values: Any, x: Any, p: Any, t: Any) -> None:  # fmt: skip
+    state, parameters = x_layout.unpack(x[: x_layout.size]), p_layout.unpack(p)
+    for k, event in enumerate(functions):
+        value = event(state, parameters, t)
+        kind = getattr(getattr(value, "dtype", None), "kind", "")
+        is_number = kind in ("f", "i") or (isinstance(value, (int, float)) and not isinstance(value, bool))
+        if not is_number or getattr(value, "size", 1) != 1:
+            raise ArgumentTypeError(
+                f"events: {name_of(event)} must return one float whose sign changes at the event, but it returned "
+                f"{_described(value)}"
+            )
+        values[k] = value.reshape(()) if getattr(value, "shape", ()) else value
+
+
+def _described(value: Any) -> str:
+    shape, dtype = getattr(value, "shape", None), getattr(value, "dtype", None)
+    return repr(value) if shape is None else f"an array of shape {shape} and dtype {dtype}" if shape else f"a {dtype}"
+
+
+def _reset(reset: Callable[..., Any], name: str, x_layout: Layout, p_layout: Layout, x: Any, p: Any, t: Any) -> None:
+    if reset(x_layout.unpack(x[: x_layout.size]), p_layout.unpack(p), t) is not None:
+        raise ArgumentTypeError(
+            f"events: {name}.reset(x, p, t) must change x in place and return nothing, but it returned a value"
+        )
+
+
+def _reverse(program: Program) -> Program:
+    return reverse(program, range(len(program.arguments)))
+
+
+def _forward(program: Program, width: int) -> Program:
+    return forward(program, range(len(program.arguments)), width)
