@@ -502,7 +502,8 @@ class _Run:
         if lines:
             warnings.warn(
                 f"{problem.name} switched during the solve at {'; '.join(lines)}, where the values on both sides differ; the "
-                f"derivatives lack the jump of such a switch. Write it as a plain if on a number, which is located, or give its time as tstops",
+                f"derivatives lack the jump of such a switch. Write it as a plain if on a number, which is located, or "
+                f"give its time as tstops",
                 OdeadWarning, stacklevel=4,
             )  # fmt: skip
 
