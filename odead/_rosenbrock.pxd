@@ -43,10 +43,12 @@ cdef class Step:
 cdef class Rosenbrock(Explicit):
     cdef readonly Step attempted        # the step
     cdef double* residual               # error estimate of the interpolant
+    cdef double* row_sums               # of the moduli of J, then of its columns
     cdef bint failed                    # the step could not be computed
     cdef bint looks_inside              # the error estimate of the interpolant counts
 
     cdef bint interpolates(self, double t_new) noexcept nogil
+    cdef bint shows_sign(self, double h) noexcept nogil
 
 
 cdef class StepCotangents(Recorded):

@@ -19,7 +19,7 @@ tangent of f, so one reverse run of the program with all stages as tangents give
 import numpy as np
 
 cimport numpy as cnp
-from libc.math cimport NAN, fmax
+from libc.math cimport NAN, fabs, fmax, fmin
 from libc.stdint cimport int64_t
 from libc.string cimport memcpy, memset
 
@@ -42,6 +42,8 @@ from ._steppers cimport (
 from ._system cimport DONE, NOT_FINITE, Cotangents, Outcome, Recorded, System
 
 cnp.import_array()
+
+cdef double CALM = 2  # below this an eigenvalue times h is no limit for Tsit5
 
 
 cdef double* _data(cnp.ndarray array) noexcept:
@@ -208,9 +210,9 @@ cdef class Rosenbrock(Explicit):
         Explicit.__init__(
             self, step.system, step.method, t0, t1, x0, rtol, atol, first_step, max_step, max_steps, times, record
         )
-        residual = np.zeros(self.n)
-        self.owners += (residual,)
-        self.residual = _data(residual)
+        residual, sums = np.zeros(self.n), np.zeros((2, step.matrix.n))
+        self.owners += (residual, sums)
+        self.residual, self.row_sums = _data(residual), _data(sums)
         self.attempted = step
         step.k = self.k
 
@@ -246,6 +248,24 @@ cdef class Rosenbrock(Explicit):
                 start = block * size
                 norm = fmax(norm, odead_norm(size, self.residual + start, self.z + start, self.rtol[block], self.atol + start))
         return norm
+
+    cdef bint shows_sign(self, double h) noexcept nogil:
+        """Whether steps of this size are stable for an explicit method too: norms of J bound its eigenvalues."""
+        cdef int64_t e, j, n = self.attempted.linearised.n_x
+        cdef const double* values = self.attempted.linearised.values
+        cdef const int64_t* at = self.attempted.linearised.position
+        cdef const int64_t* row = self.attempted.linearised.row
+        cdef const int64_t* column = self.attempted.linearised.column
+        cdef double* column_sums = self.row_sums + n
+        cdef double size, by_rows = 0, by_columns = 0
+        memset(self.row_sums, 0, 2 * n * sizeof(double))
+        for e in range(self.attempted.linearised.entries):
+            size = fabs(values[at[e]])
+            self.row_sums[row[e]] += size
+            column_sums[column[e]] += size
+        for j in range(n):
+            by_rows, by_columns = fmax(by_rows, self.row_sums[j]), fmax(by_columns, column_sums[j])
+        return fabs(h) * fmin(by_rows, by_columns) < CALM
 
 
 # --------------------------------------------------------------------------------------------------------- adjoint

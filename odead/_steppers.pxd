@@ -76,6 +76,10 @@ cdef class Explicit:
     cdef readonly Record record             # or None
     cdef public Recorded watch              # or None: a step inside or after which it does not hold is not accepted
     cdef readonly double flipped            # where it first did not, of the times looked at
+    cdef public bint judges                 # whether to stop where another kind of method suits the problem better
+    cdef public int64_t patience            # steps in which that must show
+    cdef int64_t signs                      # steps in which it did
+    cdef int64_t contrary                   # steps since then in which it did not
     cdef readonly double t                  # of the last accepted state
     cdef readonly double h                  # signed, the step tried last
     cdef readonly int64_t nsteps            # accepted
@@ -85,7 +89,7 @@ cdef class Explicit:
     cdef readonly object state              # x as an array
     cdef double t_end
     cdef double direction                   # 1 or -1
-    cdef double h_abs                       # of the step to try next
+    cdef readonly double h_abs              # of the step to try next
     cdef double max_step
     cdef int64_t max_steps
     cdef int64_t n
@@ -114,3 +118,5 @@ cdef class Explicit:
     cdef void interpolate(self, double t, double h, double* row) noexcept nogil
     cdef Outcome look(self, double t_new, double h) noexcept nogil
     cdef double error_norm(self, double h) noexcept nogil
+    cdef bint turns(self, double h) noexcept nogil
+    cdef bint shows_sign(self, double h) noexcept nogil

@@ -15,17 +15,19 @@ from libc.stdint cimport int64_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy
 
-from ._system cimport DONE, FLIPPED, NO_MEMORY, NOT_FINITE, RAISED, TOO_MANY, TOO_SMALL, Outcome, System
+from ._system cimport DONE, FLIPPED, NO_MEMORY, NOT_FINITE, RAISED, TOO_MANY, TOO_SMALL, TURNED, Outcome, System
 
 cnp.import_array()
 
-OUTCOMES = ("done", "raised", "too small", "not finite", "too many", "no memory", "flipped")  # in the order of Outcome
+OUTCOMES = ("done", "raised", "too small", "not finite", "too many", "no memory", "flipped", "turned")  # in the order of Outcome
 
 cdef double SAFETY = 0.9
 cdef double MIN_FACTOR = 0.2
 cdef double MAX_FACTOR = 10
 cdef int64_t FEW = 64  # states
 cdef int64_t LOOKS = 4  # per step, for what may change its sign twice within one
+cdef double STABLE = 0.9 * 3.5  # most that h times an eigenvalue may be for Tsit5 and RK45, with a margin
+cdef int64_t FORGET = 6  # steps without a sign of stiffness after which the earlier ones count no more
 
 
 cdef double* _data(cnp.ndarray array) noexcept:
@@ -360,7 +362,7 @@ cdef class Explicit:
         cdef double smallest = 10 * fabs(nextafter(self.t, self.direction * INFINITY) - self.t)
         cdef double h_abs = fmax(fmin(self.h_abs, self.max_step), smallest)
         cdef double h, t_new, error, factor
-        cdef bint rejected = False
+        cdef bint rejected = False, turned
         cdef Outcome outcome
         while True:
             if h_abs < smallest:
@@ -391,11 +393,12 @@ cdef class Explicit:
             return outcome
         factor = MAX_FACTOR if error == 0 else fmin(MAX_FACTOR, SAFETY * pow(error, self.method.exponent))
         self.h_abs = h_abs * (fmin(1, factor) if rejected else factor)
+        turned = self.judges and t_new != self.t_end and self.turns(h)
         self.t = t_new
         self.nsteps += 1
         memcpy(self.x, self.z, self.n * sizeof(double))
         memcpy(self.k, self.k + (self.method.stages - 1) * self.n, self.n * sizeof(double))
-        return DONE
+        return TURNED if turned else DONE
 
     cdef Outcome attempt(self, double h) noexcept nogil:
         """Compute the stages of a step of size h; the argument of the last one is the new state."""
@@ -494,3 +497,35 @@ cdef class Explicit:
                 return norm
             worst = fmax(worst, norm)
         return worst
+
+    # -------------------------------------------------------------------------------------------------- stiffness
+
+    cdef bint turns(self, double h) noexcept nogil:
+        """Whether another kind of method suits the problem better, after many steps have shown it."""
+        if self.shows_sign(h):
+            self.signs, self.contrary = self.signs + 1, 0
+        else:
+            self.contrary += 1
+            if self.contrary >= FORGET:
+                self.signs = 0
+        return self.signs >= self.patience
+
+    cdef bint shows_sign(self, double h) noexcept nogil:
+        """Whether stability limits the step.
+
+        The last two stages are both at its end, with different arguments: how much farther apart the derivatives are than the
+        states estimates the eigenvalue of largest modulus (Hairer, Norsett and Wanner II, section IV.2). Sensitivities are
+        part of both; they have the same eigenvalues, and move where the states are at rest.
+        """
+        cdef int64_t size = self.n // self.blocks, b, j, before = self.method.stages - 2
+        cdef const Combination* argument = &self.method.argument[before]
+        cdef const double* last = self.k + (before + 1) * self.n
+        cdef const double* other = self.k + before * self.n
+        cdef double slopes = 0, states = 0, scale
+        odead_combine(self.n, self.x, h, argument.count, argument.weight, argument.index, self.k, self.n, self.w)
+        for b in range(self.blocks):
+            for j in range(b * size, (b + 1) * size):
+                scale = 1 / (self.atol[j] + self.rtol[b] * fabs(self.z[j]))
+                slopes += ((last[j] - other[j]) * scale) ** 2
+                states += ((self.z[j] - self.w[j]) * scale) ** 2
+        return h * h * slopes > STABLE * STABLE * states

@@ -14,6 +14,7 @@ cdef enum Outcome:          # of everything that a stepper calls; the first two 
     TOO_MANY                # max_steps were taken
     NO_MEMORY
     FLIPPED                 # what is watched no longer holds inside the step or at its end
+    TURNED                  # another kind of method suits the problem from here on
 
 
 cdef class System:
