@@ -48,7 +48,7 @@ cdef class Rosenbrock(Explicit):
     cdef bint looks_inside              # the error estimate of the interpolant counts
 
     cdef bint interpolates(self, double t_new) noexcept nogil
-    cdef bint shows_sign(self, double h) noexcept nogil
+    cdef Outcome look_for_sign(self, double t_new, double h, bint* sign) noexcept nogil
 
 
 cdef class StepCotangents(Recorded):

@@ -233,7 +233,7 @@ cdef class Rosenbrock(Explicit):
 
     cdef bint interpolates(self, double t_new) noexcept nogil:
         """Whether the solution is wanted between the ends of the step."""
-        if self.record is not None and self.record.rows:
+        if self.record is not None and self.record.interpolated:
             return True
         return self.delivered < self.n_times and self.direction * (self.times[self.delivered] - t_new) < 0
 
@@ -249,7 +249,7 @@ cdef class Rosenbrock(Explicit):
                 norm = fmax(norm, odead_norm(size, self.residual + start, self.z + start, self.rtol[block], self.atol + start))
         return norm
 
-    cdef bint shows_sign(self, double h) noexcept nogil:
+    cdef Outcome look_for_sign(self, double t_new, double h, bint* sign) noexcept nogil:
         """Whether steps of this size are stable for an explicit method too: norms of J bound its eigenvalues."""
         cdef int64_t e, j, n = self.attempted.linearised.n_x
         cdef const double* values = self.attempted.linearised.values
@@ -265,7 +265,8 @@ cdef class Rosenbrock(Explicit):
             column_sums[column[e]] += size
         for j in range(n):
             by_rows, by_columns = fmax(by_rows, self.row_sums[j]), fmax(by_columns, column_sums[j])
-        return fabs(h) * fmin(by_rows, by_columns) < CALM
+        sign[0] = fabs(h) * fmin(by_rows, by_columns) < CALM
+        return DONE
 
 
 # --------------------------------------------------------------------------------------------------------- adjoint

@@ -53,6 +53,7 @@ cdef class Record:
     cdef readonly int64_t stride            # the states after each so many steps are kept
     cdef readonly int64_t kept              # states
     cdef readonly double budget             # bytes
+    cdef public bint interpolated           # whether the solution between the steps is wanted from the stages
     cdef double* t                          # times: count + 1
     cdef double* x                          # states: kept, the first at the start
     cdef double* k                          # rows stages of each step
@@ -78,8 +79,7 @@ cdef class Explicit:
     cdef readonly double flipped            # where it first did not, of the times looked at
     cdef public bint judges                 # whether to stop where another kind of method suits the problem better
     cdef public int64_t patience            # steps in which that must show
-    cdef int64_t signs                      # steps in which it did
-    cdef int64_t contrary                   # steps since then in which it did not
+    cdef int64_t signs                      # steps in which it did, less those in which it did not
     cdef readonly double t                  # of the last accepted state
     cdef readonly double h                  # signed, the step tried last
     cdef readonly int64_t nsteps            # accepted
@@ -118,5 +118,5 @@ cdef class Explicit:
     cdef void interpolate(self, double t, double h, double* row) noexcept nogil
     cdef Outcome look(self, double t_new, double h) noexcept nogil
     cdef double error_norm(self, double h) noexcept nogil
-    cdef bint turns(self, double h) noexcept nogil
-    cdef bint shows_sign(self, double h) noexcept nogil
+    cdef Outcome judge(self, double t_new, double h, bint* turned) noexcept nogil
+    cdef Outcome look_for_sign(self, double t_new, double h, bint* sign) noexcept nogil

@@ -19,6 +19,7 @@ class Record:
     stride: int
     kept: int
     budget: float
+    interpolated: bool
     @property
     def times(self) -> np.ndarray: ...
     @property
@@ -35,6 +36,9 @@ class Explicit:
     flipped: float
     t: float
     h: float
+    h_abs: float
+    judges: bool
+    patience: int
     nsteps: int
     nrejected: int
     delivered: int

@@ -26,8 +26,9 @@ cdef double MIN_FACTOR = 0.2
 cdef double MAX_FACTOR = 10
 cdef int64_t FEW = 64  # states
 cdef int64_t LOOKS = 4  # per step, for what may change its sign twice within one
-cdef double STABLE = 0.9 * 3.5  # most that h times an eigenvalue may be for Tsit5 and RK45, with a margin
-cdef int64_t FORGET = 6  # steps without a sign of stiffness after which the earlier ones count no more
+cdef double STABLE = 0.9 * 3.5  # most that h times an eigenvalue may be for Tsit5, with a margin
+cdef int64_t PERIOD = 8  # steps from one look for stiffness to the next
+cdef double SEEN = 1e-7  # relative change of a state that shows in its derivative despite rounding
 
 
 cdef double* _data(cnp.ndarray array) noexcept:
@@ -119,7 +120,7 @@ cdef class Record:
     """
 
     def __cinit__(self, int64_t n, int64_t rows, double budget=INFINITY):
-        self.n, self.rows, self.budget, self.stride = n, rows, budget, 1
+        self.n, self.rows, self.budget, self.stride, self.interpolated = n, rows, budget, 1, rows > 0
 
     def __dealloc__(self):
         free(self.t)
@@ -362,7 +363,7 @@ cdef class Explicit:
         cdef double smallest = 10 * fabs(nextafter(self.t, self.direction * INFINITY) - self.t)
         cdef double h_abs = fmax(fmin(self.h_abs, self.max_step), smallest)
         cdef double h, t_new, error, factor
-        cdef bint rejected = False, turned
+        cdef bint rejected = False, turned = False
         cdef Outcome outcome
         while True:
             if h_abs < smallest:
@@ -393,7 +394,10 @@ cdef class Explicit:
             return outcome
         factor = MAX_FACTOR if error == 0 else fmin(MAX_FACTOR, SAFETY * pow(error, self.method.exponent))
         self.h_abs = h_abs * (fmin(1, factor) if rejected else factor)
-        turned = self.judges and t_new != self.t_end and self.turns(h)
+        if self.judges and t_new != self.t_end:
+            outcome = self.judge(t_new, h, &turned)
+            if outcome != DONE:
+                return outcome
         self.t = t_new
         self.nsteps += 1
         memcpy(self.x, self.z, self.n * sizeof(double))
@@ -500,32 +504,36 @@ cdef class Explicit:
 
     # -------------------------------------------------------------------------------------------------- stiffness
 
-    cdef bint turns(self, double h) noexcept nogil:
+    cdef Outcome judge(self, double t_new, double h, bint* turned) noexcept nogil:
         """Whether another kind of method suits the problem better, after many steps have shown it."""
-        if self.shows_sign(h):
-            self.signs, self.contrary = self.signs + 1, 0
-        else:
-            self.contrary += 1
-            if self.contrary >= FORGET:
-                self.signs = 0
-        return self.signs >= self.patience
+        cdef bint sign = False
+        cdef Outcome outcome = self.look_for_sign(t_new, h, &sign)
+        self.signs = self.signs + 1 if sign else max(self.signs - 1, 0)
+        turned[0] = self.signs >= self.patience
+        return outcome
 
-    cdef bint shows_sign(self, double h) noexcept nogil:
-        """Whether stability limits the step.
+    cdef Outcome look_for_sign(self, double t_new, double h, bint* sign) noexcept nogil:
+        """Whether stability limits the step; costs an evaluation at every eighth step.
 
-        The last two stages are both at its end, with different arguments: how much farther apart the derivatives are than the
-        states estimates the eigenvalue of largest modulus (Hairer, Norsett and Wanner II, section IV.2). Sensitivities are
-        part of both; they have the same eigenvalues, and move where the states are at rest.
+        Then the error estimate consists of what stability lets grow, and how far the derivative changes along it is the
+        eigenvalue in question. (The difference between two stages at the end of the step, which Hairer, Norsett and Wanner II,
+        section IV.2 take for that, costs nothing, but is too smooth at tight tolerances.) Sensitivities are part of it: they
+        have the same eigenvalues, and move where the states are at rest.
         """
-        cdef int64_t size = self.n // self.blocks, b, j, before = self.method.stages - 2
-        cdef const Combination* argument = &self.method.argument[before]
-        cdef const double* last = self.k + (before + 1) * self.n
-        cdef const double* other = self.k + before * self.n
-        cdef double slopes = 0, states = 0, scale
-        odead_combine(self.n, self.x, h, argument.count, argument.weight, argument.index, self.k, self.n, self.w)
+        cdef int64_t size = self.n // self.blocks, b, j
+        cdef const double* last = self.k + (self.method.stages - 1) * self.n
+        cdef const Combination* error = &self.method.error[0]
+        cdef double enlarged = h * fmax(1, SEEN / self.rtol[0]), slopes = 0, states = 0, scale
+        cdef Outcome outcome
+        sign[0] = self.signs > 0
+        if self.nsteps % PERIOD:
+            return DONE
+        odead_combine(self.n, self.z, enlarged, error.count, error.weight, error.index, self.k, self.n, self.w)
+        outcome = self.system.evaluate(t_new, self.w, self.f)
         for b in range(self.blocks):
             for j in range(b * size, (b + 1) * size):
                 scale = 1 / (self.atol[j] + self.rtol[b] * fabs(self.z[j]))
-                slopes += ((last[j] - other[j]) * scale) ** 2
-                states += ((self.z[j] - self.w[j]) * scale) ** 2
-        return h * h * slopes > STABLE * STABLE * states
+                slopes += ((self.f[j] - last[j]) * scale) ** 2
+                states += ((self.w[j] - self.z[j]) * scale) ** 2
+        sign[0] = h * h * slopes > STABLE * STABLE * states
+        return outcome

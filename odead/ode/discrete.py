@@ -21,7 +21,7 @@ from .._steppers import Record
 from ..errors import ArgumentValueError, IntegrationError
 from .adjoint import AdjointOptions, AdjointResult
 from .engine import Controls, Trajectory
-from .engines.native import compiled_method, interpolant, run_loop
+from .engines.native import Leg, compiled_method, interpolant, run_loop
 from .linearised import PatternGrewError
 from .methods import MULTISTEP
 from .problem import Problem
@@ -43,14 +43,13 @@ class Steps:
 
     Attributes
     ----------
-    method : str
-    record : Record
+    legs : list of Leg
+        Each with a record.
     times : array, shape (m,)
         Of the outputs.
     """
 
-    method: str
-    record: Record
+    legs: list[Leg]
     times: np.ndarray
 
 
@@ -102,26 +101,41 @@ def solve_for_adjoint(
     probe_atol = slack * np.broadcast_to(atol if options.atol is None else _scaled(problem, options.atol), (n,))
     controls = replace(controls, atol=np.concatenate([atol, np.tile(probe_atol, len(start))]))
     kept_anyway = dense or times is None
-    record = _record(controls.method, n, dense=dense, budget=np.inf if kept_anyway else budget)
+    records: list[Record] = []
+
+    def keep(method: str) -> Record:
+        share = np.inf if kept_anyway else budget - sum(map(_bytes_of, records))
+        if controls.method == "auto":
+            share /= 2  # another method may follow
+        records.append(_record(method, n, dense=dense, budget=share))
+        records[-1].interpolated = dense
+        return records[-1]
+
     try:
-        trajectory = run_loop(system, controls, times, record, rtol)
+        trajectory, legs = run_loop(system, controls, times, keep, rtol)
     except MemoryError:
         if kept_anyway:
             raise
         raise ArgumentValueError(
-            f"checkpoints: {budget:.3g} bytes are too few; after {record.count} steps of {n} states the states kept and those "
-            f"between two of them no longer fit"
+            f"checkpoints: {budget:.3g} bytes are too few; after {sum(r.count for r in records)} steps of {n} states those "
+            f"kept and those between two of them no longer fit"
         ) from None
-    if record.stride > 1 and controls.method in MULTISTEP:
+    if records[-1].stride > 1 and controls.method in MULTISTEP:
+        count = records[-1].count
         raise ArgumentValueError(
-            f"checkpoints: {budget:.3g} bytes are too few for the {record.count} steps of {n} states; {controls.method} needs "
-            f"the states of all steps on the way back, {8.0 * n * (record.count + 1):.3g} bytes; Rodas5P can do with fewer"
+            f"checkpoints: {budget:.3g} bytes are too few for the {count} steps of {n} states; {controls.method} needs "
+            f"the states of all steps on the way back, {8.0 * n * (count + 1):.3g} bytes; Rodas5P can do with fewer"
         )
     failure = trajectory.failure
     if failure is not None:
         failure = replace(failure, x=failure.x[:n])
-    sol = interpolant(controls.method, record) if dense else None
-    return replace(trajectory, y=trajectory.y[:n], sol=sol, failure=failure), Steps(controls.method, record, trajectory.t)
+    sol = interpolant(legs) if dense else None
+    return replace(trajectory, y=trajectory.y[:n], sol=sol, failure=failure), Steps(legs, trajectory.t)
+
+
+def _bytes_of(record: Record) -> int:
+    """What its states and stages take."""
+    return 8 * record.n * (record.kept + record.rows * record.count)
 
 
 def _record(method: str, n: int, *, dense: bool, budget: float) -> Record:
@@ -148,10 +162,32 @@ def discrete_adjoint(problem: Problem, steps: Steps, y_bar: np.ndarray) -> Adjoi
     IntegrationError
         The gradient is not finite.
     """
+    y_bar = np.ascontiguousarray(y_bar.T)
+    p_bar, x_bar = np.zeros(problem.p.size), np.zeros(problem.x0.size)
+    counts, stop = np.zeros(3, dtype=int), steps.times.size
+    for number in range(len(steps.legs) - 1, -1, -1):
+        leg = steps.legs[number]
+        start = stop - leg.times.size
+        times, given = leg.times, y_bar[start:stop]
+        if x_bar.any():  # what follows this leg depends on its end
+            assert leg.record is not None
+            times, given = np.append(times, leg.record.times[-1]), np.vstack([given, x_bar])
+        adjoint = _go_back(problem, leg, times, given)
+        p_bar += adjoint.grad_p
+        x_bar = adjoint.grad_x0
+        counts += (adjoint.nfev, adjoint.njev, adjoint.nlu)
+        stop = start
+    at_start = y_bar[steps.times == problem.t0].sum(axis=0)
+    nfev, njev, nlu = map(int, counts)
+    return AdjointResult(p_bar, x_bar, x_bar - at_start, nfev, njev, nlu, 0)
+
+
+def _go_back(problem: Problem, leg: Leg, times: np.ndarray, y_bar: np.ndarray) -> AdjointResult:
+    """Go back over the steps of one method; y_bar (m, N) are the cotangents of the states at the times."""
     while True:
-        adjoint = _adjoint(problem, steps)
+        adjoint = _adjoint(problem, leg)
         try:
-            outcome, x0_bar = adjoint.run(steps.times, y_bar.T)
+            outcome, x_bar = adjoint.run(times, y_bar)
             break
         except PatternGrewError:
             continue
@@ -160,31 +196,31 @@ def discrete_adjoint(problem: Problem, steps: Steps, y_bar: np.ndarray) -> Adjoi
         raise MemoryError("no memory for the steps between two checkpoints of the adjoint")
     if outcome != "done" or not np.isfinite(pull.p_bar).all():
         raise IntegrationError(
-            f"the gradient by the discrete adjoint of {steps.method} is not finite, though the solution is: a derivative of "
+            f"the gradient by the discrete adjoint of {leg.method} is not finite, though the solution is: a derivative of "
             f"{problem.name} is infinite at a state on the way; look for square roots and powers of 0"
         )
-    at_start = y_bar[:, steps.times == problem.t0].sum(axis=1)
     nfev, njev, nlu = adjoint.system.calls + pull.calls, 0, 0
     if isinstance(adjoint, RosenbrockAdjoint):
         step = adjoint.step
         nfev, njev, nlu = nfev + step.linearised.calls + adjoint.joint.calls, step.njev, step.nlu
     elif isinstance(adjoint, BackwardAdjoint):
         nfev, njev, nlu = nfev + adjoint.linearised.calls, adjoint.njev, adjoint.nlu
-    return AdjointResult(pull.p_bar.copy(), x0_bar, x0_bar - at_start, nfev, njev, nlu, 0)
+    return AdjointResult(pull.p_bar.copy(), x_bar, x_bar, nfev, njev, nlu, 0)
 
 
-def _adjoint(problem: Problem, steps: Steps) -> Adjoint:
+def _adjoint(problem: Problem, leg: Leg) -> Adjoint:
+    assert leg.record is not None
     rhs, at = problem.rhs, (problem.x0, problem.p, problem.t0)
     system, pull = recorded(rhs, *at), cotangents(rhs, *at)
-    method = compiled_method(steps.method)
+    method = compiled_method(leg.method)
     if not isinstance(method, RosenbrockMethod | Formulas):
-        return Adjoint(method, steps.record, system, pull)
+        return Adjoint(method, leg.record, system, pull)
     linearised, matrix = rhs.linearisations.make(*at, np.empty((0, problem.p.size)))
     if isinstance(method, Formulas):
-        return BackwardAdjoint(method, steps.record, system, linearised, matrix, pull)
+        return BackwardAdjoint(method, leg.record, system, linearised, matrix, pull)
     step = Step(system, method, linearised, matrix)
     joint = rhs.linearisations.step_cotangents(*at, pull, method.weights_of_time)
-    return RosenbrockAdjoint(step, steps.record, pull, joint)
+    return RosenbrockAdjoint(step, leg.record, pull, joint)
 
 
 def _probes(problem: Problem, wrt: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:

@@ -132,6 +132,8 @@ class Trajectory:
         How often compiled code took another way through the branches of the right-hand side.
     crossing : Crossing or None
         Why the end was not reached, if nothing failed.
+    methods : tuple of str
+        Those that took the steps, one after the other; empty where it is the one that was asked for.
     """
 
     t: np.ndarray
@@ -146,6 +148,11 @@ class Trajectory:
     failure: Failure | None
     flips: int = 0
     crossing: Crossing | None = None
+    methods: tuple[str, ...] = ()
+
+    def name_method(self, asked: str) -> str:
+        """What took the steps, in words."""
+        return "+".join(dict.fromkeys(self.methods)) or asked
 
 
 class AbstractEngine(ABC):

@@ -9,7 +9,7 @@ from .formulas import BackwardFormulas
 from .rosenbrock import RosenbrockTableau
 from .tableaus import Tableau
 
-__all__ = ["Interpolant"]
+__all__ = ["Interpolant", "Joined", "join"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,3 +53,38 @@ class Interpolant:
         change = np.einsum("s...,...sn->n...", weights, self.slopes[step])
         states: np.ndarray = np.moveaxis(self.states[step], -1, 0) + change
         return states
+
+
+class Joined:
+    """Solutions one after the other.
+
+    Parameters
+    ----------
+    sols : list of callable
+    ts : array
+        Ends of the steps; those of all but the last solution are `sols[k].ts`.
+    """
+
+    def __init__(self, sols: list[Any], ts: np.ndarray) -> None:
+        self.ts = np.asarray(ts, dtype=float)
+        self.t_min, self.t_max = float(min(self.ts[0], self.ts[-1])), float(max(self.ts[0], self.ts[-1]))
+        self._sols = sols
+        self._sign = -1.0 if self.ts[-1] < self.ts[0] else 1.0
+        self._ends = np.array([self._sign * sol.ts[-1] for sol in sols[:-1]])
+
+    def __call__(self, t: Any) -> np.ndarray:
+        """The state at a time, shape (n,), or at times, shape (n, len(t)). A switch belongs to what ends there."""
+        t = np.asarray(t, dtype=float)
+        number = np.searchsorted(self._ends, self._sign * t, side="left")
+        if not t.ndim or not t.size or (number == number[0]).all():
+            return np.asarray(self._sols[int(number.flat[0]) if number.size else 0](t))
+        parts = [(number == k, self._sols[k](t[number == k])) for k in np.unique(number)]
+        out = np.empty((parts[0][1].shape[0], t.size))
+        for where, part in parts:
+            out[:, where] = part
+        return out
+
+
+def join(sols: list[Any]) -> Joined:
+    """Solutions that end where the next one begins."""
+    return Joined(sols, np.concatenate([sols[0].ts, *(sol.ts[1:] for sol in sols[1:])]))

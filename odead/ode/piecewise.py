@@ -14,11 +14,12 @@ import numpy as np
 
 from .engine import AbstractEngine, Controls, Crossing, Failure, System, Trajectory
 from .instants import Happening, Instant, Occurrence, first_signs, happen
+from .interpolant import Joined, join
 from .jumps import Jump, Transition
 from .problem import Problem
 from .rhs import Branch
 
-__all__ = ["Course", "Happened", "Joined", "Piece", "integrate", "join"]
+__all__ = ["Course", "Happened", "Piece", "integrate"]
 
 NO_PROGRESS: Final = 20  # pieces without one after which to give up
 INSTANT: Final = 1e-12  # of the span: a shorter piece is no progress
@@ -340,11 +341,13 @@ class _Walk:
         y = [part.y[:, 1:] if k and self.times is None else part.y for k, part in enumerate(parts)]
         counts = {name: sum(getattr(part, name) for part in parts) for name in ("nfev", "njev", "nlu", "nsteps", "flips")}
         rejected = None if last.nrejected is None else sum(part.nrejected or 0 for part in parts)
+        methods = tuple(method for part in parts for method in part.methods)
         sol = None
         if self.dense:
             sols = [part.sol for part in parts if part.sol is not None and part.sol.ts.size > 1]
             sol = join(sols) if sols else last.sol
-        return replace(last, t=np.concatenate(t), y=np.hstack(y), sol=sol, nrejected=rejected, crossing=None, **counts)
+        return replace(last, t=np.concatenate(t), y=np.hstack(y), sol=sol, nrejected=rejected, crossing=None, methods=methods,
+                       **counts)  # fmt: skip
 
 
 def _locate(crossing: Crossing, side: _Side) -> tuple[float, float]:
@@ -358,38 +361,3 @@ def _locate(crossing: Crossing, side: _Side) -> tuple[float, float]:
             before = middle
         else:
             after = middle
-
-
-class Joined:
-    """Solutions one after the other.
-
-    Parameters
-    ----------
-    sols : list of callable
-    ts : array
-        Ends of the steps; those of all but the last solution are `sols[k].ts`.
-    """
-
-    def __init__(self, sols: list[Any], ts: np.ndarray) -> None:
-        self.ts = np.asarray(ts, dtype=float)
-        self.t_min, self.t_max = float(min(self.ts[0], self.ts[-1])), float(max(self.ts[0], self.ts[-1]))
-        self._sols = sols
-        self._sign = -1.0 if self.ts[-1] < self.ts[0] else 1.0
-        self._ends = np.array([self._sign * sol.ts[-1] for sol in sols[:-1]])
-
-    def __call__(self, t: Any) -> np.ndarray:
-        """The state at a time, shape (n,), or at times, shape (n, len(t)). A switch belongs to what ends there."""
-        t = np.asarray(t, dtype=float)
-        number = np.searchsorted(self._ends, self._sign * t, side="left")
-        if not t.ndim or not t.size or (number == number[0]).all():
-            return np.asarray(self._sols[int(number.flat[0]) if number.size else 0](t))
-        parts = [(number == k, self._sols[k](t[number == k])) for k in np.unique(number)]
-        out = np.empty((parts[0][1].shape[0], t.size))
-        for where, part in parts:
-            out[:, where] = part
-        return out
-
-
-def join(sols: list[Any]) -> Joined:
-    """Solutions that end where the next one begins."""
-    return Joined(sols, np.concatenate([sols[0].ts, *(sol.ts[1:] for sol in sols[1:])]))

@@ -89,8 +89,8 @@ def sensitivity(
         "continuous": its gradient by an adjoint solve. SciPy's steppers have no adjoint of their own, "adjoint" is the
         continuous one there; ``result.mode`` says what ran.
     method : {"auto", "LSODA", "BDF", "Radau", "Rodas5P", "RK23", "RK45", "DOP853", "Tsit5"}
-        "auto" is LSODA, which switches between a stiff and a non-stiff method; Tsit5 with engine="native". For stiff problems
-        Rodas5P and BDF are the fast ones.
+        "auto" begins with Tsit5, and goes on with Rodas5P where it finds the problem stiff (``result.method`` says what ran);
+        LSODA with engine="scipy". For large stiff problems BDF is the fast one.
     engine : {"auto", "native", "scipy"}
         "native" is the compiled loop, for all but LSODA and Radau; "scipy" is `scipy.integrate.solve_ivp` itself, for all but
         Tsit5 and Rodas5P. "auto": native where it has the method.
@@ -342,7 +342,7 @@ class _Run:
         method = controls.method
         if isinstance(backwards, NativeEngine) and method not in EXPLICIT:
             # The others take recorded right-hand sides only, and that of lambda reads the solution.
-            backwards, method = ScipyEngine(), "Radau" if method in ONE_STEP else method
+            backwards, method = ScipyEngine(), "Radau" if method in ONE_STEP else ScipyEngine().choose_method(method)
         try:
             adjoint = piecewise_adjoint(
                 course, losses[1], backwards, replace(controls, method=method), self.tolerances,
@@ -474,7 +474,7 @@ class _Run:
         return Sensitivity(**fields)
 
     def _raise(self, trajectory: Trajectory, system: Any, result: Sensitivity, what: str = "the solve") -> None:
-        names = self.problem.state_names
+        names, method = self.problem.state_names, trajectory.name_method(self.controls.method)
         assert trajectory.failure is not None
         size = trajectory.failure.x.size
         if size > len(names):
@@ -482,7 +482,7 @@ class _Run:
             names = names + [f"column {k} of the sensitivity of {name}" for k in range(columns) for name in names]
         elif what != "the solve":
             names = [f"the adjoint of {name}" for name in names]
-        raise_failure(trajectory.failure, system, self.controls.method, trajectory.nsteps, names, result, what=what)
+        raise_failure(trajectory.failure, system, method, trajectory.nsteps, names, result, what=what)
 
     def _warn_of_branches(self, flips: int) -> None:
         if flips:

@@ -80,13 +80,13 @@ def solve(
     result = Solution(**solution_fields(problem, stepper, controls, course, t, y, "solve"))
     result.sol = trajectory.sol
     if trajectory.failure is not None:
-        raise_failure(trajectory.failure, system, controls.method, trajectory.nsteps, problem.state_names, result)
+        raise_failure(trajectory.failure, system, result.method, trajectory.nsteps, problem.state_names, result)
     return result
 
 
 def choose_engine(engine: Any, method: Any) -> AbstractEngine:
     """The engine for what the user wrote; "auto" is the compiled loop for the methods it has, else SciPy."""
-    if engine == "native" or (engine == "auto" and method in NATIVE):
+    if engine == "native" or (engine == "auto" and (method == "auto" or method in NATIVE)):
         return NativeEngine()
     if engine in ("auto", "scipy"):
         return ScipyEngine()
@@ -128,7 +128,7 @@ def solution_fields(
         "nfev": trajectory.nfev, "njev": trajectory.njev, "nlu": trajectory.nlu, "nsteps": trajectory.nsteps,
         "nrejected": trajectory.nrejected,
         "message": message, "success": failure is None,
-        "method": controls.method, "engine": engine.name, "mode": mode, "name": problem.name,
+        "method": trajectory.name_method(controls.method), "engine": engine.name, "mode": mode, "name": problem.name,
     }  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from odead.ode import sensitivity
 from odead.ode.adjoint import AdjointOptions
 from odead.ode.discrete import Steps, discrete_adjoint, solve_for_adjoint
 from odead.ode.engine import Controls, System
-from odead.ode.engines.native import NativeEngine, compiled_method, run_loop
+from odead.ode.engines.native import Leg, NativeEngine, compiled_method, run_loop
 from odead.ode.methods import EXPLICIT
 from odead.ode.problem import make_problem
 from odead.ode.systems import cotangents, recorded, tangents
@@ -192,9 +192,9 @@ def test_gradient_is_that_of_the_computed_solution(method, span):
     record = Record(2, compiled_method(method).stages)
     system = System(None, None, *span, start, compiled=lambda: tangents(problem.rhs, X0, P, span[0], columns))
     blind = np.append(1e-6, np.full(6, 1e300))
-    trajectory = run_loop(system, controls_for(method), times, record, blind)
+    trajectory = run_loop(system, controls_for(method), times, lambda _: record, blind)[0]
     weights = np.random.default_rng(1).normal(size=(2, times.size))
-    adjoint = discrete_adjoint(problem, Steps(method, record, times), weights)
+    adjoint = discrete_adjoint(problem, Steps([Leg(method, record, times)], times), weights)
     derivatives = trajectory.y[2:].reshape(6, 2, times.size)
     expected = np.einsum("kim,im->k", derivatives, weights)
     np.testing.assert_allclose(adjoint.grad_p, expected[:4], rtol=1e-12, atol=1e-13)
@@ -210,9 +210,9 @@ def test_budget_changes_nothing(method, budget):
     results = []
     for limit in (np.inf, budget):
         record = Record(2, compiled_method(method).stages, limit)
-        run_loop(compiled_system(problem), controls_for(method), times, record)
+        run_loop(compiled_system(problem), controls_for(method), times, lambda _, record=record: record)
         assert record.kept * 2 * 8 <= limit / 2
-        results.append(discrete_adjoint(problem, Steps(method, record, times), np.ones((2, 57))))
+        results.append(discrete_adjoint(problem, Steps([Leg(method, record, times)], times), np.ones((2, 57))))
     np.testing.assert_array_equal(results[0].grad_p, results[1].grad_p)
     np.testing.assert_array_equal(results[0].grad_x0, results[1].grad_x0)
 
@@ -220,7 +220,7 @@ def test_budget_changes_nothing(method, budget):
 def test_budget_thins_the_states():
     problem = problem_of(predator_prey, X0, P, (0, 10), [10])
     record = Record(2, 4, 1500)
-    trajectory = run_loop(compiled_system(problem), controls_for("RK23"), problem.t_eval, record)
+    trajectory = run_loop(compiled_system(problem), controls_for("RK23"), problem.t_eval, lambda _: record)[0]
     assert (record.rows, record.count) == (0, trajectory.nsteps)
     assert record.stride > 8
     assert record.kept == (record.count // record.stride) + 1
@@ -229,7 +229,7 @@ def test_budget_thins_the_states():
 def test_budget_that_cannot_do():
     problem = problem_of(predator_prey, X0, P, (0, 10), [10])
     with pytest.raises(MemoryError):
-        run_loop(compiled_system(problem), controls_for("RK23"), problem.t_eval, Record(2, 4, 200))
+        run_loop(compiled_system(problem), controls_for("RK23"), problem.t_eval, lambda _: Record(2, 4, 200))
     with pytest.raises(ArgumentValueError, match="checkpoints: 200 bytes are too few"):
         solve_for_adjoint(problem, controls_for("RK23"), AdjointOptions(1e-6, None), problem.t_eval, ("p",), budget=200)
 
@@ -292,9 +292,9 @@ def test_gradient_that_is_not_finite_is_refused():
 
     problem = problem_of(rhs, [1.0], [0.0], (0, 1), [1])
     record = Record(1, 7)
-    run_loop(compiled_system(problem), controls_for("RK45"), problem.t_eval, record)
+    run_loop(compiled_system(problem), controls_for("RK45"), problem.t_eval, lambda _: record)
     with pytest.raises(IntegrationError, match="not finite"):
-        discrete_adjoint(problem, Steps("RK45", record, problem.t_eval), np.ones((1, 1)))
+        discrete_adjoint(problem, Steps([Leg("RK45", record, problem.t_eval)], problem.t_eval), np.ones((1, 1)))
 
 
 def test_mismatched_parts_are_refused():
@@ -357,9 +357,9 @@ def test_explicit_method_at_its_stability_limit(method):
     trajectory, adjoint = gradient(rhs, x0, p, (0, 1), times, lambda y: y - 1, method, **options)
     problem = problem_of(rhs, x0, p, (0, 1), times)
     record = Record(x0.size, compiled_method(method).stages)
-    careless = run_loop(compiled_system(problem), controls_for(method, 1e-7, 1e-5), times, record)
+    careless = run_loop(compiled_system(problem), controls_for(method, 1e-7, 1e-5), times, lambda _: record)[0]
     np.testing.assert_allclose(careless.y, trajectory.y, rtol=1e-4)
-    wild = discrete_adjoint(problem, Steps(method, record, times), careless.y - 1).grad_p
+    wild = discrete_adjoint(problem, Steps([Leg(method, record, times)], times), careless.y - 1).grad_p
     assert np.abs(wild).max() > 100 * np.abs(adjoint.grad_p).max()
     directions = np.random.default_rng(5).normal(size=(2, p.size))
     start = np.concatenate([x0, np.zeros(2 * x0.size)])

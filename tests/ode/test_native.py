@@ -129,7 +129,7 @@ def test_rejects_an_absurd_rtol_loudly():
 
 def test_methods_are_chosen_by_name():
     engine = NativeEngine()
-    assert engine.choose_method("auto") == "Tsit5"
+    assert engine.choose_method("auto") == "auto"
     assert engine.choose_method("RK45") == "RK45"
     with pytest.raises(NotImplementedError, match='engine="scipy"'):
         engine.choose_method("Radau")

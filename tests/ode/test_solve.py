@@ -102,7 +102,7 @@ def test_print_tells_what_was_computed():
     text = str(result)
     for words in (
         "lotka_volterra: 2 states, 3 times from 0 to 3, 4 parameters",
-        "LSODA",
+        "Tsit5",
         "forward",
         "p[3]",
         "grad_x0",

@@ -1,7 +1,8 @@
 """The compiled loop: methods that call compiled right-hand sides without the GIL."""
 
 import warnings
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -12,11 +13,15 @@ from ..._steppers import Explicit, Method, Record
 from ..._system import Callback, Recorded, Tangents
 from ...errors import ArgumentValueError, OdeadWarning
 from ..engine import AbstractEngine, Controls, Crossing, Failure, System, Trajectory
-from ..interpolant import Interpolant
+from ..interpolant import Interpolant, join
 from ..linearised import PatternGrewError
 from ..methods import EXPLICIT, MULTISTEP, NATIVE, ROSENBROCK
 
-__all__ = ["NativeEngine", "compiled_method", "interpolant", "run_loop"]
+__all__ = ["AUTO", "Leg", "NativeEngine", "compiled_method", "interpolant", "run_loop"]
+
+AUTO: Final = ("Tsit5", "Rodas5P")  # by turns
+_STIFF_STEPS: Final = 15  # that show stiffness until the method changes, as in Hairer's codes
+_CALM_STEPS: Final = 10
 
 _METHODS: Final = {name: Method(tableau) for name, tableau in EXPLICIT.items()}
 _ROSENBROCK: Final = {name: RosenbrockMethod(tableau) for name, tableau in ROSENBROCK.items()}
@@ -26,8 +31,28 @@ _ELSEWHERE: Final = ("Kvaerno5", "Radau", "LSODA")
 _FINEST: Final = 100 * float(np.finfo(float).eps)  # rtol below which round-off decides; SciPy's limit
 
 
+@dataclass(frozen=True)
+class Leg:
+    """A part of a solve by one method.
+
+    Attributes
+    ----------
+    method : str
+    record : Record or None
+    times : array, shape (m,)
+        Of the outputs in it.
+    """
+
+    method: str
+    record: Record | None
+    times: np.ndarray
+
+
 class NativeEngine(AbstractEngine):
-    """Explicit and Rosenbrock methods and BDF, compiled. "auto" is Tsit5.
+    """Explicit and Rosenbrock methods and BDF, compiled.
+
+    "auto" begins with Tsit5, changes to Rodas5P where stability and not accuracy limits the steps, and back where it no longer
+    would.
 
     Where `System.compiled` is given, no Python runs in the loop. The state of a `Tangents` system is judged block by block: the
     largest of the errors of the states and of each sensitivity counts.
@@ -36,29 +61,32 @@ class NativeEngine(AbstractEngine):
     name = "native"
 
     def choose_method(self, method: str) -> str:
-        if method == "auto":
-            return "Tsit5"
         if method in _ELSEWHERE:
             raise NotImplementedError(
                 f'method="{method}" is not available with engine="native"; use engine="scipy" or one of {", ".join(NATIVE)}'
             )
-        if method not in NATIVE:
+        if method != "auto" and method not in NATIVE:
             raise ArgumentValueError(f'method={method!r} is unknown; use "auto" or one of {", ".join(NATIVE)}')
         return method
 
     def integrate(self, system: System, controls: Controls, times: np.ndarray | None, dense: bool) -> Trajectory:
-        record = None
+        keep = None
         if dense or times is None:
-            record = Record(system.x0.size, NATIVE[controls.method].all_stages if dense else 0)
-        trajectory = run_loop(system, controls, times, record)
-        if dense and record is not None:
-            trajectory = replace(trajectory, sol=interpolant(controls.method, record))
-        return trajectory
+
+            def keep(method: str) -> Record:
+                return Record(system.x0.size, NATIVE[method].all_stages if dense else 0)
+
+        trajectory, legs = run_loop(system, controls, times, keep)
+        return replace(trajectory, sol=interpolant(legs)) if dense else trajectory
 
 
-def interpolant(method: str, record: Record) -> Interpolant:
-    """The solution as a function of time, from a record with all stages."""
-    return Interpolant(NATIVE[method], record.times, record.states, record.slopes)
+def interpolant(legs: Sequence[Leg]) -> Any:
+    """The solution as a function of time, from records with all stages."""
+    parts = []
+    for leg in legs:
+        assert leg.record is not None
+        parts.append(Interpolant(NATIVE[leg.method], leg.record.times, leg.record.states, leg.record.slopes))
+    return parts[0] if len(parts) == 1 else join(parts)
 
 
 def compiled_method(name: str) -> Method:
@@ -67,23 +95,29 @@ def compiled_method(name: str) -> Method:
 
 
 def run_loop(
-    system: System, controls: Controls, times: np.ndarray | None, record: Record | None, rtol: np.ndarray | None = None
-) -> Trajectory:
+    system: System,
+    controls: Controls,
+    times: np.ndarray | None,
+    keep: Callable[[str], Record] | None,
+    rtol: np.ndarray | None = None,
+) -> tuple[Trajectory, list[Leg]]:
     """Run the compiled loop.
 
     Parameters
     ----------
     system, controls, times
         As in `AbstractEngine.integrate`.
-    record : Record or None
-        Filled step by step; needed where `times` is None.
+    keep : callable or None
+        From a method to the record that its loop fills step by step; needed where `times` is None.
     rtol : array, shape (blocks,), optional
         Relative tolerance of each block of the state: the states, then each sensitivity. None: that of `controls` for all.
 
     Returns
     -------
-    Trajectory
+    trajectory : Trajectory
         Without `sol`.
+    legs : list of Leg
+        More than one if the method changed.
     """
     n = system.x0.size
     compiled = Callback(system.fun, n) if system.compiled is None else system.compiled()
@@ -92,33 +126,80 @@ def run_loop(
     if rtol.min() < _FINEST:
         warnings.warn(f"rtol={rtol.min():.3g} is below round-off; {_FINEST:.3g} is used", OdeadWarning, stacklevel=4)
         rtol = np.maximum(rtol, _FINEST)
+    legs: list[Leg] = []
+    loops: list[Explicit] = []
+    outcome = "turned"
+    while outcome == "turned":
+        here = controls
+        if controls.method == "auto":
+            here = replace(controls, method=AUTO[len(legs) % len(AUTO)])
+        rest, left = system, times
+        if loops:
+            before = loops[-1]
+            rest = replace(system, t0=before.t, x0=before.state.copy())
+            here = replace(here, first_step=before.h_abs, max_steps=controls.max_steps - sum(loop.nsteps for loop in loops))
+            left = None if left is None else left[sum(loop.delivered for loop in loops) :]
+        record = None if keep is None else keep(here.method)
+        loop, outcome = _run_leg(rest, compiled, here, rtol, left, record, len(legs) if controls.method == "auto" else None)
+        if left is None:
+            assert record is not None
+            left = record.times[min(len(legs), 1) :]
+        else:
+            left = left[: loop.delivered]
+        loops.append(loop)
+        legs.append(Leg(here.method, record, left))
+    return _summarise(loops, legs, compiled, outcome, controls, times), legs
+
+
+def _run_leg(
+    system: System, compiled: Any, controls: Controls, rtol: np.ndarray, times: np.ndarray | None, record: Record | None,
+    number: int | None,
+) -> tuple[Explicit, str]:  # fmt: skip
+    """Step by one method, of a solve that may change it if the number of the leg is given; the loop and what stopped it."""
     while True:
         loop = _make_loop(system, compiled, controls, rtol, times, record)
+        if number is not None:
+            loop.judges = True
+            # Each change back takes longer to convince, so that the changes are few.
+            loop.patience = _STIFF_STEPS if number % 2 == 0 else _CALM_STEPS << min(number // 2, 20)
         if system.side is not None:
             loop.watch = system.side.watch()
         try:
-            outcome = loop.run()
-            break
+            return loop, loop.run()
         except PatternGrewError:
             continue
-    failure = None if outcome == "flipped" else describe_failure(loop, outcome, controls)
+
+
+def _summarise(
+    loops: Sequence[Explicit], legs: Sequence[Leg], compiled: Any, outcome: str, controls: Controls, times: np.ndarray | None
+) -> Trajectory:
+    last = loops[-1]
+    nsteps = sum(loop.nsteps for loop in loops)
+    failure = None if outcome == "flipped" else describe_failure(last, outcome, controls.max_steps, nsteps)
     if times is not None:
-        t, y = times[: loop.delivered], loop.y[: loop.delivered].T
+        y = np.concatenate([loop.y[: loop.delivered] for loop in loops])
     else:
-        assert record is not None
-        t, y = record.times, record.states.T
+        y = np.concatenate([leg.record.states[min(k, 1) :] for k, leg in enumerate(legs) if leg.record is not None])
     message = "the end was reached" if failure is None else failure.reason
+    if len(legs) > 1:
+        changes = ", ".join(f"{leg.method} until t = {loop.t:.6g}" for leg, loop in zip(legs[:-1], loops, strict=False))
+        message = f"{message} ({changes}, then {legs[-1].method})"
     flips = compiled.flips if isinstance(compiled, Recorded) else 0
     nfev, njev, nlu = compiled.calls, 0, 0
-    if isinstance(loop, Rosenbrock):
-        step = loop.attempted
-        flips += step.linearised.flips
-        nfev, njev, nlu = nfev + step.linearised.calls, step.njev, step.nlu
-    elif isinstance(loop, BDF):
-        flips += loop.linearised.flips
-        nfev, njev, nlu = nfev + (loop.states.calls if loop.states is not compiled else 0), loop.njev, loop.nlu
-    crossing = _crossing(loop, controls.method) if outcome == "flipped" else None
-    return Trajectory(t, y, None, nfev, njev, nlu, loop.nsteps, loop.nrejected, message, failure, flips, crossing)
+    for loop in loops:
+        if isinstance(loop, Rosenbrock):
+            step = loop.attempted
+            flips += step.linearised.flips
+            nfev, njev, nlu = nfev + step.linearised.calls, njev + step.njev, nlu + step.nlu
+        elif isinstance(loop, BDF):
+            flips += loop.linearised.flips
+            nfev += loop.states.calls if loop.states is not compiled else 0
+            njev, nlu = njev + loop.njev, nlu + loop.nlu
+    return Trajectory(
+        np.concatenate([leg.times for leg in legs]), y.T, None, nfev, njev, nlu, nsteps, sum(loop.nrejected for loop in loops),
+        message, failure, flips, _crossing(last, legs[-1].method) if outcome == "flipped" else None,
+        tuple(leg.method for leg in legs),
+    )  # fmt: skip
 
 
 def _crossing(loop: Explicit, method: str) -> Crossing:
@@ -151,15 +232,15 @@ def _make_loop(
     return Rosenbrock(step, **options)
 
 
-def describe_failure(loop: Explicit, outcome: str, controls: Controls) -> Failure | None:
+def describe_failure(loop: Explicit, outcome: str, max_steps: int, nsteps: int) -> Failure | None:
     """What stopped the loop."""
     if outcome == "done":
         return None
     reasons: dict[str, str] = {
         "too small": "the step that the error asks for is below the spacing of floating-point numbers",
         "not finite": "the state is no longer finite",
-        "too many": f"max_steps={controls.max_steps} steps were taken",
+        "too many": f"max_steps={max_steps} steps were taken",
     }
     if outcome not in reasons:
-        raise MemoryError(f"no memory for the steps of a solve, after {loop.nsteps} of them")
+        raise MemoryError(f"no memory for the steps of a solve, after {nsteps} of them")
     return Failure(loop.t, loop.state.copy(), loop.h, reasons[outcome])
