@@ -107,8 +107,8 @@ def test_one_column_per_entry_of_a_container():
         return [p["prey"][0] * x[0] - p["prey"][1] * x[0] * x[1], -p["predator"] * x[1] + p["gain"] * x[0] * x[1]]
 
     p = {"gain": 1.0, "prey": np.array([1.5, 1.0]), "predator": 3.0}
-    found = sensitivity(rhs, LOTKA_X0, p, (0, 3), t_eval=[1, 3], loss=lambda y: y.sum())
-    plain = sensitivity(lotka_volterra, LOTKA_X0, LOTKA_P, (0, 3), t_eval=[1, 3], loss=lambda y: y.sum())
+    found = sensitivity(rhs, LOTKA_X0, p, (0, 3), t_eval=[1, 3], loss=lambda y: y.sum(), mode="forward")
+    plain = sensitivity(lotka_volterra, LOTKA_X0, LOTKA_P, (0, 3), t_eval=[1, 3], loss=lambda y: y.sum(), mode="forward")
     np.testing.assert_allclose(found.sens, plain.sens[:, :, [3, 0, 1, 2]], rtol=1e-9)
     assert found.parameter_names == ["p['gain']", "p['prey'][0]", "p['prey'][1]", "p['predator']"]
     assert list(found.grad) == ["gain", "prey", "predator"]
