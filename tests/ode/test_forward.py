@@ -137,7 +137,7 @@ def test_repeated_times_add_up():
 
 
 def test_every_step_is_kept_without_times():
-    result = sensitivity(lotka_volterra, LOTKA_X0, LOTKA_P, (0, 3), loss=lambda y: y[0, 0], dense_output=True)
+    result = sensitivity(lotka_volterra, LOTKA_X0, LOTKA_P, (0, 3), loss=lambda y: y[0, 0], dense_output=True, mode="forward")
     assert result.sens.shape == (result.t.size, 2, 4)
     np.testing.assert_allclose(result.grad, result.sens[-1, 0])
     assert result.sol(1.5).shape == (2,)

@@ -98,7 +98,9 @@ def test_compiled_solve_ivp_is_a_drop_in():
 
 
 def test_print_tells_what_was_computed():
-    result = sensitivity(lotka_volterra, LOTKA_X0, LOTKA_P, (0, 3), t_eval=[0, 1, 3], loss=lambda y: y.sum(), wrt=("p", "x0"))
+    result = sensitivity(
+        lotka_volterra, LOTKA_X0, LOTKA_P, (0, 3), t_eval=[0, 1, 3], loss=lambda y: y.sum(), wrt=("p", "x0"), mode="forward"
+    )
     text = str(result)
     for words in (
         "lotka_volterra: 2 states, 3 times from 0 to 3, 4 parameters",
