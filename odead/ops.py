@@ -128,7 +128,7 @@ _ROWS = (
     Op("mul",          "x * y",                          ("y", "x"),                 "multiply", "fi"),
     Op("div",          "x / y",                          ("1 / y", "-out / y"),      "divide"),
     Op("muladd",       "x * y + z",                      ("y", "x", "1")),
-    Op("zero_mul",     "x == 0 ? 0 : x * y",             ("y", "x"),                 piecewise=True, note="0 * nan = 0 * inf = 0"),
+    Op("zero_mul",     "x == 0 ? 0 : y == 0 ? (x < 0 ? -y : y) : x * y", ("y", "x"), piecewise=True, note="0 * nan = 0 * inf = 0"),
     Op("reciprocal",   "1 / x",                          ("-out * out",),            "reciprocal"),
     Op("square",       "x * x",                          ("2 * x",),                 "square", "fi"),
     Op("floor_divide", "odead_floor_divide(x, y)",       ("0", "0"),                 "floor_divide", note="derivative 0, also at the steps"),

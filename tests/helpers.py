@@ -130,7 +130,7 @@ _COMPLEX: Final[dict[str, Callable[..., np.ndarray]]] = {
     "copy": lambda x: x,
     "cast": lambda x: x,
     "muladd": lambda x, y, z: x * y + z,
-    "zero_mul": lambda x, y: np.where(x == 0, 0, x * y),
+    "zero_mul": lambda x, y: np.where(x == 0, 0, np.where(y == 0, np.where(x < 0, -y, y), x * y)),
     "remainder": lambda x, y: x - np.floor(x.real / y.real) * y,
     "fmod": lambda x, y: x - np.trunc(x.real / y.real) * y,
     "cbrt": lambda x: np.sign(x.real) * (np.sign(x.real) * x) ** (1 / 3),

@@ -321,9 +321,10 @@ def test_too_many_branches_warn_with_the_line():
         total = 0.0
         for k in range(len(x)):
             if x[k] > 0:
-                total += x[k] ** 2
-                continue
-            total -= x[k]
+                with np.errstate(all="raise"):
+                    total += x[k] ** 2
+            else:
+                total -= x[k]
         return total
 
     rng = np.random.default_rng(0)

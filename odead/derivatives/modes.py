@@ -22,7 +22,7 @@ class AbstractMode(ABC):
     with_primal : bool
         Return the value of the function too.
     strong_zero : bool
-        A partial of exactly 0 times an infinite or NaN derivative is 0.
+        A product of a partial and a derivative is 0 where either is exactly 0, though the other is infinite or NaN.
     check : bool
         Refuse NaN in shadows.
     """

@@ -25,7 +25,7 @@ _WITHOUT_UFUNC: Final[dict[str, Callable[..., Any]]] = {
     "stop": lambda x: x,
     "cast": lambda x: x,  # the assignment to the result converts
     "muladd": lambda x, y, z: x * y + z,
-    "zero_mul": lambda x, y: np.where(x == 0, x.dtype.type(0), x * y),
+    "zero_mul": lambda x, y: np.where(x == 0, x.dtype.type(0), np.where(y == 0, np.where(x < 0, -y, y), x * y)),
 }
 
 _POISON: Final[dict[str, Any]] = {"float64": np.nan, "float32": np.nan, "int64": -(2**40), "bool": True}

@@ -373,7 +373,10 @@ def scalar_at(x: TracedArray, position: int, value: Any) -> Any:
         return value
     kind = dtype_name(x.value.dtype)
     out = rec.program.temp(kind, ())
-    rec.emit("copy", out, (View(buffer, position, (), ()),))
+    element = View(buffer, position, (), ())
+    rec.emit("copy", out, (element,))
+    if kind == "int64" and buffer in rec.captured:
+        rec.integers[out.buffer] = element
     return TracedScalar(rec, out, value, kind)
 
 

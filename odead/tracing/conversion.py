@@ -14,8 +14,9 @@
                                              (s,) = _odead_1.merged
                                              if s is __odead_missing__: del s
 
-`x if c else y` becomes a call that evaluates its arguments in this order, `and`, `or`, `not` and chained comparisons in a test
-become calls that short-circuit only on what does not vary.
+An early `return` or `continue` has become a side before that; see `exits`. `x if c else y` becomes a call that evaluates its
+arguments in this order, `and`, `or`, `not` and chained comparisons in a test become calls that short-circuit only on what does
+not vary.
 
 The source is read from the file, and the statement of the module that holds the function is compiled with these changes,
 so that closures, methods, defaults, `super()` and line numbers are those of the original. Source that does not give the code
@@ -34,6 +35,7 @@ from types import CodeType, FrameType
 from typing import Any, Final, TypeAlias, TypeVar
 
 from .branches import Place
+from .exits import straightened
 
 __all__ = ["Conversions"]
 
@@ -69,7 +71,7 @@ class Conversions:
 
     def ask(self, frame: FrameType) -> bool:
         code = self._codes.get(frame.f_code, frame.f_code)
-        module = _module_of(code)
+        module = _straightened_module_of(code)
         if module is None:
             return False
         line, end_line, column, end_column = next(islice(frame.f_code.co_positions(), frame.f_lasti // 2, None))
@@ -113,7 +115,7 @@ class Conversions:
         seen = {(line, name) for file, line, name in self._seen if file == code.co_filename}
         if not places and not seen:
             return code
-        module = _module_of(code)
+        module = _straightened_module_of(code)
         if module is None:
             return code
         rewriting = _Rewriting(code.co_filename, places, seen)
@@ -157,6 +159,13 @@ def _module_of(code: CodeType) -> ast.Module | None:
             same = [each for each in _codes_in(compiled) if each == code and each.co_qualname == code.co_qualname]
             return module if len(same) == 1 else None
     return None
+
+
+@lru_cache(maxsize=256)
+def _straightened_module_of(code: CodeType) -> ast.Module | None:
+    """The same with early exits made sides of their `if`s."""
+    module = _module_of(code)
+    return None if module is None else straightened(module)
 
 
 @lru_cache(maxsize=16)

@@ -76,8 +76,12 @@ def _taken(x: TracedArray, axis: int, key: TracedScalar) -> Any:
 def _index(rec: Recorder, key: TracedScalar, n: int) -> tuple[int, View]:
     """The index in the recorded run, and in the program; negative ones count from the end.
 
+    One that is read from a captured array of integers is part of the recording, as connectivity is.
     In a side of an `if` that a run does not take it is 0, for the index meant for the other values may be out of range.
     """
+    known = int(key.value)
+    if -n <= known < n and rec.freeze(key.place):
+        return known, rec.program.constant(known % n, "int64")
     zero, length = (rec.program.constant(number, "int64") for number in (0, n))
     negative = rec.record("less", "bool", (key.place, zero))
     place = rec.record("where", "int64", (negative, rec.record("add", "int64", (key.place, length)), key.place))

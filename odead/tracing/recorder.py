@@ -138,6 +138,8 @@ class Recorder:
         Captured buffers into which the function writes.
     guards : list
         Outcomes, in the order of the program.
+    integers : dict of int to View
+        Numbers read from captured integer arrays: buffer -> the element.
     side : Side or None
         The innermost side of an `if` that is being recorded beside the other one.
     met : callable or None
@@ -153,6 +155,7 @@ class Recorder:
         "_codes",
         "_fills",
         "_flats",
+        "_frozen",
         "_guarded",
         "_ins",
         "_line",
@@ -169,6 +172,7 @@ class Recorder:
         "captured",
         "failure",
         "guards",
+        "integers",
         "lazy",
         "met",
         "program",
@@ -189,6 +193,8 @@ class Recorder:
         self.captured: set[int] = set()
         self.scratch: set[int] = set()
         self.guards: list[bool | int] = []
+        self.integers: dict[int, View] = {}
+        self._frozen: dict[int, int] = {}  # captured arrays whose contents are part of the recording, and the line where
         self.failure: TracingError | None = None
         self.side: Side | None = None
         self.met: Callable[[FrameType, View], None] | None = None
@@ -515,6 +521,33 @@ class Recorder:
             self._guarded.add((view, expected))
         self.guards.append(expected)
         self.program.emit("guard", None, (self.reads(view),), expected, self.line())
+
+    def freeze(self, view: View) -> bool:
+        """Make the captured array that an integer was read from part of the recording; False if it is from elsewhere.
+
+        Tables of neighbours stay what they are, and indices that are known keep Jacobians sparse.
+        """
+        element = self.integers.get(view.buffer)
+        if element is None or element.buffer in self.scratch:
+            return False
+        self._frozen.setdefault(element.buffer, self.line())
+        return True
+
+    def place_frozen(self) -> None:
+        """Begin the program with guards that the frozen arrays are as they were."""
+        program = self.program
+        for buffer, line in self._frozen.items():
+            whole = program.whole(buffer)
+            same = program.temp("bool", whole.shape)
+            storage = self._flat(buffer).reshape(whole.shape)
+            constant = program.constant(storage, program.buffers[buffer].dtype)
+            rows: list[tuple[list[Any], Any, Any]] = [
+                (program.op, "equal", "guard"), (program.out, same, None), (program.ins, (whole, constant), (same,)),
+                (program.params, None, True), (program.line, line, line),
+            ]  # fmt: skip
+            for column, first, second in rows:
+                column[:0] = [first, second]
+            self.guards.insert(0, True)
 
     def concretise(self, view: View, value: np.ndarray) -> np.ndarray:
         """The contents of a varying integer or boolean array as constants, with a guard that they are these."""

@@ -174,6 +174,7 @@ def _attempt(
     returned, result_leaves = _results(rec, namespace, result)
     binder.write_back()
     rec.place_fills()
+    rec.place_frozen()
     aliases = _check_aliases(rec, namespace, names, leaves)
     scratch = tuple([rec.program.buffers[b].name for b in sorted(rec.scratch)])
     unread = tuple([place for b in sorted(rec.scratch) if (place := _unread(rec.program, b))])

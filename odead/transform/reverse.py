@@ -20,6 +20,7 @@ from .builder import FLOATS, Builder, useful_buffers, varied_buffers
 from .calls import Derivations, expanded, pull, record
 from .overwrites import Overwrites
 from .partials import Value, add_product, expand
+from .unselected import unselected_singular
 
 __all__ = ["Sweep", "described_reverse", "reverse"]
 
@@ -91,6 +92,7 @@ class _Reverse:
         self.primal = program
         self.build = Builder(program, width)
         self.strong_zero = strong_zero
+        self.unselected = unselected_singular(program)
         self.overwrites = Overwrites(program)
         given = _given(program, active)
         for buffer in given:
@@ -159,7 +161,7 @@ class _Reverse:
         op, ins = self.primal.op[number], self.primal.ins[number]
         values = self.values[number]
         if isinstance(values, dict):
-            self.elementwise(TABLE[op], out, ins, values)
+            self.elementwise(number, TABLE[op], out, ins, values)
             return
         assert values is not None, "a result with a shadow has been recorded"
         if op == "call":
@@ -197,10 +199,10 @@ class _Reverse:
         active = tuple(self.build.has_shadow(view.buffer) for view in self.primal.ins[number])
         return self.derivations.of(self.primal, number, active) if any(active) else Zero()
 
-    def elementwise(self, row: Op, out: View, ins: tuple[View, ...], values: dict[str, View]) -> None:
+    def elementwise(self, number: int, row: Op, out: View, ins: tuple[View, ...], values: dict[str, View]) -> None:
         """Contract the partials with the shadow of the result; an operand that is the result itself comes last."""
         dout = self.build.shadow(out)
-        strong = row.piecewise or self.strong_zero
+        strong = row.piecewise or self.strong_zero or number in self.unselected
         kept: list[Value] = []  # partials with respect to the memory that is overwritten
         for k in self.active_operands(ins):
             expression = row.partials[k]

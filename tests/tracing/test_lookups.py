@@ -149,3 +149,58 @@ def test_where_python_needs_the_number_it_is_guarded(f: Callable[[Any], Any]) ->
     compiled = odead.compile(f, 2.5)
     for x in (1.5, 2.5, 3.25, 1.75):
         assert compiled.primal(x) == pytest.approx(f(x))
+
+
+# -------------------------------------------------------------------------------------------- tables of neighbours
+
+
+def test_two_lookups_in_one_loop_roll():
+    def f(du: Any, u: Any) -> None:
+        for i in range(len(u)):
+            a = int(u[i] / 0.5)
+            v = TABLE[a]
+            b = int(u[i] / 0.3)
+            du[i] = u[i] * (v + TABLE[b])
+
+    u = np.random.default_rng(0).uniform(0.0, 2.3, 300)
+    kernel = Kernel(f, (np.zeros(300), u))
+    assert len(kernel.program) < 25
+    for shift in (0.0, 0.05):
+        du, expected = np.zeros(300), np.zeros(300)
+        kernel(du, u + shift)
+        f(expected, u + shift)
+        np.testing.assert_allclose(du, expected, rtol=1e-14)
+    with pytest.raises(IndexError):
+        kernel(du, u + 9)
+
+
+def test_captured_tables_of_indices_keep_jacobians_sparse():
+    rng = np.random.default_rng(0)
+    n = 200
+    neighbours = rng.integers(0, n, (n, 3))
+
+    def sliced(x: Any) -> Any:
+        return x[neighbours].sum(axis=1) - 3 * x
+
+    def looped(x: Any) -> Any:
+        out = np.zeros(n)
+        for k in range(n):
+            for j in neighbours[k]:
+                out[k] += x[j] - x[k]
+        return out
+
+    def indexed(x: Any) -> Any:
+        out = np.zeros(n)
+        for k in range(n):
+            for j in range(3):
+                out[k] += x[neighbours[k, j]] - x[k]
+        return out
+
+    x = rng.normal(size=n)
+    for _ in range(2):
+        expected = -3.0 * np.eye(n)
+        np.add.at(expected, (np.arange(n)[:, None], neighbours), 1.0)
+        for f in (sliced, looped, indexed):
+            assert odead.sparsity(f, x).nnz <= 4 * n
+            np.testing.assert_allclose(odead.jacobian(f, x, sparse=True).toarray(), expected, rtol=1e-13, atol=1e-13)
+        neighbours[:] = rng.integers(0, n, (n, 3))  # noticed, and recorded anew

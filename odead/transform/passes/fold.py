@@ -193,7 +193,7 @@ def _zero_mul(folding: _Folding, out: View, factor: View, d: View) -> Rewrite:
     number = folding.number(factor)
     if number == 0:
         return "copy", (folding.constant(0.0, out),)
-    if number is not None:
+    if number is not None and np.isfinite(number):
         return ("copy", (d,)) if number == 1 else ("mul", (factor, d))
     choice = folding.definition(factor, "where")
     if choice is None:

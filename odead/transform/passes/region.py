@@ -19,7 +19,6 @@ LEAST: Final = 4  # iterations: a vector instruction of fewer elements takes lon
 _ERRATIC: Final = 0.6  # part of the steps at which a slot's operands do not continue as before, above which it is left alone
 _CUTS: Final = 2  # so few iterations in conflict with earlier ones split a loop; more make their slots a block
 _ATTEMPTS: Final = 8
-_INDEXED: Final = frozenset({"take", "take_along", "put", "put_add", "put_along_add"})
 
 
 @dataclass(frozen=True)
@@ -121,10 +120,13 @@ class Region:
             blocks.add(slot, max(slot, last))
 
     def block_guarded(self, blocks: Blocks) -> None:
-        """What a guard keeps from failing, such as an index in range, must not run for a later iteration before that guard."""
+        """What a guard keeps from raising must not run for a later iteration before that guard.
+
+        An index out of range is no such thing: it is a missed guard itself.
+        """
         ops = self.program.op[self.start : self.start + self.period]
         guards = [k for k, op in enumerate(ops) if op == "guard"]
-        guarded = [k for k, op in enumerate(ops) if op in _INDEXED or (op in STRUCTURED and STRUCTURED[op].can_fail)]
+        guarded = [k for k, op in enumerate(ops) if op in STRUCTURED and STRUCTURED[op].can_fail]
         if guards and guarded and guarded[0] < guards[-1]:
             blocks.add(guarded[0], guards[-1])
 
