@@ -170,13 +170,6 @@ def test_bad_input(call, words):
         call()
 
 
-def test_derivatives_inside_derivatives_say_what_to_use():
-    with pytest.raises(NotImplementedError, match="hessian"):
-        odead.gradient(lambda x: odead.gradient(lambda y: y**3, x), 2.0)
-    with pytest.raises(NotImplementedError, match="hessian"):
-        odead.gradient(lambda x: odead.autodiff(lambda y: y**3, odead.Active(x))[0], 2.0)
-
-
 def test_floats_of_other_widths_are_named():
     with pytest.raises(odead.OdeadError, match="float16"):
         odead.gradient(lambda x: x.sum(), np.ones(2, np.float16))

@@ -14,7 +14,7 @@ from ..containers import Place, Structure, flatten, places, promoted
 from ..errors import ArgumentTypeError, ArgumentValueError, argument_name
 from ..holders import Held, held, is_holder
 from ..spans import Span, address_of, spans
-from .kernel import is_bound, layout, refuse_traced
+from .kernel import is_bound, layout
 from .overlapping import Piece, joined
 
 __all__ = ["Arguments"]
@@ -139,6 +139,11 @@ class Arguments:
         for span in found:
             self._span_of.update({id(array): span for array in span.arrays})
 
+    @property
+    def has_overlap(self) -> bool:
+        """Whether arrays among them share memory without being the same."""
+        return bool(self._spans)
+
     def values(self) -> list[Any]:
         """What to bind to the arguments of the function, by position."""
         values: dict[int, Any] = {position: span.memory() for position, span in self._spans.items()}
@@ -187,7 +192,6 @@ class Arguments:
 
     def _bind(self, leaf: Any) -> int | None:
         """The position of a leaf among the distinct program inputs; None if it is static."""
-        refuse_traced(leaf)
         if not is_bound(leaf):
             self._static.append((len(self.bound), type(leaf), leaf))
             return None

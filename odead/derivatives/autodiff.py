@@ -12,12 +12,14 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from ..activity import AbstractAnnotation, Active, BatchDuplicated, Const, Duplicated
+from ..containers import flatten, map_leaves, promoted
 from ..errors import ArgumentTypeError, ArgumentValueError, warn
 from ..execute.compiled import disjoint
 from ..transform.builder import FLOATS
 from .arguments import Arguments
-from .kernel import KEPT, Kernel, Variant, cached_kernel, empty_results, number
+from .kernel import KEPT, Kernel, Variant, cached_kernel, empty_results, is_bound, number
 from .modes import AbstractMode, ForwardMode, Reverse
+from .nested import Nest, nest_of
 
 __all__ = ["Parsed", "Result", "autodiff", "parse"]
 
@@ -61,7 +63,9 @@ def autodiff(*args: Any, **kwargs: Any) -> Any:
         f does something that cannot be recorded; the message names its line.
     """
     parsed = parse(args)
-    call = _bind(parsed, kwargs)
+    given = [(a.val, *a.shadows) for a in parsed.annotated if isinstance(a, AbstractAnnotation)]
+    nest = nest_of(parsed.f, given, kwargs)
+    call = _bind(parsed, kwargs) if nest is None else _bind_inside(nest, parsed, kwargs)
     if isinstance(parsed.mode, ForwardMode):
         return _forward(parsed.mode, call, parsed.activity)
     return _reverse(parsed.mode, call, parsed.activity)
@@ -175,6 +179,56 @@ def _bind(parsed: Parsed, kwargs: dict[str, Any]) -> _Call:
     values = arguments.values()
     shadows = [_shadow(values[position], arguments.shadows[position], width) for position in active]
     return _Call(kernel, values, shadows, annotated, active, arguments, function is None)
+
+
+def _bind_inside(nest: Nest, parsed: Parsed, kwargs: dict[str, Any]) -> _Call:
+    """The call inside a recording: checked at the values there, bound to the traced arrays."""
+    mode, f, function, _, annotated = parsed
+    if function is not None or mode.check or any(isinstance(a, BatchDuplicated) for a in annotated):
+        raise NotImplementedError(
+            "autodiff inside a function that is itself being differentiated takes no annotation on the function, no batches "
+            "and no check=True; call it once per lane, and pass what the function holds as an argument"
+        )
+    arguments = Arguments(f, [nest.twin_of(a) for a in annotated], map_leaves(nest.twin, kwargs))
+    if arguments.held or arguments.has_overlap:
+        raise NotImplementedError(
+            "autodiff inside a function that is itself being differentiated takes no arrays that overlap, and no objects that "
+            "hold arrays to differentiate; pass copies, or the arrays themselves"
+        )
+    if isinstance(mode, ForwardMode):
+        _refuse_active(arguments, annotated)
+    elif arguments.numbers:
+        raise NotImplementedError(
+            "autodiff inside a function that is itself being differentiated cannot update the shadow of a number; write Active"
+        )
+    given = [promoted(a.val) if isinstance(a, Active) else a.val for a in annotated]
+    values: dict[int, Any] = {}
+    shadows: dict[int, Any] = {}
+    lanes = [leaf for a, x in zip(annotated, given, strict=True) for leaf in _shadow_leaves(a, x)]
+    lanes += [None] * len(flatten(kwargs)[0])
+    pairs = zip(flatten((given, kwargs))[0], lanes, strict=True)
+    bound = [(leaf, lane) for leaf, lane in pairs if is_bound(nest.twin(leaf))]
+    for position, (leaf, lane) in zip(arguments.positions, bound, strict=True):
+        values.setdefault(position, leaf)
+        shadows.setdefault(position, lane)
+    active = tuple(sorted(arguments.shadows))
+    derive = partial(mode.derive, active=active, width=None)
+    key = ("autodiff", type(mode), mode.strong_zero, arguments.key)
+    kernel = cached_kernel(f, key, tuple(given), derive, kwargs, nest=nest)
+    own = [_shadow_inside(nest, nest.twin(values[k]), shadows[k]) for k in active]
+    return _Call(kernel, [values[k] for k in range(len(values))], own, annotated, active, arguments, True)
+
+
+def _shadow_leaves(annotation: AbstractAnnotation, value: Any) -> list[Any]:
+    return flatten(annotation.shadows[0])[0] if annotation.shadows else [None] * len(flatten(value)[0])
+
+
+def _shadow_inside(nest: Nest, value: Any, given: Any) -> Any:
+    """The array to bind for a shadow: the caller's own, or a new one for `Active` and for the tangent of a number."""
+    if isinstance(given, np.ndarray):
+        return given
+    dtype = np.asarray(value).dtype
+    return nest.new(np.zeros(np.shape(value), dtype)) if given is None else nest.array(given, dtype)
 
 
 def _refuse_results(variant: Variant, call: _Call) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from ..containers import flatten
 from ..errors import ArgumentTypeError, ArgumentValueError
 from ..tape import Buffer, Program
+from ..tracing.recorder import is_traced
 from ..transform.builder import FLOATS
 from ..transform.forward import forward
 from ..transform.reverse import reverse
@@ -53,6 +54,7 @@ class Compiled:
 
     def __init__(self, f: Callable[..., Any], *example_args: Any) -> None:
         self._f = f
+        _refuse_traced(example_args, "compile")
         leaves, self._structure = flatten(tuple(example_args))
         self._static = [None if is_bound(leaf) else leaf for leaf in leaves]
         self._examples = [leaf.copy() if isinstance(leaf, np.ndarray) else leaf for leaf in leaves]
@@ -246,6 +248,7 @@ class Compiled:
         return True
 
     def _checked_values(self, args: tuple[Any, ...]) -> list[Any]:
+        _refuse_traced(args, "a compiled function")
         leaves, structure = flatten(tuple(args))
         if structure != self._structure:
             raise ArgumentTypeError(
@@ -336,6 +339,14 @@ class _JacobianPlan:
             self._swept[...] = 0.0
             self._kernel(*values, self._swept, self._seed, self._value)
             out[...] = self._swept.reshape(out.shape)
+
+
+def _refuse_traced(args: tuple[Any, ...], what: str) -> None:
+    if any(map(is_traced, flatten(args)[0])):
+        raise NotImplementedError(
+            f"{what} inside a function that is itself being differentiated: call the function itself there, or odead.jvp, "
+            f"odead.vjp and odead.jacobian of it, which become part of the program"
+        )
 
 
 def _buffers(program: Program, numbers: Sequence[int]) -> list[Buffer]:

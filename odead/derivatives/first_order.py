@@ -10,6 +10,7 @@ import scipy.sparse
 from ..containers import flatten
 from ..errors import ArgumentTypeError, ArgumentValueError
 from ..tape import Program
+from ..tracing.recorder import contains_traced
 from ..transform.builder import FLOATS
 from ..transform.colouring import Colouring
 from ..transform.forward import forward
@@ -25,7 +26,7 @@ LANES: Final = 32  # columns or rows of a dense Jacobian per sweep: enough to am
 
 
 def _kernel(f: Callable[..., Any], inputs: Inputs, what: Hashable, derive: Derive | None) -> Kernel:
-    return cached_kernel(f, (what, inputs.key), inputs.args, derive)
+    return cached_kernel(f, (what, inputs.key), inputs.args, derive, nest=inputs.nest)
 
 
 # ---------------------------------------------------------------------------------------------------- gradient
@@ -61,7 +62,7 @@ def gradient(f: Callable[..., Any], *args: Any, wrt: Wrt = 0, mode: AbstractMode
 
 def value_and_gradient(f: Callable[..., Any], *args: Any, wrt: Wrt = 0, mode: AbstractMode = Reverse) -> tuple[Any, Any]:
     """Value and gradient of a function that returns one number; as `gradient`."""
-    inputs = Inputs(args, wrt)
+    inputs = Inputs(f, args, wrt)
     if isinstance(mode, ForwardMode):
         value, rows = _columns(f, inputs)
         blocks = [np.moveaxis(block, 0, -1).reshape(shape) for block, shape in zip(rows, inputs.shapes(), strict=True)]
@@ -117,7 +118,9 @@ def jacobian(f: Callable[..., Any], *args: Any, wrt: Wrt = 0, sparse: bool = Fal
     ndarray (*out.shape, *in.shape) or scipy.sparse.csr_array (out.size, in.size)
         In the structure of the argument; a tuple when `wrt` is a tuple.
     """
-    inputs = Inputs(args, wrt)
+    inputs = Inputs(f, args, wrt)
+    if sparse and inputs.nest is not None:
+        raise NotImplementedError("sparse=True inside a function that is itself being differentiated: use a dense jacobian")
     if sparse:
         return _sparse_jacobian(f, inputs)
     primal = _kernel(f, inputs, "primal", None)
@@ -204,7 +207,7 @@ def sparsity(f: Callable[..., Any], *args: Any, wrt: int = 0) -> scipy.sparse.cs
     -------
     scipy.sparse.csr_array of bool (out.size, in.size)
     """
-    inputs = Inputs(args, wrt)
+    inputs = Inputs(f, args, wrt)
     kernel = _kernel(f, inputs, "primal", None)
     _value(kernel, inputs)
     return _pattern(kernel.primal, inputs)
@@ -288,7 +291,7 @@ def jvp(f: Callable[..., Any], xs: Any, vs: Any) -> tuple[Any, Any]:
     xs, vs = _as_tuple(xs), _as_tuple(vs)
     if len(xs) != len(vs):
         raise ArgumentValueError(f"there are {len(xs)} arguments and {len(vs)} tangents")
-    inputs = Inputs(xs, None)
+    inputs = Inputs(f, xs, None, vs)
     kernel = _kernel(f, inputs, "forward", partial(forward, active=inputs.active))
     tangents = inputs.shadows_of(vs)
     results: list[np.ndarray] = []
@@ -315,7 +318,9 @@ def vjp(f: Callable[..., Any], *xs: Any) -> tuple[Any, Callable[[Any], tuple[Any
         From a cotangent of the value's structure and shape to a tuple, one item per x. May be called again with the same
         result, and stays valid when the xs are overwritten later.
     """
-    inputs = Inputs(xs, None)
+    inputs = Inputs(f, xs, None)
+    if inputs.nest is not None:
+        return _value_of(f, inputs), _PullbackInside(f, inputs)
     kernel = _kernel(f, inputs, "reverse", partial(reverse, active=inputs.active))
     results: list[np.ndarray] = []
     shadows = inputs.zeros()
@@ -325,7 +330,7 @@ def vjp(f: Callable[..., Any], *xs: Any) -> tuple[Any, Callable[[Any], tuple[Any
         return [*_copies(inputs.values), *shadows, *_zero_seeds(variant), *results]
 
     variant = kernel.run(inputs.values, assemble)
-    return variant.trace.returned(results), _Pullback(variant, inputs)
+    return variant.trace.returned(results), _Pullback(f, variant, inputs)
 
 
 def _zero_seeds(variant: Variant) -> list[np.ndarray]:
@@ -336,8 +341,8 @@ def _zero_seeds(variant: Variant) -> list[np.ndarray]:
 class _Pullback:
     """The reverse sweep of one recorded run, with values of its own."""
 
-    def __init__(self, variant: Variant, inputs: Inputs) -> None:
-        self._variant, self._inputs = variant, inputs
+    def __init__(self, f: Callable[..., Any], variant: Variant, inputs: Inputs) -> None:
+        self._f, self._variant, self._inputs = f, variant, inputs
         self._executable = variant.executable.clone()
         self._values = _copies(inputs.values)
         self._results = empty_results(variant)
@@ -347,26 +352,63 @@ class _Pullback:
 
     def __call__(self, cotangent: Any) -> tuple[Any, ...]:
         """Transposed Jacobian times `cotangent`, one item per argument."""
-        program = self._variant.primal
-        leaves = flatten(cotangent)[0]
-        expected = [program.buffers[b] for b in program.results]
-        if len(leaves) != len(expected):
-            raise ArgumentValueError(
-                f"{program.name} returns {len(expected)} arrays or numbers; the cotangent has {len(leaves)}"
-            )
-        seeds = []
-        for buffer, leaf in zip(expected, leaves, strict=True):
-            if buffer.dtype in FLOATS:
-                seeds.append(np.array(leaf, dtype=buffer.dtype))
-                if seeds[-1].shape != (buffer.shape or ()):
-                    raise ArgumentValueError(
-                        f"{program.name} returns shape {buffer.shape}; the cotangent has shape {seeds[-1].shape}"
-                    )
+        if contains_traced(flatten(cotangent)[0]):  # called in a recording, of a run outside of it
+            return _PullbackInside(self._f, Inputs(self._f, self._inputs.args, None, cotangent))(cotangent)
+        seeds = _cotangents(self._variant.primal, self._inputs, cotangent)
         shadows = self._inputs.zeros()
         self._executable.run([*self._values, *shadows, *seeds, *self._results], "reverse")
         result = self._inputs.structured([number(shadow) for shadow in shadows])
         assert isinstance(result, tuple)
         return result
+
+
+class _PullbackInside:
+    """The pullback in a recording: the whole program is written out at each call, and repetitions drop out of it."""
+
+    def __init__(self, f: Callable[..., Any], inputs: Inputs) -> None:
+        self._f, self._inputs = f, inputs
+
+    def __call__(self, cotangent: Any) -> tuple[Any, ...]:
+        """Transposed Jacobian times `cotangent`, one item per argument."""
+        inputs = self._inputs
+        shadows = inputs.zeros()
+
+        def assemble(variant: Variant) -> list[Any]:
+            seeds = _cotangents(variant.primal, inputs, cotangent)
+            return [*_copies(inputs.values), *shadows, *seeds, *empty_results(variant)]
+
+        _kernel(self._f, inputs, "reverse", partial(reverse, active=inputs.active)).run(inputs.values, assemble)
+        result = inputs.structured([number(shadow) for shadow in shadows])
+        assert isinstance(result, tuple)
+        return result
+
+
+def _value_of(f: Callable[..., Any], inputs: Inputs) -> Any:
+    """What f returns."""
+    results: list[np.ndarray] = []
+
+    def assemble(variant: Variant) -> list[Any]:
+        results[:] = empty_results(variant)
+        return [*_copies(inputs.values), *results]
+
+    return _kernel(f, inputs, "primal", None).run(inputs.values, assemble).trace.returned(results)
+
+
+def _cotangents(program: Program, inputs: Inputs, cotangent: Any) -> list[np.ndarray]:
+    """Private copies of the cotangents of the returned floats."""
+    leaves = flatten(cotangent)[0]
+    expected = [program.buffers[b] for b in program.results]
+    if len(leaves) != len(expected):
+        raise ArgumentValueError(f"{program.name} returns {len(expected)} arrays or numbers; the cotangent has {len(leaves)}")
+    seeds = []
+    for buffer, leaf in zip(expected, leaves, strict=True):
+        if buffer.dtype in FLOATS:
+            seeds.append(inputs.array(leaf, buffer.dtype))
+            if seeds[-1].shape != (buffer.shape or ()):
+                raise ArgumentValueError(
+                    f"{program.name} returns shape {buffer.shape}; the cotangent has shape {seeds[-1].shape}"
+                )
+    return seeds
 
 
 def _as_tuple(x: Any) -> tuple[Any, ...]:

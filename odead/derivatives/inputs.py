@@ -1,16 +1,18 @@
 """The arguments of a helper such as `gradient`: private, taken apart, some of them differentiated."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..containers import flatten, promoted
 from ..errors import ArgumentTypeError, ArgumentValueError
+from ..tracing.recorder import is_traced
 from ..transform.builder import FLOATS
-from .kernel import is_bound, layout, refuse_traced
+from .kernel import is_bound, layout
+from .nested import copy_in_layout, nest_of
 
-__all__ = ["Inputs", "Wrt", "copy_in_layout"]
+__all__ = ["Inputs", "Wrt"]
 
 Wrt = int | tuple[int, ...]
 
@@ -29,9 +31,12 @@ class Inputs:
         The leaves that are program inputs; leaf k is argument k of the program.
     active : list of int
         Which of them are differentiated.
+    nest : Nest or None
+        The recording in which f is differentiated: there is one if f, an argument or something in `others` is of it.
     """
 
-    def __init__(self, args: tuple[Any, ...], wrt: Wrt | None) -> None:
+    def __init__(self, f: Callable[..., Any], args: tuple[Any, ...], wrt: Wrt | None, *others: Any) -> None:
+        self.nest = nest_of(f, args, others)
         self._several = wrt is None or isinstance(wrt, tuple)
         chosen = wrt if isinstance(wrt, tuple) else range(len(args)) if wrt is None else (wrt,)
         self.wrt = [_position(k, len(args)) for k in chosen]
@@ -70,11 +75,21 @@ class Inputs:
 
     def shapes(self) -> list[tuple[int, ...]]:
         """Of the differentiated leaves."""
-        return [np.shape(self.values[k]) for k in self.active]
+        return [np.shape(_value(self.values[k])) for k in self.active]
+
+    def dtypes(self) -> list[np.dtype]:
+        """Of the differentiated leaves."""
+        return [np.asarray(_value(self.values[k])).dtype for k in self.active]
 
     def zeros(self, *lanes: int) -> list[np.ndarray]:
         """Shadows of the differentiated leaves."""
-        return [np.zeros((*lanes, *np.shape(self.values[k])), np.asarray(self.values[k]).dtype) for k in self.active]
+        new = (lambda zeros: zeros) if self.nest is None else self.nest.new
+        return [new(np.zeros((*lanes, *shape), dtype)) for shape, dtype in zip(self.shapes(), self.dtypes(), strict=True)]
+
+    def array(self, x: Any, dtype: Any) -> np.ndarray:
+        """A new array."""
+        made: np.ndarray = np.array(x, dtype=dtype) if self.nest is None else self.nest.array(x, dtype)
+        return made
 
     def structured(self, arrays: Sequence[Any]) -> Any:
         """One item per argument `wrt`, of its structure, None for one without floats; a tuple if `wrt` was one."""
@@ -99,8 +114,8 @@ class Inputs:
                 raise ArgumentTypeError(f"the tangent of argument {k} is another container than the argument")
             for place, leaf in zip(self._places[k], leaves, strict=True):
                 if place is not None:
-                    value = np.asarray(self.values[place])
-                    shadow = np.array(leaf, dtype=value.dtype)
+                    value = np.asarray(_value(self.values[place]))
+                    shadow = self.array(leaf, value.dtype)
                     if shadow.shape != value.shape:
                         raise ArgumentValueError(
                             f"the tangent of argument {k} has shape {shadow.shape}, the argument {value.shape}"
@@ -118,15 +133,12 @@ def _position(k: int, n: int) -> int:
 
 
 def _private(leaf: Any) -> Any:
-    refuse_traced(leaf)
+    if is_traced(leaf):
+        if isinstance(leaf, np.ndarray):
+            return leaf.copy(order="K")
+        return leaf if is_bound(leaf) else type(leaf.value)(leaf)  # an int decides what is recorded
     return copy_in_layout(leaf) if isinstance(leaf, np.ndarray) else leaf
 
 
-def copy_in_layout(x: np.ndarray) -> np.ndarray:
-    """A copy with the same strides, so that what is a view of `x` in the function is one of the copy."""
-    if x.flags.c_contiguous or not x.size or 0 in x.strides:
-        return x.copy()
-    low, high = np.lib.array_utils.byte_bounds(x)
-    made = np.ndarray(x.shape, x.dtype, np.zeros(high - low, np.uint8), x.__array_interface__["data"][0] - low, x.strides)
-    made[...] = x
-    return made
+def _value(x: Any) -> Any:
+    return x.value if is_traced(x) else x

@@ -22,8 +22,9 @@ from ..tracing.collection import uncollected
 from ..tracing.recorder import is_traced
 from ..tracing.trace import Trace, trace
 from ..transform.passes import optimise
+from .nested import Called, Nest
 
-__all__ = ["Kernel", "Variant", "cached_kernel", "empty_results", "is_bound", "layout", "number", "refuse_traced"]
+__all__ = ["Kernel", "Variant", "cached_kernel", "empty_results", "is_bound", "layout", "number"]
 
 MAX_VARIANTS: Final = 64  # a chain of guards this long is better written with np.where
 
@@ -43,12 +44,15 @@ class Variant:
         Of the derived program.
     written : frozenset of int
         The positions among the arguments into which the function writes.
+    nest : Nest or None
+        The recording in which it is differentiated.
     """
 
-    __slots__ = ("executable", "primal", "trace", "written")
+    __slots__ = ("executable", "nest", "primal", "trace", "written")
 
-    def __init__(self, recorded: Trace, derive: Derive | None) -> None:
+    def __init__(self, recorded: Trace, derive: Derive | None, nest: Nest | None = None) -> None:
         self.trace = recorded
+        self.nest = nest
         self.primal = optimise(recorded.program)
         derived = self.primal if derive is None else optimise(derive(self.primal))
         self.executable = Executable(derived)
@@ -70,6 +74,8 @@ class Kernel:
         Keyword arguments of f.
     held : sequence of Held, optional
         What functions and objects hold that is an input as arguments are.
+    nest : Nest, optional
+        The recording in which f is differentiated; the arguments may be traced ones of it.
 
     Raises
     ------
@@ -84,7 +90,12 @@ class Kernel:
         derive: Derive | None = None,
         kwargs: Mapping[str, Any] | None = None,
         held: Sequence[Held] = (),
+        nest: Nest | None = None,
     ) -> None:
+        self._nest = nest
+        self._closed: list[Any] = []  # what f closes over in the outer recording
+        if nest is not None:
+            f, args, kwargs = self._from_outside(nest, f, args, kwargs or {})
         self._f = f
         self.derive = derive
         leaves, self._structure = flatten((args, dict(kwargs or {})))
@@ -137,6 +148,11 @@ class Kernel:
         assemble : callable
             From a variant, all that its program binds, beginning with `arguments`.
         """
+        if self._nest is not None:
+            return self._run_inside(self._nest, arguments, assemble)
+        return self._run(arguments, assemble)
+
+    def _run(self, arguments: Sequence[Any], assemble: Callable[[Variant], Sequence[Any]]) -> Variant:
         if self.variant.trace.namespace.stale():
             self._forget(arguments)
         variant = self.variant
@@ -173,6 +189,45 @@ class Kernel:
             )
         return variant
 
+    @property
+    def closes_over_nothing(self) -> bool:
+        """Whether it may be used again in the same outer recording."""
+        return not self._closed
+
+    def _from_outside(
+        self, nest: Nest, f: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> tuple[Called, tuple[Any, ...], dict[str, Any]]:
+        """The function and its arguments in the user's world, with the values of the outer recording."""
+        leaves, structure = flatten((args, dict(kwargs), nest.outside(f)))
+        count = len(flatten((args, dict(kwargs)))[0])
+        leaves = [leaf if is_bound(leaf) else nest.twin(leaf) for leaf in leaves]
+        self._closed = [leaf for leaf in leaves[count:] if is_bound(leaf)]
+        args, kwargs, function = structure.unflatten(nest.values(leaves))
+        return Called(getattr(f, "__name__", type(f).__name__)), args, {**kwargs, "odead_function": function}
+
+    def _run_inside(self, nest: Nest, arguments: Sequence[Any], assemble: Callable[[Variant], Sequence[Any]]) -> Variant:
+        """Run at the values of the outer recording, and write the program out among its instructions."""
+        bound: list[Any] = []
+        values: list[Any] = []
+
+        def at_values(variant: Variant) -> list[Any]:
+            arrays = assemble(variant)
+            count = len(arguments)
+            closed = dict(zip(variant.trace.leaves[::-1], self._closed[::-1], strict=False))
+            given = [closed[k] for k in range(count, len(variant.primal.arguments))]
+            bound[:] = [*arrays[:count], *given, *arrays[count:]]
+            values[:] = nest.values(bound)
+            return values
+
+        variant = self._run(nest.values([*arguments, *self._distinct_closed()]), at_values)
+        nest.inline(variant.executable.program, bound, values)
+        nest.depends_on(variant.trace.namespace)
+        return variant
+
+    def _distinct_closed(self) -> list[Any]:
+        closed = dict(zip(self.variant.trace.leaves[::-1], self._closed[::-1], strict=False))
+        return [closed[k] for k in sorted(closed)]
+
     def _forget(self, arrays: Sequence[Any]) -> None:
         """A name the function reads has changed: what was recorded is worthless."""
         with self._lock:
@@ -186,7 +241,7 @@ class Kernel:
         values = leaves[len(leaves) - len(self._held) :]
         held = [item._replace(value=value) for item, value in zip(self._held, values, strict=True)]
         with uncollected():
-            self.variant = Variant(trace(self._f, args, kwargs, held), self.derive)
+            self.variant = Variant(trace(self._f, args, kwargs, held), self.derive, self._nest)
         if len(self._variants) >= MAX_VARIANTS:
             self._variants.pop(0)
             self._warn()
@@ -216,20 +271,6 @@ class Kernel:
         return leaves
 
 
-def refuse_traced(leaf: Any) -> None:
-    """Raise where a derivative is asked for inside a function that is being recorded.
-
-    Raises
-    ------
-    NotImplementedError
-    """
-    if is_traced(leaf):
-        raise NotImplementedError(
-            "a derivative is taken inside a function that is itself being differentiated, which is not supported yet; "
-            "for second derivatives of one function use odead.hessian or odead.hvp"
-        )
-
-
 def is_bound(leaf: Any) -> bool:
     """Whether a leaf is a program input: arrays and floats are, ints and everything else are static."""
     return isinstance(leaf, (np.ndarray, float, np.floating))
@@ -243,11 +284,15 @@ def layout(array: np.ndarray) -> Hashable:
 def empty_results(variant: Variant) -> list[np.ndarray]:
     """New arrays for everything the program returns."""
     program = variant.executable.program
+    if variant.nest is not None:
+        return [variant.nest.new(np.zeros(program.buffers[b].shape or (), program.buffers[b].dtype)) for b in program.results]
     return [np.empty(program.buffers[b].shape or (), program.buffers[b].dtype) for b in program.results]
 
 
 def number(array: np.ndarray) -> Any:
     """A 0-d array as a Python number; others as they are."""
+    if is_traced(array):
+        return array[()] if np.ndim(array.value) == 0 else array  # type: ignore[attr-defined]
     return array.item() if np.ndim(array) == 0 else array
 
 
@@ -287,10 +332,30 @@ def cached_kernel(
     derive: Derive | None,
     kwargs: Mapping[str, Any] | None = None,
     held: Sequence[Held] = (),
+    nest: Nest | None = None,
 ) -> Kernel:
     """The kernel of `f` for `key`, which says all that the derived program depends on; recorded at `args` if it is new."""
+    if nest is not None:
+        return _kernel_inside(f, key, args, derive, kwargs, nest)
     kernel = _CACHE.get((f, key))
     if kernel is None:
         kernel = Kernel(f, args, derive, kwargs, held)
         _CACHE.put((f, key), kernel)
+    return kernel
+
+
+def _kernel_inside(
+    f: Callable[..., Any],
+    key: Hashable,
+    args: tuple[Any, ...],
+    derive: Derive | None,
+    kwargs: Mapping[str, Any] | None,
+    nest: Nest,
+) -> Kernel:
+    """The same inside a recording, which keeps the kernels of functions that close over nothing of it."""
+    kernel = nest.kernels.get((f, key))
+    if kernel is None:
+        kernel = Kernel(f, args, derive, kwargs, nest=nest)
+        if kernel.closes_over_nothing:
+            nest.kernels[f, key] = kernel
     return kernel

@@ -34,7 +34,7 @@ def hvp(f: Callable[..., Any], x: Any, v: Any) -> Any:
     -------
     same structure and shapes as x
     """
-    inputs = Inputs((x,), 0)
+    inputs = Inputs(f, (x,), 0, v)
     tangents = inputs.shadows_of((v,))
     products = _sweep(f, inputs, tangents, None)
     result = inputs.structured([number(product) for product in products])
@@ -54,7 +54,7 @@ def hessian(f: Callable[..., Any], x: Any) -> np.ndarray:
     -------
     ndarray (*x.shape, *x.shape)
     """
-    inputs = Inputs((x,), 0)
+    inputs = Inputs(f, (x,), 0)
     if isinstance(x, (tuple, list, dict)) or len(inputs.active) != 1:
         raise ArgumentTypeError("hessian takes one array or number; for a container use hvp, column by column")
     shape = inputs.shapes()[0]
@@ -62,7 +62,7 @@ def hessian(f: Callable[..., Any], x: Any) -> np.ndarray:
     width = max(1, min(size, LANES))
     rows = []
     for start in range(0, size, width):
-        unit = np.eye(width, size, start, dtype=inputs.zeros()[0].dtype).reshape(width, *shape)
+        unit = np.eye(width, size, start, dtype=inputs.dtypes()[0]).reshape(width, *shape)
         (products,) = _sweep(f, inputs, [unit], width)
         rows.append(products.reshape(width, size)[: size - start])
     return np.concatenate(rows).reshape(shape + shape) if rows else np.zeros(shape + shape)
@@ -71,7 +71,7 @@ def hessian(f: Callable[..., Any], x: Any) -> np.ndarray:
 def _sweep(f: Callable[..., Any], inputs: Inputs, tangents: Sequence[np.ndarray], width: int | None) -> list[np.ndarray]:
     """Tangents of the gradient: one array per differentiated leaf, lanes first."""
     derive = partial(_tangent_of_gradient, active=tuple(inputs.active), width=width)
-    kernel = cached_kernel(f, ("hessian", width, inputs.key), inputs.args, derive)
+    kernel = cached_kernel(f, ("hessian", width, inputs.key), inputs.args, derive, nest=inputs.nest)
     lanes = () if width is None else (width,)
     products = inputs.zeros(*lanes)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import CellType, FunctionType
 from typing import Any
 
-from ..containers import flatten
+from ..containers import flatten, map_leaves
 
 __all__ = ["Closure", "Code", "detached"]
 
@@ -56,7 +56,17 @@ def detached(function: FunctionType, original: Callable[[Any], Any], is_traced: 
     def outside(x: Any) -> Any:
         if is_traced(x):
             return x
-        return detached(x, original, is_traced) if isinstance(x, FunctionType) else original(x)
+        if isinstance(x, FunctionType):
+            return detached(x, original, is_traced)
+        return map_leaves(outside, x) if _holds(x, is_traced) else original(x)
 
     cells = tuple(outside(cell.cell_contents) for cell in function.__closure__ or ())
     return Closure(Code(function), cells, tuple(map(outside, function.__defaults__ or ())))
+
+
+def _holds(x: Any, is_traced: Callable[[Any], bool]) -> bool:
+    """Whether a container has something traced, or a function made inside, in it."""
+    leaves, structure = flatten(x)
+    return structure.kind is not None and any(
+        is_traced(leaf) or (isinstance(leaf, FunctionType) and hasattr(leaf.__globals__, "true")) for leaf in leaves
+    )

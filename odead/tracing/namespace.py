@@ -134,6 +134,7 @@ class Namespace:
         self._held: dict[tuple[int, Any], Any] = {}  # by owner and key
         self._regions: list[_Region] = []
         self._codes: list[CodeType] = []
+        self.kept: dict[Any, Any] = {}  # what derivatives taken inside keep until the end of the recording
         self._replaced: dict[Any, Any] = {
             **{function: functools.partial(made, rec) for function, made in CREATION.items()},
             **{function: bind(rec) for table in (MATH, BUILTINS) for function, bind in table.items()},

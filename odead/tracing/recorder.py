@@ -251,7 +251,10 @@ class Recorder:
 
     def _intern(self, frame: FrameType) -> int:
         code = frame.f_code
-        source = SourceLine(code.co_filename, frame.f_lineno, code.co_name)
+        return self.line_of(SourceLine(code.co_filename, frame.f_lineno, code.co_name))
+
+    def line_of(self, source: SourceLine) -> int:
+        """The line of the program for a line of another program."""
         number = self._line_numbers.get(source)
         if number is None:
             number = self._line_numbers[source] = len(self.program.lines)

@@ -68,7 +68,9 @@ class ReturnLeaf:
         if self.index is None:
             return self.static
         value = arrays[self.index] if self.index < len(arrays) else None
-        return value if value is None or self.kind is np.ndarray else self.kind(value)
+        if value is None or self.kind is np.ndarray:
+            return value
+        return value[()] if is_traced(value) else self.kind(value)  # traced: of an outer recording
 
 
 @dataclass(frozen=True)

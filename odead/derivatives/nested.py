@@ -1,0 +1,232 @@
+"""Derivatives taken inside a function that is itself being recorded.
+
+The inner function is recorded on its own, at the values that its arguments have in the outer recording; its derived program
+runs there, and is then written out among the outer instructions. What comes of it is ordinary instructions, so any order of
+nesting follows. What the inner function closes over is an argument of it without a shadow: the inner derivative holds it
+constant, the outer one does not, and the two are never confused.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import FunctionType, MethodType
+from typing import Any
+
+import numpy as np
+
+from ..activity import AbstractAnnotation
+from ..containers import flatten, map_leaves
+from ..rules.closures import detached
+from ..tape import Program, Role
+from ..tracing.array import TracedArray
+from ..tracing.creation import array as traced_array
+from ..tracing.namespace import Names
+from ..tracing.observations import Observations
+from ..tracing.recorder import Recorder, is_traced
+from ..views import View, broadcast, overlap
+
+__all__ = ["Called", "Nest", "nest_of"]
+
+
+def nest_of(f: Any, *trees: Any) -> Nest | None:
+    """The recording in which `f` is to be differentiated at these arguments; None outside of any."""
+    for leaf in flatten(trees)[0]:
+        if is_traced(leaf):
+            return Nest(leaf.rec)
+    while not isinstance(f, FunctionType) and hasattr(f, "__func__" if isinstance(f, MethodType) else "func"):
+        f = f.__func__ if isinstance(f, MethodType) else f.func
+    if isinstance(f, FunctionType) and isinstance(f.__globals__, Names):
+        return Nest(f.__globals__.namespace.rec)
+    return None
+
+
+@dataclass(frozen=True, eq=False)
+class _Partial:
+    """A `functools.partial` as a container, so that what is traced in it is an argument."""
+
+    func: Any
+    args: tuple[Any, ...]
+    keywords: dict[str, Any]
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.func(*self.args, *args, **{**self.keywords, **kwargs})
+
+
+class Called:
+    """A function that is an argument itself, for what it closes over."""
+
+    def __init__(self, name: str) -> None:
+        self.__name__ = name
+
+    def __call__(self, *args: Any, odead_function: Callable[..., Any], **kwargs: Any) -> Any:
+        return odead_function(*args, **kwargs)
+
+
+class Nest:
+    """The outer recording.
+
+    Parameters
+    ----------
+    rec : Recorder
+    """
+
+    def __init__(self, rec: Recorder) -> None:
+        self.rec = rec
+        self.kernels: dict[Any, Any] = rec.calls.namespace.kept  # type: ignore[attr-defined]
+
+    # ------------------------------------------------------------------------------------------ from outside to inside
+
+    def outside(self, f: Any) -> Any:
+        """A function of the traced code as one of the user's world, a container of what is traced in it."""
+        original: Callable[[Any], Any] = self.rec.calls.namespace.original  # type: ignore[attr-defined]
+        if isinstance(f, MethodType):
+            return MethodType(self.outside(f.__func__), original(f.__self__))
+        if isinstance(f, functools.partial):
+            args, keywords = map_leaves(self._leaf_outside, (f.args, f.keywords))
+            return _Partial(self.outside(f.func), args, keywords)
+        return detached(f, original, is_traced) if isinstance(f, FunctionType) else original(f)
+
+    def _leaf_outside(self, leaf: Any) -> Any:
+        return leaf if is_traced(leaf) else self.outside(leaf)
+
+    @staticmethod
+    def twin(leaf: Any) -> Any:
+        """What a value is in the outer recording, arrays with the memory that they have there."""
+        if is_traced(leaf) and not isinstance(leaf, (np.ndarray, float, np.floating)):
+            return type(leaf.value)(leaf)  # an int decides what is recorded
+        return leaf.value if is_traced(leaf) else leaf
+
+    def twin_of(self, annotation: Any) -> Any:
+        """An annotation with these values."""
+        if not isinstance(annotation, AbstractAnnotation):
+            return annotation
+        return type(annotation)(*[map_leaves(self.twin, tree) for tree in (annotation.val, *annotation.shadows)])
+
+    @staticmethod
+    def values(xs: Sequence[Any]) -> list[Any]:
+        """Private copies of what values have in the outer recording; the same array is one copy."""
+        known: dict[int, Any] = {}
+        for x in xs:
+            value = x.value if is_traced(x) else x
+            if id(x) not in known:
+                known[id(x)] = copy_in_layout(value) if isinstance(value, np.ndarray) else value
+        return [known[id(x)] for x in xs]
+
+    def depends_on(self, observations: Observations) -> None:
+        """A change of what the inner function reads makes the outer recording stale too."""
+        self.rec.calls.namespace.observations.note(_is_stale, observations, None)  # type: ignore[attr-defined]
+
+    # ------------------------------------------------------------------------------------------ arrays
+
+    def new(self, value: np.ndarray) -> Any:
+        """An array of the outer recording with contents that depend on no input."""
+        return TracedArray(self.rec, *self.rec.adopt_static(value))
+
+    def array(self, x: Any, dtype: Any) -> Any:
+        """`np.array(x, dtype)` in the outer recording."""
+        return traced_array(self.rec, x, dtype)
+
+    # ------------------------------------------------------------------------------------------ instructions
+
+    def inline(self, program: Program, arrays: Sequence[Any], left: Sequence[Any]) -> None:
+        """Write a program out among the instructions of the outer recording.
+
+        Parameters
+        ----------
+        program : Program
+        arrays : sequence
+            For its arguments, then its results: traced ones, or constants.
+        left : sequence
+            The values that a run leaves in them.
+        """
+        rec = self.rec
+        bound = [*program.arguments, *program.results]
+        written = {out.buffer for out in program.out if out is not None}
+        self._refuse_overlap([(x, b in written) for x, b in zip(arrays, program.arguments, strict=False)])
+        inlined = _Inlined(rec, program)
+        for buffer, x in zip(program.arguments, arrays, strict=False):
+            inlined.fill(buffer, x)
+        inlined.run()
+        for buffer, x, value in zip(bound, arrays, left, strict=True):
+            if buffer in written and is_traced(x):
+                rec.writes(x.place, replaces_all=True)
+                x.value[...] = value
+                rec.assign(x.place, inlined.whole(buffer))
+
+    def _refuse_overlap(self, given: Sequence[tuple[Any, bool]]) -> None:
+        arrays = [(x, writes) for x, writes in given if is_traced(x)]
+        for k, (x, writes) in enumerate(arrays):
+            for y, also in arrays[:k]:
+                if (writes or also) and overlap(x.place, y.place):
+                    self.rec.fail(
+                        f"a function that is differentiated inside another writes into {self.rec.name(x)}, which it also "
+                        f"reaches in another way",
+                        "Pass copies, or use the array in one way only",
+                    )
+
+
+class _Inlined:
+    """The instructions of a program among those of a recording."""
+
+    def __init__(self, rec: Recorder, program: Program) -> None:
+        self.rec, self.program = rec, program
+        self.lines = [rec.line_of(source) for source in program.lines]
+        self.own = rec.line()
+        self.numbers = [self._declare(number) for number in range(len(program.buffers))]
+
+    def _declare(self, number: int) -> int:
+        buffer = self.program.buffers[number]
+        if buffer.role is Role.CONSTANT:
+            return self.rec.program.constant(buffer.data, buffer.dtype).buffer
+        made = self.rec.program.temp(buffer.dtype, (buffer.size,))
+        if buffer.role is Role.CAPTURED:
+            assert buffer.data is not None
+            source = self.rec.api.operand(self.rec, buffer.data)
+            if is_traced(source) and source.place.buffer in self.rec.scratch:
+                self.rec.fail(
+                    f"{self.rec.name(source)} is written by this function, and read by one that is differentiated in it",
+                    "Pass it to the inner function as an argument",
+                )
+            self._copy(self.program.whole(number)._replace(buffer=made.buffer), source)
+        return made.buffer
+
+    def whole(self, buffer: int) -> View:
+        return self.program.whole(buffer)._replace(buffer=self.numbers[buffer])
+
+    def fill(self, buffer: int, x: Any) -> None:
+        """Copy an argument in."""
+        self._copy(self.whole(buffer), x)
+
+    def _copy(self, out: View, x: Any) -> None:
+        program = self.rec.program
+        source = self.rec.reads(x.place) if is_traced(x) else program.constant(x, program.dtype(out))
+        program.emit("copy", out, (broadcast(source, out.shape),), None, self.own)
+
+    def run(self) -> None:
+        for op, out, ins, params, line in self.program:
+            operands = tuple([self._placed(view) for view in ins])
+            place = self.lines[line] if line >= 0 else self.own
+            if out is None:
+                self.rec.guard(operands[0], params)  # type: ignore[arg-type]
+                self.rec.program.line[-1] = place
+            else:
+                self.rec.program.emit(op, self._placed(out), operands, params, place)
+
+    def _placed(self, view: View) -> View:
+        return view._replace(buffer=self.numbers[view.buffer])
+
+
+def copy_in_layout(x: np.ndarray) -> np.ndarray:
+    """A copy with the same strides, so that what is a view of `x` in the function is one of the copy."""
+    if x.flags.c_contiguous or not x.size or 0 in x.strides:
+        return x.copy()
+    low, high = np.lib.array_utils.byte_bounds(x)
+    made = np.ndarray(x.shape, x.dtype, np.zeros(high - low, np.uint8), x.__array_interface__["data"][0] - low, x.strides)
+    made[...] = x
+    return made
+
+
+def _is_stale(observations: Observations, _: Any) -> bool:
+    return observations.stale()
