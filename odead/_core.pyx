@@ -23,9 +23,9 @@ from cpython.pythread cimport (
     PyThread_release_lock,
 )
 from libc.stdint cimport int32_t, int64_t, uint8_t, uintptr_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy, memmove, memset
 
-from ._structured cimport Instruction, Walk, advance, begin, structured
+from ._structured cimport Instruction, Walk, advance, begin, parameters, structured, sum_of
 
 cdef extern from "_kernels.h" nogil:
     int odead_scalar(int opcode, char* out, const char* x, const char* y, const char* z)
@@ -54,12 +54,14 @@ cdef enum Base:
 OPCODES = {odead_names[k].decode(): k for k in range(ODEAD_STRUCTURED)}
 for _operation in OPERATIONS:
     OPCODES.update({f"{_operation}.{dtype}": len(OPCODES) + k for k, dtype in enumerate(DTYPES)})
-OPCODES["call"] = len(OPCODES)
-OPCODES["call_pointer"] = len(OPCODES)
+for _name in ("call", "call_pointer", "block", "carry"):
+    OPCODES[_name] = len(OPCODES)
 BUSY = -2
 
 cdef int CALL = OPCODES["call"]
 cdef int CALL_POINTER = OPCODES["call_pointer"]
+cdef int BLOCK = OPCODES["block"]
+cdef int SUM = OPCODES["sum.float64"]
 
 
 def disjoint(*items):
@@ -171,6 +173,96 @@ cdef void elementwise(const Instruction* i) noexcept nogil:
             return
 
 
+cdef enum:
+    MOST_MEMBERS = 64       # of a block; as in `execute/fusion.py`
+
+
+cdef struct Cut:            # parameters of a member of a block
+    int64_t count           # indices
+    int64_t lag             # indices it stays behind
+    int64_t unit            # elements of a row per index; 0: each index has rows of its own
+    int64_t step[4]         # bytes per index of out, x, y, z
+    int64_t moving[4]       # bytes to go back per index at which the tile begins: local storage moves with the tile
+
+
+cdef double run_member(const Instruction* i, int64_t s, int64_t e) noexcept nogil:
+    """Do the indices of a member that belong to the tile from `s` to `e`; for a sum returns its part."""
+    cdef const Cut* cut = <const Cut*> parameters(i)
+    cdef int64_t start = s - cut.lag if s > cut.lag else 0
+    cdef int64_t stop = e - cut.lag if e - cut.lag < cut.count else cut.count
+    cdef Instruction part
+    cdef int64_t _
+    if stop <= start:
+        return 0
+    part.opcode, part.extra = i.opcode, i.extra
+    part.out = i.out + start * cut.step[0] + s * cut.moving[0]
+    part.x = i.x + start * cut.step[1] + s * cut.moving[1]
+    part.y = i.y + start * cut.step[2] + s * cut.moving[2]
+    part.z = i.z + start * cut.step[3] + s * cut.moving[3]
+    if i.opcode == SUM:
+        return sum_of(part.x, stop - start, cut.step[1])
+    if cut.unit:
+        part.n = (stop - start) * cut.unit
+        if i.extra[4] == 0 and foreign[i.opcode].call == NULL:      # 10 % of a stencil of 10**4 points
+            odead_row(i.opcode, part.n, part.out, part.x, part.y, part.z, i.extra)
+        else:
+            elementwise(&part)
+        return 0
+    part.n = i.n
+    for _ in range(stop - start):
+        elementwise(&part)
+        part.out += cut.step[0]
+        part.x += cut.step[1]
+        part.y += cut.step[2]
+        part.z += cut.step[3]
+    return 0
+
+
+cdef void run_tile(const Instruction* head, int64_t s, int64_t n, double* totals) noexcept nogil:
+    cdef const int64_t* p = parameters(head)
+    cdef const Instruction* i
+    cdef int64_t k
+    cdef int64_t e = s + n if s + n < p[0] else p[0] + p[3]         # the last tile leaves nothing undone
+    for k in range(head.n - p[2]):
+        totals[k] = run_member(head + 1 + k, s, e)
+    for k in range(head.n - p[2], head.n):
+        i = head + 1 + k
+        memmove(i.out, i.out + n * parameters(i)[0], i.n)
+
+
+cdef void halve(const Instruction* head, int64_t s, int64_t n, double* totals) noexcept nogil:
+    """Execute n indices of a block from `s` on: halves, down to a tile, as in a pairwise sum."""
+    cdef double others[MOST_MEMBERS]
+    cdef int64_t half, k
+    if n <= parameters(head)[1]:
+        run_tile(head, s, n, totals)
+        return
+    half = n // 2
+    half -= half % 8
+    halve(head, s, half, totals)
+    halve(head, s + half, n - half, others)
+    for k in range(head.n):
+        if head[1 + k].opcode == SUM:
+            totals[k] += others[k]
+
+
+cdef void run_block(const Instruction* head) noexcept nogil:
+    # Indices, most of a tile, rows that carry storage on, longest lag, whether there are sums.
+    cdef const int64_t* p = parameters(head)
+    cdef double totals[MOST_MEMBERS]
+    cdef int64_t k
+    if not p[4]:
+        k = 0
+        while k < p[0]:
+            run_tile(head, k, p[1] if k + p[1] < p[0] else p[0] - k, totals)
+            k += p[1]
+        return
+    halve(head, 0, p[0], totals)
+    for k in range(head.n):
+        if head[1 + k].opcode == SUM:
+            (<double*> head[1 + k].out)[0] = totals[k]
+
+
 cdef int call(const Instruction* i, void* calls) noexcept with gil:
     return (<Calls> calls).run(i)
 
@@ -181,6 +273,9 @@ cdef int64_t sweep(const Instruction* i, const Instruction* stop, void* calls) n
         if not odead_scalar(i.opcode, i.out, i.x, i.y, i.z):
             if i.opcode < ODEAD_STRUCTURED:
                 elementwise(i)
+            elif i.opcode == BLOCK:
+                run_block(i)
+                i += i.n
             elif i.opcode == CALL:
                 if call(i, calls):
                     return i.position

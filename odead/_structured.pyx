@@ -79,6 +79,10 @@ cdef number pairwise(const char* x, int64_t n, int64_t stride, number* tag) noex
     return total
 
 
+cdef double sum_of(const char* x, int64_t n, int64_t stride) noexcept nogil:
+    return pairwise(x, n, stride, <double*> NULL)
+
+
 cdef int add_up(const Instruction* i, bint accumulate, number* tag) noexcept nogil:
     cdef Walk walk
     cdef number* out

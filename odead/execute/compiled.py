@@ -10,6 +10,7 @@ import numpy as np
 from .._core import BUSY, OPCODES, Code, Tape, disjoint
 from ..rules.pullbacks import Store, kept_in
 from ..tape import Program
+from .fusion import TILE
 from .lowering import lower
 
 __all__ = ["Executable", "Part", "disjoint"]
@@ -29,12 +30,14 @@ class Executable:
     ----------
     program : Program
         Must pass `verify`.
+    tile : int, optional
+        Elements of an operand in a tile of a block of instructions; see `fusion`.
     """
 
     __slots__ = ("_pullbacks", "_spare", "_tape", "program")
 
-    def __init__(self, program: Program) -> None:
-        lowered = lower(program, OPCODES)
+    def __init__(self, program: Program, tile: int = TILE) -> None:
+        lowered = lower(program, OPCODES, tile)
         self.program = program
         self._tape = Tape(
             Code(

@@ -1,5 +1,6 @@
 """From a program to the flat columns that the sweep runs: opcodes, addresses, strides, and where everything is stored."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -12,9 +13,11 @@ from ..rules.signature import offsets
 from ..structured import STRUCTURED
 from ..tape import Buffer, Instruction, Program, Role
 from ..views import View, contiguous
+from .fusion import TILE, Block, fuse
 from .memory import CACHE_LINE, plan_memory, round_up
 from .rows import ARENA, CONSTANTS, ITEM, NOTHING, Call, Rows
 from .structured import lower_structured
+from .tiles import Local, local_buffers, lower_block
 
 __all__ = ["Lowered", "Slot", "lower"]
 
@@ -52,22 +55,13 @@ class Lowered:
     calls: tuple[Call, ...]
 
 
-def lower(program: Program, opcodes: Mapping[str, int]) -> Lowered:
-    """Lower a program; `opcodes` are those of the core."""
-    prepared, positions = _prepare(program)
-    storage = _place(prepared)
+def lower(program: Program, opcodes: Mapping[str, int], tile: int = TILE) -> Lowered:
+    """Lower a program; `opcodes` are those of the core, `tile` the elements of an operand in a tile of a block."""
+    prepared, positions, blocks = fuse(*_prepare(program), _keeps_its_place, tile)
+    local = _local_buffers(prepared, blocks)
+    storage = _place(prepared, blocks, local)
     rows = Rows(prepared.buffers, storage.base, storage.start, opcodes)
-    split = prepared.split
-    start_of_reverse = 0
-    for number, (position, instruction) in enumerate(zip(positions, prepared, strict=True)):
-        if number == split:
-            start_of_reverse = len(rows.rows)
-        if instruction.op in TABLE and instruction.out is not None:
-            rows.elementwise(position, instruction.op, instruction.out, instruction.ins)
-        else:
-            lower_structured(rows, position, instruction)
-    if split is None or split == len(prepared):
-        start_of_reverse = len(rows.rows)
+    start_of_reverse = _emit(rows, prepared, positions, blocks, local.buffers)
     return Lowered(
         np.array(rows.rows, dtype=np.int64).reshape(-1, 12),
         np.array(rows.words, dtype=np.int64),
@@ -80,6 +74,26 @@ def lower(program: Program, opcodes: Mapping[str, int]) -> Lowered:
         rows.work >= _LONG,
         tuple(rows.calls),
     )
+
+
+def _emit(rows: Rows, program: Program, positions: Sequence[int], blocks: Sequence[Block], local: Mapping[int, Local]) -> int:
+    """Append the rows of a program; returns the first one of the reverse part."""
+    starts = {block.start: block for block in blocks}
+    inside = {number for block in blocks for number in range(block.start, block.start + len(block.members))}
+    split = len(program) if program.split is None else program.split
+    start_of_reverse = 0
+    for number, (position, instruction) in enumerate(zip(positions, program, strict=True)):
+        if number == split:
+            start_of_reverse = len(rows.rows)
+        if number in starts:
+            lower_block(rows, program, starts[number], positions, local)
+        elif number in inside:
+            continue
+        elif instruction.op in TABLE and instruction.out is not None:
+            rows.elementwise(position, instruction.op, instruction.out, instruction.ins)
+        else:
+            lower_structured(rows, position, instruction)
+    return len(rows.rows) if split == len(program) else start_of_reverse
 
 
 # ------------------------------------------------------------------------------------------------------- rewriting
@@ -171,12 +185,35 @@ class _Storage:
     names: tuple[str, ...]
 
 
-def _place(program: Program) -> _Storage:
+class _LocalBuffers(NamedTuple):
+    """The temporaries that live inside blocks, and the bytes of the storage that all blocks share."""
+
+    buffers: dict[int, Local]
+    size: int
+
+
+def _local_buffers(program: Program, blocks: Sequence[Block]) -> _LocalBuffers:
+    uses: Counter[int] = Counter()
+    if blocks:
+        uses.update(view.buffer for out, ins in zip(program.out, program.ins, strict=True) for view in (out, *ins) if view)
+    buffers: dict[int, Local] = {}
+    most = 0
+    for block in blocks:
+        found, size = local_buffers(program, block, uses)
+        buffers |= found
+        most = max(most, size)
+    return _LocalBuffers(buffers, most)
+
+
+def _place(program: Program, blocks: Sequence[Block], local: _LocalBuffers) -> _Storage:
     base = [NOTHING] * len(program.buffers)
     start = [0] * len(program.buffers)
-    plan = plan_memory(program)
+    plan = plan_memory(program, [(block.start, block.start + len(block.members) - 1) for block in blocks], local.buffers)
     for b, offset in plan.offsets.items():
         base[b], start[b] = ARENA, offset
+    shared = round_up(plan.size, CACHE_LINE)
+    for b, where in local.buffers.items():
+        base[b], start[b] = ARENA, shared + where.start
     constants, size = [], 8  # eight bytes of zeros come first
     for b, buffer in enumerate(program.buffers):
         if buffer.role is Role.CONSTANT:
@@ -193,7 +230,7 @@ def _place(program: Program) -> _Storage:
     bound = [*program.arguments, *program.results, *captured]
     writes, staged = _writes(program)
     slots = []
-    arena = plan.size
+    arena = shared + local.size
     for number, b in enumerate(bound):
         buffer = program.buffers[b]
         base[b], home = number, -1
@@ -237,3 +274,8 @@ def _may_stop(program: Program, number: int) -> bool:
     if op == "guard" or (op in STRUCTURED and STRUCTURED[op].can_fail):
         return True
     return op in _INDEXED and program.buffers[program.ins[number][_INDEXED[op]].buffer].role is not Role.CONSTANT
+
+
+def _keeps_its_place(program: Program, number: int) -> bool:
+    """Whether others may not change places with an instruction: what stops a run, and calls of Python."""
+    return program.op[number] == "call" or _may_stop(program, number)

@@ -1,5 +1,6 @@
 """Where temporaries live: one arena per executable, shared by buffers that are never needed at the same time."""
 
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,13 +47,19 @@ def lifetimes(program: Program) -> dict[int, tuple[int, int]]:
     return {b: (first[b], last[b]) for b in first}
 
 
-def plan_memory(program: Program) -> MemoryPlan:
-    """Place the temporaries of a program.
+def plan_memory(
+    program: Program, blocks: Sequence[tuple[int, int]] = (), elsewhere: Container[int] = frozenset()
+) -> MemoryPlan:
+    """Place the temporaries of a program but those that are `elsewhere`.
+
+    The instructions of a block, given as the first and the last one, are executed at the same time.
 
     A buffer that dies leaves its block to the next one of the same size class, the last block freed first, since it is
     still in the cache. Linear in the length of the program: element loops have 10**5 temporaries.
     """
-    lives = lifetimes(program)
+    lives = {b: life for b, life in lifetimes(program).items() if b not in elsewhere}
+    if blocks:
+        lives = _around_blocks(lives, blocks)
     dying: dict[int, list[int]] = {}
     for buffer, (_, last) in lives.items():
         dying.setdefault(last, []).append(buffer)
@@ -73,6 +80,14 @@ def plan_memory(program: Program) -> MemoryPlan:
             offsets[buffer] = size
             size += block
     return MemoryPlan(offsets, size)
+
+
+def _around_blocks(lives: dict[int, tuple[int, int]], blocks: Sequence[tuple[int, int]]) -> dict[int, tuple[int, int]]:
+    """Let what is alive in a block live through all of it; in the order of birth."""
+    first = {number: start for start, stop in blocks for number in range(start, stop + 1)}
+    last = {number: stop for start, stop in blocks for number in range(start, stop + 1)}
+    grown = {b: (first.get(birth, birth), last.get(death, death)) for b, (birth, death) in lives.items()}
+    return dict(sorted(grown.items(), key=lambda life: life[1][0]))
 
 
 def _block(program: Program, buffer: int) -> int:

@@ -122,12 +122,19 @@ class Rows:
         if row.extent == 1:
             self.emit(position, name + ".scalar", row, axes, operands, starts, None)
             return
-        dense = row.strides[0] == 1 and {*row.strides} <= {0, 1}
-        full = f"{name}.{''.join('vs'[s == 0] for s in row.strides[1:])}" if dense else ""
-        if full in self._opcodes:
-            self.emit(position, full, row, axes, operands, starts, () if axes else None)
-        else:
-            self.emit(position, name + ".strided", row, axes, operands, starts)
+        name = self.vector_name(op, row, operands)
+        needs_strides = axes or name.endswith(".strided")
+        self.emit(position, name, row, axes, operands, starts, () if needs_strides else None)
+
+    def vector_name(self, op: str, row: Axis, operands: Sequence[View]) -> str:
+        """The opcode of an elementwise operation along a row."""
+        name = f"cast_{self._dtype[operands[0].buffer]}" if op == "cast" else op
+        name = f"{name}.{self._dtype[operands[-1].buffer]}"
+        if row.strides[0] == 1 and {*row.strides} <= {0, 1}:
+            dense = f"{name}.{''.join('vs'[s == 0] for s in row.strides[1:])}"
+            if dense in self._opcodes:
+                return dense
+        return name + ".strided"
 
     def _foreign(self, position: int, name: str, operands: tuple[View, ...]) -> None:
         """A function that is in no kernel of ours: its own loops run."""

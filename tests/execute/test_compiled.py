@@ -3,6 +3,7 @@
 import pickle
 import threading
 from collections.abc import Callable
+from itertools import product
 
 import numpy as np
 import pytest
@@ -192,9 +193,12 @@ def test_random_programs(drawn: tuple[Program, list[np.ndarray]]) -> None:
     executable = Executable(program)
     assert executable.run(actual) == status
     assert executable.clone().run(strided_arrays) == status
-    for a, b, c in zip(actual, expected, strided_arrays, strict=True):
+    in_tiles = [x.copy() for x in arrays]
+    assert Executable(program, tile=2).run(in_tiles) == status
+    for a, b, c, d in zip(actual, expected, strided_arrays, in_tiles, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-11 if a.dtype == np.float64 else 1e-5, atol=0)
         np.testing.assert_array_equal(a, c)
+        np.testing.assert_array_equal(a, d)
 
 
 def spread(x: np.ndarray) -> np.ndarray:
@@ -460,9 +464,9 @@ def test_a_temporary_of_both_parts_is_restored() -> None:
 @given(programs(guards="none", dtypes=("float64",)))
 def test_parts_of_random_programs(drawn: tuple[Program, list[np.ndarray]]) -> None:
     program, arrays = drawn
-    for split in {0, len(program) // 2, len(program)}:
+    for split, tile in product({0, len(program) // 2, len(program)}, (2, 512)):
         program.split = split
-        executable, oracle = Executable(program), reference.ReferenceExecutable(program)
+        executable, oracle = Executable(program, tile), reference.ReferenceExecutable(program)
         actual, expected = [x.copy() for x in arrays], [x.copy() for x in arrays]
         for part in ("forward", "reverse", "reverse"):
             assert executable.run(actual, part) == oracle.run(expected, part) == -1
