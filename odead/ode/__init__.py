@@ -2,15 +2,16 @@
 
 Reading order: layout and signature (what the user passes, as vectors), rhs, compressed and jacobian (the compiled right-hand
 side), problem (everything checked), engine and engines (who steps), switches and piecewise (branches), solve, forward, loss,
-quadrature, adjoint, sensitivity, solution, failures; steady, ensemble. For the compiled loop: tableaus and methods (data),
-systems (what it steps), interpolant, discrete (its adjoint).
+quadrature, adjoint, sensitivity, inside (a solve in a differentiated function), ivp, solution, failures; steady, ensemble.
+For the compiled loop: tableaus and methods (data), systems (what it steps), interpolant, discrete (its adjoint).
 """
 
 from .ensemble import ensemble
+from .ivp import solve_ivp
 from .sensitivity import sensitivity
 from .signature import from_scipy
 from .solution import Sensitivity, Solution
-from .solve import solve, solve_ivp
+from .solve import solve
 from .steady import SteadyState, steady_state
 
 __all__ = [

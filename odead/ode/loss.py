@@ -15,7 +15,7 @@ from .layout import Layout
 from .rhs import refuse_captured
 from .signature import name_of, required_parameters
 
-__all__ = ["Loss", "check_loss"]
+__all__ = ["Loss", "Weighted", "check_loss"]
 
 
 def check_loss(loss: Callable[..., Any]) -> int:
@@ -92,3 +92,19 @@ def _evaluate(loss: Callable[..., Any], takes_p: bool, x_layout: Layout, p_layou
     states = x_layout.unpack(y, y.shape[1:])
     value = loss(states, p_layout.unpack(p)) if takes_p else loss(states)
     return value.reshape(()) if getattr(value, "size", None) == 1 and value.shape else value
+
+
+class Weighted:
+    """The sum of the solution times given weights: a loss whose gradient is the weights.
+
+    Parameters
+    ----------
+    weights : array, shape (n, m)
+    """
+
+    def __init__(self, weights: np.ndarray) -> None:
+        self._weights = weights
+
+    def value_and_gradient(self, y: np.ndarray, p: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+        """As `Loss.value_and_gradient`."""
+        return float(np.vdot(self._weights, y)), self._weights, np.zeros(p.size)

@@ -177,8 +177,8 @@ def _refuse_traced(**given: Any) -> None:
             continue
         if any(map(is_traced, flatten(value)[0])):
             raise NotImplementedError(
-                f"{name} comes from a function that is being differentiated, and a solve inside one is not supported yet; "
-                f"put the rest of that function into loss= of odead.sensitivity, which differentiates by x0, p and times"
+                f"{name} comes from a function that is being differentiated, inside which odead.solve is what can be "
+                f"differentiated; or put the rest of that function into loss= of odead.sensitivity"
             )
 
 

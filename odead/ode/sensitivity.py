@@ -18,7 +18,7 @@ from .engines.native import NativeEngine
 from .engines.scipy import ScipyEngine
 from .failures import raise_failure
 from .forward import Columns, augmented, column_atol, columns_for, split
-from .loss import Loss, check_loss
+from .loss import Loss, Weighted, check_loss
 from .methods import EXPLICIT, ONE_STEP
 from .piecewise import Course, integrate
 from .problem import Problem, check_controls, check_not_yet, make_problem, positive
@@ -43,7 +43,7 @@ def sensitivity(
     tspan: Any,
     *,
     t_eval: Any = None,
-    loss: Callable[..., Any] | None = None,
+    loss: Callable[..., Any] | Weighted | None = None,
     running: Callable[..., Any] | None = None,
     wrt: str | tuple[str, ...] = "p",
     mode: str = "auto",
@@ -136,7 +136,7 @@ def sensitivity(
     stepper = choose_engine(engine, method)
     x0, p, wanted, shadows = _unwrap(x0, p, _check_wrt(wrt))
     has_loss = loss is not None or running is not None
-    if loss is not None:
+    if loss is not None and not isinstance(loss, Weighted):
         check_loss(loss)
     _check_mode(mode, wanted, shadows, has_loss)
     problem = make_problem(rhs, x0, p, tspan, t_eval, running, differentiated=wanted, events=events, tstops=tstops)
@@ -154,7 +154,7 @@ def sensitivity(
         controls,
         tolerances,
         wanted,
-        None if loss is None else Loss(loss, problem.x_layout, problem.p_layout, p),
+        loss if loss is None or isinstance(loss, Weighted) else Loss(loss, problem.x_layout, problem.p_layout, p),
     )
     if forward:
         result = run.forward(dense_output)
@@ -271,7 +271,7 @@ class _Run:
     controls: Controls
     tolerances: AdjointOptions
     wrt: tuple[str, ...]
-    loss: Loss | None
+    loss: Loss | Weighted | None
 
     def forward(self, dense: bool) -> Sensitivity:
         """Integrate the derivatives beside the states; a loss is differentiated by the chain rule."""

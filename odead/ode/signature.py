@@ -15,7 +15,7 @@ from ..containers import Structure
 from ..errors import ArgumentTypeError, ArgumentValueError
 from .layout import Layout, Slot, Static
 
-__all__ = ["Flat", "flat_of_p", "flat_rhs", "from_scipy", "is_in_place", "name_of", "required_parameters"]
+__all__ = ["Flat", "call_scipys", "flat_of_p", "flat_rhs", "from_scipy", "is_in_place", "name_of", "required_parameters"]
 
 Flat = Callable[..., Any]  # (dx, x, p, t) on vectors; p is None where there are no parameters
 Form = Callable[..., Any]  # (function, layout of x, vector dx, x, p, t): how a right-hand side of some form fills dx
@@ -67,7 +67,7 @@ class ScipyRhs:
     fun: Callable[..., Any]
 
     def __call__(self, x: Any, p: Any, t: Any) -> Any:
-        return _call_scipys(self.fun, x, p, t)
+        return call_scipys(self.fun, x, p, t)
 
 
 def from_scipy(fun: Callable[..., Any]) -> ScipyRhs:
@@ -158,10 +158,11 @@ def _assign_returned(rhs: Callable[..., Any], layout: Layout, dx: Any, x: Any, p
 
 
 def _assign_scipys(fun: Callable[..., Any], layout: Layout, dx: Any, x: Any, p: Any, t: Any) -> None:
-    _assign(layout, dx, _call_scipys(fun, x, p, t), f"rhs: {name_of(fun)} returned")
+    _assign(layout, dx, call_scipys(fun, x, p, t), f"rhs: {name_of(fun)} returned")
 
 
-def _call_scipys(fun: Callable[..., Any], x: Any, p: Any, t: Any) -> Any:
+def call_scipys(fun: Callable[..., Any], x: Any, p: Any, t: Any) -> Any:
+    """``fun(t, x, *p)``; see `from_scipy`."""
     if p is None:
         return fun(t, x)
     return fun(t, x, *p) if isinstance(p, tuple) else fun(t, x, p)

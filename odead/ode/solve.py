@@ -1,13 +1,13 @@
-"""`solve` and `solve_ivp`: initial value problems without derivatives, by a compiled right-hand side and its exact Jacobian."""
+"""`solve`: an initial value problem without derivatives, by a compiled right-hand side and its exact Jacobian."""
 
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import scipy.integrate
 
-from ..errors import ArgumentTypeError, ArgumentValueError
+from ..derivatives.nested import nest_of
+from ..errors import ArgumentValueError
 from .engine import AbstractEngine, Controls
 from .engines.native import NativeEngine
 from .engines.scipy import ScipyEngine
@@ -15,10 +15,9 @@ from .failures import raise_failure
 from .methods import NATIVE
 from .piecewise import Course, integrate
 from .problem import Problem, check_controls, check_not_yet, make_problem
-from .signature import from_scipy
 from .solution import Solution
 
-__all__ = ["choose_engine", "ended", "solution_fields", "solve", "solve_ivp"]
+__all__ = ["choose_engine", "ended", "solution_fields", "solve"]
 
 
 def solve(
@@ -40,14 +39,23 @@ def solve(
     first_step: float | None = None,
     max_step: float = np.inf,
     max_steps: int = 100_000,
+    mode: str = "auto",
+    sens_rtol: float | None = None,
+    sens_atol: Any = None,
+    checkpoints: Any = "auto",
     progress: bool = False,
 ) -> Solution:
     """Solve an ordinary differential equation.
+
+    Inside a function that is being differentiated, ``y`` has derivatives with respect to x0, p, t0, t_eval and what rhs
+    closes over; t_eval must be given, and the result has t and y only.
 
     Parameters
     ----------
     rhs, x0, p, tspan, t_eval, method, engine, rtol, atol, events, tstops, dense_output, first_step, max_step, max_steps
         As in `sensitivity`.
+    mode, sens_rtol, sens_atol, checkpoints
+        As in `sensitivity`, for a solve that is differentiated.
     jac, mass_matrix, progress
         Not supported yet beyond their defaults.
 
@@ -63,6 +71,17 @@ def solve(
         The solve stopped before t1; ``exc.result`` has what was computed.
     """
     check_not_yet(jac=jac, mass_matrix=mass_matrix, progress=progress)
+    nest = nest_of(rhs, x0, p, tspan, t_eval)
+    if nest is not None:
+        from .inside import solve_inside  # it takes the sensitivities, which are built on this module
+
+        options = {
+            "method": method, "engine": engine, "rtol": rtol, "atol": atol, "events": events, "jac": jac,
+            "mass_matrix": mass_matrix, "tstops": tstops, "dense_output": dense_output, "first_step": first_step,
+            "max_step": max_step, "max_steps": max_steps, "mode": mode, "sens_rtol": sens_rtol, "sens_atol": sens_atol,
+            "checkpoints": checkpoints,
+        }  # fmt: skip
+        return solve_inside(nest, solve, rhs, x0, p, tspan, t_eval, options)
     stepper = choose_engine(engine, method)
     problem = make_problem(rhs, x0, p, tspan, t_eval, events=events, tstops=tstops)
     controls = check_controls(
@@ -130,46 +149,3 @@ def solution_fields(
         "message": message, "success": failure is None,
         "method": trajectory.name_method(controls.method), "engine": engine.name, "mode": mode, "name": problem.name,
     }  # fmt: skip
-
-
-def solve_ivp(
-    fun: Callable[..., Any],
-    t_span: Any,
-    y0: Any,
-    method: Any = "RK45",
-    t_eval: Any = None,
-    dense_output: bool = False,
-    events: Any = None,
-    vectorized: bool = False,
-    args: Any = None,
-    *,
-    sens: bool = False,
-    **options: Any,
-) -> Any:
-    """`scipy.integrate.solve_ivp` with a compiled right-hand side and, for implicit methods, its exact Jacobian.
-
-    Parameters
-    ----------
-    fun, t_span, y0, method, t_eval, dense_output, events, vectorized, args, **options
-        As in SciPy.
-    sens : bool
-        Not supported yet.
-
-    Returns
-    -------
-    OdeResult
-        SciPy's own, with its status and message: nothing is raised when the solve stops early.
-    """
-    if sens:
-        raise NotImplementedError("sens=True is not supported yet; use sensitivity(from_scipy(fun), y0, args, t_span)")
-    if args is not None and not isinstance(args, (tuple, list)):
-        raise ArgumentTypeError(f"args must be a tuple, for instance args=({args!r},)")
-    if np.ndim(y0) > 1:
-        raise ArgumentValueError("y0 must be one-dimensional")
-    problem = make_problem(from_scipy(fun), y0, tuple(args) if args else None, t_span, None)
-    system = problem.system()
-    implicit = method in ("Radau", "BDF", "LSODA")
-    if implicit and options.get("jac") is None and "lband" not in options and "uband" not in options:
-        options["jac"] = lambda t, y, *_: system.jacobian(t, y).dense()
-    options |= {"t_eval": t_eval, "dense_output": dense_output, "events": events, "args": args}
-    return scipy.integrate.solve_ivp(lambda t, y, *_: system.fun(t, y), t_span, y0, method, **options)

@@ -93,8 +93,6 @@ def test_compiled_solve_ivp_is_a_drop_in():
         )
         np.testing.assert_allclose(found.t_events[0], expected.t_events[0], rtol=1e-6)
         assert (found.status, found.success) == (1, True)
-    with pytest.raises(NotImplementedError, match="sensitivity"):
-        solve_ivp(plain, (0, 5), [1, 1], sens=True)
 
 
 def test_print_tells_what_was_computed():
