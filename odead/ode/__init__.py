@@ -2,7 +2,7 @@
 
 Reading order: layout and signature (what the user passes, as vectors), rhs, compressed and jacobian (the compiled right-hand
 side), problem (everything checked), engine and engines (who steps), switches and piecewise (branches), solve, forward, loss,
-quadrature, adjoint, sensitivity, inside (a solve in a differentiated function), ivp, solution, failures; steady, ensemble.
+quadrature, adjoint, sensitivity, second, inside (a differentiated function), ivp, solution, failures; steady, ensemble.
 For the compiled loop: tableaus and methods (data), systems (what it steps), interpolant, discrete (its adjoint).
 """
 

@@ -68,12 +68,13 @@ def solve_ivp(
         raise ArgumentValueError("engine and mode are for sens=True; without it SciPy's own steppers run")
     problem = None if np.ndim(y0) != 1 else _compiled(fun, t_span, y0, given)
     options |= {"t_eval": t_eval, "dense_output": dense_output, "events": events, "args": args}
+    scipys: Any = scipy.integrate.solve_ivp  # its stubs have an overload for each kind of call
     if problem is None:
-        return scipy.integrate.solve_ivp(fun, t_span, y0, method, vectorized=vectorized, **options)
+        return scipys(fun, t_span, y0, method, vectorized=vectorized, **options)
     system = problem.system()
     if method in IMPLICIT and options.get("jac") is None and options.get("lband") is None and options.get("uband") is None:
         options["jac"] = lambda t, y, *_: system.jacobian(t, y).dense()
-    return scipy.integrate.solve_ivp(lambda t, y, *_: system.fun(t, y), t_span, y0, method, **options)
+    return scipys(lambda t, y, *_: system.fun(t, y), t_span, y0, method, **options)
 
 
 def _arguments(args: Any) -> tuple[Any, ...] | None:

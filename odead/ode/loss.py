@@ -15,7 +15,7 @@ from .layout import Layout
 from .rhs import refuse_captured
 from .signature import name_of, required_parameters
 
-__all__ = ["Loss", "Weighted", "check_loss"]
+__all__ = ["Loss", "Weighted", "check_loss", "evaluate"]
 
 
 def check_loss(loss: Callable[..., Any]) -> int:
@@ -46,7 +46,7 @@ class Loss:
         self._name = name_of(loss)
         self._arrays = [leaf for leaf in flatten(p)[0] if isinstance(leaf, np.ndarray)]
         self._n_p = p_layout.size
-        self._flat = partial(_evaluate, loss, takes_p, x_layout, p_layout)
+        self._flat = partial(evaluate, loss, takes_p, x_layout, p_layout)
         self._key = (loss, x_layout, p_layout)
 
     def value_and_gradient(self, y: np.ndarray, p: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
@@ -87,7 +87,7 @@ class Loss:
         raise ArgumentTypeError(f"loss: {self._name} must return one float computed from y, but it returned {found}")
 
 
-def _evaluate(loss: Callable[..., Any], takes_p: bool, x_layout: Layout, p_layout: Layout, y: Any, p: Any) -> Any:
+def evaluate(loss: Callable[..., Any], takes_p: bool, x_layout: Layout, p_layout: Layout, y: Any, p: Any) -> Any:
     """The loss on vectors."""
     states = x_layout.unpack(y, y.shape[1:])
     value = loss(states, p_layout.unpack(p)) if takes_p else loss(states)

@@ -249,14 +249,12 @@ def _is_plain(structure: Structure) -> bool:
 _LATER: Final = {
     "mass_matrix": "eliminate the algebraic equations",
     "checkpoints": 'only the discrete adjoint of the explicit methods has them; leave checkpoints="auto"',
-    "order": "second derivatives are finite differences of the gradient until then",
     "progress": "leave progress=False",
     "jac": 'leave jac="auto": the exact Jacobian comes from the right-hand side',
 }
 _DEFAULTS: Final = {
     "mass_matrix": None,
     "checkpoints": "auto",
-    "order": 1,
     "progress": False,
     "jac": "auto",
 }

@@ -22,6 +22,7 @@ from .loss import Loss, Weighted, check_loss
 from .methods import EXPLICIT, ONE_STEP
 from .piecewise import Course, integrate
 from .problem import Problem, check_controls, check_not_yet, make_problem, positive
+from .second import hessian_of_loss
 from .solution import Sensitivity
 from .solve import choose_engine, ended, solution_fields
 
@@ -118,7 +119,10 @@ def sensitivity(
         max_step bounds.
     tstops : sequence of float, or callable ``tstops(p)``
         Times inside tspan to step onto exactly, and at which the right-hand side may jump.
-    jac, mass_matrix, order, progress
+    order : {1, 2}
+        2: ``result.hess`` is the Hessian of the loss, shape (N, N), over the concatenated raveled `wrt` of "p" and "x0"; it
+        takes N gradients of a problem of twice the size. Not supported yet with events, tstops or branches of rhs.
+    jac, mass_matrix, progress
         Not supported yet beyond their defaults.
 
     Returns
@@ -132,7 +136,7 @@ def sensitivity(
     IntegrationError
         A solve stopped before its end; ``exc.result`` has what was computed, never a gradient.
     """
-    check_not_yet(jac=jac, mass_matrix=mass_matrix, order=order, progress=progress)
+    check_not_yet(jac=jac, mass_matrix=mass_matrix, progress=progress)
     stepper = choose_engine(engine, method)
     x0, p, wanted, shadows = _unwrap(x0, p, _check_wrt(wrt))
     has_loss = loss is not None or running is not None
@@ -144,6 +148,7 @@ def sensitivity(
         stepper, method, rtol, atol, first_step, max_step, max_steps, problem.n, abs(problem.t1 - problem.t0)
     )
     tolerances = _sens_tolerances(problem, rtol, sens_rtol, sens_atol)
+    _check_second(order, problem, wanted, has_loss, events is not None or callable(tstops) or np.size(tstops) > 0)
     forward = mode == "forward" or not has_loss or (mode == "auto" and _forward_is_cheaper(problem, stepper, wanted))
     discrete = not forward and mode != "continuous" and isinstance(stepper, NativeEngine)
     if not discrete:
@@ -162,8 +167,43 @@ def sensitivity(
         result = run.discrete(dense_output, BUDGET if checkpoints == "auto" else float(positive(checkpoints, "checkpoints")))
     else:
         result = run.continuous(dense_output)
+    if order == 2:
+        result.hess = hessian_of_loss(
+            partial(
+                _gradient_of_doubled, tspan=(problem.t0, problem.t1), t_eval=t_eval, mode=mode, method=method, engine=engine,
+                rtol=rtol, atol=atol, sens_rtol=sens_rtol, sens_atol=None if sens_atol is None else float(np.min(sens_atol)),
+                first_step=first_step, max_step=max_step, max_steps=max_steps, checkpoints=checkpoints,
+            ),
+            problem, rhs, x0, loss, running, wanted,
+        )  # fmt: skip
     _accumulate(shadows, result)
     return result
+
+
+def _gradient_of_doubled(rhs: Any, x0: Any, q: Any, loss: Any, running: Any, *, tspan: Any, atol: Any, **options: Any) -> Any:
+    per_state = np.asarray(atol, dtype=float)
+    doubled = np.concatenate([per_state, per_state]) if per_state.ndim else atol
+    return sensitivity(rhs, x0, q, tspan, loss=loss, running=running, wrt=("p", "x0"), atol=doubled, **options)
+
+
+def _check_second(order: Any, problem: Problem, wanted: tuple[str, ...], has_loss: bool, stops: bool) -> None:
+    """What second derivatives need."""
+    if order not in (1, 2):
+        raise ArgumentValueError(f"order must be 1 or 2, not {order!r}")
+    if order == 1:
+        return
+    if not has_loss:
+        raise ArgumentValueError("order=2 is the Hessian of a loss; give loss= or running=")
+    times = [name for name in wanted if name not in ("p", "x0")]
+    if times:
+        raise NotImplementedError(f'order=2 with respect to {times[0]} is not supported yet; with wrt="p" and "x0" it is')
+    if stops:
+        raise NotImplementedError("order=2 with events or tstops is not supported yet; take differences of the gradient")
+    if problem.rhs.branches:
+        raise NotImplementedError(
+            f"order=2 is not supported yet where {problem.name} has branches, at which second derivatives jump; take "
+            f"differences of the gradient"
+        )
 
 
 # ------------------------------------------------------------------------------------------------- arguments
@@ -468,7 +508,7 @@ class _Run:
         t, shown = (trajectory.t, y) if failed else (trajectory.t[rows], y[:, rows])
         fields = solution_fields(problem, self.engine, self.controls, course, t, shown[: problem.n], mode)
         empty = dict.fromkeys(
-            ("sens", "sens_x0", "sens_t_events", "loss", "grad", "grad_x0", "grad_t0", "grad_t1", "grad_t_eval")
+            ("sens", "sens_x0", "sens_t_events", "loss", "grad", "grad_x0", "grad_t0", "grad_t1", "grad_t_eval", "hess")
         )
         fields |= empty | {"parameter_names": problem.p_layout.names("p") if "p" in self.wrt else []}
         return Sensitivity(**fields)

@@ -90,6 +90,8 @@ class Sensitivity(Solution):
     grad_x0 : same structure as x0, or None
     grad_t0, grad_t1 : float or None
     grad_t_eval : array, shape (m,), or None
+    hess : array, shape (N, N), or None
+        With ``order=2``: second derivatives of the loss over the concatenated raveled `wrt`.
     parameter_names : list of str
         One name per column of `sens`.
     mode : str
@@ -107,6 +109,7 @@ class Sensitivity(Solution):
     grad_t0: float | None
     grad_t1: float | None
     grad_t_eval: np.ndarray | None
+    hess: np.ndarray | None
     parameter_names: list[str]
 
     def _summary(self) -> list[str]:

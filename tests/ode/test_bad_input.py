@@ -68,7 +68,7 @@ def total(y):
         ({"running": lambda x, t: 0.0}, TypeError, r"running\(x, p, t\)"),
         ({"mass_matrix": np.eye(2)}, NotImplementedError, "mass_matrix="),
         ({"checkpoints": 10}, NotImplementedError, "checkpoints="),
-        ({"order": 2}, NotImplementedError, "order="),
+        ({"order": 3}, ValueError, "order"),
         ({"progress": True}, NotImplementedError, "progress="),
         ({"jac": lambda t, x: x}, NotImplementedError, "jac="),
         ({"p": Duplicated(P, np.zeros(3)), "loss": total}, ValueError, "p: the shadow of Duplicated"),
