@@ -95,16 +95,16 @@ def test_diagrams_are_drawn(tmp_path):
 
 def test_a_problem_is_measured_in_turns_by_processes_of_their_own():
     variants = [("odead", Variant("Tsit5", "solve")), ("odead", Variant("Tsit5", "discrete adjoint"))]
-    rows = measure(problems.load("lotka_volterra"), variants, (1.0, 0.1), 0.01, 60.0, Bar(7).tick)
+    rows = measure(problems.load("lotka_volterra"), variants, (1.0, 0.1), 0.01, 60.0, False, Bar(7).tick)
     assert [(row.kind, row.tolerance) for row in rows] == [("solve", 1.0), ("gradient", 1.0), ("gradient", 0.1)]
-    assert all(row.runs >= 5 and not row.failure for row in rows)
+    assert all(row.runs > 1 and not row.failure for row in rows)
     assert rows[2].gradient_error < rows[1].gradient_error < 1e-4
     assert rows[1].first_seconds > rows[1].seconds
     assert rows[2].first_seconds is None
 
 
 def test_a_failure_is_a_row_and_ends_the_process():
-    (row,) = measure(problems.load("robertson"), [("odead", Variant("Euler", "solve"))], (1.0,), 0.01, 60.0, Bar(1).tick)
+    (row,) = measure(problems.load("robertson"), [("odead", Variant("Euler", "solve"))], (1.0,), 0.01, 60.0, True, Bar(1).tick)
     assert "Euler" in row.failure
     assert row.seconds is None
     assert "failed" in report.details([row], problems.load("robertson"))
@@ -113,5 +113,5 @@ def test_a_failure_is_a_row_and_ends_the_process():
 def test_what_takes_too_long_is_ended():
     remote = Remote("neural_ode", "odead", Variant("Tsit5", "continuous adjoint"))
     with pytest.raises(FailedError, match=r"more than 0\.01 s"):
-        remote.ask(0.01, rtol=1e-6, atol=1e-9, seconds=0.0)
+        remote.ask(0.01, rtol=1e-6, atol=1e-9, seconds=0.0, shared=False)
     remote.close()

@@ -9,7 +9,6 @@ from .problem import Problem
 from .remote import FailedError, Remote
 
 ROUNDS = 5  # of which one run each is interleaved
-SLOW = 2.0  # what takes longer is run once more only
 
 
 @dataclass
@@ -53,6 +52,7 @@ def measure(
     tolerances: tuple[float, ...],
     seconds: float,
     limit: float,
+    shared: bool,
     tick: Callable[[str], None],
 ) -> list[Row]:
     """The rows of all chosen (peer, variant).
@@ -65,6 +65,8 @@ def measure(
         About how long each row is timed in all.
     limit : float
         Seconds that one first call may take.
+    shared : bool
+        Whether processor time is what counts, not the time of the wall.
     tick : callable
         Called with a label before each piece of work: once per variant, and once per round.
     """
@@ -72,14 +74,14 @@ def measure(
     running: list[_Running] = []
     for peer, variant in chosen:
         tick(f"{problem.name}: {peer} {variant}")
-        started = _start(problem, peer, variant, tolerances, limit)
+        started = _start(problem, peer, variant, tolerances, limit, shared)
         rows += started.rows.values()
         running.append(started)
     try:
         for number in range(ROUNDS):
             tick(f"{problem.name}: round {number + 1} of {ROUNDS}")
             for one in running:
-                _one_round(problem, one, number, seconds / ROUNDS, limit)
+                _one_round(problem, one, seconds, limit, shared)
     finally:
         for one in running:
             one.remote.close()
@@ -89,16 +91,21 @@ def measure(
     return rows
 
 
-def _start(problem: Problem, peer: str, variant: Variant, tolerances: tuple[float, ...], limit: float) -> _Running:
-    """The first calls, one process after the other, so that none is timed beside another."""
+def _start(problem: Problem, peer: str, variant: Variant, factors: tuple[float, ...], limit: float, shared: bool) -> _Running:
+    """The first calls and one warm run each, one process after the other, so that none is timed beside another."""
     solve = variant.kind == "solve"
-    factors = tolerances[:1] if solve else tolerances
+    factors = factors[:1] if solve else factors
     kind = "solve" if solve else "gradient"
     rows = {factor: Row(problem.name, peer, str(variant), kind, factor) for factor in factors}
     started = _Running(Remote(problem.name, peer, variant), rows)
-    for factor, row in rows.items():
+    for factor, row in list(rows.items()):
+        if sum(map(sum, started.times.values())) > limit / 8:  # finer tolerances are not worth the wait
+            del rows[factor]
+            continue
+        tolerances = {"rtol": problem.rtol * factor, "atol": problem.atol * factor, "shared": shared}
         try:
-            answer = started.remote.ask(limit, rtol=problem.rtol * factor, atol=problem.atol * factor, seconds=0.0)
+            answer = started.remote.ask(limit, **tolerances, seconds=0.0)
+            started.times[factor] = started.remote.ask(limit, **tolerances, seconds=0.0)["times"]
         except FailedError as failed:
             for later in list(rows.values())[list(rows).index(factor) :]:
                 later.failure = str(failed)
@@ -106,20 +113,20 @@ def _start(problem: Problem, peer: str, variant: Variant, tolerances: tuple[floa
             break
         row.first_seconds = answer["first"] if factor == factors[0] else None
         row.loss_error, row.gradient_error, row.memory = answer["loss_error"], answer["gradient_error"], answer["memory"]
-        started.times[factor] = []
     return started
 
 
-def _one_round(problem: Problem, one: _Running, number: int, seconds: float, limit: float) -> None:
+def _one_round(problem: Problem, one: _Running, seconds: float, limit: float, shared: bool) -> None:
     for factor, times in one.times.items() if not one.ended else ():
         row = one.rows[factor]
-        if number and max(times, default=0.0) > SLOW:
+        if sum(times) >= seconds:
             continue
         try:
-            answer = one.remote.ask(limit, rtol=problem.rtol * factor, atol=problem.atol * factor, seconds=seconds)
+            answer = one.remote.ask(
+                limit, rtol=problem.rtol * factor, atol=problem.atol * factor, seconds=seconds / ROUNDS, shared=shared
+            )
         except FailedError as failed:  # the process has ended: the others have what they have
             row.failure = str(failed)
-            one.times = {kept: values for kept, values in one.times.items() if values}
             one.ended = True
             return
         times += answer["times"]
