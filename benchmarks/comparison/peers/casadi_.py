@@ -23,7 +23,7 @@ def variants(problem: Problem) -> list[Variant]:
     if problem.n > 1000:
         methods = ["adams"]  # the sparse factors of a plane grid fill up
     else:
-        methods = ["bdf"] if problem.stiff else ["adams", "bdf"]
+        methods = ["bdf"] if problem.stiff else ["adams"]
     return [Variant(method, kind) for method in methods for kind in kinds]
 
 
