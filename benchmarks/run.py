@@ -75,9 +75,8 @@ def _versions() -> Iterator[tuple[str, str]]:
 def caption(about: dict[str, Any]) -> str:
     versions = ", ".join(f"{name} {number}" for name, number in about["versions"].items())
     load = f", load {about['load']}" if about["load"] is not None else ""
-    return (
-        f"{about['date']}, {about['clock']}, {about['cpu']}, {about['cores']} cores{load}, Python {about['python']}, {versions}"
-    )
+    machine = f"{about['cpu']}, {about['cores']} cores{load}"
+    return f"{about['date']}, {about['clock']}, {machine}, Python {about['python']}, {versions}"
 
 
 def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[Row]]:

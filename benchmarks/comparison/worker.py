@@ -2,8 +2,8 @@
 
     python -m comparison.worker PROBLEM PEER METHOD KIND
 
-On a line of JSON {"rtol", "atol", "seconds", "shared"} it runs the variant for about that long and answers by a line of
-JSON: times of the runs, errors of loss and gradient, peak memory; the first answer has the time of the first call, building included.
+On a line of JSON {"rtol", "atol", "seconds", "shared"} it runs the variant for about that long and answers by a line of JSON:
+times of the runs, errors of loss and gradient, peak memory; the first answer has the time of the first call, building included.
 Processes can be killed, and some peers panic, abort or run for hours.
 """
 
