@@ -20,7 +20,7 @@ def variants(problem: Problem) -> list[Variant]:
     kinds = ["solve", "adjoint"]
     if problem.n * problem.n_p <= FORWARD_LIMIT and problem.n < 500:
         kinds.append("forward sensitivities")
-    if problem.n > 1000:
+    if problem.n > 1000 and not problem.stiff:
         methods = ["adams"]  # the sparse factors of a plane grid fill up
     else:
         methods = ["bdf"] if problem.stiff else ["adams"]
