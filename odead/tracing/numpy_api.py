@@ -15,6 +15,7 @@ import numpy as np
 
 from ..errors import TracingError
 from ..views import View
+from . import composed
 from .array import TracedArray, concrete_key, moved, wrap
 from .creation import (
     array,
@@ -207,6 +208,10 @@ _TABLE: Final[Mapping[Callable[..., Any], Callable[..., Any]]] = {
     np.count_nonzero: lambda x, axis=None, keepdims=False: sum_(x != 0, axis, keepdims=keepdims),
     np.flatnonzero: lambda x: nonzero(ravel(as_array(x)))[0],
     np.nan_to_num: nan_to_num,
+    **{getattr(np, f.__name__): f for f in (
+        composed.nanmean, composed.nanvar, composed.nanstd, composed.ediff1d, composed.correlate, composed.choose,
+        composed.diagflat, composed.compress, composed.bincount, composed.putmask, composed.apply_along_axis,
+    )},
     np.shape: lambda x: np.shape(concrete(x)), np.ndim: lambda x: np.ndim(concrete(x)),
     np.size: lambda x, axis=None: np.size(concrete(x), axis),
     np.may_share_memory: lambda x, y, **_: np.may_share_memory(concrete(x), concrete(y)),
@@ -290,6 +295,8 @@ class NumpyApi:
         if method == "__call__":
             if ufunc is np.matmul:
                 return matmul(*inputs, *kwargs.get("out", ()))
+            if ufunc is np.vecdot and "out" not in kwargs:
+                return composed.vecdot(*inputs, **kwargs)
             if ufunc.signature is not None:
                 rec.fail(f"{ufunc_name(ufunc)} cannot be traced", "Write it with @, sums and products")
             return apply(rec, ufunc, inputs, kwargs)

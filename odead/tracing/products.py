@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+from string import ascii_letters
 from typing import Any
 
 import numpy as np
@@ -93,27 +95,82 @@ def convolve(a: Any, v: Any, mode: str = "full") -> Any:
     return full_[first : first + whole.size]
 
 
-def einsum(subscripts: str, *operands: Any, **options: Any) -> Any:
-    """Subscripts without an ellipsis: the operands multiplied over all letters, then summed over those not asked for."""
-    rec = recorder_of(operands)
-    if not isinstance(subscripts, str) or "." in subscripts:
-        rec.fail("np.einsum with an ellipsis or with lists of axes cannot be traced", "Write out the letters")
-    left, arrow, right = subscripts.replace(" ", "").partition("->")
+def einsum(*args: Any, **options: Any) -> Any:
+    """The operands two by two, each pair by a matrix product where letters are summed over."""
+    rec = recorder_of(args)
+    names, result, operands = _lettered(args)
+    tensors = [_distinct(name, as_traced(rec, x)) for name, x in zip(names, operands, strict=True)]
+    while len(tensors) > 1:
+        (a, x), (b, y), *others = tensors
+        later = {*result}.union(*[name for name, _ in others])
+        tensors = [_paired(a, x, b, y, "".join(c for c in dict.fromkeys(a + b) if c in later)), *others]
+    ((name, total),) = tensors
+    total = _summed(total, name, result)
+    kept = [c for c in name if c in result]
+    made = transpose(total, [kept.index(c) for c in result]) if kept != [*result] else total
+    return returned(rec, made if made is not operands[0] else copy_of(made), options.get("out"), None)
+
+
+def _lettered(args: tuple[Any, ...]) -> tuple[list[str], str, tuple[Any, ...]]:
+    """The letters of the operands and of the result, without ellipses; the operands."""
+    if isinstance(args[0], str):
+        subscripts, operands = args[0].replace(" ", ""), args[1:]
+    else:  # operand, list of axes, operand, list of axes, ..., perhaps the list of axes of the result
+        operands = args[: len(args) // 2 * 2 : 2]
+        lists = [*args[1::2], *([args[-1]] if len(args) % 2 else [])]
+        texts = ["".join("..." if k is Ellipsis else ascii_letters[k] for k in axes) for axes in lists]
+        subscripts = ",".join(texts[: len(operands)]) + ("->" + texts[-1] if len(args) % 2 else "")
+    left, arrow, right = subscripts.partition("->")
     names = left.split(",")
-    letters = sorted({*left} - {","})
-    result = right if arrow else "".join(c for c in letters if left.count(c) == 1)
-    order = [*result, *(c for c in letters if c not in result)]
-    total: Any = None
-    for name, operand in zip(names, operands, strict=True):
-        x = as_traced(rec, operand)
-        while len({*name}) < len(name):  # a letter twice is a diagonal
-            twice = next(c for c in name if name.count(c) > 1)
-            i = name.index(twice)
-            j = name.index(twice, i + 1)
-            x, name = diagonal(x, 0, i, j), name[:i] + name[i + 1 : j] + name[j + 1 :] + twice
-        x = transpose(x, [name.index(c) for c in order if c in name])
-        x = x[tuple(slice(None) if c in name else None for c in order)]
-        total = x if total is None else total * x
-    reduced = tuple(range(len(result), len(order)))
-    made = sum_(total, reduced) if reduced else copy_of(total)
-    return returned(rec, made, options.get("out"), None)
+    letters = [c for c in sorted({*left}) if c.isalpha()]
+    rest = [np.ndim(x) - len(name) + 3 for name, x in zip(names, operands, strict=True) if "..." in name]
+    spare = "".join(c for c in ascii_letters if c not in subscripts)[: max(rest, default=0)]
+    for k, (name, x) in enumerate(zip(names, operands, strict=True)):
+        names[k] = name.replace("...", spare[len(spare) - (np.ndim(x) - len(name) + 3) :] if "..." in name else "")
+    if not arrow:
+        return names, spare + "".join(c for c in letters if left.count(c) == 1), operands
+    return names, right.replace("...", spare), operands
+
+
+def _distinct(name: str, x: Any) -> tuple[str, Any]:
+    """A letter twice is a diagonal."""
+    while len({*name}) < len(name):
+        twice = next(c for c in name if name.count(c) > 1)
+        i = name.index(twice)
+        j = name.index(twice, i + 1)
+        x, name = diagonal(x, 0, i, j), name[:i] + name[i + 1 : j] + name[j + 1 :] + twice
+    return name, x
+
+
+def _summed(x: Any, name: str, kept: str) -> Any:
+    """The sum over the letters that are not kept."""
+    axes = tuple([k for k, c in enumerate(name) if c not in kept])
+    return sum_(x, axes) if axes else x
+
+
+def _paired(a: str, x: Any, b: str, y: Any, kept: str) -> tuple[str, Any]:
+    """The product of two operands, summed over the letters that are not kept; its letters are in this order."""
+    x, a = _summed(x, a, kept + b), "".join(c for c in a if c in kept + b)
+    y, b = _summed(y, b, kept + a), "".join(c for c in b if c in kept + a)
+    both = [c for c in a if c in b]
+    inner = [c for c in both if c not in kept]
+    batch = [c for c in both if c in kept]
+    floats = x.value.dtype.kind == y.value.dtype.kind == "f"
+    if not inner or not floats or any(x.shape[a.index(c)] != y.shape[b.index(c)] for c in both):
+        order = [*kept, *inner]
+        x, y = (
+            transpose(z, [name.index(c) for c in order if c in name])[tuple(slice(None) if c in name else None for c in order)]
+            for z, name in ((x, a), (y, b))
+        )
+        return kept, _summed(x * y, "".join(order), kept)
+    left, right = [c for c in a if c not in b], [c for c in b if c not in a]
+    sizes = {**dict(zip(a, x.shape, strict=True)), **dict(zip(b, y.shape, strict=True))}
+
+    def arranged(z: Any, name: str, *groups: list[str]) -> Any:
+        ordered = transpose(z, [name.index(c) for group in (batch, *groups) for c in group])
+        return reshape(ordered, [*(sizes[c] for c in batch), *(prod(sizes[c] for c in group) for group in groups)])
+
+    product_ = matmul(arranged(x, a, left, inner), arranged(y, b, inner, right))
+    order = [*batch, *left, *right]
+    shaped = reshape(product_, [sizes[c] for c in order])
+    return kept, transpose(shaped, [order.index(c) for c in kept])

@@ -1,0 +1,88 @@
+"""Write coverage.md: what can be differentiated, from the tables of the package itself.
+
+python docs/coverage.py
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from odead.ops import TABLE, Op
+from odead.tracing.math_api import BUILTINS, MATH
+from odead.tracing.numpy_api import CREATION, FUNCTIONS, METHODS, REDUCE
+from odead.tracing.scipy_api import SCIPY
+
+TARGET = Path(__file__).with_name("coverage.md")
+
+
+def render() -> str:
+    """The page."""
+    return "\n".join([*_introduction(), *_elementwise(), *_functions()]) + "\n"
+
+
+def _introduction() -> list[str]:
+    return [
+        "# What is covered",
+        "",
+        "Made by `python docs/coverage.py` from the tables by which functions are recorded. What is missing here raises",
+        "`TracingError` with the name of the function and the user's line. Two ways out: give it a rule",
+        "(`@odead.primitive` with `@odead.rule`), or write it with what is here.",
+        "Indexing, slices, masks, views, `out=`, in-place operators and element loops are NumPy's own.",
+        "",
+    ]
+
+
+def _elementwise() -> Iterator[str]:
+    yield from ("## Elementwise operations", "", "| function | partial derivatives | ties, kinks, ends |", "|---|---|---|")
+    for op in TABLE.values():
+        if op.numpy or op.special:
+            yield f"| {_users_name(op)} | {_partials(op)} | {op.note} |"
+    yield ""
+
+
+def _users_name(op: Op) -> str:
+    return f"`np.{op.numpy}`" if op.numpy else f"`scipy.special.{op.special}`"
+
+
+def _partials(op: Op) -> str:
+    known = [f"`{partial}`" for partial in op.partials if partial is not None]
+    return ", ".join(known) if known else "none: the result is not a float"
+
+
+def _functions() -> Iterator[str]:
+    yield from _section("NumPy functions", _names(FUNCTIONS, "np."))
+    yield "Functions that NumPy writes in Python with these (`np.gradient`, `np.average`, `np.kron`, ...) are recorded through."
+    yield ""
+    yield from _section("Arrays made inside the function", _names(CREATION, "np."))
+    yield from _section("Methods of ufuncs", [f"`np.{f.__name__}.reduce`" for f in REDUCE])
+    yield from _section("Methods of arrays", sorted(f"`.{name}`" for name in METHODS))
+    yield from _section("math", _names(MATH, "math."))
+    yield from _section("Builtins", _names(BUILTINS, ""))
+    yield from _section("SciPy", _names(SCIPY, ""))
+
+
+def _section(title: str, names: Iterable[str]) -> Iterator[str]:
+    yield from (f"## {title}", "", ", ".join(names) + ".", "")
+
+
+def _names(functions: Iterable[Callable[..., Any]], prefix: str) -> list[str]:
+    return sorted({f"`{_name(f, prefix)}`" for f in functions})
+
+
+def _name(f: Callable[..., Any], prefix: str) -> str:
+    name = getattr(f, "__name__", type(f).__name__)
+    module = (getattr(f, "__module__", None) or "").replace("numpy", "np", 1)
+    if prefix == "np.":
+        public = [part for part in ("linalg", "fft") if part in module.split(".") or hasattr(getattr(np, part), name)]
+        inside = bool(public) and not hasattr(np, name)
+        return f"np.{public[0]}.{name}" if inside or (public and public[0] in module) else f"np.{name}"
+    if not prefix and module.startswith("scipy."):
+        parts = [part for part in module.split(".") if not part.startswith("_")]
+        return ".".join([*parts[:2], name])
+    return f"{prefix}{name}"
+
+
+if __name__ == "__main__":
+    TARGET.write_text(render(), encoding="utf-8")

@@ -1,0 +1,83 @@
+"""Functions of NumPy that are written with others, and einsum: values and derivatives against NumPy and differences."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+import odead
+from odead.derivatives.kernel import Kernel
+
+X = np.array([0.31, 0.87, 0.44, 0.62])
+A = np.array([[0.31, 0.87, 0.44, 0.62], [0.75, 0.22, 0.93, 0.51], [0.48, 0.66, 0.27, 0.84], [0.59, 0.38, 0.71, 0.26]])
+HOLE = np.where(np.eye(4, k=1) > 0, np.nan, 0.0)
+
+
+EINSUM = [
+    ("ij,jk->ik", A, A), ("ij,kj->ki", A, A), ("i,ij,j", X, A, X), ("ij,jk,kl->il", A, A, A), ("ij,jk,k,i->", A, A, X, X),
+    ("bij,bjk->bik", A.reshape(2, 2, 4), A.reshape(2, 4, 2)), ("ijk,ik->j", A.reshape(2, 2, 4), A[:2]), ("ij->ji", A),
+    ("ij->", A), ("ii", A), ("ii->i", A), ("iij->j", A.reshape(2, 2, 4)), ("i,j->ij", X, X), ("ij,ij->i", A, A),
+    ("ij,ij->", A, A), ("...ij,...jk->...ik", A.reshape(2, 2, 4), A), ("i...,i...", A, A), ("...j,jk", A, A), ("ij,jk", A, A),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", EINSUM, ids=lambda case: case[0])
+def test_einsum(case: tuple[Any, ...]) -> None:
+    subscripts, *operands = case
+    found = odead.compile(lambda *xs: np.einsum(subscripts, *xs), *operands).primal(*operands)
+    assert_allclose(found, np.einsum(subscripts, *operands), rtol=1e-14)
+    odead.check_derivatives(lambda *xs: np.einsum(subscripts, *xs), *operands)
+
+
+def test_einsum_with_lists_of_axes_out_and_integers() -> None:
+    def f(a: Any) -> Any:
+        out = np.zeros((4, 4))
+        np.einsum(a, [0, 1], a, [1, 2], [0, 2], out=out)
+        return out + np.einsum(a, [0, Ellipsis], [Ellipsis, 0]) + np.einsum("ij,j->i", a, np.arange(4))
+
+    assert_allclose(odead.compile(f, A).primal(A), A @ A + A.T + A @ np.arange(4), rtol=1e-14)
+    odead.check_derivatives(f, A)
+
+
+def test_einsum_of_two_operands_is_a_matrix_product() -> None:
+    program = Kernel(lambda a, b: np.einsum("ijk,jkl->il", a, b), (np.ones((4, 2, 3)), np.ones((2, 3, 5)))).program
+    assert program.op.count("matmul") == 1
+    assert "mul" not in program.op
+
+
+FUNCTIONS = {
+    "nanmean": lambda a: np.nanmean(a + HOLE),
+    "nanmean axis": lambda a: np.nanmean(a + HOLE, axis=0),
+    "nanvar": lambda a: np.nanvar(a + HOLE, axis=1, ddof=1),
+    "nanstd": lambda a: np.nanstd(a + HOLE, axis=0, keepdims=True),
+    "ediff1d": lambda a: np.ediff1d(a, to_end=a[0], to_begin=3.0),
+    "vecdot": lambda a: np.vecdot(a, a[::-1]),
+    "correlate": lambda a: np.correlate(a[0], a[1, :2]),
+    "correlate same": lambda a: np.correlate(a[0], a[1, :2], "same"),
+    "correlate of a shorter one": lambda a: np.correlate(a[0, :2], a[1], "full"),
+    "correlate of a shorter one, same": lambda a: np.correlate(a[0, :3], a[1], "same"),
+    "choose": lambda a: np.choose([0, 2, 1, 0], [a, a**2, a[0]]),
+    "diagflat": lambda a: np.diagflat(a[:2], 1),
+    "compress": lambda a: np.compress([True, False, True], a, axis=1),
+    "bincount": lambda a: np.bincount(np.array([0, 2, 2, 1]), a[0] ** 2, 6),
+    "apply_along_axis": lambda a: np.apply_along_axis(lambda row: row[:3] * row[0], 0, a),
+    "apply_along_axis to numbers": lambda a: np.apply_along_axis(lambda row: (row**2).sum(), 1, a),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_functions(name: str) -> None:
+    f = FUNCTIONS[name]
+    assert_allclose(odead.compile(f, A).primal(A), f(A.copy()), rtol=1e-13)
+    odead.check_derivatives(f, A)
+
+
+def test_putmask() -> None:
+    def f(a: Any) -> Any:
+        b = a**3
+        np.putmask(b, a > 0.5, a)
+        return b
+
+    assert_allclose(odead.compile(f, A).primal(A), np.where(A > 0.5, A, A**3))
+    odead.check_derivatives(f, A)
