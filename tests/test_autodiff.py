@@ -243,3 +243,15 @@ def test_a_branch_that_returns_something_else_does_not_get_in_the_way():
     with pytest.raises(TypeError, match=r"odead\.jacobian"):
         odead.gradient(f, positive)
     assert_array_equal(odead.gradient(f, negative), [3.0, 0.0])
+
+
+def test_strong_zero_keeps_infinite_partials_from_derivatives_that_are_zero():
+    def f(x):
+        return np.sqrt(x[0]) * x[1]
+
+    for mode, expected in ((Reverse, np.nan), (Reverse(strong_zero=True), 0.0)):
+        x, d_x = np.array([0.0, 0.0]), np.zeros(2)
+        autodiff(mode, f, Duplicated(x, d_x))
+        assert_array_equal(d_x, [expected, 0.0])
+    x, d_x = np.array([0.0, 0.0]), np.array([0.0, 1.0])
+    assert autodiff(Forward(strong_zero=True), f, Duplicated(x, d_x)) == 0.0

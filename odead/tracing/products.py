@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..views import View, broadcast
+from .array import TracedArray
 from .creation import as_traced, copy_of, empty, recorder_of, returned
 from .elementwise import is_static
 from .movement import diagonal, ravel, reshape, transpose
@@ -108,6 +109,8 @@ def einsum(*args: Any, **options: Any) -> Any:
     total = _summed(total, name, result)
     kept = [c for c in name if c in result]
     made = transpose(total, [kept.index(c) for c in result]) if kept != [*result] else total
+    if not result and type(made) is TracedArray:
+        made = made[()]
     return returned(rec, made if made is not operands[0] else copy_of(made), options.get("out"), None)
 
 
