@@ -27,7 +27,7 @@ def hessian_of_loss(
     problem: Problem,
     rhs: Callable[..., Any],
     x0: Any,
-    loss: Callable[..., Any] | None,
+    loss: Any,
     running: Callable[..., Any] | None,
     wrt: tuple[str, ...],
 ) -> np.ndarray:
@@ -52,7 +52,8 @@ def hessian_of_loss(
             found = doubled.gradient(gradient, problem, direction["p"], direction["x0"])
             rows.append(np.concatenate([found[other] for other in wrt]))
     hessian = np.array(rows).reshape(len(rows), len(rows))
-    return 0.5 * (hessian + hessian.T)  # each entry is computed twice, on different steps
+    symmetric: np.ndarray = 0.5 * (hessian + hessian.T)  # each entry is computed twice, on different steps
+    return symmetric
 
 
 @dataclass(frozen=True)
