@@ -14,7 +14,7 @@ from ..containers import Place, Structure, flatten, places, promoted
 from ..errors import ArgumentTypeError, ArgumentValueError, argument_name
 from ..holders import Held, held, is_holder
 from ..spans import Span, address_of, spans
-from .kernel import is_bound, layout
+from .kernel import is_bound, layout, static_key
 from .overlapping import Piece, joined
 
 __all__ = ["Arguments"]
@@ -99,7 +99,7 @@ class Arguments:
         self.numbers: dict[int, tuple[Place | None, ...]] = {}
         self.owner: dict[int, int] = {}
         self._first: dict[Hashable, int] = {}
-        self._static: list[tuple[int, type, Any]] = []  # with the number of program inputs before it
+        self._static: list[tuple[int, Hashable]] = []  # with the number of program inputs before it
         self._pieces: dict[int, list[Piece]] = {}
         holders = _holders(self, f, annotated, function)
         self._find_spans(holders)
@@ -193,7 +193,7 @@ class Arguments:
     def _bind(self, leaf: Any) -> int | None:
         """The position of a leaf among the distinct program inputs; None if it is static."""
         if not is_bound(leaf):
-            self._static.append((len(self.bound), type(leaf), leaf))
+            self._static.append((len(self.bound), static_key(leaf)))
             return None
         span = self._span_of.get(id(leaf))
         identity: Hashable = -1 - len(self.bound)  # equal numbers are not the same variable

@@ -399,6 +399,8 @@ def _cotangents(program: Program, inputs: Inputs, cotangent: Any) -> list[np.nda
     leaves = flatten(cotangent)[0]
     expected = [program.buffers[b] for b in program.results]
     if len(leaves) != len(expected):
+        leaves = [leaf for leaf in leaves if leaf is not None]  # where the function returns None
+    if len(leaves) != len(expected):
         raise ArgumentValueError(f"{program.name} returns {len(expected)} arrays or numbers; the cotangent has {len(leaves)}")
     seeds = []
     for buffer, leaf in zip(expected, leaves, strict=True):

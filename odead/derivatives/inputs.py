@@ -9,7 +9,7 @@ from ..containers import flatten, promoted
 from ..errors import ArgumentTypeError, ArgumentValueError
 from ..tracing.recorder import is_traced
 from ..transform.builder import FLOATS
-from .kernel import is_bound, layout
+from .kernel import is_bound, layout, static_key
 from .nested import copy_in_layout, nest_of
 
 __all__ = ["Inputs", "Wrt"]
@@ -67,7 +67,7 @@ class Inputs:
     @property
     def key(self) -> Hashable:
         kinds = tuple(
-            layout(leaf) if isinstance(leaf, np.ndarray) else float if is_bound(leaf) else (type(leaf), leaf)
+            layout(leaf) if isinstance(leaf, np.ndarray) else float if is_bound(leaf) else static_key(leaf)
             for leaves in self._leaves
             for leaf in leaves
         )

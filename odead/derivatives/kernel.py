@@ -24,7 +24,7 @@ from ..tracing.trace import Trace, trace
 from ..transform.passes import optimise
 from .nested import Called, Nest
 
-__all__ = ["Kernel", "Variant", "cached_kernel", "empty_results", "is_bound", "layout", "number"]
+__all__ = ["Kernel", "Variant", "cached_kernel", "empty_results", "is_bound", "layout", "number", "static_key"]
 
 MAX_VARIANTS: Final = 64  # a chain of guards this long is better written with np.where
 
@@ -279,6 +279,28 @@ def is_bound(leaf: Any) -> bool:
 def layout(array: np.ndarray) -> Hashable:
     """What a recorded program depends on: the strides too, for they decide which of its rearrangements are views."""
     return array.dtype.str, array.shape, None if array.flags.c_contiguous else array.strides
+
+
+class _Same:
+    """An object that cannot be hashed, as a key: itself, and nothing that is equal."""
+
+    def __init__(self, thing: Any) -> None:
+        self._thing = thing
+
+    def __hash__(self) -> int:
+        return id(self._thing)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other._thing is self._thing
+
+
+def static_key(leaf: Any) -> Hashable:
+    """A static argument as part of a key."""
+    try:
+        hash(leaf)
+    except TypeError:
+        return type(leaf), _Same(leaf)
+    return type(leaf), leaf
 
 
 def empty_results(variant: Variant) -> list[np.ndarray]:

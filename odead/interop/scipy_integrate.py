@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import scipy.integrate
 
-from ..rules.primitive import Primitive, adopt
+from ..rules.primitive import Primitive, adopt, primitive
 from ..rules.registry import rule
-from .implicit import as_tuple, combined, pulled
+from .implicit import as_tuple, combined, curvature, has_floats, pulled, value_at
 
 
 def _quad(
@@ -37,31 +37,66 @@ quad = adopt(scipy.integrate.quad, Primitive(_quad))
 
 @rule(quad)
 def _quad_rule(func: Any, a: float, b: float, args: Any = (), *options: Any, **named: Any) -> Any:
-    extra = as_tuple(args)
-    value = _quad(func, a, b, args, *options, **named)
+    value = quad(func, a, b, args, *options, **named)
 
     def pullback(bar: Any) -> tuple[Any, ...]:
-        value_bar = float(bar[0])  # the second is the error estimate
-
-        def end(x: float, sign: float) -> float:
-            return sign * value_bar * float(func(x, *extra)) if np.isfinite(x) else 0.0
-
-        def inside() -> Any:
-            def integrand(x: float) -> np.ndarray:
-                closed, _, args_bar = pulled(func, float(x), extra, 1.0)
-                return combined((closed, args_bar))[0]
-
-            closed, _, args_bar = pulled(func, _between(a, b), extra, 1.0)
-            vector, back = combined((closed, args_bar))
-            if not vector.size:
-                return None, None
-            return back(value_bar * scipy.integrate.quad_vec(integrand, a, b)[0])
-
-        closed, args_bar = inside()
+        extra, weight = as_tuple(args), bar[0]  # the second is the error estimate
+        closed, args_bar = integral_of_slopes(func, a, b, extra, weight)
         own = args_bar if isinstance(args, tuple) or args_bar is None else args_bar[0]
-        return (closed, lambda: end(a, -1.0), lambda: end(b, 1.0), own, *[None] * 11)
+        low = lambda: -weight * value_at(func, a, extra) if np.isfinite(a) else 0.0  # noqa: E731
+        high = lambda: weight * value_at(func, b, extra) if np.isfinite(b) else 0.0  # noqa: E731
+        return (closed, low, high, own, *[None] * 11)
 
     return value, pullback
+
+
+@primitive
+def integral_of_slopes(func: Any, a: float, b: float, args: tuple[Any, ...], weight: float) -> tuple[Any, Any]:
+    """Integral of the cotangents of what the function closes over and of args; None where there is no float."""
+    kept = [has_floats(func), has_floats(args)]
+
+    def slopes(x: float) -> Any:
+        closed, _, args_bar = pulled(func, x, args, 1.0)
+        return closed, (args_bar if kept[1] else None)
+
+    if not any(kept):
+        return None, None
+    found: tuple[Any, Any] = _integral(slopes, a, b, weight)
+    return found
+
+
+@rule(integral_of_slopes)
+def _integral_of_slopes(func: Any, a: float, b: float, args: tuple[Any, ...], weight: float) -> Any:
+    def pullback(bar: Any) -> tuple[Any, ...]:
+        along = (bar[0], None, bar[1])
+
+        def change(x: float) -> Any:
+            closed, _, args_bar, slope = curvature(func, x, args, 1.0, along)
+            return closed, (args_bar if has_floats(args) else None), slope
+
+        def end(x: float) -> float:
+            return float(change(x)[2]) if np.isfinite(x) else 0.0
+
+        if not (has_floats(func) or has_floats(args)):
+            return None, None, None, None, None
+        closed, args_bar, slope = _integral(change, a, b, 1.0)
+        return _scaled(weight, closed), lambda: -weight * end(a), lambda: weight * end(b), _scaled(weight, args_bar), slope
+
+    return integral_of_slopes(func, a, b, args, weight), pullback
+
+
+def _integral(function: Any, a: float, b: float, weight: float) -> Any:
+    """Of a function that returns a container, times a number."""
+    _, back = combined(function(_between(a, b)))
+    quad_vec: Any = scipy.integrate.quad_vec  # its stubs take functions of one number only
+    return back(weight * quad_vec(lambda x: combined(function(float(x)))[0], a, b)[0])
+
+
+def _scaled(factor: float, tree: Any) -> Any:
+    if tree is None:
+        return None
+    vector, back = combined(tree)
+    return back(factor * vector)
 
 
 def _between(a: float, b: float) -> float:

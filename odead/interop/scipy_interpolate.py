@@ -1,6 +1,7 @@
 """Rules of `scipy.interpolate`: interpolants are differentiable in the points at which they are evaluated.
 
-One made inside the function by `CubicSpline` or `make_interp_spline` is differentiable in its values too; it is linear in them.
+One made inside the function is differentiable in its values too. By `CubicSpline` or `make_interp_spline` it is linear in
+them; PCHIP and Akima are written in NumPy (`hermite.py`) and differentiable in their knots as well.
 """
 
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from ..containers import flatten
 from ..errors import RuleError
 from ..rules.primitive import primitive, replace, see_as
 from ..rules.registry import rule
+from .hermite import Hermite, akima_slopes, pchip_slopes
 
 # ---------------------------------------------------------------------------------------------------- evaluation
 
@@ -112,7 +114,7 @@ class Interpolant:
 
 def _maker(make: Callable[..., Any]) -> Callable[..., Any]:
     def made(x: Any, y: Any, *args: Any, **options: Any) -> Any:
-        if not any(hasattr(type(leaf), "__odead_call__") for leaf in flatten((x, y))[0]):
+        if not _is_traced((x, y)):
             return Spline(make(x, y, *args, **options))
         if args or not isinstance(options.get("bc_type", ""), str) or options.get("axis", 0) != 0:
             raise RuleError("interpolation of differentiated values: options by keyword, bc_type a string, axis 0")
@@ -121,22 +123,33 @@ def _maker(make: Callable[..., Any]) -> Callable[..., Any]:
     return made
 
 
-def _refused(cls: Any) -> Callable[..., Any]:
-    def made(x: Any, y: Any, *args: Any, **options: Any) -> Any:
-        if any(hasattr(type(leaf), "__odead_call__") for leaf in flatten((x, y))[0]):
-            raise RuleError(
-                f"{cls.__name__} is not linear in its values and has no rule for them: make it outside the differentiated "
-                f"function, or use CubicSpline"
-            )
-        return Spline(cls(x, y, *args, **options))
+def _local(cls: Any) -> Callable[..., Any]:
+    """An interpolant that is not linear in its values: of traced ones, it is written in NumPy."""
+
+    def made(x: Any, y: Any, axis: int = 0, *, method: str = "akima", extrapolate: Any = None) -> Any:
+        options = {"axis": axis, "extrapolate": extrapolate}
+        if cls is interpolate.Akima1DInterpolator:
+            options["method"] = method
+        plain = cls(*[getattr(part, "value", part) if _is_traced(part) else part for part in (x, y)], **options)
+        if not _is_traced(x) and not _is_traced(y):
+            return Spline(plain)
+        if axis != 0 or extrapolate == "periodic":
+            raise RuleError("interpolation of differentiated values: axis 0, and no periodic extrapolation")
+        if cls is interpolate.PchipInterpolator:
+            return Hermite(x, y, pchip_slopes(x, y), plain.extrapolate)
+        return Hermite(x, y, akima_slopes(x, y, method == "makima"), plain.extrapolate)
 
     return made
+
+
+def _is_traced(x: Any) -> bool:
+    return any(hasattr(type(leaf), "__odead_call__") for leaf in flatten(x)[0])
 
 
 for _make in (interpolate.CubicSpline, interpolate.make_interp_spline):
     replace(_make, _maker(_make))
 for _other in (interpolate.PchipInterpolator, interpolate.Akima1DInterpolator):
-    replace(_other, _refused(_other))
+    replace(_other, _local(_other))
 
 
 # ---------------------------------------------------------------------------------------------------- regular grids

@@ -10,7 +10,7 @@ import scipy.optimize
 
 from ..rules.primitive import Primitive, adopt
 from ..rules.registry import rule
-from .implicit import as_tuple, jacobian_at, pulled, scaled
+from .implicit import as_tuple, jacobian_at, pulled
 
 _KEPT = ("x", "fun", "success", "status", "nfev")
 
@@ -37,19 +37,15 @@ root = adopt(scipy.optimize.root, Primitive(_root))
 
 @rule(root)
 def _root_rule(fun: Any, x0: Any, args: Any = (), *options: Any, **named: Any) -> Any:
-    found = _root(fun, x0, args, *options, **named)
+    found = root(fun, x0, args, *options, **named)
 
     def pullback(bar: Any) -> tuple[Any, ...]:
-        x = np.array(found.x, dtype=float)
-        weight = np.linalg.solve(_square(fun, x, as_tuple(args)).T, -np.ravel(bar["x"])).reshape(x.shape)
-        closed, _, args_bar = pulled(fun, x, as_tuple(args), weight)
+        x, extra = found.x, as_tuple(args)
+        weight = np.linalg.solve(jacobian_at(fun, x, extra).T, -bar["x"].reshape(-1)).reshape(x.shape)
+        closed, _, args_bar = pulled(fun, x, extra, weight)
         return closed, None, args_bar if isinstance(args, tuple) else args_bar[0], None, None, None, None, None
 
     return found, pullback
-
-
-def _square(fun: Any, x: np.ndarray, args: tuple[Any, ...]) -> np.ndarray:
-    return jacobian_at(fun, x, args).reshape(x.size, x.size)
 
 
 def _brentq(
@@ -72,12 +68,11 @@ brentq = adopt(scipy.optimize.brentq, Primitive(_brentq))
 
 @rule(brentq)
 def _brentq_rule(f: Any, a: float, b: float, args: Any = (), *options: Any, **named: Any) -> Any:
-    x = _brentq(f, a, b, args, *options, **named)
+    x = brentq(f, a, b, args, *options, **named)
 
     def pullback(bar: float) -> tuple[Any, ...]:
-        closed, slope, args_bar = pulled(f, float(x), as_tuple(args), 1.0)
-        factor = -float(bar) / slope
-        own = scaled(factor, args_bar)
-        return scaled(factor, closed), None, None, own if isinstance(args, tuple) else own[0], None, None, None, None, None
+        _, slope, _ = pulled(f, x, as_tuple(args), 1.0)
+        closed, _, args_bar = pulled(f, x, as_tuple(args), -bar / slope)
+        return closed, None, None, args_bar if isinstance(args, tuple) else args_bar[0], None, None, None, None, None
 
     return x, pullback

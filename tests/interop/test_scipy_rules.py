@@ -11,7 +11,7 @@ from scipy import integrate, interpolate, optimize, sparse, special
 
 import odead
 from odead import check_derivatives, check_rule, gradient, hessian
-from odead.interop import scipy_special
+from odead.interop import scipy_interpolate, scipy_sparse, scipy_special
 
 KNOTS = np.linspace(0.0, 3.0, 9)
 VALUES = np.sin(KNOTS)
@@ -52,9 +52,38 @@ def test_splines_in_their_values(make):
         gradient(lambda k: make(k, VALUES)(1.0), KNOTS)
 
 
-def test_pchip_of_differentiated_values_is_refused():
-    with pytest.raises(odead.RuleError, match="not linear in its values"):
-        gradient(lambda y: interpolate.PchipInterpolator(KNOTS, y)(1.0), VALUES)
+LOCAL = {
+    "pchip": interpolate.PchipInterpolator,
+    "akima": interpolate.Akima1DInterpolator,
+    "makima": lambda x, y: interpolate.Akima1DInterpolator(x, y, method="makima"),
+}
+
+
+@pytest.mark.parametrize("name", LOCAL)
+@pytest.mark.parametrize("values", [np.sin(2 * KNOTS) + 0.1 * KNOTS, np.exp(KNOTS)])
+def test_local_interpolants_in_knots_values_and_points(name, values):
+    make, knots = LOCAL[name], KNOTS**1.1
+    made = lambda k, y, x: make(k, y)(x)  # noqa: E731
+    assert_allclose(odead.compile(made, knots, values, POINTS).primal(knots, values, POINTS), make(knots, values)(POINTS))
+    check_derivatives(made, knots, values, POINTS)
+    check_derivatives(lambda y, x: made(KNOTS, y, x) ** 2, values, 1.1)
+    check_derivatives(lambda y, x: made(KNOTS, y, x)[:, 0], np.stack([values, np.cos(KNOTS)], axis=1), POINTS)
+    derived = odead.compile(lambda y, x: make(knots, y)(x, 2), values, POINTS)
+    assert_allclose(derived.primal(values, POINTS), make(knots, values)(POINTS, 2), rtol=1e-11)
+    assert_allclose(hessian(lambda x: make(knots, values * x[0])(x).sum(), POINTS).T, hessian(
+        lambda x: make(knots, values * x[0])(x).sum(), POINTS), atol=1e-12)  # fmt: skip
+
+
+def test_local_interpolants_outside_and_wrong():
+    values = np.sin(KNOTS)
+    assert np.isnan(gradient(lambda y: interpolate.Akima1DInterpolator(KNOTS, y)(3.5), values)).any()
+    check_derivatives(lambda y: interpolate.PchipInterpolator(KNOTS, y)(3.5), values)
+    with pytest.raises(odead.RuleError, match="can only be called"):
+        gradient(lambda y: interpolate.PchipInterpolator(KNOTS, y).derivative()(1.0), values)
+    with pytest.raises(odead.RuleError, match="axis 0"):
+        gradient(lambda y: interpolate.PchipInterpolator(KNOTS, y, axis=-1)(1.0), values)
+    with pytest.raises(ValueError, match="strictly increasing"):
+        gradient(lambda y: interpolate.PchipInterpolator(KNOTS[::-1], y)(1.0), values)
 
 
 @pytest.mark.parametrize("method", ["linear", "slinear", "cubic", "nearest"])
@@ -90,6 +119,25 @@ def test_brentq():
 def test_quad():
     check_derivatives(lambda p, b: integrate.quad(lambda x: np.exp(-p * x * x), 0.0, b)[0] * p, 1.9, 0.8)
     check_derivatives(lambda p: integrate.quad(lambda x, q: np.exp(-q * x * x), 0.0, np.inf, args=(p,))[0] * p, 1.9)
+
+
+def test_check_rule_of_shipped_rules():
+    factors, b = scipy.sparse.linalg.splu(MATRIX), np.arange(5.0) + 0.5
+    check_rule(scipy.sparse.linalg.spsolve, MATRIX, b)
+    check_rule(scipy.sparse.linalg.spsolve, MATRIX.tocsr(), np.stack([b, b + 1], axis=1))
+    for trans in "NT":
+        check_rule(scipy_sparse.factorised_solve, factors, b, trans)
+    for spline in SPLINES.values():
+        check_rule(scipy_interpolate.spline_value, spline, POINTS, 0, {"extrapolate": None})
+    check_rule(optimize.brentq, lambda x, q: x**3 - q, 0.0, 2.0, (1.9,), 1e-15)
+
+
+def test_a_sparse_matrix_that_changes_between_calls():
+    matrix, b = MATRIX.copy(), np.arange(5.0) + 0.5
+    f = lambda a, b: (scipy.sparse.linalg.spsolve(a, b) ** 2).sum()  # noqa: E731
+    before = gradient(f, matrix, b, wrt=1)
+    matrix.data *= 2.0
+    assert_allclose(gradient(f, matrix, b, wrt=1), before / 4)
 
 
 def test_sparse_solves():
