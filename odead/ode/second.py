@@ -8,11 +8,12 @@ first derivatives do. One doubled problem is recorded for all directions, becaus
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from ..derivatives.first_order import jvp
+from .kept import Kept
 from .loss import check_loss, evaluate
 from .problem import Problem
 from .signature import flat_of_p, flat_rhs
@@ -42,14 +43,17 @@ def hessian_of_loss(
         As in `odead.sensitivity`.
     wrt : tuple of {"p", "x0"}
     """
-    doubled = _doubled(problem, rhs, x0, loss, running)
+    layouts = (problem.x_layout, problem.p_layout)
+    doubled = _KEPT.get((rhs, loss, running, *layouts), lambda: _doubled(problem, rhs, loss, running))
+    start = flat_of_p(x0, "x0", *layouts) if callable(x0) else None
+    initial = partial(_start, start, problem.x0[: problem.n].copy(), problem.p.size)
     sizes = {"p": problem.p.size, "x0": problem.n}
     rows = []
     for name in wrt:
         for k in range(sizes[name]):
             direction = {other: np.zeros(size) for other, size in sizes.items()}
             direction[name][k] = 1.0
-            found = doubled.gradient(gradient, problem, direction["p"], direction["x0"])
+            found = doubled.gradient(gradient, initial, problem.p, direction["p"], direction["x0"])
             rows.append(np.concatenate([found[other] for other in wrt]))
     hessian = np.array(rows).reshape(len(rows), len(rows))
     symmetric: np.ndarray = 0.5 * (hessian + hessian.T)  # each entry is computed twice, on different steps
@@ -61,26 +65,27 @@ class _Doubled:
     """The problem of x and its derivative along a direction, on vectors; the parameters are p, v_p and v_x."""
 
     rhs: Callable[..., Any]
-    initial: Callable[..., Any]
     loss: Callable[..., Any] | None
     running: Callable[..., Any] | None
 
-    def gradient(self, gradient: Gradient, problem: Problem, v_p: np.ndarray, v_x: np.ndarray) -> dict[str, np.ndarray]:
-        q = np.concatenate([problem.p, v_p, v_x])
-        found = gradient(self.rhs, self.initial, q, self.loss, self.running)
+    def gradient(
+        self, gradient: Gradient, initial: Callable[..., Any], p: np.ndarray, v_p: np.ndarray, v_x: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        """The Hessian times (v_p, v_x), by its parts."""
+        found = gradient(self.rhs, initial, np.concatenate([p, v_p, v_x]), self.loss, self.running)
         return {"p": found.grad[: v_p.size], "x0": found.grad_x0[: v_x.size]}
 
 
-def _doubled(problem: Problem, rhs: Any, x0: Any, loss: Any, running: Any) -> _Doubled:
+_KEPT: Final = Kept[_Doubled](64)
+
+
+def _doubled(problem: Problem, rhs: Any, loss: Any, running: Any) -> _Doubled:
     x_layout, p_layout, n, n_p = problem.x_layout, problem.p_layout, problem.n, problem.p.size
     flat = flat_rhs(rhs, None, x_layout, p_layout)
-    start = flat_of_p(x0, "x0", x_layout, p_layout) if callable(x0) else None
-    states = problem.x0[:n].copy()
     integrand = None if running is None else partial(_integrand, running, x_layout, p_layout)
     whole = None if loss is None else partial(evaluate, loss, check_loss(loss) == 2, x_layout, p_layout)
     return _Doubled(
         _named(partial(_slope, flat, n, n_p), problem.name),
-        partial(_start, start, states, n, n_p),
         None if whole is None else _named(partial(_along, whole, n, n_p), "loss"),
         None if integrand is None else _named(partial(_rate, integrand, n, n_p), "running"),
     )
@@ -128,7 +133,7 @@ def _initial_value(start: Callable[..., Any], like: np.ndarray, p: Any) -> Any:
     return x
 
 
-def _start(start: Callable[..., Any] | None, states: np.ndarray, n: int, n_p: int, q: Any) -> Any:
+def _start(start: Callable[..., Any] | None, states: np.ndarray, n_p: int, q: Any) -> Any:
     p, v, v_x = _parts(q, n_p)
     x, s = (states, v_x) if start is None or not n_p else jvp(partial(_initial_value, start, states), (p,), (v,))
     if start is not None and n_p:
