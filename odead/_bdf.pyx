@@ -19,7 +19,7 @@ from libc.string cimport memcpy, memset
 from ._linearised cimport Linearised
 from ._matrices cimport Matrix
 from ._steppers cimport Combination, Explicit, Method, Record, odead_all_finite, odead_combine, odead_norm
-from ._system cimport DONE, FLIPPED, NOT_FINITE, TOO_SMALL, Outcome, System
+from ._system cimport DONE, NOT_FINITE, TOO_SMALL, Outcome, System
 
 cnp.import_array()
 
@@ -176,9 +176,7 @@ cdef class BDF(Explicit):
         if outcome == DONE:
             outcome = self.deliver(t_new, h)
         if outcome == DONE and self.record is not None:
-            self.scale_differences(h)
-            outcome = self.record.add(t_new, self.z, self.scaled, self.n)
-            self.record.order[self.record.count - 1] = <char> self.order
+            outcome = self.keep(t_new, h)
         if outcome != DONE:
             return outcome
         self.t = t_new
@@ -188,6 +186,18 @@ cdef class BDF(Explicit):
         if self.equal_steps > self.order:
             self.choose_order(error, safety)
         return DONE
+
+    cdef Outcome keep(self, double t_new, double h) noexcept nogil:
+        """Append the step to the record."""
+        cdef Outcome outcome
+        self.scale_differences(h)
+        outcome = self.record.add(t_new, self.z, self.scaled, self.n)
+        self.record.order[self.record.count - 1] = <char> self.order
+        return outcome
+
+    def keep_last_step(self):
+        if self.keep(self.t + self.h, self.h) != DONE:
+            raise MemoryError("no memory for the steps of a solve")
 
     def last_step(self):
         """The state at the end of the step tried last, and its differences as the interpolant takes them."""

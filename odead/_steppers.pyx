@@ -299,6 +299,11 @@ cdef class Explicit:
         cdef cnp.npy_intp[2] shape = [self.method.all_stages, self.n]
         return _copy_of(self.z, &shape[1], 1), _copy_of(self.k, shape, 2)
 
+    def keep_last_step(self):
+        """Append the step tried last, which was not taken, to the record."""
+        if self.record.add(self.t + self.h, self.z, self.k, self.n) != DONE:
+            raise MemoryError("no memory for the steps of a solve")
+
     cdef Outcome start(self) noexcept nogil:
         """Evaluate the first derivative, and choose the first step."""
         cdef Outcome outcome

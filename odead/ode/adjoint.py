@@ -16,7 +16,7 @@ import numpy as np
 from . import quadrature
 from .engine import AbstractEngine, Controls, System, Trajectory
 from .jacobian import Jacobian
-from .piecewise import Course
+from .piecewise import Course, Piece
 from .problem import Problem
 
 __all__ = ["AdjointOptions", "AdjointResult", "BackwardFailure", "continuous_adjoint", "forward_controls", "piecewise_adjoint"]
@@ -139,29 +139,24 @@ def continuous_adjoint(
 
 
 def piecewise_adjoint(
-    course: Course,
-    cotangents: np.ndarray,
-    engine: AbstractEngine,
-    controls: Controls,
-    options: AdjointOptions,
-    *,
-    with_p: bool,
+    course: Course, cotangents: np.ndarray, go_back: Callable[[Piece, np.ndarray, np.ndarray], AdjointResult]
 ) -> AdjointResult:
-    """Integrate lambda backwards over the pieces of a solution, with its jumps at the instants between them.
+    """Go back over the pieces of a solution, with its jumps at the instants between them.
 
     Parameters
     ----------
     course : Course
-        The forward solve; its trajectory has `sol`.
+        The forward solve.
     cotangents : array, shape (N, m)
-        dL/dy at its times.
-    engine, controls, options, with_p
-        As in `continuous_adjoint`.
+        dL/dy at the times of its trajectory.
+    go_back : callable
+        The adjoint of one piece, from cotangents, shape (N, k), at k times inside it, the last one at its end.
     """
-    pieces, forward = course.pieces, course.trajectory
+    pieces, times = course.pieces, course.trajectory.t
+    if len(pieces) == 1 and course.terminated is None:
+        return go_back(pieces[0], times, cotangents)
     grad_p, counts, result = np.zeros(pieces[0].problem.p.size), np.zeros(4, dtype=int), None
     covector = np.zeros(cotangents.shape[0])
-    times = forward.t
     if course.terminated is not None:  # the last column moves with the event; a datum asked for there does not
         covector, times, cotangents = cotangents[:, -1], times[:-1], cotangents[:, :-1]
         if course.ending is not None:
@@ -182,8 +177,7 @@ def piecewise_adjoint(
             data[:, -1] += covector
         else:
             here, data = np.append(here, problem.t1), np.column_stack([data, covector])
-        part = replace(forward, sol=piece.sol)
-        result = continuous_adjoint(problem, part, here, data, engine, controls, options, with_p=with_p)
+        result = go_back(piece, here, data)
         grad_p += result.grad_p
         counts += (result.nfev, result.njev, result.nlu, result.nsteps)
     assert result is not None

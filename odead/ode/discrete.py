@@ -9,6 +9,7 @@ gradient is wanted. Both are in the error test. They cost as much whatever the n
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -20,14 +21,15 @@ from .._rosenbrock import RosenbrockAdjoint, RosenbrockMethod, Step
 from .._steppers import Record
 from ..errors import ArgumentValueError, IntegrationError
 from .adjoint import AdjointOptions, AdjointResult
-from .engine import Controls, Trajectory
+from .engine import AbstractEngine, Controls, System, Trajectory
 from .engines.native import Leg, compiled_method, interpolant, run_loop
 from .linearised import PatternGrewError
 from .methods import MULTISTEP
+from .piecewise import Course, Piece, integrate
 from .problem import Problem
 from .systems import cotangents, recorded, tangents
 
-__all__ = ["BUDGET", "Steps", "discrete_adjoint", "solve_for_adjoint"]
+__all__ = ["BUDGET", "Steps", "discrete_adjoint", "go_back", "solve_for_adjoint"]
 
 # The probes are held to this multiple of the tolerances: they guard against gradients that are wrong, and a gradient adds up
 # errors of both signs. At 1, Lotka-Volterra at rtol 1e-6 took 141 steps of RK45 instead of 89 for half the error. Multistep
@@ -62,8 +64,8 @@ def solve_for_adjoint(
     *,
     dense: bool = False,
     budget: float = BUDGET,
-) -> tuple[Trajectory, Steps]:
-    """Solve forward with probes in the error test, and keep the steps.
+) -> Course:
+    """Solve forward with probes in the error test, and keep the steps of each piece.
 
     Parameters
     ----------
@@ -87,55 +89,105 @@ def solve_for_adjoint(
     """
     n = problem.x0.size
     start, directions = _probes(problem, wrt)
-    rhs, x0, p, t0 = problem.rhs, problem.x0, problem.p, problem.t0
-    system = replace(
-        problem.system(),
-        x0=np.concatenate([x0, start.ravel()]),
-        compiled=lambda: tangents(rhs, x0, p, t0, directions) if len(start) else recorded(rhs, x0, p, t0),
-        states=problem.system(),
-        linearised=lambda: rhs.linearisations.make(x0, p, t0, directions),
-    )
     atol = problem.vector_atol(controls.atol)
     slack = SLACK_MULTISTEP if controls.method in MULTISTEP else SLACK
     rtol = np.append(controls.rtol, np.full(len(start), slack * options.rtol))
     probe_atol = slack * np.broadcast_to(atol if options.atol is None else _scaled(problem, options.atol), (n,))
     controls = replace(controls, atol=np.concatenate([atol, np.tile(probe_atol, len(start))]))
-    kept_anyway = dense or times is None
-    records: list[Record] = []
-
-    def keep(method: str) -> Record:
-        share = np.inf if kept_anyway else budget - sum(map(_bytes_of, records))
-        if controls.method == "auto":
-            share /= 2  # another method may follow
-        records.append(_record(method, n, dense=dense, budget=share))
-        records[-1].interpolated = dense
-        return records[-1]
-
-    try:
-        trajectory, legs = run_loop(system, controls, times, keep, rtol)
-    except MemoryError:
-        if kept_anyway:
-            raise
-        raise ArgumentValueError(
-            f"checkpoints: {budget:.3g} bytes are too few; after {sum(r.count for r in records)} steps of {n} states those "
-            f"kept and those between two of them no longer fit"
-        ) from None
-    if records[-1].stride > 1 and controls.method in MULTISTEP:
-        count = records[-1].count
-        raise ArgumentValueError(
-            f"checkpoints: {budget:.3g} bytes are too few for the {count} steps of {n} states; {controls.method} needs "
-            f"the states of all steps on the way back, {8.0 * n * (count + 1):.3g} bytes; Rodas5P can do with fewer"
-        )
+    make = partial(_probed, start=start, directions=directions)
+    course = integrate(_Recorder(rtol, n, budget), problem, make, controls, times, dense, directions, differentiated=True)
+    trajectory = course.trajectory
     failure = trajectory.failure
     if failure is not None:
         failure = replace(failure, x=failure.x[:n])
-    sol = interpolant(legs) if dense else None
-    return replace(trajectory, y=trajectory.y[:n], sol=sol, failure=failure), Steps(legs, trajectory.t)
+    return replace(course, trajectory=replace(trajectory, y=trajectory.y[:n], failure=failure))
+
+
+def _probed(problem: Problem, start: np.ndarray, directions: np.ndarray) -> System:
+    """The states, then the probes."""
+    rhs, x0, p, t0 = problem.rhs, problem.x0, problem.p, problem.t0
+    system = problem.system()
+    return replace(
+        system,
+        x0=np.concatenate([x0, start.ravel()]),
+        compiled=lambda: tangents(rhs, x0, p, t0, directions) if len(start) else recorded(rhs, x0, p, t0),
+        states=system,
+        linearised=lambda: rhs.linearisations.make(x0, p, t0, directions),
+    )
+
+
+class _Recorder(AbstractEngine):
+    """The compiled loop, which keeps its steps.
+
+    Parameters
+    ----------
+    rtol : array
+        As in `run_loop`.
+    n : int
+        States to keep, without the probes.
+    budget : float
+        Bytes for the steps of all solves together.
+    """
+
+    name = "native"
+
+    def __init__(self, rtol: np.ndarray, n: int, budget: float) -> None:
+        self._rtol = rtol
+        self._n = n
+        self._budget = self._left = budget
+
+    def choose_method(self, method: str) -> str:
+        return method
+
+    def integrate(self, system: System, controls: Controls, times: np.ndarray | None, dense: bool) -> Trajectory:
+        n, method, kept_anyway = self._n, controls.method, dense or times is None
+        records: list[Record] = []
+
+        def keep(method: str) -> Record:
+            share = np.inf if kept_anyway else self._left - sum(map(_bytes_of, records))
+            if controls.method == "auto":
+                share /= 2  # another method may follow
+            records.append(_record(method, n, dense=dense, budget=share))
+            records[-1].interpolated = dense
+            return records[-1]
+
+        try:
+            trajectory, legs = run_loop(system, controls, times, keep, self._rtol, keep_crossing=True)
+        except MemoryError:
+            if kept_anyway:
+                raise
+            raise ArgumentValueError(
+                f"checkpoints: {self._budget:.3g} bytes are too few; after {sum(r.count for r in records)} steps of {n} states "
+                f"those kept and those between two of them no longer fit"
+            ) from None
+        if records[-1].stride > 1 and method in MULTISTEP:
+            count = records[-1].count
+            raise ArgumentValueError(
+                f"checkpoints: {self._budget:.3g} bytes are too few for the {count} steps of {n} states; {method} needs "
+                f"the states of all steps on the way back, {8.0 * n * (count + 1):.3g} bytes; Rodas5P can do with fewer"
+            )
+        self._left -= sum(map(_bytes_of, records))
+        sol = interpolant(legs, beyond=int(trajectory.crossing is not None)) if dense else None
+        return replace(trajectory, sol=sol, steps=Steps(legs, trajectory.t))
 
 
 def _bytes_of(record: Record) -> int:
     """What its states and stages take."""
     return 8 * record.n * (record.kept + record.rows * record.count)
+
+
+def go_back(piece: Piece, times: np.ndarray, y_bar: np.ndarray) -> AdjointResult:
+    """`discrete_adjoint` of a piece of a solution, with cotangents at these times."""
+    sign = -1.0 if piece.problem.t1 < piece.problem.t0 else 1.0
+    legs: list[Leg] = []
+    start = 0
+    for number, leg in enumerate(piece.steps.legs, start=1):
+        stop = times.size
+        if number < len(piece.steps.legs):
+            stop = int(np.searchsorted(sign * times, sign * leg.record.times[-1], side="right"))
+        legs.append(replace(leg, times=times[start:stop]))
+        start = stop
+    return discrete_adjoint(piece.problem, Steps(legs, times), y_bar)
 
 
 def _record(method: str, n: int, *, dense: bool, budget: float) -> Record:

@@ -134,6 +134,8 @@ class Trajectory:
         Why the end was not reached, if nothing failed.
     methods : tuple of str
         Those that took the steps, one after the other; empty where it is the one that was asked for.
+    steps : Steps or None
+        For a discrete adjoint.
     """
 
     t: np.ndarray
@@ -149,6 +151,7 @@ class Trajectory:
     flips: int = 0
     crossing: Crossing | None = None
     methods: tuple[str, ...] = ()
+    steps: Any = None
 
     def name_method(self, asked: str) -> str:
         """What took the steps, in words."""

@@ -19,7 +19,7 @@ from .jumps import Jump, Transition
 from .problem import Problem
 from .rhs import Branch
 
-__all__ = ["Course", "Happened", "Piece", "integrate"]
+__all__ = ["Course", "FirstRows", "Happened", "Piece", "integrate"]
 
 NO_PROGRESS: Final = 20  # pieces without one after which to give up
 INSTANT: Final = 1e-12  # of the span: a shorter piece is no progress
@@ -40,12 +40,15 @@ class Piece:
         None where nothing jumps.
     until : float
         The last time that belongs to it, at most a few floating-point numbers after its end.
+    steps : Steps or None
+        For a discrete adjoint; the last one goes on beyond the end, where there is a switch or an event.
     """
 
     problem: Problem
     sol: Any
     end: Transition | None
     until: float
+    steps: Any = None
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,7 @@ def integrate(
     """
     if problem.is_smooth:
         trajectory = engine.integrate(make(problem), controls, times, dense)
-        return Course(trajectory, [Piece(problem, trajectory.sol, None, problem.t1)])
+        return Course(trajectory, [Piece(problem, trajectory.sol, None, problem.t1, trajectory.steps)])
     return _Walk(engine, problem, make, controls, times, dense, directions, differentiated).run()
 
 
@@ -192,7 +195,7 @@ class _Walk:
             if self.sign * (problem.t1 - instant.after) <= 0:
                 return self._finish(part, here, instant)
             self.parts.append(part)
-            self.pieces.append(Piece(here, part.sol, happening.transition, instant.after))
+            self.pieces.append(Piece(here, part.sol, happening.transition, instant.after, part.steps))
             t, z = instant.after, self._state_after(happening, z)
             branch, signs = happening.branch, happening.signs
 
@@ -277,7 +280,8 @@ class _Walk:
         sol = part.sol
         if self.dense:
             taken = [part.sol] if part.sol is not None and part.nsteps else []
-            sol = Joined([*taken, crossing.sol], np.append(part.sol.ts if taken else [crossing.t0], end))
+            inside = crossing.sol if part.steps is None else FirstRows(crossing.sol, self.n)
+            sol = Joined([*taken, inside], np.append(part.sol.ts if taken else [crossing.t0], end))
         return replace(extended, sol=sol, nsteps=part.nsteps + 1)
 
     def _with_times(
@@ -330,7 +334,7 @@ class _Walk:
 
     def _finish(self, part: Trajectory, here: Problem, instant: Instant | None) -> Course:
         self.parts.append(part)
-        self.pieces.append(Piece(here, part.sol, None, here.t1 if instant is None else instant.after))
+        self.pieces.append(Piece(here, part.sol, None, here.t1 if instant is None else instant.after, part.steps))
         return Course(self._joined(), self.pieces, self.events)
 
     def _joined(self) -> Trajectory:
@@ -361,3 +365,15 @@ def _locate(crossing: Crossing, side: _Side) -> tuple[float, float]:
             before = middle
         else:
             after = middle
+
+
+class FirstRows:
+    """The first n rows of a solution as a function of time."""
+
+    def __init__(self, sol: Any, n: int) -> None:
+        self._sol = sol
+        self._n = n
+        self.ts, self.t_min, self.t_max = sol.ts, sol.t_min, sol.t_max
+
+    def __call__(self, t: Any) -> np.ndarray:
+        return np.asarray(self._sol(t)[: self._n])

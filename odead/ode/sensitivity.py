@@ -11,8 +11,8 @@ import numpy as np
 from ..activity import AbstractAnnotation, Const, Duplicated
 from ..containers import flatten
 from ..errors import ArgumentTypeError, ArgumentValueError, IntegrationError, OdeadWarning
-from .adjoint import AdjointOptions, AdjointResult, BackwardFailure, forward_controls, piecewise_adjoint
-from .discrete import BUDGET, discrete_adjoint, solve_for_adjoint
+from .adjoint import AdjointOptions, AdjointResult, BackwardFailure, continuous_adjoint, forward_controls, piecewise_adjoint
+from .discrete import BUDGET, go_back, solve_for_adjoint
 from .engine import AbstractEngine, Controls, Trajectory
 from .engines.native import NativeEngine
 from .engines.scipy import ScipyEngine
@@ -20,7 +20,7 @@ from .failures import raise_failure
 from .forward import Columns, augmented, column_atol, columns_for, split
 from .loss import Loss, Weighted, check_loss
 from .methods import EXPLICIT, ONE_STEP
-from .piecewise import Course, integrate
+from .piecewise import Course, FirstRows, Piece, integrate
 from .problem import Problem, check_controls, check_not_yet, make_problem, positive
 from .second import hessian_of_loss
 from .solution import Sensitivity
@@ -354,7 +354,7 @@ class _Run:
         if "x0" in self.wrt:
             result.sens_x0 = np.ascontiguousarray(derivatives[rows][:, : problem.n, columns.x0])
         if dense:
-            result.sol = _StatesOnly(trajectory.sol, problem.n)
+            result.sol = FirstRows(trajectory.sol, problem.n)
         if self.loss is not None or problem.running:
             self._gradients_by_chain_rule(result, y, derivatives, columns)
         return result
@@ -376,18 +376,23 @@ class _Run:
         rows = self._rows(problem.output_times(with_end=problem.running)[1], trajectory.y)
         result = self._result(course, trajectory.y, rows, "continuous")
         if dense:
-            result.sol = _StatesOnly(trajectory.sol, problem.n)
+            result.sol = FirstRows(trajectory.sol, problem.n)
         losses = self._loss(trajectory.y, rows)
         backwards: AbstractEngine = self.engine
         method = controls.method
         if isinstance(backwards, NativeEngine) and method not in EXPLICIT:
             # The others take recorded right-hand sides only, and that of lambda reads the solution.
             backwards, method = ScipyEngine(), "Radau" if method in ONE_STEP else ScipyEngine().choose_method(method)
+        controls = replace(controls, method=method)
+
+        def solve_back(piece: Piece, times: np.ndarray, cotangents: np.ndarray) -> AdjointResult:
+            part = replace(trajectory, sol=piece.sol)
+            return continuous_adjoint(
+                piece.problem, part, times, cotangents, backwards, controls, self.tolerances, with_p="p" in self.wrt
+            )
+
         try:
-            adjoint = piecewise_adjoint(
-                course, losses[1], backwards, replace(controls, method=method), self.tolerances,
-                with_p="p" in self.wrt,
-            )  # fmt: skip
+            adjoint = piecewise_adjoint(course, losses[1], solve_back)
         except BackwardFailure as failure:
             self._raise(failure.trajectory, failure.system, result, what="the backward solve of the adjoint")
         self._warn_of_branches(trajectory.flips)
@@ -398,25 +403,23 @@ class _Run:
     def discrete(self, dense: bool, budget: float) -> Sensitivity:
         """Solve, then go back over the very steps taken."""
         problem = self.problem
-        if problem.events is not None or problem.stops is not None:
-            return self.continuous(dense)
         times, positions = problem.output_times(with_end=problem.running)
-        trajectory, steps = solve_for_adjoint(
-            problem, self.controls, self.tolerances, times, self.wrt, dense=dense, budget=budget
-        )
-        if problem.rhs.branches and (trajectory.flips or trajectory.failure is not None):
-            return self.continuous(dense)  # a step over a switch is nothing to differentiate
-        course = Course(trajectory, [])
+        course = solve_for_adjoint(problem, self.controls, self.tolerances, times, self.wrt, dense=dense, budget=budget)
+        trajectory = course.trajectory
         if trajectory.failure is not None:
             self._raise(trajectory, problem.system(), self._result(course, trajectory.y, positions[:0], "adjoint"))
-        rows = self._rows(positions, trajectory.y)
+        return replace(self, problem=ended(problem, course))._discrete_result(course, dense)
+
+    def _discrete_result(self, course: Course, dense: bool) -> Sensitivity:
+        problem, trajectory = self.problem, course.trajectory
+        rows = self._rows(problem.output_times(with_end=problem.running)[1], trajectory.y)
         result = self._result(course, trajectory.y, rows, "adjoint")
         if dense:
-            result.sol = _StatesOnly(trajectory.sol, problem.n)
+            result.sol = FirstRows(trajectory.sol, problem.n)
         self._warn_of_selects(course)
         losses = self._loss(trajectory.y, rows)
         try:
-            adjoint = discrete_adjoint(problem, steps, losses[1])
+            adjoint = piecewise_adjoint(course, losses[1], go_back)
         except IntegrationError as error:
             result.update(success=False, status=-1, message=str(error))
             error.result = result
@@ -567,15 +570,3 @@ def _columns_of_pieces(course: Course) -> list[np.ndarray]:
     sign = -1.0 if course.pieces[-1].until < course.pieces[0].problem.t0 else 1.0
     pieces = np.searchsorted(sign * np.array([piece.until for piece in course.pieces]), sign * t, side="left")
     return [np.flatnonzero(pieces == k) for k in range(len(course.pieces))]
-
-
-class _StatesOnly:
-    """The first n rows of a dense output."""
-
-    def __init__(self, sol: Any, n: int) -> None:
-        self._sol = sol
-        self._n = n
-        self.ts, self.t_min, self.t_max = sol.ts, sol.t_min, sol.t_max
-
-    def __call__(self, t: Any) -> np.ndarray:
-        return np.asarray(self._sol(t)[: self._n])

@@ -80,12 +80,16 @@ class NativeEngine(AbstractEngine):
         return replace(trajectory, sol=interpolant(legs)) if dense else trajectory
 
 
-def interpolant(legs: Sequence[Leg]) -> Any:
-    """The solution as a function of time, from records with all stages."""
+def interpolant(legs: Sequence[Leg], beyond: int = 0) -> Any:
+    """The solution as a function of time, from records with all stages, without so many steps at the end."""
     parts = []
     for leg in legs:
-        assert leg.record is not None
-        parts.append(Interpolant(NATIVE[leg.method], leg.record.times, leg.record.states, leg.record.slopes))
+        record = leg.record
+        assert record is not None
+        count = record.count - (beyond if leg is legs[-1] else 0)
+        parts.append(
+            Interpolant(NATIVE[leg.method], record.times[: count + 1], record.states[: count + 1], record.slopes[:count])
+        )
     return parts[0] if len(parts) == 1 else join(parts)
 
 
@@ -100,6 +104,8 @@ def run_loop(
     times: np.ndarray | None,
     keep: Callable[[str], Record] | None,
     rtol: np.ndarray | None = None,
+    *,
+    keep_crossing: bool = False,
 ) -> tuple[Trajectory, list[Leg]]:
     """Run the compiled loop.
 
@@ -111,6 +117,8 @@ def run_loop(
         From a method to the record that its loop fills step by step; needed where `times` is None.
     rtol : array, shape (blocks,), optional
         Relative tolerance of each block of the state: the states, then each sensitivity. None: that of `controls` for all.
+    keep_crossing : bool
+        Whether a step that was not taken, because it ends on another side, is the last one of the record.
 
     Returns
     -------
@@ -148,7 +156,10 @@ def run_loop(
             left = left[: loop.delivered]
         loops.append(loop)
         legs.append(Leg(here.method, record, left))
-    return _summarise(loops, legs, compiled, outcome, controls, times), legs
+    trajectory = _summarise(loops, legs, compiled, outcome, controls, times)
+    if trajectory.crossing is not None and keep_crossing:
+        loops[-1].keep_last_step()
+    return trajectory, legs
 
 
 def _run_leg(
@@ -180,6 +191,9 @@ def _summarise(
         y = np.concatenate([loop.y[: loop.delivered] for loop in loops])
     else:
         y = np.concatenate([leg.record.states[min(k, 1) :] for k, leg in enumerate(legs) if leg.record is not None])
+        if y.shape[1] < last.state.size:  # what is not in the record is known at the end
+            y = np.hstack([y, np.full((len(y), last.state.size - y.shape[1]), np.nan)])
+            y[-1] = last.state
     message = "the end was reached" if failure is None else failure.reason
     if len(legs) > 1:
         changes = ", ".join(f"{leg.method} until t = {loop.t:.6g}" for leg, loop in zip(legs[:-1], loops, strict=False))
