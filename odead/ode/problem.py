@@ -250,13 +250,11 @@ _LATER: Final = {
     "mass_matrix": "eliminate the algebraic equations",
     "checkpoints": 'only the discrete adjoint of the explicit methods has them; leave checkpoints="auto"',
     "progress": "leave progress=False",
-    "jac": 'leave jac="auto": the exact Jacobian comes from the right-hand side',
 }
 _DEFAULTS: Final = {
     "mass_matrix": None,
     "checkpoints": "auto",
     "progress": False,
-    "jac": "auto",
 }
 
 

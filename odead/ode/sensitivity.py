@@ -18,6 +18,7 @@ from .engines.native import NativeEngine
 from .engines.scipy import ScipyEngine
 from .failures import raise_failure
 from .forward import Columns, augmented, column_atol, columns_for, split
+from .given_jacobian import check_jacobian
 from .loss import Loss, Weighted, check_loss
 from .methods import EXPLICIT, ONE_STEP
 from .piecewise import Course, FirstRows, Piece, integrate
@@ -122,7 +123,10 @@ def sensitivity(
     order : {1, 2}
         2: ``result.hess`` is the Hessian of the loss, shape (N, N), over the concatenated raveled `wrt` of "p" and "x0"; it
         takes N gradients of a problem of twice the size. Not supported yet with events, tstops or branches of rhs.
-    jac, mass_matrix, progress
+    jac : "auto", callable ``jac(x, p, t)``, or array of shape (n, n)
+        "auto": the exact Jacobian of the recorded right-hand side, on its pattern. One that is given, dense or sparse, is
+        compared with it before the solve, and a wrong entry raises; the steps take the exact one in any case.
+    mass_matrix, progress
         Not supported yet beyond their defaults.
 
     Returns
@@ -136,7 +140,7 @@ def sensitivity(
     IntegrationError
         A solve stopped before its end; ``exc.result`` has what was computed, never a gradient.
     """
-    check_not_yet(jac=jac, mass_matrix=mass_matrix, progress=progress)
+    check_not_yet(mass_matrix=mass_matrix, progress=progress)
     stepper = choose_engine(engine, method)
     x0, p, wanted, shadows = _unwrap(x0, p, _check_wrt(wrt))
     has_loss = loss is not None or running is not None
@@ -144,6 +148,7 @@ def sensitivity(
         check_loss(loss)
     _check_mode(mode, wanted, shadows, has_loss)
     problem = make_problem(rhs, x0, p, tspan, t_eval, running, differentiated=wanted, events=events, tstops=tstops)
+    check_jacobian(problem, jac)
     controls = check_controls(
         stepper, method, rtol, atol, first_step, max_step, max_steps, problem.n, abs(problem.t1 - problem.t0)
     )

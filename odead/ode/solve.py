@@ -12,6 +12,7 @@ from .engine import AbstractEngine, Controls
 from .engines.native import NativeEngine
 from .engines.scipy import ScipyEngine
 from .failures import raise_failure
+from .given_jacobian import check_jacobian
 from .methods import NATIVE
 from .piecewise import Course, integrate
 from .problem import Problem, check_controls, check_not_yet, make_problem
@@ -52,11 +53,12 @@ def solve(
 
     Parameters
     ----------
-    rhs, x0, p, tspan, t_eval, method, engine, rtol, atol, events, tstops, dense_output, first_step, max_step, max_steps
+    rhs, x0, p, tspan, t_eval, method, engine, rtol, atol, events, tstops, jac, dense_output, first_step, max_step,
+    max_steps
         As in `sensitivity`.
     mode, sens_rtol, sens_atol, checkpoints
         As in `sensitivity`, for a solve that is differentiated.
-    jac, mass_matrix, progress
+    mass_matrix, progress
         Not supported yet beyond their defaults.
 
     Returns
@@ -70,7 +72,7 @@ def solve(
     IntegrationError
         The solve stopped before t1; ``exc.result`` has what was computed.
     """
-    check_not_yet(jac=jac, mass_matrix=mass_matrix, progress=progress)
+    check_not_yet(mass_matrix=mass_matrix, progress=progress)
     nest = nest_of(rhs, x0, p, tspan, t_eval)
     if nest is not None:
         from .inside import solve_inside  # it takes the sensitivities, which are built on this module
@@ -84,6 +86,7 @@ def solve(
         return solve_inside(nest, solve, rhs, x0, p, tspan, t_eval, options)
     stepper = choose_engine(engine, method)
     problem = make_problem(rhs, x0, p, tspan, t_eval, events=events, tstops=tstops)
+    check_jacobian(problem, jac)
     controls = check_controls(
         stepper, method, rtol, atol, first_step, max_step, max_steps, problem.n, abs(problem.t1 - problem.t0)
     )

@@ -70,7 +70,6 @@ def total(y):
         ({"checkpoints": 10}, NotImplementedError, "checkpoints="),
         ({"order": 3}, ValueError, "order"),
         ({"progress": True}, NotImplementedError, "progress="),
-        ({"jac": lambda t, x: x}, NotImplementedError, "jac="),
         ({"p": Duplicated(P, np.zeros(3)), "loss": total}, ValueError, "p: the shadow of Duplicated"),
         ({"p": Duplicated(P, np.zeros(2))}, ValueError, "p: Duplicated needs a loss="),
         ({"p": Cache(P)}, TypeError, "p: Cache has no meaning here"),
