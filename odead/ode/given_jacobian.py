@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 import numpy as np
-from scipy.sparse import csr_array, issparse
+from scipy.sparse import issparse
 
 from ..errors import ArgumentTypeError, ArgumentValueError
 from .problem import Problem
@@ -38,7 +38,7 @@ def check_jacobian(problem: Problem, jac: Any) -> None:
         count = required_parameters(jac, "jac")
         if count != 3:
             raise ArgumentTypeError(f"jac: {name_of(jac)} requires {count} positional parameters; write jac(x, p, t) -> (n, n)")
-    elif isinstance(jac, str) or not (issparse(jac) or isinstance(jac, (np.ndarray, list, tuple))):
+    elif isinstance(jac, str) or not (_is_sparse(jac) or isinstance(jac, (np.ndarray, list, tuple))):
         raise ArgumentTypeError(f'jac must be "auto", a function jac(x, p, t) or an array, not {jac!r}')
     x = problem.x0
     _compare(problem, jac, x)
@@ -61,20 +61,24 @@ def _compare(problem: Problem, jac: Any, x: np.ndarray) -> None:
     label = name_of(jac) if callable(jac) else "the array"
     turned = " It looks transposed." if np.allclose(given.T, exact, rtol=RTOL) else ""
     raise ArgumentValueError(
-        f"jac: {label} has {given[i, j]:.9g} at [{i}, {j}], the derivative of d {names[i]}/dt by {names[j]}, but "
-        f"that of {problem.name} is {exact[i, j]:.9g} (near x0, at t0 = {t0:.6g}); {int(wrong.sum())} of {wrong.size} entries are "
+        f"jac: {label} has {given[i, j]:.9g} at [{i}, {j}], the derivative of d {names[i]}/dt by {names[j]}, but that of "
+        f"{problem.name} is {exact[i, j]:.9g} (near x0, at t0 = {t0:.6g}); {int(wrong.sum())} of {wrong.size} entries are "
         f'wrong.{turned} Leave jac="auto": the exact Jacobian comes from the right-hand side'
     )
 
 
 def _evaluate(problem: Problem, jac: Any, x: np.ndarray) -> np.ndarray:
-    value = jac
+    value: Any = jac
     if callable(jac):
         value = jac(problem.x_layout.unpack(x.copy()), problem.p_layout.unpack(problem.p.copy()), problem.t0)
     try:
-        found = csr_array(value).toarray() if issparse(value) else np.asarray(value, dtype=float)
+        found = np.asarray(value.toarray() if _is_sparse(value) else value, dtype=float)
     except (TypeError, ValueError):
         raise ArgumentTypeError("jac must give numbers in an array of shape (n, n)") from None
     if found.shape != (problem.n, problem.n):
         raise ArgumentValueError(f"jac has shape {found.shape}, and there are {problem.n} states: ({problem.n}, {problem.n})")
     return found
+
+
+def _is_sparse(value: Any) -> bool:
+    return bool(issparse(value))
