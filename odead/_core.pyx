@@ -464,10 +464,12 @@ cdef class Tape:
         cdef Slot* spec = self.code.slots + slot
         cdef cnp.ndarray array
         if not isinstance(item, cnp.ndarray):
-            self._bind_number(slot, item)
-            return False
+            if not isinstance(item, complex):
+                self._bind_number(slot, item)
+                return False
+            item = self.bounces[slot] = np.array(item)  # keeps it alive
         array = item
-        if cnp.PyArray_TYPE(array) != spec.type_number or cnp.PyArray_SIZE(array) != spec.size:
+        if not _fits(array, spec):
             raise ValueError(f"{self.code.names[slot]}: an array of {array.dtype} with {array.size} elements does not fit")
         if _writes(spec, part) and not cnp.PyArray_ISWRITEABLE(array):
             raise ValueError(f"{self.code.names[slot]}: the array is read-only and would be written")
@@ -542,6 +544,14 @@ cdef class Tape:
             if spec.staged and _writes(spec, part) and self.caller[slot] != self.bound[slot]:
                 memcpy(self.caller[slot], self.bound[slot], spec.size * spec.item)
         return -1
+
+
+cdef inline bint _fits(cnp.ndarray array, const Slot* spec):
+    """Whether an array is of the dtype and size of a slot; complex numbers are pairs of floats."""
+    cdef int kind = cnp.PyArray_TYPE(array)
+    if kind == cnp.NPY_COMPLEX128 and spec.type_number == cnp.NPY_FLOAT64:
+        return 2 * cnp.PyArray_SIZE(array) == spec.size
+    return kind == spec.type_number and cnp.PyArray_SIZE(array) == spec.size
 
 
 cdef inline bint _writes(const Slot* spec, Part part) noexcept nogil:

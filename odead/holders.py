@@ -133,7 +133,7 @@ def _of_function(f: FunctionType, path: str, seen: set[int]) -> Iterator[Held]:
                 continue
             yield from _entry(cell, None, value, f"{path}.{name}" if path else name, seen, True)
     for value in (*(f.__defaults__ or ()), *(f.__kwdefaults__ or {}).values(), *vars(f).values()):
-        if not isinstance(value, float):  # a default is an argument that the call leaves out
+        if not isinstance(value, (float, complex)):  # a default is an argument that the call leaves out
             yield from _entry(None, None, value, f"{path or f.__name__}'s default", seen, False)
 
 
@@ -143,7 +143,7 @@ def _items(x: Any, path: str, seen: set[int], settable: bool) -> Iterator[Held]:
 
 
 def _entry(owner: Any, key: Any, value: Any, path: str, seen: set[int], settable: bool) -> Iterator[Held]:
-    if isinstance(value, (np.ndarray, float, np.floating)):
+    if isinstance(value, (np.ndarray, float, complex, np.inexact)):
         yield Held(path, owner, key, value, Place(owner, key) if settable else None)
     else:
         yield from _walk(value, path, seen)

@@ -169,6 +169,9 @@ def _cases() -> Iterator[Case]:
         yield Case("pinv", label, _normal(a), (*batch, n, m))
         if m >= n:
             yield Case("qr", label, _normal(a), (*batch, m * n + n * n))
+    for shape in ((5, 2), (1, 2), (3, 4, 2)):
+        for inverse in (False, True):
+            yield Case("fft", f"{'x'.join(map(str, shape))}{'-inverse' * inverse}", _normal(shape), shape, inverse)
     for below, above, n, columns in ((1, 1, 5, 1), (2, 1, 5, 2), (0, 2, 4, 1), (1, 1, 1, 1), (3, 0, 2, 2)):
 
         def bands(rng: np.random.Generator, size: tuple[int, ...] = (below, above, n, columns)) -> tuple[np.ndarray, ...]:

@@ -113,7 +113,7 @@ class Arguments:
         self._check_overlap()
         for position, pieces in self._pieces.items():
             self.shadows[position] = tuple(joined(self._spans[position], pieces, self.describe))
-        kinds = tuple(layout(leaf) if isinstance(leaf, np.ndarray) else None for leaf in self.bound)
+        kinds = tuple(layout(leaf) if isinstance(leaf, np.ndarray) else np.iscomplexobj(leaf) for leaf in self.bound)
         self.key = (
             tuple(self.structures),
             keywords,
@@ -290,7 +290,7 @@ def _check_leaf(arguments: Arguments, number: int, annotation: AbstractAnnotatio
 def _check_shadow(arguments: Arguments, number: int, leaf: Any, shadow: Any) -> None:
     wrong_type = wrong_value = ""
     if not isinstance(leaf, np.ndarray):
-        if not isinstance(shadow, (float, int, np.floating)):
+        if not isinstance(shadow, (float, int, np.floating, *([complex] if isinstance(leaf, complex) else []))):
             wrong_type = f"of a number is a number, not {type(shadow).__name__}"
     elif not isinstance(shadow, np.ndarray):
         wrong_type = f"is a {type(shadow).__name__}, not an array; np.zeros_like(x) builds one"

@@ -5,7 +5,8 @@ arguments, with Jacobian J. Forward: each shadow holds a tangent on entry and J 
 cotangent of the exit value on entry and J-transposed times it on exit.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final, NamedTuple
 
@@ -17,7 +18,7 @@ from ..errors import ArgumentTypeError, ArgumentValueError, warn
 from ..execute.compiled import disjoint
 from ..transform.builder import FLOATS
 from .arguments import Arguments
-from .kernel import KEPT, Kernel, Variant, cached_kernel, empty_results, is_bound, number
+from .kernel import KEPT, Kernel, Variant, cached_kernel, empty_results, is_bound, number, returns_complex
 from .modes import AbstractMode, ForwardMode, Reverse
 from .nested import Nest, nest_of
 
@@ -266,10 +267,15 @@ def _refuse_numbers(arguments: Arguments) -> None:
 def _shadow(leaf: Any, lanes: tuple[Any, ...], width: int | None) -> np.ndarray:
     """The array that the program binds for the shadow of a leaf: the caller's own where there is one lane."""
     if not lanes:  # Active
-        return np.zeros(np.shape(leaf) if width is None else (width, *np.shape(leaf)))
+        return np.zeros(np.shape(leaf) if width is None else (width, *np.shape(leaf)), _dtype(leaf))
     if width is not None:
-        return np.stack([np.asarray(lane) for lane in lanes])
-    return lanes[0] if isinstance(lanes[0], np.ndarray) else np.array(float(lanes[0]))
+        return np.stack([np.asarray(lane, None if isinstance(lane, np.ndarray) else _dtype(leaf)) for lane in lanes])
+    return lanes[0] if isinstance(lanes[0], np.ndarray) else np.array(lanes[0], _dtype(leaf))
+
+
+def _dtype(leaf: Any) -> type:
+    """Of the shadow of a number."""
+    return np.complex128 if np.iscomplexobj(leaf) else np.float64
 
 
 class _Repeatable:
@@ -364,11 +370,12 @@ def _reverse(mode: AbstractMode, call: _Call, activity: type[AbstractAnnotation]
 
     def assemble(variant: Variant) -> list[Any]:
         _refuse_results(variant, call)
-        seeds = _seeds(variant, _return_activity(variant, activity, call.active), call.width)
+        seeds = _seeds(variant, _return_activity(variant, activity, call.active, mode), call.width)
         results[:] = empty_results(variant)
         return [*call.values, *call.shadows, *seeds, *results]
 
-    variant = call.kernel.run(call.values, assemble)
+    with _conjugated(call, mode):
+        variant = call.kernel.run(call.values, assemble)
     _give_back(call)
     _give_back_numbers(call)
     derivs = (None,) * len(call.annotated) if call.arguments is None else _active_derivatives(call, call.arguments)
@@ -393,7 +400,7 @@ def _give_back_numbers(call: _Call) -> None:
         for position, lanes in call.arguments.numbers.items():
             for place, value in zip(lanes, arrays[position].reshape(-1), strict=True):
                 assert place is not None
-                place.put(float(value))
+                place.put(value.item())
 
 
 def _active_derivatives(call: _Call, arguments: Arguments) -> tuple[Any, ...]:
@@ -416,7 +423,7 @@ def _active_derivatives(call: _Call, arguments: Arguments) -> tuple[Any, ...]:
 
 
 def _return_activity(
-    variant: Variant, activity: type[AbstractAnnotation] | None, active: Sequence[int]
+    variant: Variant, activity: type[AbstractAnnotation] | None, active: Sequence[int], mode: AbstractMode
 ) -> type[AbstractAnnotation]:
     """What is differentiated of the returned value in reverse mode."""
     program = variant.primal
@@ -425,7 +432,13 @@ def _return_activity(
     if activity is Const or not program.results:
         return Const
     returned = [program.buffers[b] for b in program.results]
-    if len(returned) > 1 or returned[0].shape:
+    if returns_complex(variant) and returned[0].shape == (2,):
+        if not mode.holomorphic:
+            raise ArgumentTypeError(
+                f"{program.name} returns a complex number, and reverse mode starts from a real one; return its real part, or "
+                f"write Reverse(holomorphic=True) for the complex derivative of a holomorphic function"
+            )
+    elif len(returned) > 1 or returned[0].shape:
         if activity is None and not any(buffer.dtype in FLOATS for buffer in returned):
             return Const
         raise ArgumentTypeError(
@@ -449,4 +462,22 @@ def _seeds(variant: Variant, activity: type[AbstractAnnotation], width: int | No
     seed = 1.0 if activity is Active else 0.0
     lanes = () if width is None else (width,)
     returned = [variant.primal.buffers[b] for b in variant.primal.results]
-    return [np.full((*lanes, *(b.shape or ())), seed, b.dtype) for b in returned if b.dtype in FLOATS]
+    seeds = [np.full((*lanes, *(b.shape or ())), seed, b.dtype) for b in returned if b.dtype in FLOATS]
+    if activity is Active and returns_complex(variant):
+        seeds[0][..., 1] = 0.0
+    return seeds
+
+
+@contextmanager
+def _conjugated(call: _Call, mode: AbstractMode) -> Iterator[None]:
+    """In holomorphic mode, the sweep between conjugates: its adjoint becomes the transpose."""
+    shadows = [shadow for shadow in call.shadows if shadow.dtype.kind == "c"] if mode.holomorphic else []
+    if mode.holomorphic and len(shadows) < len(call.shadows):
+        raise ArgumentTypeError("holomorphic mode differentiates with respect to complex arguments; a real one is annotated")
+    for shadow in shadows:
+        np.conjugate(shadow, out=shadow)
+    try:
+        yield
+    finally:
+        for shadow in shadows:
+            np.conjugate(shadow, out=shadow)

@@ -10,15 +10,18 @@ import numpy as np
 
 from ..containers import flatten
 from ..errors import ArgumentTypeError, ArgumentValueError
-from ..tape import Buffer, Program
+from ..tape import Program
 from ..tracing.recorder import is_traced
 from ..transform.builder import FLOATS
 from ..transform.forward import forward
 from ..transform.reverse import reverse
-from .kernel import Derive, Kernel, Variant, is_bound, number
+from .inputs import DIFFERENTIABLE
+from .kernel import Derive, Kernel, Variant, is_bound, number, returned_type, returns_complex
 
 __all__ = ["Compiled", "compile"]
 
+
+Kind = tuple[tuple[int, ...], np.dtype[Any]]  # shape and dtype of an array
 
 _NUMBER: Final = ((), np.dtype(np.float64))  # shape and dtype of the shadow of a number
 
@@ -59,13 +62,13 @@ class Compiled:
         self._static = [None if is_bound(leaf) else leaf for leaf in leaves]
         self._examples = [leaf.copy() if isinstance(leaf, np.ndarray) else leaf for leaf in leaves]
         self._bound = [k for k, leaf in enumerate(leaves) if is_bound(leaf)]
-        floats = [k for k in self._bound if not isinstance(leaves[k], np.ndarray) or leaves[k].dtype.name in FLOATS]
+        floats = [k for k in self._bound if not isinstance(leaves[k], np.ndarray) or leaves[k].dtype.name in DIFFERENTIABLE]
         self._active = tuple(self._bound.index(k) for k in floats)
         self._local = threading.local()
         # Where no argument is a container: shape and dtype of each array, None for a number. Makes a call 3 us cheaper.
         plain = all(child.kind is None for child in self._structure.children) and len(self._bound) == len(leaves)
         kinds = [(leaf.shape, leaf.dtype) if isinstance(leaf, np.ndarray) else None for leaf in leaves]
-        self._plain = kinds if plain else None
+        self._plain = kinds if plain and not any(isinstance(leaf, complex) for leaf in leaves) else None
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Compiled, (self._f, *self._structure.unflatten(self._examples))
@@ -115,7 +118,7 @@ class Compiled:
         results: list[np.ndarray] = []
 
         def assemble(variant: Variant) -> list[Any]:
-            results[:] = self._results(_buffers(variant.primal, variant.primal.results), out)
+            results[:] = self._results(_returned(variant), out)
             return [*values, *results]
 
         variant = self._primal.run(values, assemble)
@@ -141,9 +144,8 @@ class Compiled:
         returned: list[np.ndarray] = []
 
         def assemble(variant: Variant) -> list[Any]:
-            program = variant.primal
-            results[:] = self._results(_buffers(program, program.results), None)
-            floats = [buffer for buffer in _buffers(program, program.results) if buffer.dtype in FLOATS]
+            results[:] = self._results(_returned(variant), None)
+            floats = [kind for kind in _returned(variant) if kind[1].name in DIFFERENTIABLE]
             returned[:] = self._results(floats, out)
             return [*values, *shadows, *results, *returned]
 
@@ -151,8 +153,8 @@ class Compiled:
         if out is not None:
             return out
         lanes = iter(returned)
-        program = variant.primal
-        return variant.trace.returned([next(lanes) if b.dtype in FLOATS else None for b in _buffers(program, program.results)])
+        floats = [next(lanes) if kind[1].name in DIFFERENTIABLE else None for kind in _returned(variant)]
+        return variant.trace.returned(floats)
 
     def vjp(self, args: tuple[Any, ...], cotangent: Any, out: tuple[Any, ...] | None = None) -> tuple[Any, ...]:
         """Cotangents of the arguments.
@@ -176,9 +178,8 @@ class Compiled:
         shadows = self._zeros() if out is None else self._shadows(out, "shadow")
 
         def assemble(variant: Variant) -> list[Any]:
-            program = variant.primal
-            buffers = _buffers(program, program.results)
-            return [*values, *shadows, *_seeds(program, buffers, cotangent), *self._results(buffers, None)]
+            kinds = _returned(variant)
+            return [*values, *shadows, *_seeds(variant.primal, kinds, cotangent), *self._results(kinds, None)]
 
         self._reverse.run(values, assemble)
         if out is not None:
@@ -223,6 +224,8 @@ class Compiled:
             raise ArgumentTypeError(
                 f"argument 0 of {program.name} is not an array of floats; jac differentiates with respect to it"
             )
+        if returns_complex(self._primal.variant) or np.iscomplexobj(self._examples[self._bound[0]]):
+            raise NotImplementedError(f"{program.name} is complex; jac writes real Jacobians, odead.jacobian also complex ones")
         returned = program.buffers[program.results[0]].shape or ()
         argument = np.shape(self._examples[self._bound[0]])
         columns = prod(argument) <= prod(returned)
@@ -288,7 +291,7 @@ class Compiled:
             if shadow is not None and flatten(shadow)[1] != structure:
                 raise ArgumentTypeError(f"the {what} of argument {number_} is another container than the argument")
             for leaf, item in zip(leaves, given, strict=True):
-                if not is_bound(leaf) or (isinstance(leaf, np.ndarray) and leaf.dtype.name not in FLOATS):
+                if not is_bound(leaf) or (isinstance(leaf, np.ndarray) and leaf.dtype.name not in DIFFERENTIABLE):
                     continue
                 value = np.asarray(leaf)
                 if item is None:
@@ -304,12 +307,12 @@ class Compiled:
         return [np.zeros(example.shape, example.dtype) for example in examples]
 
     @staticmethod
-    def _results(buffers: Sequence[Buffer], out: np.ndarray | None) -> list[np.ndarray]:
+    def _results(kinds: Sequence[Kind], out: np.ndarray | None) -> list[np.ndarray]:
         if out is None:
-            return [np.empty(buffer.shape or (), buffer.dtype) for buffer in buffers]
-        if len(buffers) != 1:
-            raise ArgumentValueError(f"out is one array, and the function returns {len(buffers)}")
-        _fits(out, buffers[0].shape or (), np.dtype(buffers[0].dtype), "out")
+            return [np.empty(*kind) for kind in kinds]
+        if len(kinds) != 1:
+            raise ArgumentValueError(f"out is one array, and the function returns {len(kinds)}")
+        _fits(out, *kinds[0], "out")
         return [out]
 
 
@@ -349,8 +352,8 @@ def _refuse_traced(args: tuple[Any, ...], what: str) -> None:
         )
 
 
-def _buffers(program: Program, numbers: Sequence[int]) -> list[Buffer]:
-    return [program.buffers[number_] for number_ in numbers]
+def _returned(variant: Variant) -> list[Kind]:
+    return [returned_type(variant, k) for k in range(len(variant.primal.results))]
 
 
 def _fits(array: Any, shape: tuple[int, ...], dtype: np.dtype, what: str) -> None:
@@ -364,15 +367,15 @@ def _fits(array: Any, shape: tuple[int, ...], dtype: np.dtype, what: str) -> Non
         raise ArgumentTypeError(f"{what} has dtype {array.dtype}, where {dtype} is needed")
 
 
-def _seeds(program: Program, buffers: Sequence[Buffer], cotangent: Any) -> list[np.ndarray]:
+def _seeds(program: Program, kinds: Sequence[Kind], cotangent: Any) -> list[np.ndarray]:
     """Copies of the cotangents of the returned floats; the sweep consumes them."""
     leaves = [] if cotangent is None else flatten(cotangent)[0]
-    if len(leaves) != len(buffers):
-        raise ArgumentValueError(f"{program.name} returns {len(buffers)} arrays or numbers; the cotangent has {len(leaves)}")
+    if len(leaves) != len(kinds):
+        raise ArgumentValueError(f"{program.name} returns {len(kinds)} arrays or numbers; the cotangent has {len(leaves)}")
     seeds = []
-    for buffer, leaf in zip(buffers, leaves, strict=True):
-        if buffer.dtype in FLOATS:
-            seed = np.array(leaf, dtype=buffer.dtype)
-            _fits(seed, buffer.shape or (), seed.dtype, "the cotangent")
+    for (shape, dtype), leaf in zip(kinds, leaves, strict=True):
+        if dtype.name in DIFFERENTIABLE:
+            seed = np.array(leaf, dtype=dtype)
+            _fits(seed, shape, dtype, "the cotangent")
             seeds.append(seed)
     return seeds

@@ -16,8 +16,18 @@ from ..transform.colouring import Colouring
 from ..transform.forward import forward
 from ..transform.reverse import reverse
 from ..transform.sparsity import pattern
+from .complexes import as_reals, complex_blocks, complex_columns
 from .inputs import Inputs, Wrt
-from .kernel import Derive, Kernel, Variant, cached_kernel, empty_results, number
+from .kernel import (
+    Derive,
+    Kernel,
+    Variant,
+    cached_kernel,
+    empty_results,
+    number,
+    returned_type,
+    returns_complex,
+)
 from .modes import AbstractMode, ForwardMode, Reverse
 
 __all__ = ["gradient", "jacobian", "jvp", "sparsity", "value_and_gradient", "vjp"]
@@ -44,16 +54,19 @@ def gradient(f: Callable[..., Any], *args: Any, wrt: Wrt = 0, mode: AbstractMode
     wrt : int or tuple of int
         With respect to which arguments.
     mode : Reverse or Forward
+        With ``holomorphic=True`` f is a holomorphic function of complex arguments and returns one complex number.
 
     Returns
     -------
     same structure, shapes and dtypes as the argument
-        A tuple of them when `wrt` is a tuple.
+        A tuple of them when `wrt` is a tuple. The gradient with respect to z = x + i y is u_x + i u_y; in holomorphic mode
+        it is the complex derivative.
 
     Raises
     ------
     ArgumentTypeError
-        f returns something else than one real number.
+        f returns something else than one real number; in holomorphic mode, its derivatives at this place contradict the
+        Cauchy-Riemann equations, or an argument is real.
     TracingError
         f does something that cannot be recorded.
     """
@@ -63,8 +76,15 @@ def gradient(f: Callable[..., Any], *args: Any, wrt: Wrt = 0, mode: AbstractMode
 def value_and_gradient(f: Callable[..., Any], *args: Any, wrt: Wrt = 0, mode: AbstractMode = Reverse) -> tuple[Any, Any]:
     """Value and gradient of a function that returns one number; as `gradient`."""
     inputs = Inputs(f, args, wrt)
+    if mode.holomorphic:
+        value, blocks = holomorphic(f, inputs)
+        if value.size != 1:
+            raise ArgumentTypeError(f"the function returns an array of shape {value.shape}; a gradient is of one number")
+        pairs = zip(blocks, inputs.shapes(), strict=True)
+        return number(value.reshape(())), inputs.structured([number(block.reshape(shape)) for block, shape in pairs])
     if isinstance(mode, ForwardMode):
-        value, rows = _columns(f, inputs)
+        value, rows = _columns(f, inputs, real=True)
+        rows = [complex_columns(block, leaf) for block, leaf in zip(rows, inputs.differentiated(), strict=True)]
         blocks = [np.moveaxis(block, 0, -1).reshape(shape) for block, shape in zip(rows, inputs.shapes(), strict=True)]
         return number(np.reshape(value, ())), inputs.structured([number(block) for block in blocks])
     kernel = _kernel(f, inputs, ("reverse", mode.strong_zero), partial(mode.derive, active=inputs.active, width=None))
@@ -72,7 +92,7 @@ def value_and_gradient(f: Callable[..., Any], *args: Any, wrt: Wrt = 0, mode: Ab
     results: list[np.ndarray] = []
 
     def assemble(variant: Variant) -> list[Any]:
-        buffer = _only_float(variant.primal)
+        buffer = _only_real(variant)
         results[:] = empty_results(variant)
         shape = variant.primal.buffers[buffer].shape or ()
         if np.prod(shape, dtype=int) != 1:
@@ -99,6 +119,16 @@ def _only_float(program: Program) -> int:
     raise ArgumentTypeError(what)
 
 
+def _only_real(variant: Variant) -> int:
+    """As `_only_float`, and not complex."""
+    if returns_complex(variant):
+        raise ArgumentTypeError(
+            f"{variant.primal.name} returns complex numbers; return a real one, such as abs(z)**2 or z.real, or write "
+            f"mode=Reverse(holomorphic=True) for the complex derivative of a holomorphic function"
+        )
+    return _only_float(variant.primal)
+
+
 # ---------------------------------------------------------------------------------------------------- jacobian
 
 
@@ -108,7 +138,8 @@ def jacobian(f: Callable[..., Any], *args: Any, wrt: Wrt = 0, sparse: bool = Fal
     Parameters
     ----------
     f, *args, wrt
-        As in `gradient`; f returns an array of floats.
+        As in `gradient`; f returns an array of floats or complex numbers. With respect to z = x + i y, rows are u_x + i u_y;
+        a complex function of complex arguments must be holomorphic, and its Jacobian is the complex derivative.
     sparse : bool
         Detect the structural pattern, colour it, and differentiate all columns (or rows, whichever needs fewer sweeps) of a
         colour at once.
@@ -125,8 +156,10 @@ def jacobian(f: Callable[..., Any], *args: Any, wrt: Wrt = 0, sparse: bool = Fal
         return _sparse_jacobian(f, inputs)
     primal = _kernel(f, inputs, "primal", None)
     value = _value(primal, inputs)
-    size = sum(int(np.prod(shape, dtype=int)) for shape in inputs.shapes())
+    size = sum(inputs.sizes())
     blocks = _columns(f, inputs)[1] if size <= value.size else _rows(f, inputs, value)
+    if inputs.has_complex or returns_complex(primal.variant):
+        value, blocks = complex_blocks(primal.variant, inputs, value, blocks)
     return inputs.structured([b.reshape(value.shape + s) for b, s in zip(blocks, inputs.shapes(), strict=True)])
 
 
@@ -142,9 +175,25 @@ def _value(kernel: Kernel, inputs: Inputs) -> np.ndarray:
     return results[0]
 
 
-def _columns(f: Callable[..., Any], inputs: Inputs) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Value, and per differentiated leaf the block (out.size, in.size), by forward sweeps over unit tangents."""
-    sizes = [int(np.prod(shape, dtype=int)) for shape in inputs.shapes()]
+def holomorphic(f: Callable[..., Any], inputs: Inputs) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Value, and per differentiated leaf the complex derivative (out.size, in.size); checked to be one."""
+    kernel = _kernel(f, inputs, "primal", None)
+    value = _value(kernel, inputs)
+    if not returns_complex(kernel.variant) or not all(map(np.iscomplexobj, inputs.differentiated())):
+        raise ArgumentTypeError(
+            f"{kernel.primal.name}: a holomorphic function has complex arguments and returns complex numbers; for real ones "
+            f"leave holomorphic=True out"
+        )
+    columns = sum(inputs.sizes()) <= value.size
+    return complex_blocks(kernel.variant, inputs, value, _columns(f, inputs)[1] if columns else _rows(f, inputs, value))
+
+
+def _columns(f: Callable[..., Any], inputs: Inputs, real: bool = False) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Value, and per differentiated leaf the block (out.size, in.size), by forward sweeps over unit tangents.
+
+    Complex numbers count as two floats. With `real`, the function must return real numbers.
+    """
+    sizes = inputs.sizes()
     total = sum(sizes)
     width = max(1, min(total, LANES))
     kernel = _kernel(f, inputs, ("forward", width), partial(forward, active=inputs.active, width=width))
@@ -155,7 +204,7 @@ def _columns(f: Callable[..., Any], inputs: Inputs) -> tuple[np.ndarray, list[np
         results: list[np.ndarray] = []
 
         def assemble(variant: Variant, seeds: list[np.ndarray] = seeds, results: list[np.ndarray] = results) -> list[Any]:
-            _only_float(variant.primal)
+            _only_real(variant) if real else _only_float(variant.primal)
             results[:] = empty_results(variant)
             return [*_copies(inputs.values), *seeds, *results]
 
@@ -180,7 +229,7 @@ def _rows(f: Callable[..., Any], inputs: Inputs, value: np.ndarray) -> list[np.n
 
         kernel.run(inputs.values, assemble)
         for block, shadow in zip(blocks, shadows, strict=True):
-            block.append(shadow.reshape(width, -1)[: value.size - start])
+            block.append(as_reals(shadow.reshape(width, -1))[: value.size - start])
     return [np.concatenate(block) for block in blocks]
 
 
@@ -194,7 +243,7 @@ def _unit_rows(start: int, width: int, sizes: Sequence[int], inputs: Inputs) -> 
     unit = np.eye(width, sum(sizes), start)
     parts = np.split(unit, np.cumsum(sizes)[:-1], axis=1)
     pairs = zip(parts, inputs.zeros(width), strict=True)
-    return [part.astype(zero.dtype).reshape(zero.shape) for part, zero in pairs]
+    return [np.ascontiguousarray(part, as_reals(zero).dtype).view(zero.dtype).reshape(zero.shape) for part, zero in pairs]
 
 
 # ---------------------------------------------------------------------------------------------------- sparse jacobian
@@ -210,6 +259,7 @@ def sparsity(f: Callable[..., Any], *args: Any, wrt: int = 0) -> scipy.sparse.cs
     inputs = Inputs(f, args, wrt)
     kernel = _kernel(f, inputs, "primal", None)
     _value(kernel, inputs)
+    _refuse_complex(kernel, inputs)
     return _pattern(kernel.primal, inputs)
 
 
@@ -234,8 +284,19 @@ class _Compressed:
         return self._colourings[variant.primal]
 
 
+def _refuse_complex(kernel: Kernel, inputs: Inputs) -> None:
+    if inputs.has_complex or returns_complex(kernel.variant):
+        raise NotImplementedError(
+            f"{kernel.primal.name}: sparsity patterns are of real functions; pass and return real and imaginary part, or use "
+            f"the dense odead.jacobian"
+        )
+
+
 def _sparse_jacobian(f: Callable[..., Any], inputs: Inputs) -> Any:
+    if inputs.has_complex:
+        _refuse_complex(_kernel(f, inputs, "primal", None), inputs)
     kernel = _kernel(f, inputs, "sparse", _Compressed(inputs))
+    _refuse_complex(kernel, inputs)
     compressed = kernel.derive
     assert isinstance(compressed, _Compressed)
     swept: list[np.ndarray] = []
@@ -354,7 +415,7 @@ class _Pullback:
         """Transposed Jacobian times `cotangent`, one item per argument."""
         if contains_traced(flatten(cotangent)[0]):  # called in a recording, of a run outside of it
             return _PullbackInside(self._f, Inputs(self._f, self._inputs.args, None, cotangent))(cotangent)
-        seeds = _cotangents(self._variant.primal, self._inputs, cotangent)
+        seeds = _cotangents(self._variant, self._inputs, cotangent)
         shadows = self._inputs.zeros()
         self._executable.run([*self._values, *shadows, *seeds, *self._results], "reverse")
         result = self._inputs.structured([number(shadow) for shadow in shadows])
@@ -374,7 +435,7 @@ class _PullbackInside:
         shadows = inputs.zeros()
 
         def assemble(variant: Variant) -> list[Any]:
-            seeds = _cotangents(variant.primal, inputs, cotangent)
+            seeds = _cotangents(variant, inputs, cotangent)
             return [*_copies(inputs.values), *shadows, *seeds, *empty_results(variant)]
 
         _kernel(self._f, inputs, "reverse", partial(reverse, active=inputs.active)).run(inputs.values, assemble)
@@ -394,8 +455,9 @@ def _value_of(f: Callable[..., Any], inputs: Inputs) -> Any:
     return _kernel(f, inputs, "primal", None).run(inputs.values, assemble).trace.returned(results)
 
 
-def _cotangents(program: Program, inputs: Inputs, cotangent: Any) -> list[np.ndarray]:
+def _cotangents(variant: Variant, inputs: Inputs, cotangent: Any) -> list[np.ndarray]:
     """Private copies of the cotangents of the returned floats."""
+    program = variant.primal
     leaves = flatten(cotangent)[0]
     expected = [program.buffers[b] for b in program.results]
     if len(leaves) != len(expected):
@@ -403,13 +465,12 @@ def _cotangents(program: Program, inputs: Inputs, cotangent: Any) -> list[np.nda
     if len(leaves) != len(expected):
         raise ArgumentValueError(f"{program.name} returns {len(expected)} arrays or numbers; the cotangent has {len(leaves)}")
     seeds = []
-    for buffer, leaf in zip(expected, leaves, strict=True):
+    for k, (buffer, leaf) in enumerate(zip(expected, leaves, strict=True)):
         if buffer.dtype in FLOATS:
-            seeds.append(inputs.array(leaf, buffer.dtype))
-            if seeds[-1].shape != (buffer.shape or ()):
-                raise ArgumentValueError(
-                    f"{program.name} returns shape {buffer.shape}; the cotangent has shape {seeds[-1].shape}"
-                )
+            shape, dtype = returned_type(variant, k)
+            seeds.append(inputs.array(leaf, dtype))
+            if seeds[-1].shape != shape:
+                raise ArgumentValueError(f"{program.name} returns shape {shape}; the cotangent has shape {seeds[-1].shape}")
     return seeds
 
 

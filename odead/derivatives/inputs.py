@@ -1,7 +1,7 @@
 """The arguments of a helper such as `gradient`: private, taken apart, some of them differentiated."""
 
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -12,9 +12,11 @@ from ..transform.builder import FLOATS
 from .kernel import is_bound, layout, static_key
 from .nested import copy_in_layout, nest_of
 
-__all__ = ["Inputs", "Wrt"]
+__all__ = ["DIFFERENTIABLE", "Inputs", "Wrt"]
 
 Wrt = int | tuple[int, ...]
+
+DIFFERENTIABLE: Final = (*FLOATS, "complex128")
 
 
 class Inputs:
@@ -57,9 +59,9 @@ class Inputs:
         if not is_bound(leaf):
             return None
         self.values.append(leaf)
-        if wanted and isinstance(leaf, np.ndarray) and leaf.dtype.kind in "fc" and leaf.dtype.name not in FLOATS:
+        if wanted and isinstance(leaf, np.ndarray) and leaf.dtype.kind in "fc" and leaf.dtype.name not in DIFFERENTIABLE:
             raise ArgumentTypeError(f"an argument to differentiate is {leaf.dtype}; convert it with .astype(np.float64)")
-        if not wanted or (isinstance(leaf, np.ndarray) and leaf.dtype.name not in FLOATS):
+        if not wanted or (isinstance(leaf, np.ndarray) and leaf.dtype.name not in DIFFERENTIABLE):
             return None
         self.active.append(len(self.values) - 1)
         return len(self.values) - 1
@@ -67,11 +69,24 @@ class Inputs:
     @property
     def key(self) -> Hashable:
         kinds = tuple(
-            layout(leaf) if isinstance(leaf, np.ndarray) else float if is_bound(leaf) else static_key(leaf)
+            layout(leaf) if isinstance(leaf, np.ndarray) else _number_type(leaf) if is_bound(leaf) else static_key(leaf)
             for leaves in self._leaves
             for leaf in leaves
         )
         return tuple(self._structures), kinds, tuple(self.active)
+
+    @property
+    def has_complex(self) -> bool:
+        """Whether a differentiated leaf is complex."""
+        return any(np.iscomplexobj(self.values[k]) for k in self.active)
+
+    def differentiated(self) -> list[Any]:
+        """The differentiated leaves."""
+        return [self.values[k] for k in self.active]
+
+    def sizes(self) -> list[int]:
+        """Of the differentiated leaves, in floats: a complex number is two."""
+        return [(1 + np.iscomplexobj(leaf)) * np.size(leaf) for leaf in self.differentiated()]
 
     def shapes(self) -> list[tuple[int, ...]]:
         """Of the differentiated leaves."""
@@ -122,6 +137,10 @@ class Inputs:
                         )
                     shadows.append(shadow)
         return shadows
+
+
+def _number_type(leaf: Any) -> type:
+    return type(leaf) if isinstance(leaf, complex) else float
 
 
 def _position(k: int, n: int) -> int:

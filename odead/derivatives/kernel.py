@@ -24,7 +24,18 @@ from ..tracing.trace import Trace, trace
 from ..transform.passes import optimise
 from .nested import Called, Nest
 
-__all__ = ["Kernel", "Variant", "cached_kernel", "empty_results", "is_bound", "layout", "number", "static_key"]
+__all__ = [
+    "Kernel",
+    "Variant",
+    "cached_kernel",
+    "empty_results",
+    "is_bound",
+    "layout",
+    "number",
+    "returned_type",
+    "returns_complex",
+    "static_key",
+]
 
 MAX_VARIANTS: Final = 64  # a chain of guards this long is better written with np.where
 
@@ -44,11 +55,13 @@ class Variant:
         Of the derived program.
     written : frozenset of int
         The positions among the arguments into which the function writes.
+    complex_results : frozenset of int
+        Which of the results are pairs of floats that the function returns as complex numbers.
     nest : Nest or None
         The recording in which it is differentiated.
     """
 
-    __slots__ = ("executable", "nest", "primal", "trace", "written")
+    __slots__ = ("complex_results", "executable", "nest", "primal", "trace", "written")
 
     def __init__(self, recorded: Trace, derive: Derive | None, nest: Nest | None = None) -> None:
         self.trace = recorded
@@ -57,6 +70,7 @@ class Variant:
         derived = self.primal if derive is None else optimise(derive(self.primal))
         self.executable = Executable(derived)
         written = {out.buffer for out in self.primal.out if out is not None}
+        self.complex_results = frozenset(leaf.index for leaf in recorded.result or () if leaf.is_complex)
         self.written = frozenset(k for k, buffer in enumerate(self.primal.arguments) if buffer in written)
 
 
@@ -272,8 +286,8 @@ class Kernel:
 
 
 def is_bound(leaf: Any) -> bool:
-    """Whether a leaf is a program input: arrays and floats are, ints and everything else are static."""
-    return isinstance(leaf, (np.ndarray, float, np.floating))
+    """Whether a leaf is a program input: arrays, floats and complex numbers are, ints and everything else are static."""
+    return isinstance(leaf, (np.ndarray, float, complex, np.inexact))
 
 
 def layout(array: np.ndarray) -> Hashable:
@@ -301,6 +315,21 @@ def static_key(leaf: Any) -> Hashable:
     except TypeError:
         return type(leaf), _Same(leaf)
     return type(leaf), leaf
+
+
+def returns_complex(variant: Variant) -> bool:
+    """Whether the function returns one complex number or array, and nothing else."""
+    leaves = variant.trace.result
+    return leaves is not None and len(leaves) == 1 and leaves[0].is_complex
+
+
+def returned_type(variant: Variant, k: int) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Shape and dtype of result k, as the user sees it."""
+    buffer = variant.primal.buffers[variant.primal.results[k]]
+    shape = buffer.shape or ()
+    if buffer.shape and k in variant.complex_results:
+        return shape[:-1], np.dtype(np.complex128)
+    return shape, np.dtype(buffer.dtype)
 
 
 def empty_results(variant: Variant) -> list[np.ndarray]:

@@ -25,6 +25,9 @@ class AbstractMode(ABC):
         A product of a partial and a derivative is 0 where either is exactly 0, though the other is infinite or NaN.
     check : bool
         Refuse NaN in shadows.
+    holomorphic : bool
+        The derivatives of a holomorphic function with respect to complex arguments are complex: reverse mode multiplies
+        by the transposed Jacobian f' itself, where otherwise a real function has the gradient u_x + i u_y.
     """
 
     direction: ClassVar[Direction]
@@ -32,6 +35,7 @@ class AbstractMode(ABC):
     with_primal: bool = False
     strong_zero: bool = False
     check: bool = False
+    holomorphic: bool = False
 
     def __call__(self, **options: Any) -> Self:
         return replace(self, **options)

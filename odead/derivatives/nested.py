@@ -21,6 +21,7 @@ from ..containers import flatten, map_leaves
 from ..rules.closures import detached
 from ..tape import Program, Role
 from ..tracing.array import TracedArray
+from ..tracing.complexes import is_complex
 from ..tracing.creation import array as traced_array
 from ..tracing.namespace import Names
 from ..tracing.observations import Observations
@@ -34,6 +35,11 @@ def nest_of(f: Any, *trees: Any) -> Nest | None:
     """The recording in which `f` is to be differentiated at these arguments; None outside of any."""
     for leaf in flatten(trees)[0]:
         if is_traced(leaf):
+            if is_complex(leaf):
+                raise NotImplementedError(
+                    "a derivative at complex numbers is taken inside a function that is itself being differentiated, which is "
+                    "not supported yet; pass real and imaginary part"
+                )
             return Nest(leaf.rec)
     while not isinstance(f, FunctionType) and hasattr(f, "__func__" if isinstance(f, MethodType) else "func"):
         f = f.__func__ if isinstance(f, MethodType) else f.func
@@ -142,6 +148,11 @@ class Nest:
             The values that a run leaves in them.
         """
         rec = self.rec
+        if any(map(is_complex, arrays)):
+            raise NotImplementedError(
+                "a derivative at complex numbers is taken inside a function that is itself being differentiated, which is not "
+                "supported yet; pass real and imaginary part"
+            )
         bound = [*program.arguments, *program.results]
         written = {out.buffer for out in program.out if out is not None}
         self._refuse_overlap([(x, b in written) for x, b in zip(arrays, program.arguments, strict=False)])

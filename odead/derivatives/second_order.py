@@ -13,7 +13,7 @@ from ..transform.forward import forward
 from ..transform.passes import optimise
 from ..transform.reverse import reverse
 from .inputs import Inputs
-from .kernel import Variant, cached_kernel, empty_results, number
+from .kernel import Variant, cached_kernel, empty_results, number, returns_complex
 
 __all__ = ["hessian", "hvp"]
 
@@ -57,6 +57,10 @@ def hessian(f: Callable[..., Any], x: Any) -> np.ndarray:
     inputs = Inputs(f, (x,), 0)
     if isinstance(x, (tuple, list, dict)) or len(inputs.active) != 1:
         raise ArgumentTypeError("hessian takes one array or number; for a container use hvp, column by column")
+    if inputs.has_complex:
+        raise ArgumentTypeError(
+            "a Hessian is with respect to real numbers; for complex ones use hvp, or real and imaginary part"
+        )
     shape = inputs.shapes()[0]
     size = int(np.prod(shape, dtype=int))
     width = max(1, min(size, LANES))
@@ -80,6 +84,8 @@ def _sweep(f: Callable[..., Any], inputs: Inputs, tangents: Sequence[np.ndarray]
         if len(program.results) != 1 or program.buffers[program.results[0]].dtype not in FLOATS:
             raise ArgumentTypeError(f"{program.name} does not return one real number; a Hessian is of one number")
         buffer = program.buffers[program.results[0]]
+        if returns_complex(variant):
+            raise ArgumentTypeError(f"{program.name} returns a complex number; a Hessian is of a real one")
         if buffer.size != 1:
             raise ArgumentTypeError(f"{program.name} returns an array of shape {buffer.shape}; a Hessian is of one number")
         values = [value.copy() if isinstance(value, np.ndarray) else value for value in inputs.values]

@@ -29,11 +29,23 @@ class Slot:
 
     def read(self, vector: Any, trailing: tuple[int, ...] = ()) -> Any:
         """The leaf as a view of the vector (of its first axis, where it has more), traced or not."""
+        if self.dtype == "complex128":
+            return self._read_complex(vector, trailing)
         if self.shape is None:
             return vector[self.start]
         shape = self.shape + trailing
         part = vector[self.start : self.stop]
         return part if len(shape) == 1 + len(trailing) else part.reshape(shape)
+
+    def _read_complex(self, vector: Any, trailing: tuple[int, ...]) -> Any:
+        """A view of pairs of floats as complex numbers; a new array where the vector has more axes."""
+        if self.shape is None:
+            return vector[self.start] + 1j * vector[self.start + 1]
+        pairs = vector[self.start : self.stop].reshape((*self.shape, 2, *trailing))
+        if not trailing:
+            return pairs.view(np.complex128)[..., 0]
+        before = (slice(None),) * len(self.shape)
+        return pairs[(*before, 0)] + 1j * pairs[(*before, 1)]
 
 
 @dataclass(frozen=True)
@@ -73,6 +85,30 @@ class Layout:
     def has_numbers(self) -> bool:
         return any(isinstance(leaf, Slot) and leaf.shape is None for leaf in self.leaves)
 
+    @property
+    def has_complex(self) -> bool:
+        return any(slot.dtype == "complex128" for slot in self.slots)
+
+    @property
+    def slots(self) -> list[Slot]:
+        """Distinct ones, in the order of the vector."""
+        return list(dict.fromkeys(leaf for leaf in self.leaves if isinstance(leaf, Slot)))
+
+    def states(self, y: np.ndarray) -> np.ndarray:
+        """Rows of floats (size, ...) as the numbers of the container: complex ones if any of them is."""
+        if not self.has_complex:
+            return y
+        parts = [(y[slot.start : slot.stop], slot.dtype) for slot in self.slots]
+        return np.concatenate([part[0::2] + 1j * part[1::2] if kind == "complex128" else part for part, kind in parts])
+
+    def per_float(self, values: np.ndarray, argument: str) -> np.ndarray:
+        """One value for each element of the vector, from one for each number of the container."""
+        widths = [2 if slot.dtype == "complex128" else 1 for slot in self.slots]
+        counts = [(slot.stop - slot.start) // width for slot, width in zip(self.slots, widths, strict=True)]
+        if values.shape != (sum(counts),):
+            raise ArgumentValueError(f"{argument} has shape {values.shape}; one entry per state is ({sum(counts)},)")
+        return np.repeat(values, np.repeat(widths, counts))
+
     def unpack(self, vector: Any, trailing: tuple[int, ...] = ()) -> Any:
         """The container whose leaves are views of `vector`; static leaves come from the layout."""
         return self._build(lambda slot: slot.read(vector, trailing))
@@ -97,7 +133,9 @@ class Layout:
         for path, leaf in zip(_paths(self.structure, root), self.leaves, strict=True):
             if isinstance(leaf, Slot):
                 for k in range(leaf.stop - leaf.start):
-                    index = "" if leaf.shape is None else _index(leaf.shape, k)
+                    number, suffix = divmod(k, 2) if leaf.dtype == "complex128" else (k, None)
+                    index = "" if leaf.shape is None else _index(leaf.shape, number)
+                    index += "" if suffix is None else (".real", ".imag")[suffix]
                     names[leaf.start + k] = names[leaf.start + k] or path + index
         return names
 
@@ -105,7 +143,7 @@ class Layout:
         return self.structure.unflatten([leaf.value if isinstance(leaf, Static) else read(leaf) for leaf in self.leaves])
 
 
-def lay_out(tree: Any, argument: str) -> tuple[Layout, np.ndarray]:
+def lay_out(tree: Any, argument: str, complex_allowed: bool = False) -> tuple[Layout, np.ndarray]:
     """The layout of a container and its values as a float64 vector.
 
     Parameters
@@ -115,6 +153,8 @@ def lay_out(tree: Any, argument: str) -> tuple[Layout, np.ndarray]:
         of a NamedTuple or dataclass, and integer arrays in containers (tables of indices), are static.
     argument : str
         Its name in messages.
+    complex_allowed : bool
+        A complex number is two floats of the vector.
 
     Raises
     ------
@@ -135,16 +175,17 @@ def lay_out(tree: Any, argument: str) -> tuple[Layout, np.ndarray]:
         if id(leaf) in slots and isinstance(leaf, np.ndarray):
             layout.append(slots[id(leaf)])
             continue
-        array = _as_floats(leaf, path, promote, structure == LEAF)
+        array = _as_floats(leaf, path, promote, structure == LEAF, complex_allowed)
         if array is None:
             layout.append(Static(leaf))
             continue
         shape = leaf.shape if isinstance(leaf, np.ndarray) else None
-        slot = Slot(start, start + array.size, shape, array.dtype.name)
+        flat = array.astype(np.complex128 if array.dtype.kind == "c" else np.float64).ravel().view(np.float64)
+        slot = Slot(start, start + flat.size, shape, array.dtype.name)
         slots[id(leaf)] = slot
         layout.append(slot)
-        values.append(array.astype(np.float64).ravel())
-        start += array.size
+        values.append(flat)
+        start += flat.size
     vector = np.concatenate(values) if values else np.empty(0)
     return _checked(Layout(structure, tuple(layout), start), vector, argument)
 
@@ -170,7 +211,7 @@ def _checked(layout: Layout, vector: np.ndarray, argument: str) -> tuple[Layout,
     return layout, vector
 
 
-def _as_floats(leaf: Any, path: str, promote: bool, alone: bool) -> np.ndarray | None:
+def _as_floats(leaf: Any, path: str, promote: bool, alone: bool, complex_allowed: bool) -> np.ndarray | None:
     """The leaf as an array of floats; None if it is static."""
     if isinstance(leaf, (bool, np.bool_, str, bytes)) or leaf is None or callable(leaf):
         return None
@@ -183,6 +224,8 @@ def _as_floats(leaf: Any, path: str, promote: bool, alone: bool) -> np.ndarray |
         return array.astype(np.float64)
     if array.dtype.kind in "iub":
         return None
+    if array.dtype == np.complex128 and complex_allowed:
+        return array
     if array.dtype.kind == "c":
         raise ArgumentTypeError(f"{path} is complex, which is not supported here; pass real and imaginary part as two floats")
     if array.dtype.name not in ("float64", "float32"):

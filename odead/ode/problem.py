@@ -119,6 +119,7 @@ def make_problem(
     running: Callable[..., Any] | None = None,
     *,
     differentiated: Sequence[str] = (),
+    complex_states: bool = False,
     events: Any = None,
     tstops: Any = (),
 ) -> Problem:
@@ -130,13 +131,15 @@ def make_problem(
         As in `odead.sensitivity`.
     differentiated : sequence of str
         Which of "p" and "x0" are: an array of theirs that rhs also reads through a closure is refused.
+    complex_states : bool
+        Numbers of x0 and p may be complex; each is two floats.
     """
     _refuse_traced(x0=x0, p=p, tspan=tspan, t_eval=t_eval)
     t0, t1 = _check_tspan(tspan)
     times = _check_t_eval(t_eval, t0, t1)
-    p_layout, p_vector = lay_out(p, "p")
+    p_layout, p_vector = lay_out(p, "p", complex_states)
     start, initial = _initial_values(x0, p, p_vector)
-    x_layout, x_vector = lay_out(start, "x0")
+    x_layout, x_vector = lay_out(start, "x0", complex_states)
     if not x_layout.size:
         raise ArgumentValueError("x0 has no floats; there is nothing to integrate")
     n = x_layout.size

@@ -190,7 +190,9 @@ def _assign(layout: Layout, vector: Any, value: Any, what: str) -> None:
 
 def _assign_leaf(leaf: Slot | Static, vector: Any, value: Any, what: str) -> None:
     if isinstance(leaf, Slot):
-        if leaf.shape is None:
+        if leaf.shape is None and leaf.dtype == "complex128":
+            vector[leaf.start], vector[leaf.start + 1] = value.real, value.imag
+        elif leaf.shape is None:
             vector[leaf.start] = value
         else:
             _assign_array(leaf.read(vector), value, what)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from .engines.native import NativeEngine
 from .engines.scipy import ScipyEngine
 from .failures import raise_failure
 from .given_jacobian import check_jacobian
+from .layout import Layout
 from .methods import NATIVE
 from .piecewise import Course, integrate
 from .problem import Problem, check_controls, check_not_yet, make_problem
@@ -64,6 +66,7 @@ def solve(
     Returns
     -------
     Solution
+        Where a number of x0 is complex, so is y; the tolerances hold for real and imaginary parts.
 
     Raises
     ------
@@ -85,7 +88,14 @@ def solve(
         }  # fmt: skip
         return solve_inside(nest, solve, rhs, x0, p, tspan, t_eval, options)
     stepper = choose_engine(engine, method)
-    problem = make_problem(rhs, x0, p, tspan, t_eval, events=events, tstops=tstops)
+    problem = make_problem(rhs, x0, p, tspan, t_eval, events=events, tstops=tstops, complex_states=True)
+    layout = problem.x_layout
+    if layout.has_complex:
+        if events is not None or not (isinstance(jac, str) and jac == "auto"):
+            raise NotImplementedError(
+                "events= of complex states are not supported yet, nor is jac=; write real and imaginary parts as states"
+            )
+        atol = atol if np.ndim(atol) == 0 else layout.per_float(np.asarray(atol), "atol")
     check_jacobian(problem, jac)
     controls = check_controls(
         stepper, method, rtol, atol, first_step, max_step, max_steps, problem.n, abs(problem.t1 - problem.t0)
@@ -99,11 +109,17 @@ def solve(
         if course.terminated is not None:
             positions = ended(problem, course).output_times()[1]
         t, y = t[positions], y[:, positions]
-    result = Solution(**solution_fields(problem, stepper, controls, course, t, y, "solve"))
+    result = Solution(**solution_fields(problem, stepper, controls, course, t, layout.states(y), "solve"))
     result.sol = trajectory.sol
+    if layout.has_complex and trajectory.sol is not None:
+        result.sol = partial(_states_at, layout, trajectory.sol)
     if trajectory.failure is not None:
         raise_failure(trajectory.failure, system, result.method, trajectory.nsteps, problem.state_names, result)
     return result
+
+
+def _states_at(layout: Layout, sol: Callable[..., np.ndarray], t: Any) -> np.ndarray:
+    return layout.states(sol(t))
 
 
 def choose_engine(engine: Any, method: Any) -> AbstractEngine:

@@ -12,6 +12,7 @@ from typing import Final
 
 from .base import RESULT, AbstractStructured, Inactive, Site
 from .control import Call, Guard
+from .fourier import Fourier
 from .matrices import Cholesky, Cofactor, Det, Expm, ExpmFrechet, Pinv, Slogdet
 from .movement import Argsort, Extremum, Permutation, Put, PutAdd, PutAlongAdd, Searchsorted, Take, TakeAlong
 from .products import Matmul
@@ -31,6 +32,7 @@ _ALL: Final[tuple[AbstractStructured, ...]] = (
     Lu(), Solve(), SolveTriangular(), SolveBanded(),
     Det(), Cofactor(), Slogdet(), Pinv(), Cholesky(), Expm(), ExpmFrechet(),
     Eigh(), Eigvalsh(), Svd(), Svdvals(), Qr(),
+    Fourier(),
     Guard(), Call(),
 )  # fmt: skip
 

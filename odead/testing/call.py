@@ -9,10 +9,10 @@ from typing import Any, Final
 import numpy as np
 
 from ..containers import Structure, flatten
+from ..derivatives.inputs import DIFFERENTIABLE
 from ..errors import ArgumentTypeError
-from ..transform.builder import FLOATS
 
-__all__ = ["Call", "Leaf", "Output", "copied", "is_float"]
+__all__ = ["Call", "Leaf", "Output", "copied", "is_float", "like", "reals"]
 
 ALL_COMBINATIONS_UP_TO: Final = 5  # arguments; of more, each alone, each left out, all and none
 
@@ -115,7 +115,9 @@ class Call:
     @property
     def returns_one_number(self) -> bool:
         """Whether a reverse call starts from the returned value."""
-        return len(self.returned) == 1 and self.returns_floats and np.ndim(self.returned[0].value) == 0
+        if len(self.returned) != 1 or not self.returns_floats:
+            return False
+        return np.ndim(self.returned[0].value) == 0 and not np.iscomplexobj(self.returned[0].value)
 
     def combinations(self) -> Iterator[frozenset[int]]:
         """Sets of active arguments; an array that is in two arguments is active in both or in none."""
@@ -148,7 +150,24 @@ def copied(value: Any) -> Any:
 
 
 def is_float(value: Any) -> bool:
-    return value.dtype.name in FLOATS if isinstance(value, np.ndarray) else isinstance(value, (float, np.floating))
+    """Whether something has a derivative: floats and complex numbers."""
+    if isinstance(value, np.ndarray):
+        return value.dtype.name in DIFFERENTIABLE
+    return isinstance(value, (float, complex, np.inexact))
+
+
+def reals(value: Any) -> np.ndarray:
+    """Floats as they are, complex numbers as pairs (..., 2)."""
+    array = np.ascontiguousarray(value) if np.ndim(value) else np.asarray(value)
+    return array[..., None].view(np.float64) if array.dtype.kind == "c" else array
+
+
+def like(value: Any, derivative: np.ndarray) -> Any:
+    """A derivative by `reals(value)`, in the type and dtype of the value."""
+    if np.iscomplexobj(value):
+        derivative = np.array(derivative, order="C").view(np.complex128)[..., 0]
+        return derivative if isinstance(value, np.ndarray) else complex(derivative)
+    return derivative.astype(value.dtype) if isinstance(value, np.ndarray) else float(derivative)
 
 
 def _parameter_names(f: Callable[..., Any], n: int) -> list[str]:

@@ -19,7 +19,7 @@ from ..derivatives.autodiff import Result, autodiff
 from ..derivatives.first_order import vjp
 from ..derivatives.modes import AbstractMode, ForwardMode, ForwardWithPrimal, ReverseMode, ReverseWithPrimal
 from ..errors import DerivativeError, OdeadWarning
-from .call import Call, copied, is_float
+from .call import Call, copied, is_float, like, reals
 from .truth import Truth, joined
 
 __all__ = ["check_derivatives"]
@@ -37,7 +37,7 @@ def check_derivatives(
     f : callable
         Called on copies of the arguments, many times.
     *args
-        Where to check: arrays, numbers, containers. Ints and everything else without a derivative are Const.
+        Where to check: arrays, numbers, containers, real or complex. Ints and everything else without a derivative are Const.
     mode : Forward or Reverse, optional
         Check this mode only.
     rtol : float
@@ -81,14 +81,14 @@ def _check_forward(truth: Truth, active: frozenset[int]) -> np.ndarray:
     """Tangents of the float outputs, 0 where none was asked for; checked."""
     call = truth.call
     leaves = call.active_leaves(active)
-    tangents = {n: _like(call.leaves[n].value, truth.tangents[n]) for n in leaves}
+    tangents = {n: like(call.leaves[n].value, truth.tangents[n]) for n in leaves}
     values = [copied(leaf.value) for leaf in call.leaves]
     result = autodiff(ForwardWithPrimal, call.f, *_annotated(call, active, values, tangents, reverse=False))
     _check_mutation(truth, active, values, result, "forward")
     returned = iter(flatten(result.derivs)[0] if call.returns_floats and active else ())
     by_output = [next(returned, None) if o.leaf is None else tangents.get(o.leaf) for o in call.outputs]
     pairs = [(o.value, tangent) for o, tangent in zip(call.outputs, by_output, strict=True) if is_float(o.value)]
-    found = joined([np.zeros(np.size(value)) if tangent is None else tangent for value, tangent in pairs])
+    found = joined([np.zeros(reals(value).size) if tangent is None else tangent for value, tangent in pairs])
     expected = sum((truth.along[n][0] for n in leaves), np.zeros(found.size))
     error = sum((truth.along[n][1] for n in leaves), np.zeros(found.size))
     largest = joined([np.full(part.size, np.abs(part).max(initial=0.0)) for part in truth.parts(expected)])
@@ -110,7 +110,7 @@ def _check_reverse(truth: Truth, active: frozenset[int]) -> dict[int, np.ndarray
     leaves = call.active_leaves(active)
     cotangent = truth.exit_cotangent(leaves, returned=call.returns_one_number)
     pairs = zip(truth.floats, truth.parts(cotangent), strict=True)
-    shadows = {o.leaf: _like(o.value, part) for o, part in pairs if o.leaf is not None and o.leaf in leaves}
+    shadows = {o.leaf: like(o.value, part) for o, part in pairs if o.leaf is not None and o.leaf in leaves}
     values = [copied(leaf.value) for leaf in call.leaves]
     activity = Active if call.returns_one_number else Const
     result = autodiff(ReverseWithPrimal, call.f, activity, *_annotated(call, active, values, shadows, reverse=True))
@@ -118,7 +118,7 @@ def _check_reverse(truth: Truth, active: frozenset[int]) -> dict[int, np.ndarray
     for k in active:
         if result.derivs[k] is not None:
             shadows.update(zip(call.places[k], flatten(result.derivs[k])[0], strict=True))
-    found = {n: np.asarray(shadows[n], dtype=np.float64) for n in leaves}
+    found = {n: np.asarray(reals(shadows[n]), dtype=np.float64) for n in leaves}
     _compare_entries(truth, active, cotangent, found, "reverse mode")
     return found
 
@@ -131,7 +131,7 @@ def _check_pullback(truth: Truth) -> None:
     cotangent = truth.exit_cotangent([], returned=True)
     active = frozenset(call.differentiable)
     seeds = iter([part for o, part in zip(truth.floats, truth.parts(cotangent), strict=True) if o.leaf is None])
-    filled = [next(seeds) if is_float(o.value) else o.value for o in call.returned]
+    filled = [like(o.value, next(seeds)) if is_float(o.value) else o.value for o in call.returned]
     first, last, f, arguments = _between_fixed(call)
     _, pullback = vjp(f, *arguments)
     for repetition in ("", ", when called again,"):
@@ -139,7 +139,7 @@ def _check_pullback(truth: Truth) -> None:
         found: dict[int, Any] = {}
         for k, derivative in zip(range(first, last), derivatives, strict=True):
             found.update(zip(call.places[k], flatten(derivative)[0], strict=True))
-        floats = {n: np.asarray(found[n], dtype=np.float64) for n in call.floats}
+        floats = {n: np.asarray(reals(found[n]), dtype=np.float64) for n in call.floats}
         _compare_entries(truth, active, cotangent, floats, f"the pullback of vjp{repetition}")
 
 
@@ -214,11 +214,6 @@ def _annotated(
         else:
             annotated.append(Duplicated(value, shadow))
     return annotated
-
-
-def _like(value: Any, shadow: np.ndarray) -> Any:
-    """A shadow of the type and dtype of a leaf."""
-    return shadow.astype(value.dtype) if isinstance(value, np.ndarray) else float(shadow)
 
 
 def _differ(found: Any, expected: Any, tolerance: Any) -> Any:

@@ -5,18 +5,24 @@ from typing import Any, Final
 
 import numpy as np
 
-from .call import Call, Output, copied, is_float
+from .call import Call, Output, copied, is_float, like, reals
 from .differences import slope
 
 __all__ = ["Truth", "joined"]
 
-ROUNDING: Final = {"float64": 1e-11, "float32": 1e-4}  # of the derivatives themselves, relative to their largest term
+ROUNDING: Final = {
+    "float64": 1e-11,
+    "complex128": 1e-11,
+    "float32": 1e-4,
+}  # of the derivatives themselves, relative to their largest term
 
 Estimate = tuple[np.ndarray, np.ndarray]  # derivatives of all float outputs, as one vector, and their estimated errors
 
 
 class Truth:
     """The Jacobian of a call by differences, as far as the checks need it. All float outputs form one vector.
+
+    A complex number is two floats, in vectors, tangents and indices: its arrays have a last axis of length two more.
 
     Attributes
     ----------
@@ -40,9 +46,11 @@ class Truth:
         self.rounding = max(ROUNDING[kind] for kind in kinds)
         self.rtol = max(rtol, 10 * self.rounding)
         self._values = self.vector(call.outputs)
-        self.tangents = {n: _nonzero(rng, call.leaves[n].value) * _sizes(call.leaves[n].value) for n in call.floats}
+        self.tangents = {n: _nonzero(rng, x) * _sizes(x) for n in call.floats for x in [reals(call.leaves[n].value)]}
         self.along = {n: self._along(n) for n in call.floats}
-        self.columns = {n: [(k, self._column(n, k)) for k in _some(rng, call.leaves[n].value, entries)] for n in call.floats}
+        self.columns = {
+            n: [(k, self._column(n, k)) for k in _some(rng, reals(call.leaves[n].value), entries)] for n in call.floats
+        }
         self.cotangent = self._cotangent(rng)
 
     def vector(self, outputs: Sequence[Output]) -> np.ndarray:
@@ -52,7 +60,7 @@ class Truth:
 
     def of_leaves(self, leaves: Sequence[int], returned: bool) -> np.ndarray:
         """Which elements of the vector are exit values of these leaves, or returned."""
-        marks = [np.full(np.size(o.value), returned if o.leaf is None else o.leaf in leaves) for o in self.floats]
+        marks = [np.full(reals(o.value).size, returned if o.leaf is None else o.leaf in leaves) for o in self.floats]
         return np.concatenate([np.zeros(0, bool), *marks])
 
     def exit_cotangent(self, leaves: Sequence[int], returned: bool) -> np.ndarray:
@@ -61,15 +69,16 @@ class Truth:
 
     def parts(self, vector: np.ndarray) -> list[np.ndarray]:
         """A vector as one array per float output."""
-        cuts = np.cumsum([np.size(output.value) for output in self.floats])[:-1]
-        return [part.reshape(np.shape(o.value)) for part, o in zip(np.split(vector, cuts), self.floats, strict=True)]
+        cuts = np.cumsum([reals(output.value).size for output in self.floats])[:-1]
+        return [part.reshape(reals(o.value).shape) for part, o in zip(np.split(vector, cuts), self.floats, strict=True)]
 
     def locate(self, position: int) -> tuple[Output, tuple[int, ...]]:
         """The output and the index of an element of the vector."""
         for output in self.floats:
-            if position < np.size(output.value):
-                return output, tuple(map(int, np.unravel_index(position, np.shape(output.value))))
-            position -= np.size(output.value)
+            values = reals(output.value)
+            if position < values.size:
+                return output, tuple(map(int, np.unravel_index(position, values.shape)))
+            position -= values.size
         raise IndexError(position)
 
     def _along(self, leaf: int) -> Estimate:
@@ -77,7 +86,7 @@ class Truth:
 
     def _column(self, leaf: int, index: tuple[int, ...]) -> Estimate:
         """Derivatives with respect to one entry, moved by the typical size of its array and, if that is other, by its own."""
-        x = np.asarray(self.call.leaves[leaf].value)
+        x = reals(self.call.leaves[leaf].value)
         typical = float(np.abs(x[np.isfinite(x)]).max(initial=0.0)) or 1.0
         own = float(_sizes(x)[index])
         unit = np.zeros(x.shape)
@@ -91,10 +100,10 @@ class Truth:
     def _slope(self, leaf: int, direction: np.ndarray) -> Estimate:
         """Derivatives along a direction in one leaf; float32 moves in float64."""
         values = [_doubled(x.value) for x in self.call.leaves]
-        start = np.asarray(values[leaf])
+        start, given = reals(values[leaf]), values[leaf]
 
         def moved(step: float) -> np.ndarray:
-            values[leaf] = start + step * direction if self.call.leaves[leaf].is_array else float(start + step * direction)
+            values[leaf] = like(given, start + step * direction)
             return self.vector(self.call.run(values))
 
         return slope(moved)
@@ -113,7 +122,7 @@ class Truth:
         for output, size in zip(self.floats, self.parts(largest), strict=True):
             scale = 1.0 / (np.max(size, initial=0.0) or 1.0)
             is_seed = output.leaf is None and self.call.returns_one_number
-            cotangents.append(np.ones(1) if is_seed else _nonzero(rng, output.value) * scale)
+            cotangents.append(np.ones(1) if is_seed else _nonzero(rng, reals(output.value)) * scale)
         return joined(cotangents)
 
 
@@ -135,8 +144,9 @@ def _some(rng: np.random.Generator, value: Any, entries: int) -> list[tuple[int,
 
 
 def _doubled(value: Any) -> Any:
-    return value.astype(np.float64) if isinstance(value, np.ndarray) and is_float(value) else copied(value)
+    floats = isinstance(value, np.ndarray) and is_float(value) and not np.iscomplexobj(value)
+    return value.astype(np.float64) if floats else copied(value)
 
 
 def joined(arrays: Sequence[np.ndarray]) -> np.ndarray:
-    return np.concatenate([np.zeros(0), *map(np.ravel, arrays)])
+    return np.concatenate([np.zeros(0), *(reals(array).ravel() for array in arrays)])

@@ -252,6 +252,10 @@ class TracedArray(Traced):
 
     def _set(self, key: Any, item: Any) -> None:
         rec = self.rec
+        if np.iscomplexobj(item.value if is_traced(item) else item):
+            probe = self.value.copy()
+            probe[concrete_key(rec, key)] = item.value if is_traced(item) else item  # raises, or warns that a part is discarded
+            item = item.real
         if stores(self, key) and np.ndim(item.value if is_traced(item) else item) == 0:
             self._store(key, item)
             return

@@ -22,6 +22,7 @@ from ..structured import STRUCTURED
 from ..tape import Role
 from ..views import View, broadcast, overlap
 from .array import TracedArray
+from .complexes import TracedComplexArray, combined, is_complex, parts_of
 from .effects import code_of, has_effects, must_be_seen
 from .observations import IMMUTABLE, MISSING
 from .recorder import Recorder, is_traced
@@ -511,6 +512,8 @@ class _Merging:
             return a
         if type(a) is tuple and type(b) is tuple and len(a) == len(b):
             return tuple(map(self.merged, a, b))
+        if is_complex(a) or is_complex(b):
+            return self.complex(a, b)
         if _is_number(a) and _is_number(b):
             return self.number(a, b)
         if type(a) is TracedArray and type(b) is TracedArray:
@@ -520,6 +523,16 @@ class _Merging:
     def refuse(self) -> NoReturn:
         self.branch._branching.plan.refuse(self.branch.place)
         self.branch._branching.reconsider()
+
+    def complex(self, a: Any, b: Any) -> Any:
+        """Part by part, numbers with numbers and arrays with arrays."""
+        if type(a) is TracedComplexArray and type(b) is TracedComplexArray:
+            return TracedComplexArray(self.array(a.pairs, b.pairs))
+        if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
+            return self.refuse()
+        kind = _common_type(*(x.value if is_traced(x) else x for x in (a, b)))
+        re, im = map(self.merged, parts_of(self.rec, a), parts_of(self.rec, b))
+        return combined(self.rec, re, im, kind)
 
     def number(self, a: Any, b: Any) -> Any:
         rec, branch = self.rec, self.branch
@@ -560,6 +573,6 @@ def _common_type(a: Any, b: Any) -> type:
     if type(a) is type(b):
         return type(a)
     if not isinstance(a, np.generic) and not isinstance(b, np.generic):
-        return float if isinstance(a, float) or isinstance(b, float) else int
+        return next((kind for kind in (complex, float) if isinstance(a, kind) or isinstance(b, kind)), int)
     kind: type = np.result_type(a, b).type
     return kind

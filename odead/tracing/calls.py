@@ -22,6 +22,7 @@ from ..rules.signature import EXACT, Same, Signature, Slot, Static, by_parameter
 from ..tape import DTYPES
 from ..views import View, contiguous, overlap
 from .array import TracedArray
+from .complexes import is_complex
 from .creation import from_numpy
 from .observations import Observations, attribute_of
 from .recorder import Recorder, Traced, is_traced
@@ -116,6 +117,11 @@ class _Call:
 
     def _operand(self, leaf: Traced) -> int:
         """The number of the operand; the same array is one operand."""
+        if is_complex(leaf):
+            self.rec.fail(
+                f"{self.primitive.__name__}, which is not traced, gets a complex argument",
+                "Pass its real and imaginary part, or leave @odead.primitive out",
+            )
         for k, known in enumerate(self.traced):
             if known.place == leaf.place and type(known) is type(leaf) is TracedArray:
                 return k

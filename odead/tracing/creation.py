@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .array import TracedArray, concrete_key
+from .complexes import TracedComplexArray, TracedComplexScalar, assign_parts, is_complex, new_complex, parts_of, static_complex
 from .recorder import Recorder, contains_traced, dtype_name, is_traced
 from .scalar import TracedScalar
 
@@ -34,7 +35,7 @@ __all__ = [
 
 def as_traced(rec: Recorder, x: Any) -> Any:
     """`np.asanyarray(x)`: as it is, if it is a traced array."""
-    if type(x) is TracedArray:
+    if type(x) is TracedArray or type(x) is TracedComplexArray:
         return x
     if type(x) is TracedScalar:
         return as_array(x)
@@ -55,21 +56,21 @@ def as_array(x: Any) -> TracedArray:
 
 def array(rec: Recorder, x: Any, dtype: Any = None, *, copy: bool | None = True, order: str = "K", ndmin: int = 0,
           subok: bool = False, like: Any = None) -> Any:  # fmt: skip
-    if type(x) is TracedScalar:
-        made = as_array(x)
-    elif type(x) is TracedArray:
-        made = copy_of(x, order) if copy else x
+    if type(x) is TracedScalar or type(x) is TracedComplexScalar:
+        made = as_array(x) if type(x) is TracedScalar else x.as_array()
+    elif type(x) is TracedArray or type(x) is TracedComplexArray:
+        made = x.copy(order=order) if copy else x
     elif isinstance(x, (list, tuple)) and contains_traced(x):
         made = _stacked(rec, x)
     elif isinstance(x, np.ndarray):
         made = rec.api.operand(rec, x)
-        made = copy_of(made, order) if copy and type(made) is TracedArray else made
-        if type(made) is not TracedArray:
+        made = made.copy(order=order) if copy and is_traced(made) else made
+        if not is_traced(made):
             return np.array(x, dtype, copy=copy, order=order, ndmin=ndmin)  # type: ignore[call-overload]
     else:
         return from_numpy(rec, np.array(x, dtype, order=order, ndmin=ndmin))  # type: ignore[call-overload]
     if dtype is not None:
-        made = astype(made, dtype, copy=False)
+        made = made.astype(dtype, copy=False)
     return made.reshape((1,) * (ndmin - made.ndim) + made.shape) if ndmin > made.ndim else made
 
 
@@ -83,7 +84,7 @@ def from_numpy(rec: Recorder, x: Any) -> Any:
     if type(x) is np.ndarray and dtype_name(x.dtype) in ("float64", "float32", "int64", "bool"):
         return TracedArray(rec, *rec.adopt_static(x))
     if type(x) is np.ndarray and x.dtype.kind == "c":
-        rec.unsupported(dtype_name(x.dtype))
+        return static_complex(rec, x)
     if isinstance(x, (tuple, list)) and type(x) in (tuple, list):
         return type(x)([from_numpy(rec, item) for item in x])
     return x
@@ -94,7 +95,7 @@ def _stacked(rec: Recorder, items: Sequence[Any]) -> TracedArray:
     value = np.array(concrete(items))
     if value.dtype == object:
         np.array(concrete(items), dtype=float)  # raises NumPy's own error
-    out = TracedArray(rec, *rec.adopt_static(np.zeros(value.shape, value.dtype)))
+    out: TracedArray = from_numpy(rec, np.zeros(value.shape, value.dtype))
     for k, item in enumerate(items):
         out[k] = _stacked(rec, item) if isinstance(item, (list, tuple)) else item
     return out
@@ -124,6 +125,14 @@ def astype(x: TracedArray, dtype: Any, order: str = "K", casting: str = "unsafe"
     if kind == x.value.dtype:
         return copy_of(x) if copy else x
     value = x.value.astype(kind, casting=casting)
+    if kind.kind == "c":
+        if kind != np.complex128:
+            x.rec.unsupported(kind.name)
+        static = x.place.buffer in x.rec.static
+        made = static_complex(x.rec, value) if static else new_complex(x.rec, x.shape)
+        if not static:
+            assign_parts(made, parts_of(x.rec, x))
+        return made
     if x.place.buffer in x.rec.static:
         return from_numpy(x.rec, value)
     view, value = x.rec.adopt(value)
@@ -162,6 +171,8 @@ def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, retste
              axis: int = 0, **_: Any) -> Any:  # fmt: skip
     rec = recorder_of((start, stop))
     value = np.linspace(concrete(start), concrete(stop), num, endpoint, dtype=dtype, axis=axis)
+    if is_complex(start) or is_complex(stop):
+        rec.fail("np.linspace between complex numbers cannot be traced", "Write start + (stop - start) * np.linspace(0, 1, n)")
     intervals, span = num - 1 if endpoint else num, stop - start
     step = span / intervals if intervals > 0 else np.nan
     counts = from_numpy(rec, np.arange(num, dtype=float).reshape(-1, *np.ones(np.ndim(span), int)))

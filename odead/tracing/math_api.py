@@ -6,6 +6,7 @@ the plain call.
 
 from __future__ import annotations
 
+import cmath
 import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
@@ -14,6 +15,8 @@ import numpy as np
 
 from ..views import View
 from .array import TracedArray
+from .complex_api import complex_number
+from .complexes import is_complex
 from .recorder import Recorder, contains_traced, is_traced
 from .scalar import TracedScalar
 
@@ -127,6 +130,29 @@ def _untraceable(function: Function) -> Callable[[Recorder], Function]:
     return _composed(function, fail)
 
 
+def _of_complex(function: Function, ufunc: np.ufunc) -> Callable[[Recorder], Function]:
+    """A function of `cmath`, whose result is complex also for a real argument."""
+
+    def call(rec: Recorder, x: Any) -> Any:
+        value = function(_value(x))  # raises as the plain call does
+        return rec.api.ufunc(rec, ufunc, "__call__", (complex_number(rec, complex, x),), {"value": value})
+
+    return _composed(function, call)
+
+
+_CMATH: Final = {
+    cmath.acos: np.arccos, cmath.acosh: np.arccosh, cmath.asin: np.arcsin, cmath.asinh: np.arcsinh, cmath.atan: np.arctan,
+    cmath.atanh: np.arctanh, cmath.cos: np.cos, cmath.cosh: np.cosh, cmath.exp: np.exp, cmath.log10: np.log10,
+    cmath.sin: np.sin, cmath.sinh: np.sinh, cmath.sqrt: np.sqrt, cmath.tan: np.tan, cmath.tanh: np.tanh,
+    cmath.isnan: np.isnan, cmath.isinf: np.isinf, cmath.isfinite: np.isfinite,
+}  # fmt: skip
+
+
+def _complex_log(rec: Recorder, x: Any, base: Any = None) -> Any:
+    log = _of_complex(cmath.log, np.log)(rec)
+    return log(x) if base is None else log(x) / log(base)
+
+
 # Functions that ask a traced number by a special method (floor, ceil, trunc, prod) need no row.
 MATH: Final[Mapping[Function, Callable[[Recorder], Function]]] = {
     **{f: _untraceable(f) for f in (math.gamma, math.lgamma, math.frexp, math.ldexp, math.nextafter, math.ulp)},
@@ -138,6 +164,11 @@ MATH: Final[Mapping[Function, Callable[[Recorder], Function]]] = {
     math.modf: _composed(math.modf, _modf),
     math.remainder: _composed(math.remainder, _remainder),
     math.isclose: _composed(math.isclose, _is_close),
+    **{function: _of_complex(function, ufunc) for function, ufunc in _CMATH.items()},
+    cmath.log: _composed(cmath.log, _complex_log),
+    cmath.phase: _composed(cmath.phase, lambda rec, x: np.angle(complex_number(rec, complex, x))),
+    cmath.polar: _composed(cmath.polar, lambda rec, x: (abs(x), np.angle(complex_number(rec, complex, x)))),
+    cmath.rect: _composed(cmath.rect, lambda rec, r, phi: complex_number(rec, complex, r * np.cos(phi), r * np.sin(phi))),
 }
 
 
@@ -206,6 +237,8 @@ def make_number(rec: Recorder, kind: type) -> type:
 
     class Meta(type):
         def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+            if kind in (complex, np.complex128) and any(map(is_traced, args)) and not kwargs:
+                return complex_number(rec, kind, *args)
             if len(args) == 1 and not kwargs and is_traced(args[0]):
                 return _converted(rec, args[0], kind)
             return kind(*args, **kwargs)
@@ -252,6 +285,9 @@ def _converted(rec: Recorder, x: Any, kind: type) -> Any:
         x = x._only() if kind in (float, int) else x[()]
     if not is_traced(x):
         return kind(x)
+    if is_complex(x):
+        kind(x.value)  # raises Python's own error, or warns that a part is discarded
+        return _converted(rec, x.real, kind)
     if kind in (int, np.int64):
         return x.truncated(kind(x.value))
     dtype = np.dtype(kind).name

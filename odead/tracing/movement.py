@@ -10,6 +10,7 @@ from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from ..views import View
 from .array import TracedArray, gather, moved
+from .complexes import TracedComplexArray
 from .creation import as_array, as_traced, concrete, copy_of, from_numpy, recorder_of
 from .elementwise import is_static, operand_view
 from .recorder import dtype_name
@@ -99,6 +100,10 @@ def flatten(x: TracedArray, order: str = "C") -> TracedArray:
 
 
 def view_of(x: TracedArray, dtype: Any = None, type: Any = None) -> TracedArray:
+    if dtype is not None and dtype is not np.ndarray and np.dtype(dtype) == np.complex128 and x.dtype == np.float64:
+        pairs = x.value.view(np.complex128)[..., None].view(np.float64)  # raises NumPy's own error
+        view = x.rec.part(x.place.buffer, pairs)
+        return TracedComplexArray(TracedArray(x.rec, view, pairs) if view is not None else as_array(pairs))
     if type not in (None, np.ndarray) or (dtype not in (None, np.ndarray) and np.dtype(dtype) != x.dtype):
         x.rec.fail("x.view as another dtype or class cannot be traced", "Convert with .astype")
     return moved(x, x.value.view())

@@ -21,6 +21,7 @@ from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MethodT
 from typing import Any, Final, NamedTuple
 
 import numpy as np
+import scipy.fft
 
 from ..holders import PLAIN_OBJECTS, Held, is_user_module
 from ..rules.primitive import primitive_of, standin_of
@@ -29,6 +30,7 @@ from ..tape import DTYPES, Role
 from ..views import View
 from .array import TracedArray
 from .branches import Branching
+from .complexes import TracedComplexArray, pairs_of
 from .creation import from_numpy
 from .math_api import BUILTINS, MATH, make_number, make_type
 from .modules import Forbidden, ModuleView, forbidden_name
@@ -42,6 +44,7 @@ from .sparse import SparseView, is_sparse
 __all__ = ["Names", "Namespace"]
 
 _DISPATCHED: Final = type(np.sum)
+_MULTIMETHOD: Final = type(scipy.fft.fft)
 
 
 class Names(dict[str, Any]):
@@ -133,14 +136,15 @@ class Namespace:
         self._bases: dict[int, tuple[View, np.ndarray, np.ndarray]] = {}
         self._held: dict[tuple[int, Any], Any] = {}  # by owner and key
         self._regions: list[_Region] = []
+        self._roots: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # complex arrays that own their memory, and their pairs
         self._codes: list[CodeType] = []
         self.kept: dict[Any, Any] = {}  # what derivatives taken inside keep until the end of the recording
         self._replaced: dict[Any, Any] = {
             **{function: functools.partial(made, rec) for function, made in CREATION.items()},
             **{function: bind(rec) for table in (MATH, BUILTINS) for function, bind in table.items()},
-            **{kind: make_number(rec, kind) for kind in (float, int, np.float64, np.float32, np.int64)},
+            **{kind: make_number(rec, kind) for kind in (float, int, complex, np.float64, np.float32, np.int64, np.complex128)},
         }
-        replaced = {name: self._replaced[x] for name, x in vars(builtins).items() if x in (max, min, float, int)}
+        replaced = {name: self._replaced[x] for name, x in vars(builtins).items() if x in (max, min, float, int, complex)}
         ours = {"type": make_type(self.translate), "__import__": self._import}
         self.builtins: dict[str, Any] = {**vars(builtins), **replaced, **ours, **branching.names}
 
@@ -159,7 +163,7 @@ class Namespace:
     def _translated(self, x: Any, name: str) -> Any:
         if isinstance(x, np.ndarray):
             return self.capture(x, name)
-        if isinstance(x, FunctionType) and x in SCIPY:
+        if isinstance(x, (FunctionType, _MULTIMETHOD)) and x in SCIPY:
             return bind_scipy(self.rec, x, SCIPY[x])
         primitive = primitive_of(x)
         if primitive is not None:
@@ -312,7 +316,10 @@ class Namespace:
         if isinstance(item.value, np.ndarray) and is_traced(traced) and item.value.size:
             self._memo[id(item.value)] = (item.value, traced)
             low, high = np.lib.array_utils.byte_bounds(item.value)
-            self._regions.append(_Region(low, high, item.value, traced))
+            if type(traced) is TracedComplexArray:
+                self._regions.append(_Region(low, high, pairs_of(item.value), traced.pairs))
+            else:
+                self._regions.append(_Region(low, high, item.value, traced))
 
     def entry(self, owner: Any, key: Any, value: Any, name: str) -> Any:
         """What stands for `value`, which lies in `owner` at `key`."""
@@ -335,6 +342,8 @@ class Namespace:
         return made
 
     def _captured(self, x: np.ndarray, name: str) -> Any:
+        if x.dtype == np.complex128 and type(x) in (np.ndarray, np.memmap) and x.dtype.isnative:
+            return TracedComplexArray(self._captured(self._pairs(x), name))
         if x.dtype.name not in DTYPES or type(x) not in (np.ndarray, np.memmap) or not x.dtype.isnative:
             self.observations.note(items_of, x, None)
             return x
@@ -359,6 +368,20 @@ class Namespace:
         value.flags.writeable = x.flags.writeable
         self.aliases += [(whole.buffer, k) for k, argument in enumerate(self._arguments) if np.shares_memory(x, argument)]
         return TracedArray(self.rec, view, value)
+
+    def _pairs(self, x: np.ndarray) -> np.ndarray:
+        """The pairs of a complex array; those of views of one array are views of one array of pairs."""
+        root = x
+        while isinstance(root.base, np.ndarray) and root.base.dtype == x.dtype:
+            root = root.base
+        known = self._roots.get(id(root))
+        if known is None:
+            known = self._roots[id(root)] = (root, pairs_of(root)[...])
+        pairs = known[1]
+        offset = x.__array_interface__["data"][0] - pairs.__array_interface__["data"][0]
+        if x is root or not root.flags.c_contiguous:
+            return pairs if x is root else pairs_of(x)
+        return np.ndarray((*x.shape, 2), np.float64, pairs, offset, (*x.strides, 8))
 
     def _storage(self, base: np.ndarray, name: str) -> tuple[View, np.ndarray]:
         """The buffer of an array that owns its memory, and flat private storage in the order of that memory."""

@@ -17,6 +17,14 @@ from ..errors import TracingError
 from ..views import View
 from . import composed
 from .array import TracedArray, concrete_key, moved, wrap
+from .complex_api import (
+    COMPLEX_FUNCTIONS,
+    COMPLEX_METHODS,
+    COMPLEX_REDUCE,
+    any_complex,
+    complex_ufunc,
+)
+from .complexes import TracedComplexArray, TracedComplexScalar, combined, is_complex
 from .creation import (
     array,
     as_array,
@@ -37,6 +45,7 @@ from .creation import (
     zeros_like,
 )
 from .elementwise import apply, is_static, ufunc_name
+from .fourier import FOURIER
 from .linalg import LINALG
 from .movement import (
     broadcast_arrays,
@@ -195,7 +204,7 @@ _TABLE: Final[Mapping[Callable[..., Any], Callable[..., Any]]] = {
     np.ones_like: ones_like, np.linspace: linspace, np.roll: roll, np.interp: interp, np.clip: clip, np.round: round_,
     np.around: round_, np.sort: sort, np.argsort: argsort, np.median: median,
     np.quantile: quantile(np.quantile, 1), np.percentile: quantile(np.percentile, 100), np.partition: partition,
-    np.searchsorted: searchsorted, np.take_along_axis: take_along_axis, **LINALG,
+    np.searchsorted: searchsorted, np.take_along_axis: take_along_axis, **LINALG, **FOURIER,
     np.sum: sum_, np.mean: mean, np.var: var, np.std: std, np.prod: product, np.max: maximum, np.min: minimum,
     np.amax: maximum, np.amin: minimum, np.ptp: ptp, np.all: METHODS["all"], np.any: METHODS["any"],
     np.cumsum: METHODS["cumsum"], np.cumprod: METHODS["cumprod"], np.argmax: METHODS["argmax"], np.argmin: METHODS["argmin"],
@@ -258,6 +267,7 @@ class NumpyApi:
     """
 
     methods: Mapping[str, Callable[..., Any]] = METHODS
+    complex_methods: Mapping[str, Callable[..., Any]] = COMPLEX_METHODS
 
     def __init__(self, rebuild: Rebuild, capture: Callable[[np.ndarray], Any]) -> None:
         self._rebuild = rebuild
@@ -265,6 +275,11 @@ class NumpyApi:
 
     def stop(self, x: Any) -> Any:
         rec = x.rec
+        if type(x) is TracedComplexArray:
+            return TracedComplexArray(self.stop(x.pairs))
+        if type(x) is TracedComplexScalar:
+            re, im = (self.stop(part) if is_traced(part) else part for part in (x.re, x.im))
+            return combined(rec, re, im, type(x.value))
         dtype = x.value.dtype.name if type(x) is TracedArray else x.kind
         if dtype[0] != "f":
             return copy_of(x) if type(x) is TracedArray else x
@@ -287,11 +302,13 @@ class NumpyApi:
             return captured
         if isinstance(x, (list, tuple)):
             return array(rec, x)
-        if isinstance(x, (complex, np.complexfloating)):
-            rec.unsupported("complex128")
+        if isinstance(x, np.complexfloating) and type(x) is not np.complex128:
+            rec.unsupported(x.dtype.name)
         return x
 
     def ufunc(self, rec: Recorder, ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if any_complex(inputs) or (kwargs and _asks_complex(kwargs)):
+            return self._complex_ufunc(rec, ufunc, method, inputs, kwargs)
         if method == "__call__":
             if ufunc is np.matmul:
                 return matmul(*inputs, *kwargs.get("out", ()))
@@ -314,10 +331,33 @@ class NumpyApi:
             return None
         rec.fail(f"{ufunc_name(ufunc)}.{method} cannot be traced", "Write it with arithmetic, slices and ufuncs")
 
+    def _complex_ufunc(
+        self, rec: Recorder, ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        if method == "__call__" and (ufunc is np.matmul or ufunc.signature is None):
+            return complex_ufunc(rec, ufunc, inputs, kwargs)
+        if method == "reduce" and ufunc in COMPLEX_REDUCE:
+            if "axis" not in kwargs and len(inputs) < 2:
+                kwargs = {**kwargs, "axis": 0}
+            return COMPLEX_REDUCE[ufunc](*inputs, **_given(kwargs))
+        if method == "accumulate" and ufunc in (np.add, np.multiply):
+            scan_ = COMPLEX_FUNCTIONS[np.cumsum if ufunc is np.add else np.cumprod]
+            return scan_(*inputs, **{"axis": 0, **_given(kwargs)})
+        if method == "outer":
+            x, y = (as_traced(rec, operand) for operand in inputs)
+            return complex_ufunc(rec, ufunc, (x.reshape(x.shape + (1,) * y.ndim), y), kwargs)
+        call = ufunc_name(ufunc) + ("" if method == "__call__" else f".{method}")
+        rec.fail(f"{call} of complex numbers cannot be traced", "Write it with real and imaginary parts")
+
     def function(self, rec: Recorder, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        handler = FUNCTIONS.get(function)
         kwargs = _given(kwargs)
         everything = [*leaves_of(args), *leaves_of(kwargs)]
+        if any_complex(everything):
+            handler = COMPLEX_FUNCTIONS.get(function) or FOURIER.get(function)
+            if handler is None and function in FUNCTIONS:
+                rec.fail(f"{_name(function)} of complex numbers cannot be traced", "Write it with real and imaginary parts")
+        else:
+            handler = FUNCTIONS.get(function)
         if handler is not None:
             first = args[0] if args and function not in _WRITING else None
             if isinstance(first, (np.ndarray, list, tuple)) and not contains_traced(first):
@@ -332,6 +372,13 @@ class NumpyApi:
             except TracingError as error:
                 raise TracingError(f"{error} (in {_name(function)}, traced as NumPy wrote it)") from error
         rec.fail(f"{_name(function)} cannot be traced", _WAYS_OUT)
+
+
+def _asks_complex(kwargs: dict[str, Any]) -> bool:
+    """Whether a ufunc is to write into a complex array, or to compute or return complex numbers."""
+    out, dtype = kwargs.get("out"), kwargs.get("dtype")
+    outs = out if isinstance(out, tuple) else (out,)
+    return any_complex(outs) or is_complex(kwargs.get("value")) or (dtype is not None and np.dtype(dtype).kind == "c")
 
 
 def _given(kwargs: dict[str, Any]) -> dict[str, Any]:

@@ -90,6 +90,7 @@ class Api(Protocol):
     """What NumPy does, in terms of the recorder. Handed in, because it is built on the traced values themselves."""
 
     methods: Mapping[str, Callable[..., Any]]  # of arrays
+    complex_methods: Mapping[str, Callable[..., Any]]  # of complex arrays
 
     def stop(self, x: Any) -> Any:
         """The value of a traced value, with derivative 0."""
@@ -355,7 +356,7 @@ class Recorder:
 
     def unsupported(self, dtype: str) -> NoReturn:
         if dtype.startswith("complex"):
-            self.fail("complex numbers cannot be traced yet", "Write out real and imaginary parts")
+            self.fail(f"{dtype} numbers cannot be traced", "Convert with .astype(complex): complex128 is supported")
         self.fail(f"arrays of dtype {dtype} cannot be traced", f"Convert with .astype to one of {', '.join(DTYPES)}")
 
     def part(self, buffer: int, value: np.ndarray) -> View | None:

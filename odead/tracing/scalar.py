@@ -112,7 +112,7 @@ class TracedScalar(Traced):
         )
 
     def __complex__(self) -> NoReturn:
-        self.rec.fail("complex numbers cannot be traced yet", "Write out real and imaginary parts")
+        self.rec.fail("a traced number becomes an ordinary complex number", "Use x + 0j, or complex(x) by its own name")
 
     def __int__(self) -> int:
         return self._integer(int(self.value))
@@ -259,10 +259,8 @@ class TracedScalar(Traced):
                 real = rec.record(_DIVIDING[ufunc], "float64", (rec.cast(self.place, "float64"), rec.number(others[0])))
                 return TracedScalar(rec, rec.cast(real, "int64"), python(self.value, others[0]), "int64")
         values = [x.value if is_traced(x) else x for x in operands]
-        if all(isinstance(x, (bool, int, float, np.generic)) for x in values):
+        if all(isinstance(x, (bool, int, float, complex, np.generic)) for x in values):
             value = python(*values)
-            if isinstance(value, (complex, np.complexfloating)):
-                complex(self)
             return self.rec.api.ufunc(self.rec, ufunc, "__call__", operands, {"value": value})
         if any(isinstance(x, (np.ndarray, list, tuple, complex)) for x in values):
             return self.rec.api.ufunc(self.rec, ufunc, "__call__", operands, {})
@@ -294,12 +292,14 @@ def _binary(op: str, python: Callable[[Any, Any], Any], ufunc: np.ufunc, result:
                 if other.kind == "float64":
                     value = python(self.value, other.value)
                     rec = self.rec
+                    if type(value) is complex:
+                        return rec.api.ufunc(rec, ufunc, "__call__", (self, other), {"value": value})
                     return make(rec, rec.record(op, result, (self.place, other.place)), value, result)
             elif kind is float or kind is int or kind is _float64:
                 value = python(self.value, other)
-                if type(value) is complex:
-                    complex(self)
                 rec = self.rec
+                if type(value) is complex:
+                    return rec.api.ufunc(rec, ufunc, "__call__", (self, other), {"value": value})
                 return make(rec, rec.record(op, result, (self.place, rec.number(other))), value, result)
         return self.slow(ufunc, python, other)
 
@@ -307,9 +307,9 @@ def _binary(op: str, python: Callable[[Any, Any], Any], ufunc: np.ufunc, result:
         kind = type(other)
         if self.kind == "float64" and (kind is float or kind is int or kind is _float64):
             value = python(other, self.value)
-            if type(value) is complex:
-                complex(self)
             rec = self.rec
+            if type(value) is complex:
+                return rec.api.ufunc(rec, ufunc, "__call__", (other, self), {"value": value})
             return make(rec, rec.record(op, result, (rec.number(other), self.place)), value, result)
         return self.slow(ufunc, python, other, reflected=True)
 

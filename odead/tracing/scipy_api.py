@@ -17,6 +17,7 @@ from scipy import linalg, special
 from .array import TracedArray
 from .creation import as_array, as_traced, astype, concrete, empty, from_numpy, leaves_of, recorder_of
 from .elementwise import is_static
+from .fourier import SCIPY_FOURIER
 from .linalg import (
     cholesky,
     det,
@@ -250,6 +251,6 @@ SCIPY: Final[Mapping[Callable[..., Any], Handler]] = {
     linalg.eigvalsh: lambda a, b=None, *, lower=True, **options: _eigh(a, b, lower=lower, eigvals_only=True, **options),
     linalg.svd: _svd, linalg.svdvals: lambda a, *_, **__: svdvals(a), linalg.qr: _qr, linalg.pinv: _pinv,
     linalg.norm: lambda a, ord=None, axis=None, keepdims=False, check_finite=True: norm(a, ord, axis, keepdims),
-    linalg.expm: _expm, linalg.block_diag: _block_diag,
+    linalg.expm: _expm, linalg.block_diag: _block_diag, **SCIPY_FOURIER,
     special.logsumexp: _logsumexp, special.softmax: _softmax, special.log_softmax: _log_softmax, special.polygamma: _polygamma,
 }  # fmt: skip

@@ -36,6 +36,7 @@ from .array import TracedArray
 from .branches import Branching, Reconsidered
 from .calls import Calls
 from .collection import uncollected
+from .complexes import TracedComplexArray, TracedComplexScalar, is_complex, pairs_of
 from .conversion import Conversions
 from .namespace import Names, Namespace
 from .numpy_api import NumpyApi
@@ -58,16 +59,27 @@ class ReturnLeaf:
         Position in `program.results`; None if the leaf is static.
     static : object
         The leaf itself, if it is static.
+    is_complex : bool
+        The program holds pairs of floats (..., 2).
     """
 
     kind: type
     index: int | None = None
     static: Any = None
+    is_complex: bool = False
 
     def value(self, arrays: Sequence[Any]) -> Any:
         if self.index is None:
             return self.static
         value = arrays[self.index] if self.index < len(arrays) else None
+        if self.is_complex and value is not None:
+            if is_traced(value):
+                raise NotImplementedError(
+                    "a derivative of a function that returns complex numbers is taken inside a function that is itself being "
+                    "differentiated, which is not supported yet; return real and imaginary part"
+                )
+            if value.dtype.kind != "c":
+                value = np.ascontiguousarray(value).view(np.complex128)[..., 0]
         if value is None or self.kind is np.ndarray:
             return value
         return value[()] if is_traced(value) else self.kind(value)  # traced: of an outer recording
@@ -304,29 +316,33 @@ class _Binder:
                 self.parts[len(self.positions)] = span.parts[k]
             self.positions.append(position)
             return traced
+        if isinstance(leaf, (complex, np.complexfloating)):
+            if type(leaf) not in (complex, np.complex128):
+                self._refuse(np.asarray(leaf).dtype.name, name)
+            self.positions.append(len(self._rec.program.arguments))
+            pair = self._array(np.array([leaf.real, leaf.imag]), name)
+            return TracedComplexScalar(self._rec, pair[0], pair[1], type(leaf))
         if isinstance(leaf, (float, np.floating)):
             kind = scalar_dtype(leaf) if type(leaf) is not float else "float64"
             if kind not in DTYPES:
                 self._refuse(kind, name)
             self.positions.append(len(self._rec.program.arguments))
             return TracedScalar(self._rec, self._rec.program.bound(kind, (), Role.ARGUMENT, name), leaf, kind)
-        if isinstance(leaf, (complex, np.complexfloating)):
-            self._refuse("complex128", name)
         return leaf
 
     def _check_array(self, leaf: np.ndarray, name: str) -> None:
-        if leaf.dtype.name not in DTYPES or not leaf.dtype.isnative:
+        if leaf.dtype.name not in (*DTYPES, "complex128") or not leaf.dtype.isnative:
             self._refuse(str(leaf.dtype), name)
         if type(leaf) not in (np.ndarray, np.memmap):
             raise TracingError(f"{name}: arrays of class {type(leaf).__name__} cannot be traced. Pass np.asarray({name})")
 
     def _refuse(self, dtype: str, name: str) -> None:
-        if dtype.startswith(("complex", ">c", "<c")):
-            raise TracingError(f"{name} is {dtype}: complex numbers cannot be traced yet. Pass real and imaginary parts")
-        kinds = ", ".join(DTYPES)
+        kinds = ", ".join((*DTYPES, "complex128"))
         raise TracingError(f"{name} is {dtype}: this dtype cannot be traced. Convert with .astype to one of {kinds}")
 
     def _array(self, leaf: np.ndarray, name: str) -> TracedArray:
+        if leaf.dtype.kind == "c":
+            return TracedComplexArray(self._array(pairs_of(leaf), name))
         rec = self._rec
         whole = rec.program.bound(leaf.dtype.name, leaf.shape, Role.ARGUMENT, name)
         elements = tuple([stride // leaf.itemsize for stride in leaf.strides])
@@ -340,13 +356,20 @@ class _Binder:
     def _bind_span(self, span: Span, name: str) -> None:
         """Arrays that overlap: their memory is one argument, of which each is a view."""
         rec, position = self._rec, len(self._rec.program.arguments)
-        whole = rec.program.bound(span.dtype.name, (span.size,), Role.ARGUMENT, name)
+        paired = span.dtype.kind == "c"
+        dtype, shape = ("float64", (span.size, 2)) if paired else (span.dtype.name, (span.size,))
+        whole = rec.program.bound(dtype, shape, Role.ARGUMENT, name)
         storage = span.memory().copy()
-        rec.bind(whole, storage)
+        rec.bind(whole, pairs_of(storage) if paired else storage)
         for array, part in zip(span.arrays, span.parts, strict=True):
             value = Span.part_of(storage, part)
             value.flags.writeable = array.flags.writeable
-            self._known[id(array)] = (position, TracedArray(rec, part._replace(buffer=whole.buffer), value))
+            if paired:
+                strides = (*(2 * stride for stride in part.strides), 1)
+                place = View(whole.buffer, 2 * part.offset, (*part.shape, 2), strides)
+                self._known[id(array)] = (position, TracedComplexArray(TracedArray(rec, place, pairs_of(value))))
+            else:
+                self._known[id(array)] = (position, TracedArray(rec, part._replace(buffer=whole.buffer), value))
 
     def _in_order(self, leaf: np.ndarray, whole: View, strides: tuple[int, ...]) -> TracedArray:
         """An array that is not in C order: what is a view and what a copy of it depends on its order, so keep that."""
@@ -414,8 +437,11 @@ def _results(rec: Recorder, namespace: Namespace, result: Any) -> tuple[Structur
 
 def _result(rec: Recorder, namespace: Namespace, leaf: Any) -> ReturnLeaf:
     program = rec.program
-    if not is_traced(leaf) and isinstance(leaf, np.ndarray) and leaf.dtype.name in DTYPES:
+    if not is_traced(leaf) and isinstance(leaf, np.ndarray) and leaf.dtype.name in (*DTYPES, "complex128"):
         leaf = rec.api.operand(rec, leaf)
+    if is_complex(leaf) and not isinstance(leaf, np.complex64):
+        kind, pairs = _complex_result(rec, leaf)
+        return ReturnLeaf(kind, _returned_buffer(program, pairs), is_complex=True)
     if is_traced(leaf):
         kind = np.ndarray if type(leaf) is TracedArray else type(leaf.value)
         source = rec.reads(leaf.place)
@@ -423,10 +449,23 @@ def _result(rec: Recorder, namespace: Namespace, leaf: Any) -> ReturnLeaf:
         kind, source = type(leaf), program.constant(leaf, scalar_dtype(leaf))
     else:
         return ReturnLeaf(type(leaf), static=_static_result(rec, namespace, leaf))
+    return ReturnLeaf(kind, _returned_buffer(program, source))
+
+
+def _returned_buffer(program: Program, source: View) -> int:
     index = len(program.results)
     out = program.bound(program.dtype(source), source.shape, Role.RESULT, f"result{index or ''}")
     program.emit("copy", out, (source,), None, -1)
-    return ReturnLeaf(kind, index)
+    return index
+
+
+def _complex_result(rec: Recorder, leaf: Any) -> tuple[type, View]:
+    """The type of a complex result, and its pairs."""
+    if type(leaf) is TracedComplexArray:
+        return np.ndarray, rec.reads(leaf.place)
+    if type(leaf) is TracedComplexScalar:
+        return type(leaf.value), rec.reads(leaf.as_array().place)
+    return type(leaf), rec.program.constant([leaf.real, leaf.imag], "float64")
 
 
 def _static_result(rec: Recorder, namespace: Namespace, leaf: Any) -> Any:
@@ -437,8 +476,8 @@ def _static_result(rec: Recorder, namespace: Namespace, leaf: Any) -> Any:
             f"{rec.program.name} returns an object of {type(leaf).__name__} made inside it. Return arrays, numbers, or tuples, "
             f"lists, dicts and dataclasses of them"
         )
-    if isinstance(leaf, (complex, np.complexfloating)) or (isinstance(leaf, np.ndarray) and leaf.dtype.kind == "c"):
-        rec.unsupported("complex128")
+    if is_complex(leaf):
+        rec.unsupported(leaf.dtype.name)
     return original
 
 

@@ -1,0 +1,73 @@
+"""Real Jacobians of the pairs of floats that complex numbers are, as complex ones."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from ..errors import ArgumentTypeError
+from .inputs import Inputs
+from .kernel import Variant, returns_complex
+
+__all__ = ["as_reals", "complex_blocks", "complex_columns"]
+
+HOLOMORPHIC: Final = 1e-8  # largest violation of the Cauchy-Riemann equations, relative to the largest derivative
+
+
+def as_reals(x: np.ndarray) -> np.ndarray:
+    """A contiguous array, complex numbers as two floats each in the last axis."""
+    return x.view(np.float64) if x.dtype.kind == "c" else x
+
+
+def complex_columns(block: np.ndarray, leaf: Any) -> np.ndarray:
+    """Derivatives (m, 2 n) by x and y as u_x + i u_y (m, n), where the argument is complex."""
+    return np.ascontiguousarray(block).view(np.complex128) if np.iscomplexobj(leaf) else block
+
+
+def complex_blocks(
+    variant: Variant, inputs: Inputs, value: np.ndarray, blocks: Sequence[np.ndarray]
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Value and Jacobian of a function whose value or arguments are complex.
+
+    Parameters
+    ----------
+    variant : Variant
+    inputs : Inputs
+    value : array
+        Of the program: pairs where it is complex.
+    blocks : sequence of array (value.size, n)
+        One per differentiated leaf.
+
+    Returns
+    -------
+    value, blocks
+        A real function has u_x + i u_y, a complex one of real arguments u_x + i v_x, and one of complex arguments its complex
+        derivative.
+
+    Raises
+    ------
+    ArgumentTypeError
+        A complex function of a complex argument is not holomorphic there: u_x = v_y and u_y = -v_x do not hold.
+    """
+    leaves = inputs.differentiated()
+    if not returns_complex(variant):
+        return value, [complex_columns(block, leaf) for block, leaf in zip(blocks, leaves, strict=True)]
+    made = []
+    for block, leaf in zip(blocks, leaves, strict=True):
+        u, v = block[0::2], block[1::2]
+        made.append(_derivative(variant, u, v) if np.iscomplexobj(leaf) else u + 1j * v)
+    return np.ascontiguousarray(value).view(np.complex128)[..., 0], made
+
+
+def _derivative(variant: Variant, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    u_x, u_y, v_x, v_y = u[:, 0::2], u[:, 1::2], v[:, 0::2], v[:, 1::2]
+    gap = np.maximum(np.abs(u_x - v_y), np.abs(u_y + v_x))
+    largest = max(np.abs(part).max(initial=0.0) for part in (u, v))
+    if (gap > HOLOMORPHIC * largest).any():
+        row, column = np.argwhere(gap > HOLOMORPHIC * largest)[0]
+        raise ArgumentTypeError(
+            f"{variant.primal.name} is not holomorphic: of returned number {row} with respect to number {column} of the "
+            f"argument, u_x = {u_x[row, column]:.6g} and v_y = {v_y[row, column]:.6g}, u_y = {u_y[row, column]:.6g} and "
+            f"-v_x = {-v_x[row, column]:.6g}, which would be equal. Differentiate its real and its imaginary part"
+        )
+    return u_x + 1j * v_x
