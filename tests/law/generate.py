@@ -365,6 +365,9 @@ class Author(Expressions):
         self.write(f"{name} = WORK[:{n}]")
         self.write(f"{name}[:] = {self.array((n,), 1)}")
         self.arrays[name] = (n,)
+        read = self.name("a")  # what is written there and never read is refused
+        self.write(f"{read} = 0.5 * {name}")
+        self.arrays[read] = (n,)
 
     def fill_out(self) -> None:
         if not self.unwritten:
