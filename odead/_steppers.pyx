@@ -19,7 +19,8 @@ from ._system cimport DONE, FLIPPED, NO_MEMORY, NOT_FINITE, RAISED, TOO_MANY, TO
 
 cnp.import_array()
 
-OUTCOMES = ("done", "raised", "too small", "not finite", "too many", "no memory", "flipped", "turned")  # in the order of Outcome
+# In the order of Outcome.
+OUTCOMES = ("done", "raised", "too small", "not finite", "too many", "no memory", "flipped", "turned")
 
 cdef double SAFETY = 0.9
 cdef double MIN_FACTOR = 0.2

@@ -201,9 +201,7 @@ def test_function(body, shape, dtype):
             trial.at([x, y, float(numbers.uniform(0.1, 1.0))])
 
 
-@pytest.mark.parametrize(
-    "body", ["np.put(x, [0], p)", "x.put([0], p)", "np.place(x, x > 0, [p])", "return np.unique(x)"]
-)
+@pytest.mark.parametrize("body", ["np.put(x, [0], p)", "x.put([0], p)", "np.place(x, x > 0, [p])", "return np.unique(x)"])
 def test_what_is_not_covered_raises(body):
     case = listing(body, (4,), ("C", "C"))
     with pytest.raises(odead.TracingError, match=r"listing\.py:5 in f: .*(cannot be traced|handed to code)"):
