@@ -6,7 +6,7 @@ cotangent of the exit value on entry and J-transposed times it on exit.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any, Final, NamedTuple
 
@@ -64,9 +64,11 @@ def autodiff(*args: Any, **kwargs: Any) -> Any:
         f does something that cannot be recorded; the message names its line.
     """
     parsed = parse(args)
-    given = [(a.val, *a.shadows) for a in parsed.annotated if isinstance(a, AbstractAnnotation)]
-    nest = nest_of(parsed.f, given, kwargs)
-    call = _bind(parsed, kwargs) if nest is None else _bind_inside(nest, parsed, kwargs)
+    call = _bind_again(parsed, kwargs)
+    if call is None:
+        given = [(a.val, *a.shadows) for a in parsed.annotated if isinstance(a, AbstractAnnotation)]
+        nest = nest_of(parsed.f, given, kwargs)
+        call = _bind(parsed, kwargs) if nest is None else _bind_inside(nest, parsed, kwargs)
     if isinstance(parsed.mode, ForwardMode):
         return _forward(parsed.mode, call, parsed.activity)
     return _reverse(parsed.mode, call, parsed.activity)
@@ -155,13 +157,16 @@ class _Call:
         return None if self.arguments is None else self.arguments.width
 
 
+def _bind_again(parsed: Parsed, kwargs: dict[str, Any]) -> _Call | None:
+    """A call like one before it. It holds nothing that is being recorded: neither did the function, nor do plain arrays."""
+    if kwargs or parsed.function is not None:
+        return None
+    recent = _RECENT.get((parsed.f, parsed.mode, tuple(map(type, parsed.annotated))))
+    return None if recent is None else recent.bind(parsed.annotated)
+
+
 def _bind(parsed: Parsed, kwargs: dict[str, Any]) -> _Call:
     mode, f, function, _, annotated = parsed
-    is_plain = not kwargs and function is None
-    if is_plain:
-        recent = _RECENT.get((f, mode, tuple(map(type, annotated))))
-        if recent is not None and (call := recent.bind(annotated)) is not None:
-            return call
     arguments = Arguments(f, annotated, kwargs, function)
     if mode.check:
         _refuse_nan(arguments)
@@ -173,7 +178,7 @@ def _bind(parsed: Parsed, kwargs: dict[str, Any]) -> _Call:
     key = (type(mode), mode.strong_zero, width, arguments.key)
     derive = partial(mode.derive, active=active, width=width)
     kernel = cached_kernel(f, key, arguments.args, derive, kwargs, arguments.held)
-    if is_plain and _Repeatable.fits(mode, annotated):
+    if not kwargs and function is None and _Repeatable.fits(mode, annotated):
         if len(_RECENT) >= KEPT:
             _RECENT.clear()
         _RECENT[f, mode, tuple(map(type, annotated))] = _Repeatable(kernel, annotated, active)
@@ -374,7 +379,7 @@ def _reverse(mode: AbstractMode, call: _Call, activity: type[AbstractAnnotation]
         results[:] = empty_results(variant)
         return [*call.values, *call.shadows, *seeds, *results]
 
-    with _conjugated(call, mode):
+    with _conjugated(call) if mode.holomorphic else nullcontext():
         variant = call.kernel.run(call.values, assemble)
     _give_back(call)
     _give_back_numbers(call)
@@ -469,10 +474,10 @@ def _seeds(variant: Variant, activity: type[AbstractAnnotation], width: int | No
 
 
 @contextmanager
-def _conjugated(call: _Call, mode: AbstractMode) -> Iterator[None]:
+def _conjugated(call: _Call) -> Iterator[None]:
     """In holomorphic mode, the sweep between conjugates: its adjoint becomes the transpose."""
-    shadows = [shadow for shadow in call.shadows if shadow.dtype.kind == "c"] if mode.holomorphic else []
-    if mode.holomorphic and len(shadows) < len(call.shadows):
+    shadows = [shadow for shadow in call.shadows if shadow.dtype.kind == "c"]
+    if len(shadows) < len(call.shadows):
         raise ArgumentTypeError("holomorphic mode differentiates with respect to complex arguments; a real one is annotated")
     for shadow in shadows:
         np.conjugate(shadow, out=shadow)
