@@ -214,6 +214,34 @@ def test_a_wrong_rule_is_caught(kind):
         odead.check_rule(f, X, P, S)
 
 
+@pytest.mark.parametrize("mode", [Forward, Reverse])
+def test_a_wrong_specific_rule_beside_a_right_default_is_caught(mode):
+    f, _ = make("default")
+
+    def tangent(config, x, p, s):
+        entry = x.val.copy()
+        value = f(x.val, p.val, s.val)
+        dots = jacobian(entry, p.val, s.val) @ np.array([*x.dval, 0, 0, 0, s.dval])
+        x.dval[:] = 2 * dots[:2]
+        return value, dots[2]
+
+    def adjoint(config, x, p, s):
+        entry = x.copy()
+        value = f(x, p, s)
+
+        def pullback(value_bar, x_bar):
+            rows = jacobian(entry, p, s).T @ np.array([*x_bar, value_bar])
+            return rows[:2], rows[2:5], 2 * rows[5]
+
+        return value, pullback
+
+    odead.check_rule(f, X, P, S)
+    activity = (Duplicated, Const, Duplicated if mode is Forward else Active)
+    odead.rule(f, mode=mode, activity=activity)(tangent if mode is Forward else adjoint)
+    with pytest.raises(odead.DerivativeError):
+        odead.check_rule(f, X, P, S)
+
+
 def test_partials_of_const_arguments_are_never_evaluated():
     f, counts = make("default")
     autodiff(f, Active, Duplicated(X.copy(), np.ones(2)), Const(P), Active(S))
