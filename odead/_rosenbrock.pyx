@@ -232,8 +232,8 @@ cdef class Rosenbrock(Explicit):
         return self.attempted.interpolant_error(h, self.residual) if self.looks_inside else DONE
 
     cdef bint interpolates(self, double t_new) noexcept nogil:
-        """Whether the solution is wanted between the ends of the step."""
-        if self.record is not None and self.record.interpolated:
+        """Whether the solution is wanted between the ends of the step; what is watched is looked for there."""
+        if self.watch is not None or (self.record is not None and self.record.interpolated):
             return True
         return self.delivered < self.n_times and self.direction * (self.times[self.delivered] - t_new) < 0
 
