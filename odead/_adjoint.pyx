@@ -13,16 +13,13 @@ cimport numpy as cnp
 from libc.stdint cimport int64_t
 from libc.string cimport memcpy, memset
 
+from ._arrays cimport floats
 from ._steppers cimport Combination, Method, Record, odead_all_finite, odead_combine, odead_spread
 from ._system cimport DONE, NOT_FINITE, RAISED, Cotangents, Outcome, System
 
 from ._steppers import OUTCOMES as _OUTCOMES
 
 cnp.import_array()
-
-
-cdef double* _data(cnp.ndarray array) noexcept:
-    return <double*> cnp.PyArray_DATA(array)
 
 
 cdef class Adjoint:
@@ -51,10 +48,10 @@ cdef class Adjoint:
         stages = np.zeros((2, method.all_stages, n))
         self.owners = (vectors, stages)
         self.result = vectors[0]
-        cdef double* vector = _data(vectors)
+        cdef double* vector = floats(vectors)
         self.x_bar, self.slope_bar, self.sum_bar = vector, vector + n, vector + 2 * n
         self.z, self.z_bar, self.covector = vector + 3 * n, vector + 4 * n, vector + 5 * n
-        self.k_bar, self.k = _data(stages[0]), _data(stages[1])
+        self.k_bar, self.k = floats(stages[0]), floats(stages[1])
 
     def run(self, times, y_bar):
         """Sweep back over all steps; exceptions of the right-hand side are raised.
@@ -81,8 +78,8 @@ cdef class Adjoint:
         y_bar = np.ascontiguousarray(y_bar, dtype=np.float64)
         if y_bar.shape != (m, self.n):
             raise ValueError(f"y_bar has shape {y_bar.shape}, not {(m, self.n)}")
-        cdef double* at = _data(times)
-        cdef double* given = _data(y_bar)
+        cdef double* at = floats(times)
+        cdef double* given = floats(y_bar)
         with nogil:
             outcome = self.sweep(at, given, m)
         if outcome == RAISED:

@@ -16,6 +16,7 @@ from libc.math cimport INFINITY, fabs, fmax, fmin, isfinite, nextafter, pow, sqr
 from libc.stdint cimport int64_t
 from libc.string cimport memcpy, memset
 
+from ._arrays cimport floats
 from ._linearised cimport Linearised
 from ._matrices cimport Matrix
 from ._steppers cimport Combination, Explicit, Method, Record, odead_all_finite, odead_combine, odead_norm
@@ -26,10 +27,6 @@ cnp.import_array()
 cdef int MOST_ITERATIONS = 4
 cdef double MIN_FACTOR = 0.2
 cdef double MAX_FACTOR = 10
-
-
-cdef double* _data(cnp.ndarray array) noexcept:
-    return <double*> cnp.PyArray_DATA(array)
 
 
 cdef class Formulas(Method):
@@ -99,8 +96,8 @@ cdef class BDF(Explicit):
         vectors = np.zeros((4, self.n))
         scaled = np.zeros((MOST_ORDER if record is not None and record.rows else 0, self.n))
         self.owners += (vectors, scaled)
-        self.predicted, self.psi = _data(vectors), _data(vectors[1])
-        self.correction, self.change, self.scaled = _data(vectors[2]), _data(vectors[3]), _data(scaled)
+        self.predicted, self.psi = floats(vectors), floats(vectors[1])
+        self.correction, self.change, self.scaled = floats(vectors[2]), floats(vectors[3]), floats(scaled)
         self.states, self.linearised, self.matrix = states, linearised, matrix
         self.formulas, self.size, self.order = method, states.n, 1
         self.tolerance = fmax(10 * np.finfo(float).eps / self.rtol[0], fmin(0.03, sqrt(self.rtol[0])))

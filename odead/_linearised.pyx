@@ -9,6 +9,7 @@ import numpy as np
 cimport numpy as cnp
 from libc.stdint cimport int64_t
 
+from ._arrays cimport floats, integers
 from ._core cimport Tape
 from ._system cimport DONE, Outcome, Recorded
 
@@ -48,15 +49,15 @@ cdef class Linearised(Recorded):
         self.shadow_p = np.array(directions, dtype=np.float64)
         self.rows, self.columns, self.source = (np.ascontiguousarray(a, dtype=np.int64) for a in (rows, columns, source))
         self.entries = len(self.rows)
-        self.row = <int64_t*> cnp.PyArray_DATA(<cnp.ndarray> self.rows)
-        self.column = <int64_t*> cnp.PyArray_DATA(<cnp.ndarray> self.columns)
-        self.position = <int64_t*> cnp.PyArray_DATA(<cnp.ndarray> self.source)
+        self.row = integers(self.rows)
+        self.column = integers(self.columns)
+        self.position = integers(self.source)
         along_x, along_t = np.zeros((self.lanes, n)), np.zeros(self.lanes)
         along_x[: self.colours] = seeds
         along_t[self.colours :] = 1
         values = np.zeros((1 + width, self.lanes, n))
         self.directions = (along_x, along_t, values)
-        self.values = <double*> cnp.PyArray_DATA(<cnp.ndarray> values)
+        self.values = floats(values)
         self.tapes, self.captured = [], []
         # dx and x, then what stays where it is
         slot = 2

@@ -18,6 +18,8 @@ from libc.stdint cimport int64_t
 from libc.string cimport memset
 from scipy.linalg.cython_lapack cimport dgbtrf, dgbtrs, dgetrf, dgetrs
 
+from ._arrays cimport floats, integers
+
 cdef extern from "_lu.h" nogil:
     bint odead_lu_factor(int64_t n, double* a, int* pivots, double* inverse)
     void odead_lu_solve(int64_t n, const double* a, const int* pivots, const double* inverse, double* b)
@@ -60,14 +62,14 @@ cdef class Matrix:
     cdef double* _new(self, int64_t size) except NULL:
         array = np.zeros(size + 1)
         self.owners.append(array)
-        return <double*> cnp.PyArray_DATA(array)
+        return floats(array)
 
     def _place(self, target, diagonal, int64_t size):
         """Take the storage, and where entries and diagonal are in it."""
         places = [np.ascontiguousarray(p, dtype=np.int64) for p in (target, diagonal)]
         self.owners.extend(places)
-        self.target = <int64_t*> cnp.PyArray_DATA(<cnp.ndarray> places[0])
-        self.diagonal = <int64_t*> cnp.PyArray_DATA(<cnp.ndarray> places[1])
+        self.target = integers(places[0])
+        self.diagonal = integers(places[1])
         self.size = size
         self.storage = self._new(size)
 
@@ -357,11 +359,11 @@ cdef class Sparse(Matrix):
         """Use these patterns, which nobody changes, with values of its own."""
         values = np.zeros(arrays[3].size + arrays[5].size + 1)
         self.patterns = (arrays, values)
-        self.entry, self.entry_row, self.entry_start = _int64(arrays[0]), _int64(arrays[1]), _int64(arrays[2])
-        self.lower_row, self.lower_start = _int64(arrays[3]), _int64(arrays[4])
-        self.upper_row, self.upper_start = _int64(arrays[5]), _int64(arrays[6])
-        self.row_order, self.column_order = _int64(arrays[7]), _int64(arrays[8])
-        self.lower_value = <double*> cnp.PyArray_DATA(<cnp.ndarray> values)
+        self.entry, self.entry_row, self.entry_start = integers(arrays[0]), integers(arrays[1]), integers(arrays[2])
+        self.lower_row, self.lower_start = integers(arrays[3]), integers(arrays[4])
+        self.upper_row, self.upper_start = integers(arrays[5]), integers(arrays[6])
+        self.row_order, self.column_order = integers(arrays[7]), integers(arrays[8])
+        self.lower_value = floats(values)
         self.upper_value = self.lower_value + <int64_t> arrays[3].size
 
     @property
@@ -454,7 +456,3 @@ cdef class Sparse(Matrix):
                 b[self.row_order[j]] = work[j]
                 work[j] = 0
             b += self.n
-
-
-cdef int64_t* _int64(cnp.ndarray array) noexcept:
-    return <int64_t*> cnp.PyArray_DATA(array)

@@ -24,6 +24,7 @@ from libc.stdint cimport int64_t
 from libc.string cimport memcpy, memset
 
 from ._adjoint cimport Adjoint
+from ._arrays cimport floats
 from ._core cimport Tape
 from ._linearised cimport Linearised
 from ._matrices cimport Matrix
@@ -44,10 +45,6 @@ from ._system cimport DONE, NOT_FINITE, Cotangents, Outcome, Recorded, System
 cnp.import_array()
 
 cdef double CALM = 2  # below this an eigenvalue times h is no limit for Tsit5
-
-
-cdef double* _data(cnp.ndarray array) noexcept:
-    return <double*> cnp.PyArray_DATA(array)
 
 
 cdef class RosenbrockMethod(Method):
@@ -103,7 +100,7 @@ cdef class Step:
         self.system, self.method, self.linearised, self.matrix, self.n = system, method, linearised, matrix, system.n
         vectors = np.zeros((3, self.n))
         self.owner = vectors
-        self.slope = _data(vectors)
+        self.slope = floats(vectors)
         self.z, self.w = self.slope + self.n, self.slope + 2 * self.n
         self.t = NAN
 
@@ -212,7 +209,7 @@ cdef class Rosenbrock(Explicit):
         )
         residual, sums = np.zeros(self.n), np.zeros((2, step.matrix.n))
         self.owners += (residual, sums)
-        self.residual, self.row_sums = _data(residual), _data(sums)
+        self.residual, self.row_sums = floats(residual), floats(sums)
         self.attempted = step
         step.k = self.k
 
@@ -348,7 +345,7 @@ cdef class RosenbrockAdjoint(Adjoint):
         Adjoint.__init__(self, step.method, record, step.system, cotangents)
         mu = np.zeros((step.method.stages, self.n))
         self.owners += (mu,)
-        self.mu = _data(mu)
+        self.mu = floats(mu)
         self.step, self.joint = step, joint
         step.k = self.k
 

@@ -15,6 +15,7 @@ from libc.stdint cimport int64_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy
 
+from ._arrays cimport floats
 from ._system cimport DONE, FLIPPED, NO_MEMORY, NOT_FINITE, RAISED, TOO_MANY, TOO_SMALL, TURNED, Outcome, System
 
 cnp.import_array()
@@ -30,10 +31,6 @@ cdef int64_t LOOKS = 4  # per step, for what may change its sign twice within on
 cdef double STABLE = 0.9 * 3.5  # most that h times an eigenvalue may be for Tsit5, with a margin
 cdef int64_t PERIOD = 8  # steps from one look for stiffness to the next
 cdef double SEEN = 1e-7  # relative change of a state that shows in its derivative despite rounding
-
-
-cdef double* _data(cnp.ndarray array) noexcept:
-    return <double*> cnp.PyArray_DATA(array)
 
 
 cdef object _copy_of(double* data, cnp.npy_intp* shape, int ndim):
@@ -277,8 +274,8 @@ cdef class Explicit:
         self.owners = (rtol, atol, times, z, w, f, k)
         self.system, self.method, self.record = system, method, record
         self.n, self.blocks, self.n_times = n, rtol.size, times.size
-        self.x, self.z, self.w, self.f, self.k = _data(x), _data(z), _data(w), _data(f), _data(k)
-        self.rtol, self.atol, self.times, self.out = _data(rtol), _data(atol), _data(times), _data(self.y)
+        self.x, self.z, self.w, self.f, self.k = floats(x), floats(z), floats(w), floats(f), floats(k)
+        self.rtol, self.atol, self.times, self.out = floats(rtol), floats(atol), floats(times), floats(self.y)
         self.t, self.t_end, self.direction = t0, t1, -1 if t1 < t0 else 1
         self.max_step, self.max_steps = max_step, max_steps
         self.h_abs = -1 if first_step is None else first_step

@@ -11,6 +11,7 @@ from cpython.exc cimport PyErr_CheckSignals
 from cpython.time cimport monotonic
 from libc.stdint cimport int64_t
 
+from ._arrays cimport floats
 from ._core cimport WHOLE, Tape
 
 cnp.import_array()
@@ -249,8 +250,8 @@ cdef class Roots(Recorded):
         self.signs = np.array(signs, dtype=np.float64)
         self.values = np.empty(self.signs.size)
         self.m = self.signs.size
-        self.sign = <double*> cnp.PyArray_DATA(<cnp.ndarray> self.signs)
-        self.found = <double*> cnp.PyArray_DATA(<cnp.ndarray> self.values)
+        self.sign = floats(self.signs)
+        self.found = floats(self.values)
         self.also = also
         self._set_up(tape, n, p, find, None, True)
 

@@ -70,22 +70,15 @@ Q = np.array([9.81, 0.8, 1.0])
 TIMES = np.array([0.3, 0.9, 2.0, 2.9])  # after 0, 1, 3 and 6 bounces
 
 
+def bounced(engine, method, rtol, **options):
+    how = {"engine": engine, "method": method, "rtol": rtol, "atol": rtol, "events": floor(), "wrt": ("p", "x0")}
+    return odead.sensitivity(ball, [Q[2], 0.0], Q[:2], (0, 3), t_eval=TIMES, **how, **options)
+
+
 @EVERY
 @TOLERANCES
 def test_ball_forward(engine, method, rtol):
-    found = odead.sensitivity(
-        ball,
-        [Q[2], 0.0],
-        Q[:2],
-        (0, 3),
-        t_eval=TIMES,
-        wrt=("p", "x0"),
-        method=method,
-        engine=engine,
-        rtol=rtol,
-        atol=rtol,
-        events=floor(),
-    )
+    found = bounced(engine, method, rtol)
     for k, t in enumerate(TIMES):
         exact = np.array(ball_exact(Q, t)[:2])
         by = central(lambda q, t=t: np.array(ball_exact(q, t)[:2]), Q)
@@ -104,21 +97,7 @@ def test_ball_forward(engine, method, rtol):
 @MODES
 @TOLERANCES
 def test_ball_gradient(engine, method, mode, rtol):
-    found = odead.sensitivity(
-        ball,
-        [Q[2], 0.0],
-        Q[:2],
-        (0, 3),
-        t_eval=TIMES,
-        wrt=("p", "x0"),
-        method=method,
-        engine=engine,
-        mode=mode,
-        rtol=rtol,
-        atol=rtol,
-        events=floor(),
-        loss=lambda y: np.sum(y[0]) + y[1, -1],
-    )
+    found = bounced(engine, method, rtol, mode=mode, loss=lambda y: np.sum(y[0]) + y[1, -1])
 
     def exact(q):
         return sum(ball_exact(q, t)[0] for t in TIMES) + ball_exact(q, TIMES[-1])[1]

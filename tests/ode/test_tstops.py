@@ -62,21 +62,18 @@ def doses():
 @TOLERANCES
 def test_dosing(engine, method, mode, rtol):
     """A compartment with two doses; the stops make sure that no step passes over one."""
+    how = {"engine": engine, "method": method, "mode": mode, "rtol": rtol, "atol": rtol}
+    when = {"events": doses(), "tstops": lambda p: [p[3], p[1]]}
     found = odead.sensitivity(
         elimination,
         [1.0],
         P,
         (0, 5),
         t_eval=TIMES,
-        wrt=("p", "x0"),
-        method=method,
-        engine=engine,
-        mode=mode,
-        rtol=rtol,
-        atol=rtol,
-        events=doses(),
-        tstops=lambda p: [p[3], p[1]],
         loss=lambda y: np.sum(y[0] * np.arange(1.0, 5.0)),
+        wrt=("p", "x0"),
+        **when,
+        **how,
     )
     y, by = exact(P)
     np.testing.assert_allclose(found.y[0], y, rtol=50 * rtol)
@@ -97,20 +94,8 @@ def infusion(dx, x, p, t):
 @TOLERANCES
 def test_infusion_written_as_values(engine, method, mode, rtol):
     """Switches recorded as values, at stops that depend on p: their jumps are in the derivatives, and nothing warns."""
-    found = odead.sensitivity(
-        infusion,
-        [0.0],
-        P,
-        (0, 5),
-        t_eval=[5.0],
-        method=method,
-        engine=engine,
-        mode=mode,
-        rtol=rtol,
-        atol=rtol,
-        tstops=lambda p: p[1::2],
-        loss=lambda y: y[0, 0],
-    )
+    how = {"engine": engine, "method": method, "mode": mode, "rtol": rtol, "atol": rtol, "tstops": lambda p: p[1::2]}
+    found = odead.sensitivity(infusion, [0.0], P, (0, 5), t_eval=[5.0], loss=lambda y: y[0, 0], **how)
     rate, on, amount, off = P
     a, b = np.exp(-rate * (5 - on)), np.exp(-rate * (5 - off))
     assert found.loss == pytest.approx(amount / rate * (b - a), rel=50 * rtol)
