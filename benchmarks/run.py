@@ -8,27 +8,22 @@ See docs/benchmarks.md for how to read the results.
 """
 
 import argparse
-import datetime
 import json
-import os
-import platform
 import sys
-from collections.abc import Iterator
 from dataclasses import asdict
 from importlib import import_module
-from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from comparison import problems, report
+from comparison.machine import caption, machine
 from comparison.measure import ROUNDS, Row, measure
 from comparison.peers import NAMES, Variant
 from comparison.progress import Bar
 
 TOLERANCES = (1.0, 0.1, 0.01)
 QUICK = ("lotka_volterra", "heat_101", "robertson", "pkpd", "neural_ode")
-PACKAGES = ("numpy", "scipy", "jax", "diffrax", "pydiffsol", "casadi", "torch", "torchdiffeq")
 
 
 def available(names: list[str]) -> dict[str, Any]:
@@ -46,37 +41,6 @@ def available(names: list[str]) -> dict[str, Any]:
 def chosen(modules: dict[str, Any], name: str) -> list[tuple[str, Variant]]:
     problem = problems.load(name)
     return [(peer, variant) for peer, module in modules.items() for variant in module.variants(problem)]
-
-
-def machine() -> dict[str, Any]:
-    """Where and when, for the head of the results."""
-    cpu = platform.processor() or platform.machine()
-    described = Path("/proc/cpuinfo")
-    if described.exists():
-        names = [line.split(":")[1].strip() for line in described.read_text().splitlines() if line.startswith("model name")]
-        cpu = names[0] if names else cpu
-    return {
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "cpu": cpu,
-        "cores": os.cpu_count(),
-        "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
-        "system": platform.system(),
-        "python": platform.python_version(),
-        "versions": dict(_versions()),
-    }
-
-
-def _versions() -> Iterator[tuple[str, str]]:
-    for package in PACKAGES:
-        if find_spec(package) is not None:
-            yield package, version(package)
-
-
-def caption(about: dict[str, Any]) -> str:
-    versions = ", ".join(f"{name} {number}" for name, number in about["versions"].items())
-    load = f", load {about['load']}" if about["load"] is not None else ""
-    machine = f"{about['cpu']}, {about['cores']} cores{load}"
-    return f"{about['date']}, {about['clock']}, {machine}, Python {about['python']}, {versions}"
 
 
 def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[Row]]:

@@ -11,6 +11,8 @@ from comparison.measure import Row, measure
 from comparison.peers import Variant
 from comparison.progress import Bar
 from comparison.remote import FailedError, Remote
+from engine_level import native, programs, stencil, table
+from engine_level.timing import Timer
 
 SMALL = [name for name in problems.BUILDERS if name not in ("brusselator_17", "diffusion_64", "diffusion_316", "heat_1001")]
 
@@ -115,3 +117,35 @@ def test_what_takes_too_long_is_ended():
     with pytest.raises(FailedError, match=r"more than 0\.01 s"):
         remote.ask(0.01, rtol=1e-6, atol=1e-9, seconds=0.0, shared=False)
     remote.close()
+
+
+def test_times_are_those_of_one_call_each():
+    found = Timer(0.0).medians({"much": lambda: sum(range(20_000)), "little": lambda: sum(range(20))})
+    assert 0 < found["little"] < found["much"] < 0.1
+
+
+def test_a_row_without_peers_has_no_ratio():
+    one = table.Table("Title", "Note.", lambda timer, quick: {})
+    text = table.markdown(
+        one, {"slow": {"odead": 2e-6, "C": 1e-6}, "fast": {"odead": 1e-6, "C": 2e-6}, "alone": {"odead": 1.0}}
+    )
+    assert [line.split("|")[-2].strip() for line in text.splitlines()[6:]] == ["**2**", "0.5", ""]
+    assert "2 us" in text
+
+
+@pytest.mark.skipif(native.library() is None, reason="there is no C compiler")
+def test_hand_written_c_computes_the_same():
+    rng = np.random.default_rng(1)
+    n = 9
+    dx, x, p = np.zeros(n), rng.random(n), rng.random(2)
+    shadows = rng.random(n), rng.random(n), rng.random(2)
+    expected, found = ([a.copy() for a in (dx, *shadows)] for _ in range(2))
+    odead.compile(stencil.heat, dx, x, p, 0.0).vjp((expected[0], x, p, 0.0), None, out=(*expected[1:], None))
+    dx, d_dx, d_x, d_p = found
+    native.calls(n, {"vjp": ("stencil_vjp", (dx, d_dx, x, d_x, p, d_p))})["vjp"]["C"]()
+    for mine, theirs in zip(expected, found, strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-13, atol=1e-15)
+    y, w, b = np.zeros(n), rng.random((n, n)), rng.random(n)
+    native.calls(n, {"primal": ("layer_primal", (y, w, x, b))})["primal"]["C"]()
+    np.testing.assert_allclose(y, np.tanh(w @ x + b), rtol=1e-13)
+    assert programs.chain(x) == pytest.approx(float(odead.compile(programs.chain, x).primal(x)), rel=1e-14)

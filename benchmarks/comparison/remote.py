@@ -9,8 +9,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from .environment import SINGLE_THREAD
 from .peers import Variant
-from .worker import SINGLE_THREAD
 
 FOLDER = Path(__file__).parents[1]
 

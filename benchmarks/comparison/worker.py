@@ -22,13 +22,6 @@ from . import problems
 from .peers import Variant
 from .problem import Problem
 
-SINGLE_THREAD = {
-    **{f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL", "RAYON")},
-    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
-    "JAX_PLATFORMS": "cpu",
-    "RUST_BACKTRACE": "0",
-}
-
 
 class Timer:
     """One variant: built at its first run."""

@@ -1,0 +1,71 @@
+"""An `if` per cell beside its `np.where` form."""
+
+from functools import partial
+
+import numpy as np
+
+from odead.derivatives.kernel import Kernel
+from odead.transform.reverse import reverse
+
+from .groups import Calls, measured
+from .table import Rows, Table
+from .timing import Timer
+
+CELLS = 1000
+
+
+def upwind_loop(du, u, c):
+    for i in range(1, len(u) - 1):
+        if u[i] > 0:
+            du[i] = -c * u[i] * (u[i] - u[i - 1])
+        else:
+            du[i] = -c * u[i] * (u[i + 1] - u[i])
+
+
+def upwind_where(du, u, c):
+    v = u[1:-1]
+    du[1:-1] = np.where(v > 0, -c * v * (v - u[:-2]), -c * v * (u[2:] - v))
+
+
+def minmod_loop(du, u, c):
+    for i in range(1, len(u) - 1):
+        a = u[i] - u[i - 1]
+        b = u[i + 1] - u[i]
+        if a * b <= 0:
+            s = 0.0
+        elif abs(a) < abs(b):
+            s = a
+        else:
+            s = b
+        du[i] = c * s
+
+
+def minmod_where(du, u, c):
+    a, b = u[1:-1] - u[:-2], u[2:] - u[1:-1]
+    du[1:-1] = c * np.where(a * b <= 0, 0.0, np.where(abs(a) < abs(b), a, b))
+
+
+def upwind_grid(du, u, c):
+    n, m = u.shape
+    for i in range(1, n - 1):
+        for j in range(1, m - 1):
+            if u[i, j] > 0:
+                du[i, j] = -c * (u[i, j] - u[i - 1, j])
+            else:
+                du[i, j] = -c * (u[i + 1, j] - u[i, j])
+
+
+def measure(timer: Timer, quick: bool) -> Rows:
+    calls: Calls = {}
+    u = np.random.default_rng(0).standard_normal(CELLS)
+    for name, loop, where in (("upwind", upwind_loop, upwind_where), ("minmod", minmod_loop, minmod_where)):
+        for part, derive in (("primal", None), ("vjp", partial(reverse, active=(0, 1, 2)))):
+            shadows = [] if derive is None else [np.ones(CELLS), np.zeros(CELLS), np.zeros(())]
+            calls[f"{name}, {part}"] = {
+                form: partial(Kernel(f, (np.zeros(CELLS), u, 2.0), derive), np.zeros(CELLS), u, 2.0, *shadows)
+                for form, f in (("if per cell", loop), ("np.where", where))
+            }
+    return measured(timer, calls)
+
+
+TABLE = Table("Branches per cell", f"A loop over {CELLS} cells with an `if` in it, and the same on whole arrays.", measure)
