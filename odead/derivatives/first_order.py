@@ -84,7 +84,7 @@ def value_and_gradient(f: Callable[..., Any], *args: Any, wrt: Wrt = 0, mode: Ab
         return number(value.reshape(())), inputs.structured([number(block.reshape(shape)) for block, shape in pairs])
     if isinstance(mode, ForwardMode):
         value, rows = _columns(f, inputs, real=True)
-        rows = [complex_columns(block, leaf) for block, leaf in zip(rows, inputs.differentiated(), strict=True)]
+        rows = [complex_columns(block, np.iscomplexobj(x)) for block, x in zip(rows, inputs.differentiated(), strict=True)]
         blocks = [np.moveaxis(block, 0, -1).reshape(shape) for block, shape in zip(rows, inputs.shapes(), strict=True)]
         return number(np.reshape(value, ())), inputs.structured([number(block) for block in blocks])
     kernel = _kernel(f, inputs, ("reverse", mode.strong_zero), partial(mode.derive, active=inputs.active, width=None))

@@ -216,7 +216,7 @@ class Kernel:
         count = len(flatten((args, dict(kwargs)))[0])
         leaves = [leaf if is_bound(leaf) else nest.twin(leaf) for leaf in leaves]
         self._closed = [leaf for leaf in leaves[count:] if is_bound(leaf)]
-        args, kwargs, function = structure.unflatten(nest.values(leaves))
+        args, kwargs, function = structure.unflatten(nest.values(leaves, together=count))
         return Called(getattr(f, "__name__", type(f).__name__)), args, {**kwargs, "odead_function": function}
 
     def _run_inside(self, nest: Nest, arguments: Sequence[Any], assemble: Callable[[Variant], Sequence[Any]]) -> Variant:
@@ -342,9 +342,9 @@ def empty_results(variant: Variant) -> list[np.ndarray]:
 
 def number(array: np.ndarray) -> Any:
     """A 0-d array as a Python number; others as they are."""
-    if is_traced(array):
-        return array[()] if np.ndim(array.value) == 0 else array  # type: ignore[attr-defined]
-    return array.item() if np.ndim(array) == 0 else array
+    if np.ndim(array):
+        return array
+    return array[()] if is_traced(array) else array.item()
 
 
 # ---------------------------------------------------------------------------------------------------- kernels kept
