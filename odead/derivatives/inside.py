@@ -83,9 +83,7 @@ class _TracedShadows:
         By position, as `Arguments.numbers`.
     """
 
-    def __init__(
-        self, nest: Nest, arguments: Arguments, annotated: Sequence[AbstractAnnotation], given: Sequence[Any]
-    ) -> None:
+    def __init__(self, nest: Nest, arguments: Arguments, annotated: Sequence[AbstractAnnotation], given: Sequence[Any]) -> None:
         self.lanes: dict[int, tuple[Any, ...]] = {}
         self.numbers: dict[int, tuple[Any, ...]] = {}
         taken = iter(arguments.positions)
