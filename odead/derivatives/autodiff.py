@@ -5,7 +5,7 @@ arguments, with Jacobian J. Forward: each shadow holds a tangent on entry and J 
 cotangent of the exit value on entry and J-transposed times it on exit.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any, Final, NamedTuple
@@ -13,8 +13,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from ..activity import AbstractAnnotation, Active, BatchDuplicated, Const, Duplicated
-from ..containers import flatten, map_leaves, promoted
-from ..errors import ArgumentTypeError, ArgumentValueError, warn
+from ..errors import ArgumentTypeError, warn
 from ..execute.compiled import disjoint
 from ..transform.builder import FLOATS
 from .arguments import Arguments

@@ -1,7 +1,7 @@
 """Real Jacobians of the pairs of floats that complex numbers are, as complex ones."""
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -76,4 +76,5 @@ def _derivative(variant: Variant, u: np.ndarray, v: np.ndarray) -> np.ndarray:
             f"argument, u_x = {u_x[row, column]:.6g} and v_y = {v_y[row, column]:.6g}, u_y = {u_y[row, column]:.6g} and "
             f"-v_x = {-v_x[row, column]:.6g}, which would be equal. Differentiate its real and its imaginary part"
         )
-    return from_pairs(np.stack([u_x, v_x], axis=-1))
+    derivative: np.ndarray = from_pairs(np.stack([u_x, v_x], axis=-1))
+    return derivative
