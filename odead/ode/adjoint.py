@@ -7,7 +7,7 @@ over its steps, so that many parameters cost no step and no linear algebra. x is
 Reference: Y. Cao, S. Li, L. Petzold, R. Serban, Adjoint sensitivity analysis for differential-algebraic equations (2003).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -174,7 +174,10 @@ def continuous_adjoint(
 
 
 def piecewise_adjoint(
-    course: Course, cotangents: np.ndarray, go_back: Callable[[Piece, np.ndarray, np.ndarray], AdjointResult]
+    course: Course,
+    cotangents: np.ndarray,
+    go_back: Callable[[Piece, np.ndarray, np.ndarray], AdjointResult],
+    at_events: Sequence[np.ndarray] = (),
 ) -> AdjointResult:
     """Go back over the pieces of a solution, with its jumps at the instants between them.
 
@@ -186,9 +189,11 @@ def piecewise_adjoint(
         dL/dy at the times of its trajectory.
     go_back : callable
         The adjoint of one piece, from cotangents, shape (N, k), at k times inside it, the last one at its end.
+    at_events : sequence of array, shape (N,)
+        Cotangents of the states at the events of the course, if there are any.
     """
     pieces, times = course.pieces, course.trajectory.t
-    if len(pieces) == 1 and course.terminated is None:
+    if len(pieces) == 1 and course.terminated is None and not at_events:
         return go_back(pieces[0], times, cotangents)
     grad_p, counts, result = np.zeros(pieces[0].problem.p.size), np.zeros(4, dtype=int), None
     covector = np.zeros(cotangents.shape[0])
@@ -206,6 +211,8 @@ def piecewise_adjoint(
             if piece.end is not None:
                 covector, by_p = piece.end.pull(covector)
                 grad_p += by_p
+        if at_events:
+            covector = covector + sum((at_events[k] for k in piece.happened), np.zeros_like(covector))
         inside = (sign * (times - piece.until) <= 0) & ((sign * (times - problem.t0) > 0) | (number == 0))
         here, data = sign * np.minimum(sign * times[inside], sign * problem.t1), cotangents[:, inside].copy()
         if here.size and here[-1] == problem.t1:

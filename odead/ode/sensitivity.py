@@ -365,7 +365,7 @@ class _Run:
         if dense:
             result.sol = FirstRows(trajectory.sol, problem.n)
         if self.loss is not None or problem.running:
-            self._gradients_by_chain_rule(result, y, derivatives, columns)
+            self._gradients_by_chain_rule(result, course, derivatives, columns)
         return result
 
     def continuous(self, dense: bool) -> Sensitivity:
@@ -401,7 +401,7 @@ class _Run:
             )
 
         try:
-            adjoint = piecewise_adjoint(course, losses[1], solve_back)
+            adjoint = piecewise_adjoint(course, losses[1], solve_back, self._at_events(course))
         except BackwardFailure as failure:
             self._raise(failure.trajectory, failure.system, result, what="the backward solve of the adjoint")
         self._warn_of_branches(trajectory.flips)
@@ -428,7 +428,7 @@ class _Run:
         self._warn_of_selects(course)
         losses = self._loss(trajectory.y, rows)
         try:
-            adjoint = piecewise_adjoint(course, losses[1], go_back)
+            adjoint = piecewise_adjoint(course, losses[1], go_back, self._at_events(course))
         except IntegrationError as error:
             result.update(success=False, status=-1, message=str(error))
             error.result = result
@@ -456,11 +456,14 @@ class _Run:
         self._fill(result, grad_p, adjoint.grad_x0, -float(adjoint.arriving @ problem.slope(problem.x0, problem.t0)))
         self._fill_times(result, y, cotangents, at_data)
 
-    def _gradients_by_chain_rule(self, result: Sensitivity, y: np.ndarray, derivatives: np.ndarray, columns: Columns) -> None:
-        problem = self.problem
+    def _gradients_by_chain_rule(self, result: Sensitivity, course: Course, derivatives: np.ndarray, columns: Columns) -> None:
+        problem, y = self.problem, course.trajectory.y[: self.problem.x0.size]
         value, cotangents, at_data, by_p = self._loss(y, self._rows(problem.output_times(problem.running)[1], y))
         result.loss = value
         total = np.einsum("nm,mnw->w", cotangents, derivatives)
+        for weights, happened in zip(self._at_events(course), course.events, strict=False):
+            assert happened.tangents is not None
+            total += happened.tangents[:, : problem.n] @ weights[: problem.n]
         by_t0 = 0.0
         if "t0" in self.wrt:
             by_t0 = float(total[columns.t0][0])
@@ -470,6 +473,12 @@ class _Run:
         self._fill_times(result, y, cotangents, at_data)
 
     # ------------------------------------------------------------------------------------------ what they share
+
+    def _at_events(self, course: Course) -> list[np.ndarray]:
+        """Cotangents of the states at the events of a course, if the loss looks at them."""
+        if not isinstance(self.loss, Weighted):
+            return []
+        return self.loss.at_events([happened.occurrence.number for happened in course.events])
 
     def _rows(self, positions: np.ndarray, y: np.ndarray) -> np.ndarray:
         """The columns of y that the user asked for."""

@@ -50,8 +50,9 @@ def solve(
 ) -> Solution:
     """Solve an ordinary differential equation.
 
-    Inside a function that is being differentiated, ``y`` has derivatives with respect to x0, p, t0, t_eval and what rhs
-    closes over; t_eval must be given, and the result has t and y only.
+    Inside a function that is being differentiated, t, y, t_events, y_events and sol(t) have derivatives, also second ones, with
+    respect to x0, p, tspan, t_eval and what the functions close over. There t_eval must be given, and each call of sol is one
+    more solve.
 
     Parameters
     ----------
