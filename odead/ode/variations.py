@@ -84,8 +84,7 @@ class Posed:
     def expecting(self, x: np.ndarray, p: np.ndarray, ends: np.ndarray, times: np.ndarray) -> Posed:
         """The same problem, which expects the events that it has here."""
         result = _solution(self, x, p, ends, times)
-        expected = (result.t.size, *[each.size for each in result.t_events])
-        return Posed(self.rhs, self.name, self.options, self.events, self.tstops, expected)
+        return Posed(self.rhs, self.name, self.options, self.events, self.tstops, _counted(result))
 
     @cached_property
     def order(self) -> int:
@@ -128,11 +127,17 @@ def _solved(posed: Posed, x: np.ndarray, p: np.ndarray, ends: np.ndarray, times:
     result = _solution(posed, x, p, ends, times)
     if not posed.events:
         return result.y, np.zeros(0)
-    if (result.t.size, *[each.size for each in result.t_events]) != posed.expected:
+    if _counted(result) != posed.expected:
         raise OtherCourseError("other events happened than in the recorded solve")
     assert result.t_events is not None
     assert result.y_events is not None
     return np.hstack([result.y, *[each.T for each in result.y_events]]), np.concatenate(result.t_events)
+
+
+def _counted(result: Solution) -> tuple[int, ...]:
+    """How many times were reached, then how often each event happened."""
+    assert result.t_events is not None
+    return (result.t.size, *[each.size for each in result.t_events])
 
 
 def _solution(posed: Posed, x: np.ndarray, p: np.ndarray, ends: np.ndarray, times: np.ndarray) -> Solution:
