@@ -103,7 +103,7 @@ def _find_places(tree: Any, place: Place | None, found: list[Place | None]) -> N
         items = tree.items()
     elif dataclasses.is_dataclass(tree) and not isinstance(tree, type):
         items = [(field.name, getattr(tree, field.name)) for field in dataclasses.fields(tree)]
-        mutable = not type(tree).__dataclass_params__.frozen  # type: ignore[attr-defined]
+        mutable = not getattr(tree, "__dataclass_params__").frozen  # noqa: B009  # mypy does not know the attribute
     else:
         found.append(place)
         return

@@ -263,11 +263,58 @@ def test_autodiff_inside_checks_its_arguments():
 
     with pytest.raises(odead.OdeadError, match="shares memory"):
         jacobian(f, X)
-    with pytest.raises(NotImplementedError, match="overlap"):
-        jacobian(lambda x: odead.autodiff(cubes, odead.Const(x[:]), odead.Duplicated(x, x * 0)), X)
 
 
-def test_a_compiled_function_inside_says_what_to_do():
-    compiled = odead.compile(shifted, X)
-    with pytest.raises(NotImplementedError, match=r"odead\.jvp"):
-        jacobian(lambda x: compiled.primal(x), X)
+@pytest.mark.parametrize("example", [X, X + 1j * V])
+def test_a_compiled_function_inside(example):
+    def f(x):
+        y = x * 1.0
+        y[1:] *= x[:-1] ** 2
+        return y * x[0]
+
+    compiled, kind = odead.compile(f, example), example.dtype
+
+    def into_buffers(x):
+        value, tangent, matrix, shadow = np.zeros(3, kind), np.zeros(3, kind), np.zeros((3, 3), kind), np.zeros(3, kind)
+        compiled.primal(x, out=value)
+        compiled.jvp((x,), (x * 2,), out=tangent)
+        compiled.jac((x,), out=matrix)
+        compiled.vjp((x,), value * 1.0, out=(shadow,))
+        return np.concatenate([value, tangent, matrix.ravel(), shadow])
+
+    def returned(x):
+        shadow = compiled.vjp((x,), compiled.primal(x))[0]
+        return np.concatenate([compiled.primal(x), compiled.jvp((x,), (x * 2,)), compiled.jac((x,)).ravel(), shadow])
+
+    for g in (into_buffers, returned):
+        assert_allclose(jvp(g, (example,), (example,))[0], g(example), rtol=1e-14)
+        check_derivatives(g, example, entries=2)
+
+
+def test_a_compiled_function_that_writes_inside():
+    compiled = odead.compile(cubes, np.zeros(3), X)
+
+    def f(x):
+        y, x, dy, dx = np.zeros(3), x * 1.0, np.ones(3), np.sin(x)
+        compiled.primal(y, x)
+        compiled.jvp((y, x), (dy, dx))
+        compiled.vjp((y, x), None, out=(dy, dx))
+        return np.concatenate([y, x, dy, dx])
+
+    assert_allclose(jvp(f, (X,), (V,))[0], f(X), rtol=1e-14)
+    check_derivatives(f, X)
+
+
+def test_a_compiled_function_of_numbers_inside():
+    compiled = odead.compile(lambda a, p: a**3 * p["k"] if a > 1 else a * p["k"], 2.0, {"k": 1.5})
+
+    def f(a):
+        return compiled.primal(a, {"k": a}) * a + compiled.jvp((a, {"k": 2.0}), (1.0, {"k": a})) + compiled.jac((a, {"k": a}))
+
+    for a in (1.7, 0.6, 1.2):
+        check_derivatives(f, a)
+
+
+def test_compile_inside_is_refused():
+    with pytest.raises(TypeError, match="compile before it"):
+        jacobian(lambda x: odead.compile(shifted, x).primal(x), X)

@@ -15,6 +15,7 @@ from ..errors import ArgumentTypeError, ArgumentValueError, argument_name
 from ..holders import Held, held, is_holder
 from ..spans import Span, address_of, spans
 from .kernel import is_bound, layout, static_key
+from .nested import part_of
 from .overlapping import Piece, joined
 
 __all__ = ["Arguments"]
@@ -52,6 +53,8 @@ class Arguments:
         For each number that has shadows: where in them its derivatives are, one place per lane; None where it cannot be put.
     owner : dict of int to int
         For each position: the number of its argument.
+    pieces : dict of int to list of Piece
+        For each position that is the memory of arrays that overlap: those of them that are differentiated.
     width : int or None
         Number of lanes.
     key : tuple
@@ -62,7 +65,6 @@ class Arguments:
         "_annotated",
         "_f",
         "_first",
-        "_pieces",
         "_span_of",
         "_spans",
         "_static",
@@ -74,6 +76,7 @@ class Arguments:
         "leaves",
         "numbers",
         "owner",
+        "pieces",
         "positions",
         "shadows",
         "structures",
@@ -100,7 +103,7 @@ class Arguments:
         self.owner: dict[int, int] = {}
         self._first: dict[Hashable, int] = {}
         self._static: list[tuple[int, Hashable]] = []  # with the number of program inputs before it
-        self._pieces: dict[int, list[Piece]] = {}
+        self.pieces: dict[int, list[Piece]] = {}
         holders = _holders(self, f, annotated, function)
         self._find_spans(holders)
         self.args = tuple(self._add(number, annotation) for number, annotation in enumerate(annotated))
@@ -111,7 +114,7 @@ class Arguments:
             self._add_held(number, annotation, items, lanes)
         self.width = _width(self, [(FUNCTION, function), *enumerate(annotated)])
         self._check_overlap()
-        for position, pieces in self._pieces.items():
+        for position, pieces in self.pieces.items():
             self.shadows[position] = tuple(joined(self._spans[position], pieces, self.describe))
         kinds = tuple(layout(leaf) if isinstance(leaf, np.ndarray) else np.iscomplexobj(leaf) for leaf in self.bound)
         self.key = (
@@ -139,10 +142,9 @@ class Arguments:
         for span in found:
             self._span_of.update({id(array): span for array in span.arrays})
 
-    @property
-    def has_overlap(self) -> bool:
-        """Whether arrays among them share memory without being the same."""
-        return bool(self._spans)
+    def span_at(self, position: int) -> Span | None:
+        """The arrays that overlap at a position."""
+        return self._spans.get(position)
 
     def values(self) -> list[Any]:
         """What to bind to the arguments of the function, by position."""
@@ -153,10 +155,10 @@ class Arguments:
 
     def give_back(self) -> None:
         """Copy what the shadows of overlapping arrays have become into the caller's."""
-        for position, pieces in self._pieces.items():
+        for position, pieces in self.pieces.items():
             for piece in pieces:
                 for flat, shadow in zip(self.shadows[position], piece.given, strict=True):
-                    shadow[...] = Span.part_of(flat, piece.part)
+                    shadow[...] = part_of(flat, piece.part)
 
     def _add(self, number: int, annotation: AbstractAnnotation) -> Any:
         """Take in one argument; return the value that the function takes."""
@@ -215,7 +217,7 @@ class Arguments:
         span = self._spans.get(position)
         if span is not None:
             part = next(part for array, part in zip(span.arrays, span.parts, strict=True) if array is leaf)
-            self._pieces.setdefault(position, []).append(Piece(number, part, given))
+            self.pieces.setdefault(position, []).append(Piece(number, part, given))
             self.shadows[position] = ()
             return
         if position in self.shadows and not all(map(_is_same, self.shadows[position], given)):
@@ -234,8 +236,8 @@ class Arguments:
         """
         arrays = zip(self.positions, self.bound, strict=True)
         values = {id(leaf): (position, leaf) for position, leaf in arrays if isinstance(leaf, np.ndarray)}
-        pieces = [(p, piece.number, piece.given) for p, pieces in self._pieces.items() for piece in pieces]
-        whole = [(p, self.owner[p], given) for p, given in self.shadows.items() if p not in self._pieces]
+        pieces = [(p, piece.number, piece.given) for p, pieces in self.pieces.items() for piece in pieces]
+        whole = [(p, self.owner[p], given) for p, given in self.shadows.items() if p not in self.pieces]
         earlier: list[tuple[int, int, int, np.ndarray]] = []
         for position, number, given in (*whole, *pieces):
             for lane, shadow in enumerate(given):

@@ -5,7 +5,7 @@ arguments, with Jacobian J. Forward: each shadow holds a tangent on entry and J 
 cotangent of the exit value on entry and J-transposed times it on exit.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any, Final, NamedTuple
@@ -13,14 +13,15 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from ..activity import AbstractAnnotation, Active, BatchDuplicated, Const, Duplicated
-from ..containers import flatten, map_leaves, promoted
-from ..errors import ArgumentTypeError, ArgumentValueError, warn
-from ..execute.compiled import Signature, disjoint
+from ..errors import ArgumentTypeError, warn
+from ..execute.compiled import disjoint
 from ..transform.builder import FLOATS
 from .arguments import Arguments
-from .kernel import KEPT, Kernel, Variant, cached_kernel, empty_results, is_bound, number, returns_complex
+from .call import Call, Parsed, number_dtype, refuse_active, refuse_nan, refuse_numbers
+from .inside import bind_inside
+from .kernel import KEPT, Kernel, Variant, cached_kernel, empty_results, number, returns_complex
 from .modes import AbstractMode, ForwardMode, Reverse
-from .nested import Nest, nest_of
+from .nested import nest_of
 
 __all__ = ["Parsed", "Result", "autodiff", "parse"]
 
@@ -63,39 +64,18 @@ def autodiff(*args: Any, **kwargs: Any) -> Any:
     TracingError
         f does something that cannot be recorded; the message names its line.
     """
-    outcome = _LONG_WAY if kwargs else _repeated(args)
-    if outcome is not _LONG_WAY:
-        return outcome
     parsed = parse(args)
-    given = [(a.val, *a.shadows) for a in parsed.annotated if isinstance(a, AbstractAnnotation)]
-    nest = nest_of(parsed.f, given, kwargs)
-    call = _bind(args, parsed, kwargs) if nest is None else _bind_inside(nest, parsed, kwargs)
-    return _run(parsed.mode, call, parsed.activity)
+    call = _bind_again(parsed, kwargs)
+    if call is None:
+        given = [(a.val, *a.shadows) for a in parsed.annotated if isinstance(a, AbstractAnnotation)]
+        nest = nest_of(parsed.f, given, kwargs)
+        call = _bind(parsed, kwargs) if nest is None else bind_inside(nest, parsed, kwargs)
+    if isinstance(parsed.mode, ForwardMode):
+        return _forward(parsed.mode, call, parsed.activity)
+    return _reverse(parsed.mode, call, parsed.activity)
 
 
 _RETURNS: Final = (Active, Const, Duplicated)
-
-
-class Parsed(NamedTuple):
-    """The positional arguments of `autodiff` by their roles.
-
-    Attributes
-    ----------
-    mode : AbstractMode
-    f : callable
-    function : AbstractAnnotation or None
-        On f itself; None where f is bare.
-    activity : type of AbstractAnnotation or None
-        Of the returned value.
-    annotated : tuple
-        The arguments of f.
-    """
-
-    mode: AbstractMode
-    f: Callable[..., Any]
-    function: AbstractAnnotation | None
-    activity: type[AbstractAnnotation] | None
-    annotated: tuple[Any, ...]
 
 
 def parse(args: tuple[Any, ...]) -> Parsed:
@@ -126,109 +106,37 @@ def parse(args: tuple[Any, ...]) -> Parsed:
 # ---------------------------------------------------------------------------------------------------- binding
 
 
-class _Call:
-    """One call, ready to run.
-
-    Attributes
-    ----------
-    kernel : Kernel
-    values : list
-        To bind to the arguments of the function.
-    shadows : list of ndarray
-        To bind beside them.
-    arguments : Arguments or None
-        None where there is nothing to give back or to return: no lanes, no `Active`.
-    is_bare : bool
-        The function has no annotation, so it must not write results into what it has captured.
-    active : tuple of int
-        The positions that have a shadow.
-    """
-
-    __slots__ = ("active", "annotated", "arguments", "is_bare", "kernel", "shadows", "values")
-
-    def __init__(self, kernel: Kernel, values: list[Any], shadows: list[np.ndarray], annotated: Sequence[AbstractAnnotation],
-                 active: tuple[int, ...], arguments: Arguments | None, is_bare: bool = True) -> None:  # fmt: skip
-        self.kernel, self.values, self.shadows = kernel, values, shadows
-        self.annotated, self.active, self.arguments, self.is_bare = annotated, active, arguments, is_bare
-
-    @property
-    def width(self) -> int | None:
-        return None if self.arguments is None else self.arguments.width
+def _bind_again(parsed: Parsed, kwargs: dict[str, Any]) -> Call | None:
+    """A call like one before it. It holds nothing that is being recorded: neither did the function, nor do plain arrays."""
+    if kwargs or parsed.function is not None:
+        return None
+    recent = _RECENT.get((parsed.f, parsed.mode, tuple(map(type, parsed.annotated))))
+    return None if recent is None else recent.bind(parsed.annotated)
 
 
-def _bind(args: tuple[Any, ...], parsed: Parsed, kwargs: dict[str, Any]) -> _Call:
+def _bind(parsed: Parsed, kwargs: dict[str, Any]) -> Call:
     mode, f, function, _, annotated = parsed
     arguments = Arguments(f, annotated, kwargs, function)
     if mode.check:
-        _refuse_nan(arguments)
+        refuse_nan(arguments)
     if isinstance(mode, ForwardMode):
-        _refuse_active(arguments, annotated)
+        refuse_active(arguments, annotated)
     else:
-        _refuse_numbers(arguments)
+        refuse_numbers(arguments)
     active, width = tuple(sorted(arguments.shadows)), arguments.width
     key = (type(mode), mode.strong_zero, width, arguments.key)
     derive = partial(mode.derive, active=active, width=width)
     kernel = cached_kernel(f, key, arguments.args, derive, kwargs, arguments.held)
-    if not kwargs and function is None and _Repeatable.fits(parsed):
+    if not kwargs and function is None and _Repeatable.fits(mode, annotated):
         if len(_RECENT) >= KEPT:
             _RECENT.clear()
-        _RECENT[_form(args)] = _Repeatable(parsed, len(args) - len(annotated), kernel, active)
+        _RECENT[f, mode, tuple(map(type, annotated))] = _Repeatable(kernel, annotated, active)
     values = arguments.values()
     shadows = [_shadow(values[position], arguments.shadows[position], width) for position in active]
-    return _Call(kernel, values, shadows, annotated, active, arguments, function is None)
+    return Call(kernel, values, shadows, annotated, active, arguments, function is None)
 
 
-def _bind_inside(nest: Nest, parsed: Parsed, kwargs: dict[str, Any]) -> _Call:
-    """The call inside a recording: checked at the values there, bound to the traced arrays."""
-    mode, f, function, _, annotated = parsed
-    if function is not None or mode.check or any(isinstance(a, BatchDuplicated) for a in annotated):
-        raise NotImplementedError(
-            "autodiff inside a function that is itself being differentiated takes no annotation on the function, no batches "
-            "and no check=True; call it once per lane, and pass what the function holds as an argument"
-        )
-    arguments = Arguments(f, [nest.twin_of(a) for a in annotated], map_leaves(nest.twin, kwargs))
-    if arguments.held or arguments.has_overlap:
-        raise NotImplementedError(
-            "autodiff inside a function that is itself being differentiated takes no arrays that overlap, and no objects that "
-            "hold arrays to differentiate; pass copies, or the arrays themselves"
-        )
-    if isinstance(mode, ForwardMode):
-        _refuse_active(arguments, annotated)
-    elif arguments.numbers:
-        raise NotImplementedError(
-            "autodiff inside a function that is itself being differentiated cannot update the shadow of a number; write Active"
-        )
-    given = [promoted(a.val) if isinstance(a, Active) else a.val for a in annotated]
-    values: dict[int, Any] = {}
-    shadows: dict[int, Any] = {}
-    lanes = [leaf for a, x in zip(annotated, given, strict=True) for leaf in _shadow_leaves(a, x)]
-    lanes += [None] * len(flatten(kwargs)[0])
-    pairs = zip(flatten((given, kwargs))[0], lanes, strict=True)
-    bound = [(leaf, lane) for leaf, lane in pairs if is_bound(nest.twin(leaf))]
-    for position, (leaf, lane) in zip(arguments.positions, bound, strict=True):
-        values.setdefault(position, leaf)
-        shadows.setdefault(position, lane)
-    active = tuple(sorted(arguments.shadows))
-    derive = partial(mode.derive, active=active, width=None)
-    key = ("autodiff", type(mode), mode.strong_zero, arguments.key)
-    kernel = cached_kernel(f, key, tuple(given), derive, kwargs, nest=nest)
-    own = [_shadow_inside(nest, nest.twin(values[k]), shadows[k]) for k in active]
-    return _Call(kernel, [values[k] for k in range(len(values))], own, annotated, active, arguments, True)
-
-
-def _shadow_leaves(annotation: AbstractAnnotation, value: Any) -> list[Any]:
-    return flatten(annotation.shadows[0])[0] if annotation.shadows else [None] * len(flatten(value)[0])
-
-
-def _shadow_inside(nest: Nest, value: Any, given: Any) -> Any:
-    """The array to bind for a shadow: the caller's own, or a new one for `Active` and for the tangent of a number."""
-    if isinstance(given, np.ndarray):
-        return given
-    dtype = np.asarray(value).dtype
-    return nest.new(np.zeros(np.shape(value), dtype)) if given is None else nest.array(given, dtype)
-
-
-def _refuse_results(variant: Variant, call: _Call) -> None:
+def _refuse_results(variant: Variant, call: Call) -> None:
     """A bare function that writes results into arrays it has captured: their derivatives would be lost."""
     if call.is_bare and variant.trace.unread:
         raise ArgumentTypeError(
@@ -238,126 +146,77 @@ def _refuse_results(variant: Variant, call: _Call) -> None:
         )
 
 
-def _refuse_nan(arguments: Arguments) -> None:
-    for position, lanes in arguments.shadows.items():
-        if any(np.isnan(lane).any() for lane in lanes):
-            raise ArgumentValueError(f"{arguments.describe(arguments.owner[position])}: its shadow contains NaN")
-
-
-def _refuse_active(arguments: Arguments, annotated: Sequence[AbstractAnnotation]) -> None:
-    for number_, annotation in enumerate(annotated):
-        if isinstance(annotation, Active):
-            raise ArgumentTypeError(f"{arguments.describe(number_)}: for reverse mode; in forward mode write Duplicated(x, dx)")
-
-
-def _refuse_numbers(arguments: Arguments) -> None:
-    for position, lanes in arguments.numbers.items():
-        if None in lanes:
-            raise ArgumentTypeError(
-                f"{arguments.describe(arguments.owner[position])}: the shadow of a number cannot be updated in place, except "
-                f"in a list, dict or dataclass; in reverse mode write Active(x), whose derivative is returned, or use "
-                f"odead.gradient"
-            )
-
-
 def _shadow(leaf: Any, lanes: tuple[Any, ...], width: int | None) -> np.ndarray:
     """The array that the program binds for the shadow of a leaf: the caller's own where there is one lane."""
     if not lanes:  # Active
-        return np.zeros(np.shape(leaf) if width is None else (width, *np.shape(leaf)), _dtype(leaf))
+        return np.zeros(np.shape(leaf) if width is None else (width, *np.shape(leaf)), number_dtype(leaf))
     if width is not None:
-        return np.stack([np.asarray(lane, None if isinstance(lane, np.ndarray) else _dtype(leaf)) for lane in lanes])
-    return lanes[0] if isinstance(lanes[0], np.ndarray) else np.array(lanes[0], _dtype(leaf))
-
-
-def _dtype(leaf: Any) -> type:
-    """Of the shadow of a number."""
-    return np.complex128 if np.iscomplexobj(leaf) else np.float64
+        return np.stack([np.asarray(lane, None if isinstance(lane, np.ndarray) else number_dtype(leaf)) for lane in lanes])
+    return lanes[0] if isinstance(lanes[0], np.ndarray) else np.array(lanes[0], number_dtype(leaf))
 
 
 class _Repeatable:
-    """A call of plain arrays and floats, kept so that the same call with other arrays is bound in 0.3 us instead of 20.
+    """A call of plain arrays and floats, kept so that the same call with other arrays is bound in 3 us instead of 20.
 
-    It takes what needs no second look: arrays of the same shapes, strides and dtypes of which no two can share memory. Nothing
-    of that is being recorded: neither was the function, nor are plain arrays. All else goes the long way, which raises or
-    finds the kernel that fits.
-
-    Parameters
-    ----------
-    parsed : Parsed
-        The first such call.
-    first : int
-        Where the annotations begin among its positional arguments.
-    kernel : Kernel
-    active : tuple of int
-        The positions that have a shadow.
+    It accepts what needs no second look: arrays of the same shapes, strides and dtypes of which no two can share memory. All
+    else goes the long way, which raises or finds the kernel that fits.
     """
 
-    __slots__ = ("_active", "_activity", "_first", "_kernel", "_mode", "_outcome", "_signature")
+    __slots__ = ("_active", "_expected", "_kernel")
 
-    def __init__(self, parsed: Parsed, first: int, kernel: Kernel, active: tuple[int, ...]) -> None:
-        self._mode, self._activity, self._first, self._kernel, self._active = (
-            parsed.mode,
-            parsed.activity,
-            first,
-            kernel,
-            active,
-        )
-        self._signature = Signature([a.val for a in parsed.annotated], active, strides=True)
-        derivs = None if isinstance(parsed.mode, ForwardMode) else (None,) * len(parsed.annotated)
-        self._outcome = Result(derivs, None) if parsed.mode.with_primal else derivs  # where the function returns None
+    def __init__(self, kernel: Kernel, annotated: Sequence[AbstractAnnotation], active: tuple[int, ...]) -> None:
+        self._kernel, self._active = kernel, active
+        arrays = [isinstance(annotation.val, np.ndarray) for annotation in annotated]
+        self._expected = [
+            (a.val.shape, a.val.strides, a.val.dtype) if array else None for a, array in zip(annotated, arrays, strict=True)
+        ]
 
     @staticmethod
-    def fits(parsed: Parsed) -> bool:
-        mode, annotated = parsed.mode, parsed.annotated
-        values = [a.val for a in annotated]
+    def fits(mode: AbstractMode, annotated: Sequence[AbstractAnnotation]) -> bool:
+        arrays = [a.val for a in annotated if type(a.val) is np.ndarray]
+        shadows = [shadow for a in annotated for shadow in a.shadows]
         return (
-            not (mode.check or mode.holomorphic)
-            and all(type(a) in _REPEATABLE for a in annotated)
-            and Signature.describes(values)
-            and all(type(a.val) is np.ndarray and a.val.dtype.name in FLOATS for a in annotated if type(a) is Duplicated)
-            and disjoint(*values, *[shadow for a in annotated for shadow in a.shadows])
+            not mode.check
+            and all(type(a) in (Const, Duplicated) for a in annotated)
+            and all(type(a.val) is np.ndarray or (type(a) is Const and type(a.val) is float) for a in annotated)
+            and all(a.val.dtype.name in FLOATS for a in annotated if type(a) is Duplicated)
+            and disjoint(*arrays, *shadows)
         )
 
-    def run(self, args: tuple[Any, ...]) -> Any:
-        """The outcome of the call; `_LONG_WAY` where it is another one."""
-        arrays = self._signature.of_annotated(args, self._first)
-        if arrays is None:
-            return _LONG_WAY
-        if (self._activity is None or self._activity is Const) and self._kernel.run_again(arrays):
-            return self._outcome
-        annotated = args[self._first :]
-        count = len(annotated)
-        call = _Call(self._kernel, arrays[:count], arrays[count:], annotated, self._active, None)
-        return _run(self._mode, call, self._activity)
+    def bind(self, annotated: Sequence[AbstractAnnotation]) -> Call | None:
+        values, shadows = [], []
+        for annotation, expected in zip(annotated, self._expected, strict=True):
+            value = annotation.val
+            values.append(value)
+            if expected is None:
+                if type(value) is not float:
+                    return None
+                continue
+            shape, strides, dtype = expected
+            if type(value) is not np.ndarray or value.shape != shape or value.strides != strides or value.dtype != dtype:
+                return None
+            if type(annotation) is Duplicated:
+                shadow = annotation.dval
+                if (
+                    type(shadow) is not np.ndarray
+                    or shadow.shape != shape
+                    or shadow.dtype != dtype
+                    or not shadow.flags.writeable
+                ):
+                    return None
+                shadows.append(shadow)
+        if not disjoint(*values, *shadows):
+            return None
+        return Call(self._kernel, values, shadows, annotated, self._active, None)
 
 
-_REPEATABLE: Final = frozenset({Const, Duplicated})
-_RECENT: Final[dict[Any, _Repeatable]] = {}  # by the form of the call
-_LONG_WAY: Final = object()
-
-
-def _form(args: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The arguments of a call with the annotations' types in their place."""
-    return tuple([type(arg) if type(arg) in _REPEATABLE else arg for arg in args])
-
-
-def _repeated(args: tuple[Any, ...]) -> Any:
-    """The outcome of a call like one before it; `_LONG_WAY` if it is not."""
-    try:
-        recent = _RECENT.get(_form(args))
-    except TypeError:  # something among them has no hash
-        return _LONG_WAY
-    return _LONG_WAY if recent is None else recent.run(args)
+_RECENT: Final[dict[Any, _Repeatable]] = {}
 
 
 # ---------------------------------------------------------------------------------------------------- the two modes
 
 
-def _run(mode: AbstractMode, call: _Call, activity: type[AbstractAnnotation] | None) -> Any:
-    return _forward(mode, call, activity) if isinstance(mode, ForwardMode) else _reverse(mode, call, activity)
-
-
-def _forward(mode: AbstractMode, call: _Call, activity: type[AbstractAnnotation] | None) -> Any:
+def _forward(mode: AbstractMode, call: Call, activity: type[AbstractAnnotation] | None) -> Any:
     results: list[np.ndarray] = []
 
     def assemble(variant: Variant) -> list[Any]:
@@ -383,7 +242,7 @@ def _tangent(variant: Variant, tangents: list[np.ndarray], width: int | None) ->
     return tuple(variant.trace.returned([None if a is None else a[lane] for a in arrays]) for lane in range(width))
 
 
-def _reverse(mode: AbstractMode, call: _Call, activity: type[AbstractAnnotation] | None) -> Any:
+def _reverse(mode: AbstractMode, call: Call, activity: type[AbstractAnnotation] | None) -> Any:
     results: list[np.ndarray] = []
 
     def assemble(variant: Variant) -> list[Any]:
@@ -400,7 +259,7 @@ def _reverse(mode: AbstractMode, call: _Call, activity: type[AbstractAnnotation]
     return Result(derivs, variant.trace.returned(results)) if mode.with_primal else derivs
 
 
-def _give_back(call: _Call) -> None:
+def _give_back(call: Call) -> None:
     """Copy stacked lanes into the caller's shadows."""
     if call.arguments is not None and call.width is not None:
         for position, array in zip(call.active, call.shadows, strict=True):
@@ -411,7 +270,7 @@ def _give_back(call: _Call) -> None:
         call.arguments.give_back()
 
 
-def _give_back_numbers(call: _Call) -> None:
+def _give_back_numbers(call: Call) -> None:
     """Put the derivatives of numbers in lists, dicts and dataclasses into the caller's shadows."""
     if call.arguments is not None and call.arguments.numbers:
         arrays = dict(zip(call.active, call.shadows, strict=True))
@@ -421,7 +280,7 @@ def _give_back_numbers(call: _Call) -> None:
                 place.put(value.item())
 
 
-def _active_derivatives(call: _Call, arguments: Arguments) -> tuple[Any, ...]:
+def _active_derivatives(call: Call, arguments: Arguments) -> tuple[Any, ...]:
     """One item per argument: the derivative for Active, None otherwise."""
     arrays = dict(zip(call.active, call.shadows, strict=True))
     positions = iter(arguments.positions)
@@ -487,7 +346,7 @@ def _seeds(variant: Variant, activity: type[AbstractAnnotation], width: int | No
 
 
 @contextmanager
-def _conjugated(call: _Call) -> Iterator[None]:
+def _conjugated(call: Call) -> Iterator[None]:
     """In holomorphic mode, the sweep between conjugates: its adjoint becomes the transpose."""
     shadows = [shadow for shadow in call.shadows if shadow.dtype.kind == "c"]
     if len(shadows) < len(call.shadows):

@@ -3,23 +3,28 @@
 import threading
 from collections.abc import Callable, Sequence
 from functools import cached_property, partial
-from math import prod
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from ..containers import flatten
 from ..errors import ArgumentTypeError, ArgumentValueError
-from ..execute.compiled import Signature
 from ..tape import Program
-from ..tracing.recorder import is_traced
+from ..tracing.recorder import contains_traced, is_traced
 from ..transform.builder import FLOATS
 from ..transform.forward import forward
 from ..transform.reverse import reverse
+from .complexes import as_reals, complex_block
 from .inputs import DIFFERENTIABLE
-from .kernel import Derive, Kernel, Kind, Variant, is_bound, number, returns_complex
+from .kernel import Derive, Kernel, Variant, cached_kernel, is_bound, number, returned_type, returns_complex
+from .nested import Nest, nest_of
 
 __all__ = ["Compiled", "compile"]
+
+
+Kind = tuple[tuple[int, ...], np.dtype[Any]]  # shape and dtype of an array
+
+_NUMBER: Final = ((), np.dtype(np.float64))  # shape and dtype of the shadow of a number
 
 
 def compile(f: Callable[..., Any], *example_args: Any) -> "Compiled":
@@ -48,12 +53,16 @@ class Compiled:
     """A function for arguments of fixed shapes and dtypes, with its derivatives. Pickles if the function does.
 
     Every float argument has a derivative. `args` are always those of f, in its order; f writes into the arrays given, as the
-    plain call does. A branch that was not recorded is recorded when it is met.
+    plain call does. A branch that was not recorded is recorded when it is met. Called inside a function that is itself
+    differentiated, its programs become part of that function's.
     """
 
     def __init__(self, f: Callable[..., Any], *example_args: Any) -> None:
         self._f = f
-        _refuse_traced(example_args, "compile")
+        if contains_traced(flatten(example_args)[0]):
+            raise ArgumentTypeError(
+                "compile inside a function that is itself being differentiated: compile before it, and call the result inside"
+            )
         leaves, self._structure = flatten(tuple(example_args))
         self._static = [None if is_bound(leaf) else leaf for leaf in leaves]
         self._examples = [leaf.copy() if isinstance(leaf, np.ndarray) else leaf for leaf in leaves]
@@ -61,8 +70,10 @@ class Compiled:
         floats = [k for k in self._bound if not isinstance(leaves[k], np.ndarray) or leaves[k].dtype.name in DIFFERENTIABLE]
         self._active = tuple(self._bound.index(k) for k in floats)
         self._local = threading.local()
-        plain = all(child.kind is None for child in self._structure.children) and Signature.describes(leaves)
-        self._signature = Signature(leaves, self._active) if plain else None
+        # Where no argument is a container: shape and dtype of each array, None for a number. Makes a call 3 us cheaper.
+        plain = all(child.kind is None for child in self._structure.children) and len(self._bound) == len(leaves)
+        kinds = [(leaf.shape, leaf.dtype) if isinstance(leaf, np.ndarray) else None for leaf in leaves]
+        self._plain = kinds if plain and not any(isinstance(leaf, complex) for leaf in leaves) else None
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Compiled, (self._f, *self._structure.unflatten(self._examples))
@@ -92,6 +103,20 @@ class Compiled:
     def _kernel(self, derive: Derive | None) -> Kernel:
         return Kernel(self._f, self._structure.unflatten(self._examples), derive)
 
+    @staticmethod
+    def _nest(*trees: Any) -> Nest | None:
+        """The recording that arguments or shadows are of; None outside of any."""
+        for tree in trees:
+            for x in tree if type(tree) is tuple else (tree,):
+                if type(x) is not np.ndarray and type(x) is not float and x is not None:
+                    return nest_of(None, trees)
+        return None
+
+    def _inside(self, nest: Nest, kernel: Kernel) -> Kernel:
+        """One of our kernels for the recording, which keeps it."""
+        args = self._structure.unflatten(self._examples)
+        return cached_kernel(self._f, (self, kernel), args, kernel.derive, nest=nest)
+
     # ------------------------------------------------------------------------------------------------ calls
 
     def primal(self, *args: Any, out: np.ndarray | None = None) -> Any:
@@ -108,19 +133,15 @@ class Compiled:
         -------
         What f returns; `out` if it was given.
         """
-        values = self._values(args)
-        if out is None and self._primal.run_again(values):
-            return None
-        return self._primal_returned(values, out)
-
-    def _primal_returned(self, values: Sequence[Any], out: np.ndarray | None) -> Any:
+        values, nest = self._values(args), self._nest(args, out)
+        kernel = self._primal if nest is None else self._inside(nest, self._primal)
         results: list[np.ndarray] = []
 
         def assemble(variant: Variant) -> list[Any]:
-            results[:] = self._results(variant.returned, out)
+            results[:] = self._results(_returned(variant), out, nest)
             return [*values, *results]
 
-        variant = self._primal.run(values, assemble)
+        variant = kernel.run(values, assemble)
         return out if out is not None else variant.trace.returned(results)
 
     def jvp(self, args: tuple[Any, ...], tangents: tuple[Any, ...], out: np.ndarray | None = None) -> Any:
@@ -138,26 +159,23 @@ class Compiled:
         -------
         In the structure of the returned value; None if f returns None.
         """
-        arrays = self._arrays(args, tangents, "tangent")
-        if out is None and self._forward.run_again(arrays):
-            return None
-        return self._tangent_returned(arrays, out)
-
-    def _tangent_returned(self, arrays: list[Any], out: np.ndarray | None) -> Any:
+        nest = self._nest(args, tangents, out)
+        values, shadows = self._values(args), self._shadows(tangents, "tangent", nest)
+        kernel = self._forward if nest is None else self._inside(nest, self._forward)
         results: list[np.ndarray] = []
         returned: list[np.ndarray] = []
 
         def assemble(variant: Variant) -> list[Any]:
-            results[:] = self._results(variant.returned, None)
-            floats = [kind for kind in variant.returned if kind[1].name in DIFFERENTIABLE]
-            returned[:] = self._results(floats, out)
-            return [*arrays, *results, *returned]
+            results[:] = self._results(_returned(variant), None, nest)
+            floats = [kind for kind in _returned(variant) if kind[1].name in DIFFERENTIABLE]
+            returned[:] = self._results(floats, out, nest)
+            return [*values, *shadows, *results, *returned]
 
-        variant = self._forward.run(arrays[: len(self._bound)], assemble)
+        variant = kernel.run(values, assemble)
         if out is not None:
             return out
         lanes = iter(returned)
-        floats = [next(lanes) if kind[1].name in DIFFERENTIABLE else None for kind in variant.returned]
+        floats = [next(lanes) if kind[1].name in DIFFERENTIABLE else None for kind in _returned(variant)]
         return variant.trace.returned(floats)
 
     def vjp(self, args: tuple[Any, ...], cotangent: Any, out: tuple[Any, ...] | None = None) -> tuple[Any, ...]:
@@ -178,23 +196,22 @@ class Compiled:
         tuple
             `out`, or what was allocated in its place.
         """
-        arrays = [*self._values(args), *self._zeros()] if out is None else self._arrays(args, out, "shadow")
-        if cotangent is not None or not self._reverse.run_again(arrays):
-            self._pull(arrays, cotangent)
+        values, nest = self._values(args), self._nest(args, cotangent, out)
+        shadows = self._zeros(nest) if out is None else self._shadows(out, "shadow", nest)
+        kernel = self._reverse if nest is None else self._inside(nest, self._reverse)
+
+        def assemble(variant: Variant) -> list[Any]:
+            kinds = _returned(variant)
+            return [*values, *shadows, *_seeds(variant.primal, kinds, cotangent, nest), *self._results(kinds, None, nest)]
+
+        kernel.run(values, assemble)
         if out is not None:
             return out
         leaves = list(self._static)
-        for position, shadow in zip(self._active, arrays[len(self._bound) :], strict=True):
+        for position, shadow in zip(self._active, shadows, strict=True):
             leaves[self._bound[position]] = number(shadow)
         result: tuple[Any, ...] = self._structure.unflatten(leaves)
         return result
-
-    def _pull(self, arrays: list[Any], cotangent: Any) -> None:
-        def assemble(variant: Variant) -> list[Any]:
-            seeds = _seeds(variant.primal, variant.returned, cotangent)
-            return [*arrays, *seeds, *self._results(variant.returned, None)]
-
-        self._reverse.run(arrays[: len(self._bound)], assemble)
 
     def jac(self, args: tuple[Any, ...], out: np.ndarray | None = None) -> np.ndarray:
         """Jacobian of the returned array with respect to argument 0, an array or a number.
@@ -203,15 +220,23 @@ class Compiled:
         ----------
         args : tuple
         out : ndarray (*returned.shape, *args[0].shape), optional
-            Receives it.
+            Receives it; complex where the argument or what is returned is. With respect to z = x + i y, rows are u_x + i u_y;
+            a complex function of complex numbers must be holomorphic, which is tested.
+
+        Raises
+        ------
+        ArgumentTypeError
+            f does not return one array of floats or complex numbers, or is not holomorphic.
         """
-        values = self._values(args)
+        values, nest = self._values(args), self._nest(args, out)
         plan = self._jacobian_plan
-        shape = plan.returned + plan.argument
         if out is None:
-            out = np.empty(shape, plan.dtype)
-        _fits(out, shape, plan.dtype, "out")
-        plan.run(values, out)
+            out = np.empty(plan.shape, plan.dtype) if nest is None else nest.new(np.zeros(plan.shape, plan.dtype))
+        _fits(out, plan.shape, plan.dtype, "out", nest)
+        if nest is None:
+            plan.run(values, out)
+        else:
+            plan.run_inside(nest, self._inside(nest, plan.kernel), values, out)
         return out
 
     @property
@@ -230,29 +255,32 @@ class Compiled:
             raise ArgumentTypeError(
                 f"argument 0 of {program.name} is not an array of floats; jac differentiates with respect to it"
             )
-        if returns_complex(self._primal.variant) or np.iscomplexobj(self._examples[self._bound[0]]):
-            raise NotImplementedError(f"{program.name} is complex; jac writes real Jacobians, odead.jacobian also complex ones")
-        returned = program.buffers[program.results[0]].shape or ()
-        argument = np.shape(self._examples[self._bound[0]])
-        columns = prod(argument) <= prod(returned)
-        width = max(1, prod(argument) if columns else prod(returned))
+        returned = program.buffers[program.results[0]]
+        argument = np.asarray(self._examples[self._bound[0]])
+        size = argument.size * (1 + np.iscomplexobj(argument))
+        columns = size <= returned.size
+        width = max(1, size if columns else returned.size)
         kernel = self._kernel(partial(forward if columns else reverse, active=(0,), width=width))
-        return _JacobianPlan(kernel, returned, argument, np.dtype(program.buffers[program.results[0]].dtype), columns)
+        return _JacobianPlan(kernel, np.empty(returned.shape or (), returned.dtype), argument, columns)
 
     # ------------------------------------------------------------------------------------------------ arrays to bind
 
     def _values(self, args: tuple[Any, ...]) -> Sequence[Any]:
         """The program inputs among the arguments, checked."""
-        signature = self._signature
-        return args if signature is not None and signature.accepts(args) else self._checked_values(args)
+        return args if self._are_plain(args) else self._checked_values(args)
 
-    def _arrays(self, args: tuple[Any, ...], shadows: Any, what: str) -> list[Any]:
-        """The same, then the shadows of the float leaves."""
-        found = None if self._signature is None else self._signature.with_shadows(args, shadows)
-        return [*self._values(args), *self._checked_shadows(shadows, what)] if found is None else found
+    def _are_plain(self, args: tuple[Any, ...]) -> bool:
+        if self._plain is None or len(args) != len(self._plain):
+            return False
+        for arg, kind in zip(args, self._plain, strict=True):
+            if kind is None:
+                if type(arg) is not float:
+                    return False
+            elif type(arg) is not np.ndarray or arg.shape != kind[0] or arg.dtype != kind[1]:
+                return False
+        return True
 
     def _checked_values(self, args: tuple[Any, ...]) -> list[Any]:
-        _refuse_traced(args, "a compiled function")
         leaves, structure = flatten(tuple(args))
         if structure != self._structure:
             raise ArgumentTypeError(
@@ -269,7 +297,19 @@ class Compiled:
             values.append(leaf)
         return values
 
-    def _checked_shadows(self, shadows: Any, what: str) -> list[Any]:
+    def _shadows(self, shadows: Any, what: str, nest: Nest | None) -> list[Any]:
+        """The shadows of the float leaves."""
+        if nest is None and self._plain is not None and isinstance(shadows, tuple) and len(shadows) == len(self._plain):
+            kinds = [self._plain[position] for position in self._active]
+            found = [
+                np.zeros(()) if kind is None and shadow is None else shadow
+                for kind, shadow in zip(kinds, [shadows[position] for position in self._active], strict=True)
+            ]
+            if all(type(s) is np.ndarray and (s.shape, s.dtype) == (k or _NUMBER) for s, k in zip(found, kinds, strict=True)):
+                return found
+        return self._checked_shadows(shadows, what, nest)
+
+    def _checked_shadows(self, shadows: Any, what: str, nest: Nest | None) -> list[Any]:
         if not isinstance(shadows, tuple) or len(shadows) != len(self._structure.children):
             raise ArgumentTypeError(f"give a tuple of one {what} per argument: {len(self._structure.children)} of them")
         examples = self._structure.unflatten(self._examples)
@@ -283,65 +323,87 @@ class Compiled:
                 if not is_bound(leaf) or (isinstance(leaf, np.ndarray) and leaf.dtype.name not in DIFFERENTIABLE):
                     continue
                 value = np.asarray(leaf)
-                if item is None:
-                    item = np.zeros(value.shape, value.dtype)
-                elif not isinstance(item, np.ndarray):
-                    item = np.array(item, dtype=value.dtype)
-                _fits(item, value.shape, value.dtype, f"the {what} of argument {number_}")
+                if item is None or not isinstance(item, np.ndarray):
+                    item = _new(nest, 0 if item is None else item, value.shape if item is None else (), value.dtype)
+                _fits(item, value.shape, value.dtype, f"the {what} of argument {number_}", nest)
                 found.append(item)
         return found
 
-    def _zeros(self) -> list[np.ndarray]:
+    def _zeros(self, nest: Nest | None) -> list[np.ndarray]:
         examples = [np.asarray(self._examples[self._bound[position]]) for position in self._active]
-        return [np.zeros(example.shape, example.dtype) for example in examples]
+        return [_new(nest, 0, example.shape, example.dtype) for example in examples]
 
     @staticmethod
-    def _results(kinds: Sequence[Kind], out: np.ndarray | None) -> list[np.ndarray]:
+    def _results(kinds: Sequence[Kind], out: np.ndarray | None, nest: Nest | None) -> list[np.ndarray]:
         if out is None:
-            return [np.empty(*kind) for kind in kinds]
+            return [np.empty(*kind) if nest is None else _new(nest, 0, *kind) for kind in kinds]
         if len(kinds) != 1:
             raise ArgumentValueError(f"out is one array, and the function returns {len(kinds)}")
-        _fits(out, *kinds[0], "out")
+        _fits(out, *kinds[0], "out", nest)
         return [out]
 
 
 class _JacobianPlan:
-    """A sweep over all unit tangents (or cotangents) at once, with its arrays."""
+    """A sweep over all unit tangents (or cotangents) at once, with its arrays.
 
-    def __init__(
-        self, kernel: Kernel, returned: tuple[int, ...], argument: tuple[int, ...], dtype: np.dtype, columns: bool
-    ) -> None:
-        self.returned, self.argument, self.dtype, self._kernel, self._columns = returned, argument, dtype, kernel, columns
-        n, m = prod(argument), prod(returned)
-        self._seed = np.zeros((n, *argument) if columns else (m, *returned), dtype)
-        self._swept = np.zeros((n, *returned) if columns else (m, *argument), dtype)
-        self._value = np.empty(returned, dtype)
+    Complex numbers count as two floats each; `argument` and `value` are arrays like those of the program.
+    """
+
+    def __init__(self, kernel: Kernel, value: np.ndarray, argument: np.ndarray, columns: bool) -> None:
+        self.kernel, self._columns, self._value = kernel, columns, value
+        self._returns, self._takes = returns_complex(kernel.variant), argument.dtype.kind == "c"
+        self.shape = (value.shape[:-1] if self._returns else value.shape) + argument.shape
+        self.dtype = np.dtype(complex) if self._returns or self._takes else value.dtype
+        n, m = argument.size * (1 + self._takes), value.size
+        self._width = n if columns else m
+        seeded, swept = (argument, value) if columns else (value, argument)
+        self._seed = np.zeros((self._width, *seeded.shape), seeded.dtype)
+        self._swept = np.zeros((self._width, *swept.shape), swept.dtype)
 
     def run(self, values: Sequence[Any], out: np.ndarray) -> None:
         """Write the Jacobian at `values` into `out`."""
-        width = len(self._seed)
-        seeds = self._seed.reshape(width, width)
+        self._fill()
+        self.kernel(*values, *self._ordered(self._seed, self._swept, self._value))
+        self._write(self.kernel, self._swept, out)
+
+    def run_inside(self, nest: Nest, kernel: Kernel, values: Sequence[Any], out: Any) -> None:
+        """The same in a recording."""
+        self._fill()
+        seed, swept, value = (nest.new(x.copy()) for x in (self._seed, self._swept, self._value))
+        arrays = [*values, *self._ordered(seed, swept, value)]
+        kernel.run(values, lambda _: arrays)
+        self._write(kernel, swept, out)
+
+    def _fill(self) -> None:
+        seeds = as_reals(self._seed).reshape(self._width, self._width)
         seeds[...] = 0.0
         np.fill_diagonal(seeds, 1.0)
-        if self._columns:
-            self._kernel(*values, self._seed, self._value, self._swept)
-            axes = range(1, 1 + len(self.returned))
-            out[...] = self._swept.transpose(*axes, 0).reshape(out.shape)
-        else:
+        if not self._columns:
             self._swept[...] = 0.0
-            self._kernel(*values, self._swept, self._seed, self._value)
-            out[...] = self._swept.reshape(out.shape)
+
+    def _ordered(self, seed: Any, swept: Any, value: Any) -> tuple[Any, Any, Any]:
+        return (seed, value, swept) if self._columns else (swept, seed, value)
+
+    def _write(self, kernel: Kernel, swept: Any, out: Any) -> None:
+        block = as_reals(swept.reshape(self._width, -1))
+        block = block.T if self._columns else block
+        if self._returns or self._takes:
+            block = complex_block(kernel.variant, block, self._takes)
+        out[...] = block.reshape(out.shape)
 
 
-def _refuse_traced(args: tuple[Any, ...], what: str) -> None:
-    if any(map(is_traced, flatten(args)[0])):
-        raise NotImplementedError(
-            f"{what} inside a function that is itself being differentiated: call the function itself there, or odead.jvp, "
-            f"odead.vjp and odead.jacobian of it, which become part of the program"
-        )
+def _returned(variant: Variant) -> list[Kind]:
+    return [returned_type(variant, k) for k in range(len(variant.primal.results))]
 
 
-def _fits(array: Any, shape: tuple[int, ...], dtype: np.dtype, what: str) -> None:
+def _new(nest: Nest | None, x: Any, shape: tuple[int, ...], dtype: np.dtype) -> Any:
+    """A new array, of the recording where there is one."""
+    if nest is not None:
+        return nest.array(x, dtype) if is_traced(x) else nest.new(np.full(shape, x, dtype))
+    return np.full(shape, x, dtype)
+
+
+def _fits(array: Any, shape: tuple[int, ...], dtype: np.dtype, what: str, nest: Nest | None = None) -> None:
     if not isinstance(array, np.ndarray):
         raise ArgumentTypeError(
             f"{what} is a {type(array).__name__}, where an array of shape {shape} and dtype {dtype} is needed"
@@ -350,9 +412,11 @@ def _fits(array: Any, shape: tuple[int, ...], dtype: np.dtype, what: str) -> Non
         raise ArgumentValueError(f"{what} has shape {array.shape}, where {shape} is needed")
     if array.dtype != dtype:
         raise ArgumentTypeError(f"{what} has dtype {array.dtype}, where {dtype} is needed")
+    if nest is not None and not is_traced(array):
+        nest.rec.fail(f"{what} is an array from outside of the function", "Make it inside, or pass it as an argument")
 
 
-def _seeds(program: Program, kinds: Sequence[Kind], cotangent: Any) -> list[np.ndarray]:
+def _seeds(program: Program, kinds: Sequence[Kind], cotangent: Any, nest: Nest | None) -> list[np.ndarray]:
     """Copies of the cotangents of the returned floats; the sweep consumes them."""
     leaves = [] if cotangent is None else flatten(cotangent)[0]
     if len(leaves) != len(kinds):
@@ -360,7 +424,7 @@ def _seeds(program: Program, kinds: Sequence[Kind], cotangent: Any) -> list[np.n
     seeds = []
     for (shape, dtype), leaf in zip(kinds, leaves, strict=True):
         if dtype.name in DIFFERENTIABLE:
-            seed = np.array(leaf, dtype=dtype)
+            seed = np.array(leaf, dtype=dtype) if nest is None else nest.array(leaf, dtype)
             _fits(seed, shape, dtype, "the cotangent")
             seeds.append(seed)
     return seeds

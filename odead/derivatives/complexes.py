@@ -1,15 +1,16 @@
 """Real Jacobians of the pairs of floats that complex numbers are, as complex ones."""
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
 from ..errors import ArgumentTypeError
+from ..tracing.complexes import from_pairs
 from .inputs import Inputs
 from .kernel import Variant, returns_complex
 
-__all__ = ["as_reals", "complex_blocks", "complex_columns"]
+__all__ = ["as_reals", "complex_block", "complex_blocks", "complex_columns"]
 
 HOLOMORPHIC: Final = 1e-8  # largest violation of the Cauchy-Riemann equations, relative to the largest derivative
 
@@ -19,9 +20,10 @@ def as_reals(x: np.ndarray) -> np.ndarray:
     return x.view(np.float64) if x.dtype.kind == "c" else x
 
 
-def complex_columns(block: np.ndarray, leaf: Any) -> np.ndarray:
+def complex_columns(block: np.ndarray, takes: bool) -> np.ndarray:
     """Derivatives (m, 2 n) by x and y as u_x + i u_y (m, n), where the argument is complex."""
-    return np.ascontiguousarray(block).view(np.complex128) if np.iscomplexobj(leaf) else block
+    made: np.ndarray = from_pairs(block.reshape(len(block), -1, 2)) if takes else block
+    return made
 
 
 def complex_blocks(
@@ -49,14 +51,18 @@ def complex_blocks(
     ArgumentTypeError
         A complex function of a complex argument is not holomorphic there: u_x = v_y and u_y = -v_x do not hold.
     """
-    leaves = inputs.differentiated()
+    pairs = zip(blocks, inputs.differentiated(), strict=True)
+    made = [complex_block(variant, block, np.iscomplexobj(leaf)) for block, leaf in pairs]
+    return from_pairs(value) if returns_complex(variant) else value, made
+
+
+def complex_block(variant: Variant, block: np.ndarray, takes: bool) -> np.ndarray:
+    """One block as in `complex_blocks`; `takes` says whether the argument is complex."""
     if not returns_complex(variant):
-        return value, [complex_columns(block, leaf) for block, leaf in zip(blocks, leaves, strict=True)]
-    made = []
-    for block, leaf in zip(blocks, leaves, strict=True):
-        u, v = block[0::2], block[1::2]
-        made.append(_derivative(variant, u, v) if np.iscomplexobj(leaf) else u + 1j * v)
-    return np.ascontiguousarray(value).view(np.complex128)[..., 0], made
+        return complex_columns(block, takes)
+    u, v = block[0::2], block[1::2]
+    made: np.ndarray = _derivative(variant, u, v) if takes else from_pairs(np.stack([u, v], axis=-1))
+    return made
 
 
 def _derivative(variant: Variant, u: np.ndarray, v: np.ndarray) -> np.ndarray:
@@ -70,4 +76,5 @@ def _derivative(variant: Variant, u: np.ndarray, v: np.ndarray) -> np.ndarray:
             f"argument, u_x = {u_x[row, column]:.6g} and v_y = {v_y[row, column]:.6g}, u_y = {u_y[row, column]:.6g} and "
             f"-v_x = {-v_x[row, column]:.6g}, which would be equal. Differentiate its real and its imaginary part"
         )
-    return u_x + 1j * v_x
+    derivative: np.ndarray = from_pairs(np.stack([u_x, v_x], axis=-1))
+    return derivative

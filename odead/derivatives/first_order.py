@@ -16,7 +16,6 @@ from ..transform.colouring import Colouring
 from ..transform.forward import forward
 from ..transform.reverse import reverse
 from ..transform.sparsity import pattern
-from .again import LONG_WAY, remember, repeated
 from .complexes import as_reals, complex_blocks, complex_columns
 from .inputs import Inputs, Wrt
 from .kernel import (
@@ -26,6 +25,7 @@ from .kernel import (
     cached_kernel,
     empty_results,
     number,
+    returned_type,
     returns_complex,
 )
 from .modes import AbstractMode, ForwardMode, Reverse
@@ -75,10 +75,6 @@ def gradient(f: Callable[..., Any], *args: Any, wrt: Wrt = 0, mode: AbstractMode
 
 def value_and_gradient(f: Callable[..., Any], *args: Any, wrt: Wrt = 0, mode: AbstractMode = Reverse) -> tuple[Any, Any]:
     """Value and gradient of a function that returns one number; as `gradient`."""
-    form = (f, wrt, mode)
-    outcome = repeated(form, args)
-    if outcome is not LONG_WAY:
-        return outcome  # type: ignore[no-any-return]
     inputs = Inputs(f, args, wrt)
     if mode.holomorphic:
         value, blocks = holomorphic(f, inputs)
@@ -88,7 +84,7 @@ def value_and_gradient(f: Callable[..., Any], *args: Any, wrt: Wrt = 0, mode: Ab
         return number(value.reshape(())), inputs.structured([number(block.reshape(shape)) for block, shape in pairs])
     if isinstance(mode, ForwardMode):
         value, rows = _columns(f, inputs, real=True)
-        rows = [complex_columns(block, leaf) for block, leaf in zip(rows, inputs.differentiated(), strict=True)]
+        rows = [complex_columns(block, np.iscomplexobj(x)) for block, x in zip(rows, inputs.differentiated(), strict=True)]
         blocks = [np.moveaxis(block, 0, -1).reshape(shape) for block, shape in zip(rows, inputs.shapes(), strict=True)]
         return number(np.reshape(value, ())), inputs.structured([number(block) for block in blocks])
     kernel = _kernel(f, inputs, ("reverse", mode.strong_zero), partial(mode.derive, active=inputs.active, width=None))
@@ -107,7 +103,6 @@ def value_and_gradient(f: Callable[..., Any], *args: Any, wrt: Wrt = 0, mode: Ab
         return [*inputs.values, *shadows, np.ones(shape, variant.primal.buffers[buffer].dtype), *results]
 
     kernel.run(inputs.values, assemble)
-    remember(form, args, kernel, inputs)
     return number(results[0].reshape(())), inputs.structured([number(shadow) for shadow in shadows])
 
 
@@ -472,7 +467,7 @@ def _cotangents(variant: Variant, inputs: Inputs, cotangent: Any) -> list[np.nda
     seeds = []
     for k, (buffer, leaf) in enumerate(zip(expected, leaves, strict=True)):
         if buffer.dtype in FLOATS:
-            shape, dtype = variant.returned[k]
+            shape, dtype = returned_type(variant, k)
             seeds.append(inputs.array(leaf, dtype))
             if seeds[-1].shape != shape:
                 raise ArgumentValueError(f"{program.name} returns shape {shape}; the cotangent has shape {seeds[-1].shape}")

@@ -16,30 +16,28 @@ from typing import Any
 
 import numpy as np
 
-from ..activity import AbstractAnnotation
+from ..activity import AbstractAnnotation, BatchDuplicated
 from ..containers import flatten, map_leaves
+from ..errors import ArgumentValueError
 from ..rules.closures import detached
+from ..spans import Span, spans
 from ..tape import Program, Role
 from ..tracing.array import TracedArray
-from ..tracing.complexes import is_complex
+from ..tracing.complexes import TracedComplexScalar, from_pairs, is_complex, pairs_of
 from ..tracing.creation import array as traced_array
+from ..tracing.creation import from_numpy
 from ..tracing.namespace import Names
 from ..tracing.observations import Observations
 from ..tracing.recorder import Recorder, is_traced
 from ..views import View, broadcast, overlap
 
-__all__ = ["Called", "Nest", "nest_of"]
+__all__ = ["Called", "Nest", "nest_of", "part_of"]
 
 
 def nest_of(f: Any, *trees: Any) -> Nest | None:
     """The recording in which `f` is to be differentiated at these arguments; None outside of any."""
     for leaf in flatten(trees)[0]:
         if is_traced(leaf):
-            if is_complex(leaf):
-                raise NotImplementedError(
-                    "a derivative at complex numbers is taken inside a function that is itself being differentiated, which is "
-                    "not supported yet; pass real and imaginary part"
-                )
             return Nest(leaf.rec)
     while not isinstance(f, FunctionType) and hasattr(f, "__func__" if isinstance(f, MethodType) else "func"):
         f = f.__func__ if isinstance(f, MethodType) else f.func
@@ -80,13 +78,13 @@ class Nest:
 
     def __init__(self, rec: Recorder) -> None:
         self.rec = rec
-        self.kernels: dict[Any, Any] = rec.calls.namespace.kept  # type: ignore[attr-defined]
+        self.kernels = rec.calls.kept
 
     # ------------------------------------------------------------------------------------------ from outside to inside
 
     def outside(self, f: Any) -> Any:
         """A function of the traced code as one of the user's world, a container of what is traced in it."""
-        original: Callable[[Any], Any] = self.rec.calls.namespace.original  # type: ignore[attr-defined]
+        original = self.rec.calls.original
         if isinstance(f, MethodType):
             return MethodType(self.outside(f.__func__), original(f.__self__))
         if isinstance(f, functools.partial):
@@ -100,7 +98,7 @@ class Nest:
     @staticmethod
     def twin(leaf: Any) -> Any:
         """What a value is in the outer recording, arrays with the memory that they have there."""
-        if is_traced(leaf) and not isinstance(leaf, (np.ndarray, float, np.floating)):
+        if is_traced(leaf) and not isinstance(leaf, (np.ndarray, float, complex, np.inexact)):
             return type(leaf.value)(leaf)  # an int decides what is recorded
         return leaf.value if is_traced(leaf) else leaf
 
@@ -108,31 +106,51 @@ class Nest:
         """An annotation with these values."""
         if not isinstance(annotation, AbstractAnnotation):
             return annotation
-        return type(annotation)(*[map_leaves(self.twin, tree) for tree in (annotation.val, *annotation.shadows)])
+        value, *shadows = [map_leaves(self.twin, tree) for tree in (annotation.val, *annotation.shadows)]
+        if isinstance(annotation, BatchDuplicated):
+            return type(annotation)(value, tuple(shadows))
+        return type(annotation)(value, *shadows)
 
     @staticmethod
-    def values(xs: Sequence[Any]) -> list[Any]:
-        """Private copies of what values have in the outer recording; the same array is one copy."""
+    def values(xs: Sequence[Any], together: int = 0) -> list[Any]:
+        """Private copies of what values have in the outer recording.
+
+        The same array is one copy, and the copies of those among the first that overlap do so too; `together` is their
+        number.
+        """
+        values = [x.value if is_traced(x) else x for x in xs]
         known: dict[int, Any] = {}
-        for x in xs:
-            value = x.value if is_traced(x) else x
-            if id(x) not in known:
-                known[id(x)] = copy_in_layout(value) if isinstance(value, np.ndarray) else value
-        return [known[id(x)] for x in xs]
+        for span in _spans([value for value in values[:together] if isinstance(value, np.ndarray)]):
+            memory = span.memory().copy()
+            known.update({id(x): Span.part_of(memory, part) for x, part in zip(span.arrays, span.parts, strict=True)})
+        for value in values:
+            if id(value) not in known:
+                known[id(value)] = copy_in_layout(value) if isinstance(value, np.ndarray) else value
+        return [known[id(value)] for value in values]
 
     def depends_on(self, observations: Observations) -> None:
         """A change of what the inner function reads makes the outer recording stale too."""
-        self.rec.calls.namespace.observations.note(_is_stale, observations, None)  # type: ignore[attr-defined]
+        self.rec.calls.depends_on(observations)
 
     # ------------------------------------------------------------------------------------------ arrays
 
     def new(self, value: np.ndarray) -> Any:
         """An array of the outer recording with contents that depend on no input."""
-        return TracedArray(self.rec, *self.rec.adopt_static(value))
+        made: TracedArray = from_numpy(self.rec, value)
+        return made
 
     def array(self, x: Any, dtype: Any) -> Any:
         """`np.array(x, dtype)` in the outer recording."""
         return traced_array(self.rec, x, dtype)
+
+    def memory(self, x: Any, span: Span) -> Any:
+        """All elements of a span, in which the traced `x` lies, as a flat array that is no copy."""
+        value = span.memory()
+        value = pairs_of(value) if span.dtype.kind == "c" else value
+        view = self.rec.part(x.place.buffer, value)
+        assert view is not None
+        made = TracedArray(self.rec, view, value)
+        return from_pairs(made) if span.dtype.kind == "c" else made
 
     # ------------------------------------------------------------------------------------------ instructions
 
@@ -148,11 +166,7 @@ class Nest:
             The values that a run leaves in them.
         """
         rec = self.rec
-        if any(map(is_complex, arrays)):
-            raise NotImplementedError(
-                "a derivative at complex numbers is taken inside a function that is itself being differentiated, which is not "
-                "supported yet; pass real and imaginary part"
-            )
+        arrays = [x.as_array() if type(x) is TracedComplexScalar else x for x in arrays]
         bound = [*program.arguments, *program.results]
         written = {out.buffer for out in program.out if out is not None}
         self._refuse_overlap([(x, b in written) for x, b in zip(arrays, program.arguments, strict=False)])
@@ -212,7 +226,10 @@ class _Inlined:
 
     def _copy(self, out: View, x: Any) -> None:
         program = self.rec.program
-        source = self.rec.reads(x.place) if is_traced(x) else program.constant(x, program.dtype(out))
+        if is_traced(x):
+            source = self.rec.reads(x.place)
+        else:
+            source = program.constant(pairs_of(np.asarray(x)) if is_complex(x) else x, program.dtype(out))
         program.emit("copy", out, (broadcast(source, out.shape),), None, self.own)
 
     def run(self) -> None:
@@ -220,7 +237,8 @@ class _Inlined:
             operands = tuple([self._placed(view) for view in ins])
             place = self.lines[line] if line >= 0 else self.own
             if out is None:
-                self.rec.guard(operands[0], params)  # type: ignore[arg-type]
+                assert isinstance(params, int)
+                self.rec.guard(operands[0], params)
                 self.rec.program.line[-1] = place
             else:
                 self.rec.program.emit(op, self._placed(out), operands, params, place)
@@ -239,5 +257,23 @@ def copy_in_layout(x: np.ndarray) -> np.ndarray:
     return made
 
 
-def _is_stale(observations: Observations, _: Any) -> bool:
-    return observations.stale()
+def _spans(arrays: Sequence[np.ndarray]) -> list[Span]:
+    try:
+        return spans(arrays)
+    except TypeError as error:
+        raise ArgumentValueError(
+            f"two arguments of a function that is differentiated inside another overlap in memory: {error.args[0]}. Pass a "
+            f"copy of one of them"
+        ) from None
+
+
+def part_of(flat: Any, part: View) -> Any:
+    """As `Span.part_of`, also of a traced array."""
+    if not is_traced(flat):
+        return Span.part_of(flat, part)
+    place, value = flat.place, Span.part_of(flat.value, part)
+    if not is_complex(flat):
+        return TracedArray(flat.rec, part._replace(buffer=place.buffer, offset=place.offset + part.offset), value)
+    strides = (*(2 * stride for stride in part.strides), 1)
+    view = View(place.buffer, place.offset + 2 * part.offset, (*part.shape, 2), strides)
+    return from_pairs(TracedArray(flat.rec, view, pairs_of(value)))

@@ -7,7 +7,7 @@ over its steps, so that many parameters cost no step and no linear algebra. x is
 Reference: Y. Cao, S. Li, L. Petzold, R. Serban, Adjoint sensitivity analysis for differential-algebraic equations (2003).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -64,13 +64,47 @@ class AdjointResult:
     nsteps: int
 
 
-class BackwardFailure(Exception):  # noqa: N818 - it never reaches the user
-    """The backward solve stopped."""
+class _Elapsed:
+    """How the time of the problem runs while that of the backward solve grows from 0 between two data.
 
-    def __init__(self, system: System, trajectory: Trajectory) -> None:
+    After a datum the steps begin small: near t = 1e4 those of Robertson's problem at rtol = 1e-9 are not many times the spacing
+    of floats, while close to 0 there is always room.
+
+    Attributes
+    ----------
+    start, stop : float
+        Where the backward solve begins and ends, in the time of the problem.
+    sign : float
+        1 where the problem's time falls.
+    span : float
+    """
+
+    def __init__(self, start: float, stop: float) -> None:
+        self.start, self.stop = float(start), float(stop)
+        self.sign = 1.0 if start > stop else -1.0
+        self.span = abs(self.start - self.stop)
+
+    def time(self, elapsed: Any) -> Any:
+        """The time of the problem, as a number or an array; never beyond `stop`."""
+        return self.sign * np.maximum(self.sign * (self.start - self.sign * elapsed), self.sign * self.stop)
+
+    def since(self, time: Any) -> Any:
+        return self.sign * (self.start - time)
+
+
+class BackwardFailure(Exception):  # noqa: N818 - it never reaches the user
+    """The backward solve stopped; its system and its trajectory, in the time of the problem."""
+
+    def __init__(self, system: System, trajectory: Trajectory, clock: _Elapsed) -> None:
         super().__init__("the backward solve stopped")
-        self.system = system
-        self.trajectory = trajectory
+        failure = trajectory.failure
+        assert failure is not None
+        self.system = replace(
+            system, fun=lambda t, x: -clock.sign * system.fun(clock.since(t), x), t0=clock.start, t1=clock.stop
+        )
+        self.trajectory = replace(
+            trajectory, failure=replace(failure, t=float(clock.time(failure.t)), step=-clock.sign * failure.step)
+        )
 
 
 def forward_controls(problem: Problem, controls: Controls, options: AdjointOptions) -> Controls:
@@ -124,14 +158,15 @@ def continuous_adjoint(
         covector = covector + cotangents[:, k]
         stop = times[k - 1] if k else problem.t0
         if covector.any():  # jumps may cancel
-            system = _system(problem, forward.sol, times[k], stop, covector)
-            back = engine.integrate(system, controls, np.array([stop]), dense=gradient is not None)
+            clock = _Elapsed(times[k], stop)
+            system = _system(problem, forward.sol, clock, covector)
+            back = engine.integrate(system, controls, np.array([clock.span]), dense=gradient is not None)
             if back.failure is not None:
-                raise BackwardFailure(system, back)
+                raise BackwardFailure(system, back, clock)
             covector = back.y[:, -1]
             counts += (back.nfev, back.njev, back.nlu, back.nsteps)
             if gradient is not None:
-                gradient.add(back.sol)
+                gradient.add(back.sol, clock)
     arriving = covector
     at_start = cotangents[:, times == problem.t0].sum(axis=1)
     grad_p = np.zeros(problem.p.size) if gradient is None else gradient.total
@@ -139,7 +174,10 @@ def continuous_adjoint(
 
 
 def piecewise_adjoint(
-    course: Course, cotangents: np.ndarray, go_back: Callable[[Piece, np.ndarray, np.ndarray], AdjointResult]
+    course: Course,
+    cotangents: np.ndarray,
+    go_back: Callable[[Piece, np.ndarray, np.ndarray], AdjointResult],
+    at_events: Sequence[np.ndarray] = (),
 ) -> AdjointResult:
     """Go back over the pieces of a solution, with its jumps at the instants between them.
 
@@ -151,9 +189,11 @@ def piecewise_adjoint(
         dL/dy at the times of its trajectory.
     go_back : callable
         The adjoint of one piece, from cotangents, shape (N, k), at k times inside it, the last one at its end.
+    at_events : sequence of array, shape (N,)
+        Cotangents of the states at the events of the course, if there are any.
     """
     pieces, times = course.pieces, course.trajectory.t
-    if len(pieces) == 1 and course.terminated is None:
+    if len(pieces) == 1 and course.terminated is None and not at_events:
         return go_back(pieces[0], times, cotangents)
     grad_p, counts, result = np.zeros(pieces[0].problem.p.size), np.zeros(4, dtype=int), None
     covector = np.zeros(cotangents.shape[0])
@@ -171,6 +211,8 @@ def piecewise_adjoint(
             if piece.end is not None:
                 covector, by_p = piece.end.pull(covector)
                 grad_p += by_p
+        if at_events:
+            covector = covector + sum((at_events[k] for k in piece.happened), np.zeros_like(covector))
         inside = (sign * (times - piece.until) <= 0) & ((sign * (times - problem.t0) > 0) | (number == 0))
         here, data = sign * np.minimum(sign * times[inside], sign * problem.t1), cotangents[:, inside].copy()
         if here.size and here[-1] == problem.t1:
@@ -201,16 +243,18 @@ def _controls(
     return Controls(controls.method, rtol, atol, None, controls.max_step, controls.max_steps)
 
 
-def _system(problem: Problem, sol: Any, start: float, stop: float, covector: np.ndarray) -> System:
-    rhs, p = problem.rhs, problem.p
+def _system(problem: Problem, sol: Any, clock: _Elapsed, covector: np.ndarray) -> System:
+    rhs, p, sign = problem.rhs, problem.p, clock.sign
 
-    def fun(t: float, covector: np.ndarray) -> np.ndarray:
-        return -rhs.cotangent_x(sol(t), p, t, covector)
+    def fun(elapsed: float, covector: np.ndarray) -> np.ndarray:
+        t = float(clock.time(elapsed))
+        return sign * rhs.cotangent_x(sol(t), p, t, covector)
 
-    def jacobian(t: float, covector: np.ndarray) -> Jacobian:
-        return rhs.jacobian(sol(t), p, t).minus_transposed()
+    def jacobian(elapsed: float, covector: np.ndarray) -> Jacobian:
+        t = float(clock.time(elapsed))
+        return rhs.jacobian(sol(t), p, t).transposed(sign)
 
-    return System(fun, jacobian, start, stop, covector, not rhs.branches)
+    return System(fun, jacobian, 0.0, clock.span, covector, not rhs.branches)
 
 
 class _Gradient:
@@ -229,27 +273,24 @@ class _Gradient:
         self._size = np.zeros(problem.p.size)  # sum of the moduli of all panels: what errors are compared with
         self.total = np.zeros(problem.p.size)
 
-    def add(self, covectors: Any) -> None:
-        """Add the part over a segment on which lambda is `covectors(t)`."""
-        integrand = self._integrand(covectors)
-        for start, stop in self._panels(covectors.ts):
-            part = quadrature.integrate(integrand, start, stop, self._tolerance(abs(stop - start)))
+    def add(self, covectors: Any, clock: _Elapsed) -> None:
+        """Add the part over a segment on which lambda is `covectors(elapsed)`."""
+        integrand = self._integrand(covectors, clock)
+        for start, stop in self._panels(covectors.ts, clock):
+            part = quadrature.integrate(integrand, start, stop, self._tolerance(stop - start))
             self._size += np.abs(part)
-            self.total -= part  # the segment runs backwards
+            self.total += clock.sign * part
 
-    def _panels(self, steps: np.ndarray) -> Iterator[tuple[float, float]]:
+    def _panels(self, steps: np.ndarray, clock: _Elapsed) -> Iterator[tuple[float, float]]:
         """Pieces of a few steps of both solves, longest first, so that the size of the integral is known early.
 
         The forward steps are needed: a forcing that x follows may leave lambda alone, which then takes no steps there.
         """
-        low, high = min(steps[0], steps[-1]), max(steps[0], steps[-1])
-        inside = self._sol.ts[(self._sol.ts > low) & (self._sol.ts < high)]
-        every = np.unique(np.concatenate([steps, inside]))
+        forward = clock.since(self._sol.ts)
+        every = np.unique(np.concatenate([steps, forward[(forward > 0) & (forward < clock.span)]]))
         knots = np.append(every[:-1:STEPS_PER_PANEL], every[-1])
-        lengths = np.diff(knots)
-        for k in np.argsort(-lengths, kind="stable"):
-            ends = (float(knots[k]), float(knots[k + 1]))
-            yield ends if steps[-1] >= steps[0] else ends[::-1]
+        for k in np.argsort(-np.diff(knots), kind="stable"):
+            yield float(knots[k]), float(knots[k + 1])
 
     def _tolerance(self, length: float) -> Callable[[np.ndarray], np.ndarray]:
         p = np.abs(self._problem.p)
@@ -259,11 +300,12 @@ class _Gradient:
         absolute = share * (rtol * floor + (0.0 if atol is None else atol))
         return lambda part: rtol * np.abs(part) + absolute
 
-    def _integrand(self, covectors: Any) -> quadrature.Integrand:
+    def _integrand(self, covectors: Any, clock: _Elapsed) -> quadrature.Integrand:
         rhs, p = self._problem.rhs, self._problem.p
 
-        def values(times: np.ndarray) -> np.ndarray:
-            states, lambdas = self._sol(times).T, covectors(times).T
+        def values(elapsed: np.ndarray) -> np.ndarray:
+            times = clock.time(elapsed)
+            states, lambdas = self._sol(times).T, covectors(elapsed).T
             return np.array([rhs.cotangent_p(x, p, t, c) for x, t, c in zip(states, times.tolist(), lambdas, strict=True)])
 
         return values

@@ -19,7 +19,7 @@ from .jacobian import Jacobian
 from .problem import Problem
 from .systems import tangents
 
-__all__ = ["Columns", "augmented", "column_atol", "columns_for", "split"]
+__all__ = ["Columns", "augmented", "column_atol", "columns_for", "directions", "split"]
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,20 @@ def columns_for(problem: Problem, wrt: tuple[str, ...]) -> Columns:
     if by_t0:
         start[-1] = -problem.slope(problem.x0, problem.t0)  # starting later by dt is starting at x0 - f dt
     return Columns(start, seeds, scale, slice(0, by_p), slice(by_p, by_p + by_x0), slice(by_p + by_x0, None))
+
+
+def directions(problem: Problem, d_x: np.ndarray, d_p: np.ndarray) -> Columns:
+    """One column for each of W directions of x0, shape (W, n), and of p, shape (W, n_p)."""
+    width, size = len(d_x), problem.x0.size
+    relative = [
+        np.abs(d_x) / np.maximum(1.0, np.abs(problem.x0)),
+        np.abs(d_p) / np.where(problem.p == 0, 1.0, np.abs(problem.p)),
+    ]
+    sizes = np.concatenate(relative, axis=1).max(axis=1, initial=0.0)
+    scale = np.where(sizes > 0, 1.0 / np.where(sizes > 0, sizes, 1.0), 1.0)
+    start = np.zeros((width, size))
+    start[:, : problem.n] = d_x
+    return Columns(start, np.ascontiguousarray(d_p), scale, slice(0, width), slice(width, width), slice(width, None))
 
 
 def augmented(problem: Problem, columns: Columns) -> System:

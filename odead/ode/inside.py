@@ -1,56 +1,43 @@
-"""`solve` inside a function that is being differentiated: one call with rules.
+"""`solve` inside a function that is being differentiated.
 
-Forward, the tangent of the solution is its forward sensitivities times the tangents of x0, p and the times. In reverse, the
-cotangent of the solution is the gradient of a linear loss, by whichever mode of `sensitivity` is asked for. What the right-hand
-side closes over becomes part of the parameters.
+States and parameters, with what the right-hand side, the events and the stops close over, become two vectors, on which the
+solve is a primitive (`variations`). Times that move are steps of length 0 before and after it (`moving`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
 
-from ..containers import Structure, flatten
-from ..derivatives.kernel import is_bound
+from ..containers import Structure, flatten, map_leaves
 from ..derivatives.nested import Nest
 from ..errors import ArgumentTypeError, ArgumentValueError
-from ..rules.closures import Closure
-from ..rules.primitive import Primitive
-from ..rules.registry import frule, rule
+from ..rules.easy import stop_gradient
 from ..tracing.recorder import is_traced
-from .layout import Slot, lay_out
-from .loss import Weighted
-from .problem import make_problem
-from .sensitivity import sensitivity
-from .signature import ScipyRhs, is_in_place, name_of, required_parameters
+from .closing import Closing, Event
+from .doubled import named
+from .layout import Layout, Slot, lay_out
+from .moving import event_time, moved, shift
+from .signature import flat_rhs, name_of
 from .solution import Solution
+from .variations import Posed, solved
 
 __all__ = ["solve_inside"]
 
-SOLVING: Final = (
-    "method", "engine", "rtol", "atol", "jac", "first_step", "max_step", "max_steps", "events", "mass_matrix", "tstops",
+OPTIONS: Final = (
+    "method", "engine", "rtol", "atol", "first_step", "max_step", "max_steps", "mode", "sens_rtol", "sens_atol", "checkpoints",
 )  # fmt: skip
-DIFFERENTIATING: Final = ("mode", "sens_rtol", "sens_atol", "checkpoints")
 
 Solve = Callable[..., Solution]
-
-
-class Options:
-    """What does not vary from run to run: the functions and the options. A leaf."""
-
-    def __init__(self, solve: Solve, rhs: Callable[..., Any], options: Mapping[str, Any], wrt: tuple[str, ...]) -> None:
-        self.solve, self.rhs, self.wrt = solve, rhs, wrt
-        self.solving = {name: options[name] for name in SOLVING}
-        self.differentiating = {name: options[name] for name in DIFFERENTIATING}
 
 
 def solve_inside(
     nest: Nest, solve: Solve, rhs: Callable[..., Any], x0: Any, p: Any, tspan: Any, t_eval: Any, options: Mapping[str, Any]
 ) -> Solution:
-    """Record a solve as one call.
+    """Record a solve.
 
     Parameters
     ----------
@@ -67,39 +54,149 @@ def solve_inside(
     ------
     ArgumentValueError, ArgumentTypeError
         t_eval is missing, or an argument does not fit.
-    NotImplementedError
-        For an option that has no derivative here.
     """
     if t_eval is None:
         raise ArgumentValueError(
             "t_eval: a solve inside a function that is being differentiated needs it, because the number of steps differs from "
             "call to call; t_eval=[t1] gives the end"
         )
-    if options["dense_output"]:
-        raise NotImplementedError("dense_output=True inside a function that is being differentiated: give the times in t_eval")
-    if options["events"] is not None or callable(options["tstops"]):
-        raise NotImplementedError(
-            "events= and a callable tstops= of a solve inside a function that is being differentiated are not supported yet; "
-            "put the rest of the function into loss= of odead.sensitivity, which takes both"
-        )
-    for name in ("rtol", "atol", "first_step", "max_step", "sens_rtol", "sens_atol", "tstops"):
+    for name in ("rtol", "atol", "first_step", "max_step", "sens_rtol", "sens_atol"):
         if any(map(is_traced, flatten(options[name])[0])):
             raise ArgumentTypeError(f"{name}: an option of a solve cannot be computed from what is differentiated")
+    if not callable(options["tstops"]) and any(map(is_traced, flatten(options["tstops"])[0])):
+        raise ArgumentTypeError("tstops: times that are computed from what is differentiated must be a function tstops(p)")
     if callable(x0):
         x0 = x0(p)
-    x0, times = _as_array(nest, x0), _as_array(nest, t_eval)
     if not isinstance(tspan, (tuple, list)) and np.shape(getattr(tspan, "value", tspan)) == (2,):
         tspan = (tspan[0], tspan[1])
-    ends = tuple(tspan)
-    wrt = ("p", "x0", *(["t0"] if len(ends) and is_traced(ends[0]) else []), *(["t_eval"] if is_traced(times) else []))
-    function, parameters = _with_closed(nest, rhs, p)
-    y = _solved(Options(solve, function, options, wrt), x0, parameters, ends, times)
+    problem = _Inside(nest, solve, rhs, _as_array(nest, x0), p, tuple(tspan), options)
+    times = _as_array(nest, t_eval)
+    y, t_events, y_events = problem.solution(times)
+    reached = y.shape[1]
     fields = {
-        "t": times, "y": y if is_traced(y) else nest.new(y), "sol": None, "t_events": None, "y_events": None, "status": 0,
-        "success": True, "message": "recorded", "method": options["method"], "engine": options["engine"], "mode": "solve",
-        "name": name_of(rhs),
+        "t": times[:reached], "y": y, "sol": problem.interpolant if options["dense_output"] else None, "t_events": t_events,
+        "y_events": y_events, "status": int(problem.is_ended), "success": True, "message": "recorded",
+        "method": options["method"], "engine": options["engine"], "mode": "solve", "name": name_of(rhs),
     }  # fmt: skip
     return Solution(**fields)
+
+
+class _Inside:
+    """The problem on vectors, in the recording."""
+
+    def __init__(
+        self, nest: Nest, solve: Solve, rhs: Callable[..., Any], x0: Any, p: Any, ends: tuple[Any, ...],
+        options: Mapping[str, Any],
+    ) -> None:  # fmt: skip
+        events = options["events"]
+        events = () if events is None else (events,) if callable(events) else tuple(events)
+        closing = Closing(nest, p, rhs, events, options["tstops"])
+        layouts, vectors = zip(
+            *(lay_out(_twins(nest, tree), name) for tree, name in ((x0, "x0"), (closing.p, "p"))), strict=True
+        )
+        self.nest, self.ends, self.is_ended = nest, ends, False
+        self.x, self.p = _packed(nest, layouts[0], x0, vectors[0]), _packed(nest, layouts[1], closing.p, vectors[1])
+        self.has_parameters = bool(vectors[1].size)
+        flat = flat_rhs(closing.rhs, None, *layouts)
+        if isinstance(flat, partial):
+            flat = named(flat, name_of(rhs))
+        self.events = [_flat_event(event, *layouts) for event in closing.events]
+        self.last = [int(event.terminal or 0) for event in closing.events]
+        stops = closing.tstops
+        self.posed = Posed(
+            flat, name_of(rhs), {name: options[name] for name in OPTIONS}, self.events,
+            named(partial(_stops_of, stops, layouts[1]), "tstops") if callable(stops) else stops,
+        )  # fmt: skip
+        self.flat = self._here(flat)
+        unusual = {"mass_matrix": options["mass_matrix"], "jac": closing.jac(options["jac"])}
+        if unusual["mass_matrix"] is not None or not isinstance(unusual["jac"], str):  # compared with the exact one
+            span = [nest.twin(end) for end in ends]
+            solve(closing.rhs, _twins(nest, x0), _twins(nest, closing.p), span, max_steps=options["max_steps"], **unusual)
+
+    def _here(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """One of the user's functions in the recording."""
+        return self.nest.rec.calls.inside(function)
+
+    @property
+    def _parameters(self) -> Any:
+        """As functions on vectors take them."""
+        return self.p if self.has_parameters else None
+
+    def solution(self, times: Any) -> tuple[Any, Any, Any]:
+        """The solution at times, and times and states of each event."""
+        y, found, instants, counts = self._at(times)
+        if not self.events:
+            return y, None, None
+        moving, states = [], []
+        for k, number in enumerate(number for number, count in enumerate(counts) for _ in range(count)):
+            x, t = found[:, k], instants[k]
+            late = event_time(self._here(self.events[number]), self.flat, x, self._parameters, t)
+            moving.append(t + late)
+            states.append(moved(self.flat, x, self._parameters, t, late))
+        stops = np.cumsum(counts).tolist()
+        ranges = [slice(stop - count, stop) for stop, count in zip(stops, counts, strict=True)]
+        empty = np.zeros((0, found.shape[0]))
+        self.is_ended = any(0 < last <= count for last, count in zip(self.last, counts, strict=True))
+        return (
+            y,
+            [self.nest.array(moving[each], np.float64) if moving[each] else np.zeros(0) for each in ranges],
+            [np.stack(states[each]) if states[each] else empty for each in ranges],
+        )
+
+    def interpolant(self, t: Any) -> Any:
+        """The solution as a function of time: one more solve."""
+        times = _as_array(self.nest, t)
+        values = self.nest.twin(times)
+        order = np.argsort(values, kind="stable")
+        if self.nest.twin(self.ends[1]) < self.nest.twin(self.ends[0]):
+            order = order[::-1]
+        y = self._at(times[order])[0]
+        if y.shape[1] < values.size:
+            raise ArgumentValueError(f"sol: t = {values[order][y.shape[1]]:.6g} is after the event that ended the solve")
+        return y[:, np.argsort(order)] if np.ndim(self.nest.twin(t)) else y[:, 0]
+
+    def _at(self, times: Any) -> tuple[Any, Any, Any, tuple[int, ...]]:
+        """The solution at times; at the events, at fixed instants; these, and how often each event happened."""
+        nest, posed, x = self.nest, self.posed, self.x
+        ends = [stop_gradient(end) if is_traced(end) else end for end in self.ends]
+        if is_traced(self.ends[0]):
+            x = moved(self.flat, x, self._parameters, self.ends[0], -shift(self.ends[0]))
+        fixed = stop_gradient(times) if is_traced(times) else times
+        span = nest.array(ends, np.float64) if any(map(is_traced, ends)) else np.array(ends, dtype=float)
+        at = (x, self.p, span, fixed)
+        if self.events:
+            posed = posed.expecting(*[np.array(nest.twin(each)) for each in at])
+        both, instants = solved(posed, *at)
+        reached, *counts = posed.expected or (np.size(nest.twin(times)),)
+        y, found = both[:, :reached], both[:, reached:]
+        if reached and (is_traced(times) or is_traced(self.ends[0])):
+            late = [self._late(times, fixed, ends[0], k) for k in range(reached)]
+            y = np.stack([moved(self.flat, y[:, k], self._parameters, fixed[k], late[k]) for k in range(reached)], axis=1)
+        return y, found, instants, tuple(counts)
+
+    def _late(self, times: Any, fixed: Any, start: Any, k: int) -> Any:
+        """How the time of a datum moves; a datum at t0 is x0, wherever t0 is."""
+        own = shift(times[k]) if is_traced(times) else 0.0
+        if not is_traced(self.ends[0]):
+            return own
+        return np.where(fixed[k] == start, shift(self.ends[0]), own)
+
+
+def _twins(nest: Nest, tree: Any) -> Any:
+    """A container with the values that it has in the recording."""
+    return map_leaves(nest.twin, tree)
+
+
+def _packed(nest: Nest, layout: Layout, tree: Any, values: np.ndarray) -> Any:
+    """The vector of a container: traced if anything in it is."""
+    leaves = flatten(tree)[0]
+    if not any(map(is_traced, leaves)):
+        return values
+    parts: dict[Slot, Any] = {}
+    for slot, leaf in zip(layout.leaves, leaves, strict=True):
+        if isinstance(slot, Slot) and slot not in parts:
+            parts[slot] = nest.array([leaf] if slot.shape is None else leaf, np.float64).reshape(-1)
+    return np.concatenate(list(parts.values()))
 
 
 def _as_array(nest: Nest, x: Any) -> Any:
@@ -114,122 +211,20 @@ def _is_plain(structure: Structure) -> bool:
     return structure.kind in (None, list, tuple) and all(map(_is_plain, structure.children))
 
 
-# ---------------------------------------------------------------------------------------------------- what rhs closes over
+# ---------------------------------------------------------------------------------------------------- functions on vectors
 
 
-@dataclass(frozen=True)
-class _Closed:
-    """A right-hand side whose closure is part of its parameters: of ``(p, what is closed over)``."""
-
-    structure: Structure
-    leaves: tuple[Any, ...]  # None where the parameters have it
-    is_scipys: bool
-
-    def function(self, closed: Sequence[Any]) -> Any:
-        given = iter(closed)
-        made = self.structure.unflatten([next(given) if leaf is _GIVEN else leaf for leaf in self.leaves])
-        return ScipyRhs(made) if self.is_scipys else made
-
-    def in_place(self, dx: Any, x: Any, p: Any, t: Any) -> Any:
-        return self.function(p[1])(dx, x, p[0], t)
-
-    def returning(self, x: Any, p: Any, t: Any) -> Any:
-        return self.function(p[1])(x, p[0], t)
+def _flat_event(event: Event, x_layout: Layout, p_layout: Layout) -> Callable[..., Any]:
+    made = named(partial(_event_of, event.function, x_layout, p_layout), event.name)
+    made.terminal, made.direction = event.terminal, event.direction
+    if event.reset is not None:
+        made.reset = partial(_event_of, event.reset, x_layout, p_layout)
+    return made  # type: ignore[no-any-return]
 
 
-_GIVEN: Final = object()
+def _event_of(event: Callable[..., Any], x_layout: Layout, p_layout: Layout, x: Any, p: Any, t: Any) -> Any:
+    return event(x_layout.unpack(x), p_layout.unpack(p), t)
 
 
-def _with_closed(nest: Nest, rhs: Any, p: Any) -> tuple[Callable[..., Any], Any]:
-    """The right-hand side in the user's world, and the parameters with what it closes over of the recording."""
-    is_scipys = isinstance(rhs, ScipyRhs)
-    outside = nest.outside(rhs.fun if is_scipys else rhs)
-    leaves, structure = flatten(outside)
-    leaves = [leaf if is_bound(leaf) else nest.twin(leaf) for leaf in leaves]
-    closed = tuple(leaf for leaf in leaves if is_bound(leaf))
-    if structure.kind is None or not closed:
-        function = structure.unflatten(leaves)
-        if isinstance(function, Closure):
-            function = function.code.made(function.cells, function.defaults)
-        return (ScipyRhs(function) if is_scipys else function), p
-    static = tuple(_GIVEN if is_bound(leaf) else leaf for leaf in leaves)
-    made = _Closed(structure, static, is_scipys)
-    if not is_scipys and required_parameters(rhs, "rhs") not in (3, 4):
-        return rhs, p  # refused with the others
-    function = made.in_place if is_in_place(rhs) else made.returning
-    return function, (p, closed)
-
-
-# ---------------------------------------------------------------------------------------------------- the call and its rules
-
-
-def _run(options: Options, x0: Any, p: Any, tspan: tuple[float, float], t_eval: np.ndarray) -> np.ndarray:
-    if any(map(is_traced, flatten((x0, p, tspan, t_eval))[0])):
-        raise NotImplementedError("second derivatives of a solve inside a differentiated function are not supported yet")
-    return np.asarray(options.solve(options.rhs, x0, p, tspan, t_eval=t_eval, **options.solving).y)
-
-
-_run.__name__ = "solve"
-_solved = Primitive(_run)
-
-
-@rule(_solved)
-def _solved_backwards(options: Options, x0: Any, p: Any, tspan: tuple[float, float], t_eval: np.ndarray) -> Any:
-    y = _run(options, x0, p, tspan, t_eval)
-
-    def pullback(bar: np.ndarray) -> tuple[Any, ...]:
-        result = _sensitivity(options, x0, p, tspan, t_eval, loss=Weighted(np.array(bar)), **options.differentiating)
-        ends = (result.grad_t0, None)  # data do not move with t1
-        return None, result.grad_x0, result.grad, ends, result.grad_t_eval
-
-    return y, pullback
-
-
-@frule(_solved)
-def _solved_forwards(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> Any:
-    options, x0, p, tspan, t_eval = primals
-    _, d_x0, d_p, d_tspan, d_times = tangents
-    y = _values(options, x0, p, tspan, t_eval)
-    by_p, by_x0, slopes, slope0 = _columns(options, x0, p, tspan, t_eval)
-    start = _vector(x0, d_x0)
-    if d_tspan is not None and d_tspan[0] is not None:
-        start = start - slope0 * float(d_tspan[0])
-        moved = np.where(t_eval == tspan[0], float(d_tspan[0]), 0.0)  # a datum at t0 is x0, wherever t0 is
-    else:
-        moved = np.zeros(t_eval.size)
-    change = (by_p @ _vector(p, d_p)).T + (by_x0 @ start).T + slopes * moved
-    if d_times is not None:
-        change = change + slopes * d_times
-    return y, change
-
-
-def _vector(values: Any, tangents: Any) -> np.ndarray:
-    """The tangents of the floats of a container, raveled in its order; each array that occurs twice once."""
-    layout, vector = lay_out(values, "p")
-    made = np.zeros(vector.size)
-    if tangents is not None:
-        for slot, tangent in zip(layout.leaves, flatten(tangents)[0], strict=True):
-            if isinstance(slot, Slot) and tangent is not None:
-                made[slot.start : slot.stop] = np.ravel(tangent)
-    return made
-
-
-def _run_columns(options: Options, x0: Any, p: Any, tspan: tuple[float, float], t_eval: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Derivatives of the solution by p and x0, shapes (m, n, n_p) and (m, n, n), and its slopes at the times and t0."""
-    tolerances = {name: options.differentiating[name] for name in ("sens_rtol", "sens_atol")}
-    result = _sensitivity(options, x0, p, tspan, t_eval, wrt=("p", "x0"), mode="forward", **tolerances)
-    n, m = result.y.shape
-    slopes, slope0 = np.zeros((n, m)), np.zeros(n)
-    if "t0" in options.wrt or "t_eval" in options.wrt:
-        problem = make_problem(options.rhs, x0, p, tspan, t_eval)
-        slope0 = problem.slope(problem.x0, problem.t0)
-        slopes = np.stack([problem.slope(x, t) for x, t in zip(result.y.T.copy(), result.t.tolist(), strict=True)], axis=1)
-    return result.sens, result.sens_x0, slopes, slope0
-
-
-_values, _columns = Primitive(_run), Primitive(_run_columns)  # so that they run once for all lanes
-
-
-def _sensitivity(options: Options, x0: Any, p: Any, tspan: Any, t_eval: Any, wrt: Any = None, **more: Any) -> Any:
-    given = wrt or options.wrt
-    return sensitivity(options.rhs, x0, p, tspan, t_eval=t_eval, wrt=given, **options.solving, **more)
+def _stops_of(stops: Callable[..., Any], p_layout: Layout, p: Any) -> Any:
+    return stops(p_layout.unpack(p))

@@ -117,9 +117,10 @@ class Jacobian:
         first = np.concatenate([self.values, below.ravel()])[order]
         return Jacobian(pattern, np.concatenate([first, np.tile(self.values, copies - 1)]))
 
-    def minus_transposed(self) -> "Jacobian":
+    def transposed(self, sign: float) -> "Jacobian":
+        """The transpose, times `sign`."""
         pattern, order = self.pattern.transposed
-        return Jacobian(pattern, -self.values[order])
+        return Jacobian(pattern, sign * self.values[order])
 
     def dense(self) -> np.ndarray:
         matrix = np.zeros((self.pattern.n, self.pattern.n))

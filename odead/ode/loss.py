@@ -1,6 +1,6 @@
 """Loss: the user's plain NumPy function of the solution, with its gradient."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from ..containers import flatten
 from ..derivatives.kernel import Kernel, Variant
-from ..errors import ArgumentTypeError
+from ..errors import ArgumentTypeError, IntegrationError
 from ..transform.reverse import reverse
 from .kept import Kept
 from .layout import Layout
@@ -100,11 +100,37 @@ class Weighted:
     Parameters
     ----------
     weights : array, shape (n, m)
+        Of the solution at the m times that the solve reaches.
+    at_events : sequence of array, shapes (n, k)
+        Of the states at which each event happens, at the instants of this solve, which do not move.
     """
 
-    def __init__(self, weights: np.ndarray) -> None:
+    def __init__(self, weights: np.ndarray, at_events: Sequence[np.ndarray] = ()) -> None:
         self._weights = weights
+        self._at_events = at_events
 
     def value_and_gradient(self, y: np.ndarray, p: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
         """As `Loss.value_and_gradient`."""
+        if y.shape != self._weights.shape:
+            raise IntegrationError(
+                f"the solve with derivatives reached {y.shape[1]} of {self._weights.shape[1]} times; {_CLOSE}"
+            )
         return float(np.vdot(self._weights, y)), self._weights, np.zeros(p.size)
+
+    def at_events(self, numbers: Sequence[int]) -> list[np.ndarray]:
+        """The weights of the states at events that happened one after the other, by the numbers of the events.
+
+        Raises
+        ------
+        IntegrationError
+            Others were expected.
+        """
+        if not self._at_events:
+            return []
+        if [numbers.count(k) for k in range(len(self._at_events))] != [rows.shape[1] for rows in self._at_events]:
+            raise IntegrationError(f"the solve with derivatives met other events than the one without; {_CLOSE}")
+        columns = [iter(rows.T) for rows in self._at_events]
+        return [next(columns[number]) for number in numbers]
+
+
+_CLOSE: Final = "an event is so close to happening, or to the end, that the tolerances decide; make rtol and atol smaller"

@@ -42,6 +42,8 @@ class Piece:
         The last time that belongs to it, at most a few floating-point numbers after its end.
     steps : Steps or None
         For a discrete adjoint; the last one goes on beyond the end, where there is a switch or an event.
+    happened : range
+        Which of the events of the course happened at its end.
     """
 
     problem: Problem
@@ -49,13 +51,24 @@ class Piece:
     end: Transition | None
     until: float
     steps: Any = None
+    happened: range = range(0)
 
 
 @dataclass(frozen=True)
 class Happened:
-    """An event that happened, and how its time changes with the W tangents: dt, shape (W,), if there are any."""
+    """An event that happened.
+
+    Attributes
+    ----------
+    occurrence : Occurrence
+    tangents : array, shape (W, N), or None
+        Of the state at this instant, before all resets.
+    dt : array, shape (W,), or None
+        How the instant changes with them; None also where the event is only touched.
+    """
 
     occurrence: Occurrence
+    tangents: np.ndarray | None
     dt: np.ndarray | None
 
 
@@ -195,7 +208,7 @@ class _Walk:
             if self.sign * (problem.t1 - instant.after) <= 0:
                 return self._finish(part, here, instant)
             self.parts.append(part)
-            self.pieces.append(Piece(here, part.sol, happening.transition, instant.after, part.steps))
+            self.pieces.append(Piece(here, part.sol, happening.transition, instant.after, part.steps, self._new_events()))
             t, z = instant.after, self._state_after(happening, z)
             branch, signs = happening.branch, happening.signs
 
@@ -306,11 +319,15 @@ class _Walk:
             dt = None
             if tangents is not None and self.directions is not None and occurrence.move is not None:
                 dt = occurrence.move.along(tangents, self.directions)
-            self.events.append(Happened(occurrence, dt))
+            self.events.append(Happened(occurrence, tangents, dt))
             self.counts[occurrence.number] += 1
             if ending is None and events is not None and self.counts[occurrence.number] == events.terminal[occurrence.number]:
                 ending = occurrence
         return ending
+
+    def _new_events(self) -> range:
+        """Those of the instant at which a piece ends."""
+        return range(self.pieces[-1].happened.stop if self.pieces else 0, len(self.events))
 
     def _state_after(self, happening: Happening, z: np.ndarray) -> np.ndarray:
         if self.directions is None:
@@ -334,7 +351,8 @@ class _Walk:
 
     def _finish(self, part: Trajectory, here: Problem, instant: Instant | None) -> Course:
         self.parts.append(part)
-        self.pieces.append(Piece(here, part.sol, None, here.t1 if instant is None else instant.after, part.steps))
+        until = here.t1 if instant is None else instant.after
+        self.pieces.append(Piece(here, part.sol, None, until, part.steps, self._new_events()))
         return Course(self._joined(), self.pieces, self.events)
 
     def _joined(self) -> Trajectory:

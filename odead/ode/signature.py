@@ -9,13 +9,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from types import FunctionType, MethodType
-from typing import Any
+from typing import Any, Final
 
 from ..containers import Structure
 from ..errors import ArgumentTypeError, ArgumentValueError
 from .layout import Layout, Slot, Static
 
 __all__ = ["Flat", "call_scipys", "flat_of_p", "flat_rhs", "from_scipy", "is_in_place", "name_of", "required_parameters"]
+
+TIMES: Final = ("t", "time")  # names that leave no doubt
 
 Flat = Callable[..., Any]  # (dx, x, p, t) on vectors; p is None where there are no parameters
 Form = Callable[..., Any]  # (function, layout of x, vector dx, x, p, t): how a right-hand side of some form fills dx
@@ -87,6 +89,18 @@ def from_scipy(fun: Callable[..., Any]) -> ScipyRhs:
     return ScipyRhs(fun)
 
 
+def _refuse_early_time(rhs: Callable[..., Any], count: int) -> None:
+    """SciPy's f(t, y, p), and odeint's f(y, t, p), have as many parameters as rhs(x, p, t), in another order."""
+    names = list(inspect.signature(rhs).parameters)[:count]
+    early = [name for name in names[:-1] if name in TIMES]
+    if early:
+        raise ArgumentTypeError(
+            f"rhs: {name_of(rhs)}({', '.join(names)}) has {early[0]} before its last parameter, but it would be called as "
+            f"{'rhs(x, p, t)' if count == 3 else 'rhs(dx, x, p, t)'}; for SciPy's f(t, y, *args) pass "
+            f"odead.from_scipy({name_of(rhs)}), else put the time last"
+        )
+
+
 def is_in_place(rhs: Callable[..., Any]) -> bool:
     """Whether it is ``rhs(dx, x, p, t)``, by its required parameters."""
     return not isinstance(rhs, ScipyRhs) and required_parameters(rhs, "rhs") == 4
@@ -128,6 +142,8 @@ def _form(rhs: Callable[..., Any], x_layout: Layout) -> Form:
     if isinstance(rhs, ScipyRhs):
         return _assign_scipys
     count = required_parameters(rhs, "rhs")
+    if count in (3, 4):
+        _refuse_early_time(rhs, count)
     if count == 3:
         return _assign_returned
     if count != 4:

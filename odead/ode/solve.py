@@ -11,7 +11,7 @@ from ..derivatives.nested import nest_of
 from ..errors import ArgumentValueError
 from .engine import AbstractEngine, Controls
 from .engines.native import NativeEngine
-from .engines.scipy import ScipyEngine
+from .engines.scipy import COMPILED_ONLY, METHODS, ScipyEngine
 from .failures import raise_failure
 from .given_jacobian import check_jacobian
 from .layout import Layout
@@ -50,8 +50,9 @@ def solve(
 ) -> Solution:
     """Solve an ordinary differential equation.
 
-    Inside a function that is being differentiated, ``y`` has derivatives with respect to x0, p, t0, t_eval and what rhs
-    closes over; t_eval must be given, and the result has t and y only.
+    Inside a function that is being differentiated, t, y, t_events, y_events and sol(t) have derivatives, also second ones, with
+    respect to x0, p, tspan, t_eval and what the functions close over. There t_eval must be given, and each call of sol is one
+    more solve.
 
     Parameters
     ----------
@@ -126,6 +127,8 @@ def choose_engine(engine: Any, method: Any) -> AbstractEngine:
     """The engine for what the user wrote; "auto" is the compiled loop for the methods it has, else SciPy."""
     if engine == "native" or (engine == "auto" and (method == "auto" or method in NATIVE)):
         return NativeEngine()
+    if engine == "auto" and method not in (*METHODS, *COMPILED_ONLY):
+        raise ArgumentValueError(f'method={method!r} is unknown; use "auto" or one of {", ".join((*METHODS, *COMPILED_ONLY))}')
     if engine in ("auto", "scipy"):
         return ScipyEngine()
     raise ArgumentValueError(f'engine={engine!r} is unknown; use "auto", "native" or "scipy"')

@@ -66,7 +66,9 @@ def easy_rule(f: Any, partials: Sequence[str | None], *, names: Mapping[str, Any
             if d is not None and dx is not None:
                 term = d(*primals, out) * dx
                 total = term if total is None else total + term
-        if shape_of(total) != shape_of(out):
+        if total is None:
+            total = np.zeros(shape_of(out)) if shape_of(out) else 0.0
+        elif shape_of(total) != shape_of(out):
             total = total + 0.0 * out
         return out, total
 

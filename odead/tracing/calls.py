@@ -81,6 +81,16 @@ class Calls:
         made: Callable[..., Any] = self.namespace.translate(function)
         return made
 
+    @property
+    def kept(self) -> dict[Any, Any]:
+        return self.namespace.kept
+
+    def original(self, x: Any) -> Any:
+        return self.namespace.original(x)
+
+    def depends_on(self, observations: Observations) -> None:
+        self.namespace.observations.note(_is_stale, observations, None)
+
     def _outside(self, leaf: Any) -> Any:
         """A traced value, or the user's own object."""
         if is_traced(leaf):
@@ -94,7 +104,7 @@ class Calls:
     def recorded(self, function: Callable[..., Any], args: tuple[Any, ...]) -> Recorded:
         """Another function as instructions; a change of what it reads makes this recording stale too."""
         trace = self._trace(function, args)
-        self.namespace.observations.note(_is_stale, trace.namespace, None)
+        self.depends_on(trace.namespace)
         results = () if trace.result is None else tuple((leaf.index, leaf.static) for leaf in trace.result)
         return Recorded(trace.program, results)
 

@@ -23,6 +23,7 @@ __all__ = [
     "TracedComplexScalar",
     "assign_parts",
     "combined",
+    "from_pairs",
     "is_complex",
     "moved_pairs",
     "new_complex",
@@ -35,6 +36,13 @@ __all__ = [
 def pairs_of(value: np.ndarray) -> np.ndarray:
     """The memory of a complex array as a float64 array (..., 2)."""
     return value[..., None].view(np.float64)
+
+
+def from_pairs(x: Any) -> Any:
+    """The complex array of which `x` (..., 2) is the pairs."""
+    if is_traced(x):
+        return TracedComplexArray(x if _is_paired(x) else x.copy(order="C"))
+    return np.ascontiguousarray(x).view(np.complex128)[..., 0]
 
 
 def is_complex(x: Any) -> bool:

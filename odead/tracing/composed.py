@@ -7,28 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from .creation import as_traced, empty, recorder_of
+from .creation import as_traced, empty, from_numpy, linspace, recorder_of
+from .elementwise import is_static
 from .products import convolve
+from .searching import argsort, searchsorted, sort, take_along_axis
 
 __all__ = [
-    "apply_along_axis", "bincount", "choose", "compress", "correlate", "diagflat", "ediff1d", "nanmean", "nanstd", "nanvar",
-    "putmask", "vecdot",
+    "apply_along_axis", "bincount", "choose", "compress", "correlate", "diagflat", "ediff1d", "histogram", "lexsort", "matvec",
+    "polymul", "unique", "vecdot", "vecmat",
 ]  # fmt: skip
-
-
-def nanmean(a: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
-    x = as_traced(recorder_of(a), a)
-    return np.nansum(x, axis, keepdims=keepdims) / np.sum(~np.isnan(x), axis, keepdims=keepdims)
-
-
-def nanvar(a: Any, axis: Any = None, *, ddof: float = 0, keepdims: bool = False) -> Any:
-    x = as_traced(recorder_of(a), a)
-    distance = x - nanmean(x, axis, keepdims=True)
-    return np.nansum(distance * distance, axis, keepdims=keepdims) / (np.sum(~np.isnan(x), axis, keepdims=keepdims) - ddof)
-
-
-def nanstd(a: Any, axis: Any = None, *, ddof: float = 0, keepdims: bool = False) -> Any:
-    return np.sqrt(nanvar(a, axis, ddof=ddof, keepdims=keepdims))
 
 
 def ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Any:
@@ -81,12 +68,6 @@ def bincount(x: Any, weights: Any = None, minlength: int = 0) -> Any:
     return total if weights is not None else total.astype(np.int64)
 
 
-def putmask(a: Any, mask: Any, values: Any) -> None:
-    if np.ndim(values) and np.shape(values) != np.shape(a):
-        recorder_of((a, mask, values)).fail("np.putmask with values of another shape cannot be traced", "Write a[mask] = ...")
-    a[...] = np.where(mask, values, a)
-
-
 def apply_along_axis(func1d: Callable[..., Any], axis: int, arr: Any, *args: Any, **kwargs: Any) -> Any:
     rec = recorder_of((arr, args, kwargs))
     x = np.moveaxis(as_traced(rec, arr), axis, -1)
@@ -95,3 +76,85 @@ def apply_along_axis(func1d: Callable[..., Any], axis: int, arr: Any, *args: Any
     stacked = np.reshape(np.stack(rows), lead + rows[0].shape)
     extra = range(len(lead), len(lead) + rows[0].ndim)
     return np.moveaxis(stacked, tuple(extra), tuple(axis + k for k in range(rows[0].ndim)))
+
+
+def matvec(x1: Any, x2: Any) -> Any:
+    return np.matmul(x1, as_traced(recorder_of((x1, x2)), x2)[..., None])[..., 0]
+
+
+def vecmat(x1: Any, x2: Any) -> Any:
+    return np.matmul(as_traced(recorder_of((x1, x2)), x1)[..., None, :], x2)[..., 0, :]
+
+
+def polymul(a1: Any, a2: Any) -> Any:
+    rec = recorder_of((a1, a2))
+    return convolve(*(np.atleast_1d(as_traced(rec, a)) for a in (a1, a2)))
+
+
+def lexsort(keys: Any, axis: int = -1) -> Any:
+    """By stable orders, one after the other: the last key counts most."""
+    rec = recorder_of((keys,))
+    order: Any = None
+    for key in keys:
+        row = as_traced(rec, key)
+        if order is None:
+            order = argsort(row, axis)
+        else:
+            order = take_along_axis(order, argsort(take_along_axis(row, order, axis), axis), axis)
+    return order
+
+
+def unique(ar: Any, return_index: bool = False, return_inverse: bool = False, return_counts: bool = False,
+           axis: Any = None, *, equal_nan: bool = True, sorted: bool = True) -> Any:  # fmt: skip
+    """Which neighbours of the sorted array are equal is guarded: it decides how long the result is."""
+    rec = recorder_of((ar,))
+    x = as_traced(rec, ar)
+    if axis is not None:
+        rec.fail("np.unique with axis= cannot be traced", "Call it on one row at a time")
+    flat = np.ravel(x)
+    ordered = as_traced(rec, sort(flat))
+    new = np.not_equal(ordered[1:], ordered[:-1])
+    if equal_nan and ordered.dtype.kind == "f":
+        new = np.logical_and(new, ~np.isnan(ordered[:-1]))
+    first = np.concatenate([[True][: flat.size], rec.concretise(new.place, new.value) if flat.size > 1 else []]).astype(bool)
+    starts = np.flatnonzero(first)
+    made = [ordered[starts]]
+    if return_index:
+        made.append(argsort(flat)[starts])
+    if return_inverse:
+        ranks = argsort(argsort(flat))
+        made.append(np.reshape(take_along_axis(from_numpy(rec, np.cumsum(first) - 1), ranks), x.shape))
+    if return_counts:
+        made.append(from_numpy(rec, np.diff([*starts, flat.size])))
+    return tuple(made) if len(made) > 1 else made[0]
+
+
+def histogram(a: Any, bins: Any = 10, range: Any = None, density: Any = None, weights: Any = None) -> Any:
+    """The counts, or the sums of the weights, in each bin. The counts have no derivative; edges from the data have one."""
+    rec = recorder_of((a, bins, range, weights))
+    x = np.ravel(as_traced(rec, a))
+    if isinstance(bins, str):
+        rec.fail(f"np.histogram with bins={bins!r} cannot be traced", "Give the number of bins or their edges")
+    edges = _edges(rec, x, bins, range)
+    n = len(edges) - 1
+    place = as_traced(rec, searchsorted(edges, x, "right") - 1)
+    place = np.where(np.equal(x, edges[-1]), n - 1, place)
+    inside = np.equal(place[None, :], np.arange(n)[:, None])
+    if weights is None:
+        counts = np.sum(inside, 1)
+    else:
+        counts = np.sum(np.where(inside, np.ravel(as_traced(rec, weights)), 0), 1)
+    return (counts / np.diff(edges) / np.sum(counts) if density else counts), edges
+
+
+def _edges(rec: Any, x: Any, bins: Any, limits: Any) -> Any:
+    """The edges of the bins."""
+    if np.ndim(bins):
+        return as_traced(rec, bins)
+    low, high = (np.min(x), np.max(x)) if limits is None else limits
+    same = low == high
+    if bool(same):
+        low, high = low - 0.5, high + 0.5
+    if is_static(low) and is_static(high):
+        return from_numpy(rec, np.linspace(low, high, int(bins) + 1))
+    return linspace(low, high, int(bins) + 1)

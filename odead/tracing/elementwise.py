@@ -51,6 +51,8 @@ def is_static(x: Any) -> bool:
 
 
 def ufunc_name(ufunc: np.ufunc) -> str:
+    if ufunc.__name__.endswith(" (vectorized)"):
+        return f"{ufunc.__name__}, made by np.frompyfunc outside,"
     if getattr(np, ufunc.__name__, None) is ufunc:
         return f"np.{ufunc.__name__}"
     return f"{'scipy.special' if ufunc.signature is None else 'np.linalg'}.{ufunc.__name__}"

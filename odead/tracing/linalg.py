@@ -190,6 +190,15 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
     return _matrix_norm(x, ord, axes, keepdims)
 
 
+def cond(x: Any, p: Any = None) -> Any:
+    value = np.linalg.cond(concrete(x), p)
+    if p is None or p in (2, -2):
+        singular = svdvals(x)
+        ends = (-1, 0) if p == -2 else (0, -1)
+        return singular[..., ends[0]] / singular[..., ends[1]]
+    return as_traced(recorder_of((x,)), norm(x, p, (-2, -1)) * norm(inv(x), p, (-2, -1))).reshape(np.shape(value))[()]
+
+
 def root(squares: Any) -> Any:
     """The square root, with derivative 0 at 0."""
     positive = np.greater(squares, 0)
@@ -237,4 +246,5 @@ LINALG: Final[Mapping[Callable[..., Any], Callable[..., Any]]] = {
     np.linalg.solve: solve, np.linalg.inv: inv, np.linalg.det: det, np.linalg.slogdet: slogdet,
     np.linalg.cholesky: cholesky, np.linalg.eigh: eigh, np.linalg.eigvalsh: eigvalsh, np.linalg.svd: svd,
     np.linalg.svdvals: svdvals, np.linalg.qr: qr, np.linalg.pinv: pinv, np.linalg.lstsq: lstsq, np.linalg.norm: norm,
+    np.linalg.cond: cond,
 }  # fmt: skip

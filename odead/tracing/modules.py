@@ -1,9 +1,9 @@
-"""Views of modules, and the things a traced function must not call."""
+"""Views of modules and of NumPy's index tricks, and the things a traced function must not call."""
 
 from __future__ import annotations
 
 import random
-from types import BuiltinFunctionType, MethodType, ModuleType
+from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import numpy as np
@@ -14,7 +14,7 @@ from .recorder import Recorder, is_traced
 if TYPE_CHECKING:
     from .namespace import Namespace
 
-__all__ = ["Forbidden", "ModuleView", "forbidden_name"]
+__all__ = ["Forbidden", "Joining", "ModuleView", "forbidden_name"]
 
 _FORBIDDEN: Final = ("time", "random", "secrets", "numpy.random")
 _CONSTANT: Final = ("numpy", "scipy", "math", "cmath")  # whose attributes never change
@@ -44,6 +44,17 @@ class ModuleView:
 
     def __repr__(self) -> str:
         return repr(self._module)
+
+
+class Joining:
+    """`np.r_` or `np.c_`, whose code is Python's."""
+
+    def __init__(self, original: Any, get: FunctionType) -> None:
+        self._original = original
+        self._get = get
+
+    def __getitem__(self, key: Any) -> Any:
+        return self._get(self._original, key)
 
 
 class Forbidden:

@@ -13,9 +13,10 @@ from .array import TracedArray, gather, moved
 from .complexes import TracedComplexArray
 from .creation import as_array, as_traced, concrete, copy_of, from_numpy, recorder_of
 from .elementwise import is_static, operand_view
-from .recorder import dtype_name
+from .recorder import Recorder, dtype_name
 
 __all__ = [
+    "as_strided",
     "broadcast_arrays",
     "concatenate",
     "copyto",
@@ -73,6 +74,14 @@ def _regular(buffer: int, positions: np.ndarray) -> View | None:
     strides = tuple(int(positions[tuple(unit[k])] - first) if n > 1 else 0 for k, n in enumerate(positions.shape))
     view = View(buffer, int(first), positions.shape, strides)
     return view if np.array_equal(view.indices(), positions) else None
+
+
+def as_strided(rec: Recorder, x: Any, shape: Any = None, strides: Any = None, **_: Any) -> TracedArray:
+    x = as_traced(rec, x)
+    value = np.lib.stride_tricks.as_strided(x.value, shape, strides)
+    if value.size and rec.part(x.place.buffer, value) is None:
+        rec.fail("np.lib.stride_tricks.as_strided beyond the array cannot be traced", "Stay within the array")
+    return moved(x, value)
 
 
 def reshape(x: TracedArray, *shape: Any, order: str = "C", copy: bool | None = None) -> TracedArray:

@@ -32,8 +32,9 @@ from .array import TracedArray
 from .branches import Branching
 from .complexes import TracedComplexArray, pairs_of
 from .creation import from_numpy
+from .iterating import vectorize
 from .math_api import BUILTINS, MATH, make_number, make_type
-from .modules import Forbidden, ModuleView, forbidden_name
+from .modules import Forbidden, Joining, ModuleView, forbidden_name
 from .numpy_api import CREATION
 from .objects import class_copy, object_view
 from .observations import IMMUTABLE, MISSING, Observations, attribute_of, contents_of, entry_of, items_of
@@ -44,6 +45,11 @@ from .sparse import SparseView, is_sparse
 __all__ = ["Names", "Namespace"]
 
 _DISPATCHED: Final = type(np.sum)
+_WRITTEN_WITH_NUMPY: Final = frozenset(
+    {"scipy.integrate._quadrature", "scipy.linalg._special_matrices", "scipy.signal._waveforms"}
+)
+"""Modules of SciPy whose functions are traced as if the user had written them."""
+_JOINING: Final = (type(np.r_), type(np.c_))
 _MULTIMETHOD: Final = type(scipy.fft.fft)
 
 
@@ -56,7 +62,7 @@ class Names(dict[str, Any]):
         super().__init__(__builtins__=namespace.builtins)
         self.namespace = namespace
         self.true = true
-        self._observed = not str(true.get("__name__")).startswith("numpy")
+        self._observed = not str(true.get("__name__")).startswith(("numpy", "scipy"))
         self.given: dict[str, Any] = {}  # what was translated; what differs at the end was assigned by the function
 
     def __missing__(self, name: str) -> Any:
@@ -196,6 +202,11 @@ class Namespace:
             return self.translate(x.py_func)
         if is_sparse(x):
             return SparseView(self, x, name)
+        if isinstance(x, np.vectorize):
+            pyfunc = self.translate(x.pyfunc)
+            return vectorize(self.rec, pyfunc, x.otypes, excluded=x.excluded, signature=x.signature)
+        if isinstance(x, _JOINING):
+            return Joining(x, self.rebuild(type(x).__getitem__))
         if isinstance(x, PLAIN_OBJECTS) or (is_user_module(type(x).__module__) and not isinstance(x, BaseException)):
             return object_view(self, x)
         return x
@@ -208,7 +219,11 @@ class Namespace:
         if isinstance(x, np.ufunc):
             return x
         if isinstance(x, FunctionType):
-            return self.rebuild(x) if is_user_module(x.__globals__.get("__name__")) or module.startswith("numpy") else x
+            owner = str(x.__globals__.get("__name__"))
+            if x.__name__ == "array_namespace" and owner.startswith("scipy."):
+                return lambda *xs, **_: self.translate(np)
+            ours = is_user_module(owner) or module.startswith("numpy") or owner in _WRITTEN_WITH_NUMPY
+            return self.rebuild(x) if ours else x
         return self._of_numpy(x) if module.startswith("numpy") else x
 
     def _of_numpy(self, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -274,7 +289,7 @@ class Namespace:
         if known is not None:
             return known[1]  # type: ignore[no-any-return]
         code = f.__code__
-        if not (f.__module__ or "").startswith("numpy"):
+        if not (f.__module__ or "").startswith(("numpy", "scipy")):
             code = self._plan.converted(code)
             self.rec.watch(code)
             self._codes.append(code)

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..errors import TracingError
 from ..views import View
-from . import composed
+from . import composed, nan_aware, placing
 from .array import TracedArray, concrete_key, moved, wrap
 from .complex_api import (
     COMPLEX_FUNCTIONS,
@@ -46,8 +46,10 @@ from .creation import (
 )
 from .elementwise import apply, is_static, ufunc_name
 from .fourier import FOURIER
+from .iterating import NdIter, from_iterable, from_python, ndenumerate, vectorize
 from .linalg import LINALG
 from .movement import (
+    as_strided,
     broadcast_arrays,
     concatenate,
     copyto,
@@ -68,7 +70,7 @@ from .movement import (
 )
 from .products import convolve, cross, dot, einsum, inner, matmul, outer, vdot
 from .recorder import Recorder, contains_traced, dtype_name, is_traced
-from .reductions import all_, any_, boolean, fold, maximum, mean, minimum, product, ptp, scan, std, sum_, var
+from .reductions import all_, any_, boolean, fold, maximum, mean, minimum, one_by_one, product, ptp, scan, std, sum_, var
 from .scalar import TracedScalar
 from .searching import (
     argsort,
@@ -122,19 +124,6 @@ def nan_to_num(x: Any, copy: bool = True, nan: float = 0.0, posinf: Any = None, 
     return x
 
 
-def vectorize(rec: Recorder, function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
-    """`np.vectorize`: a loop over the elements."""
-    if options:
-        rec.fail(f"np.vectorize with {', '.join(options)}= cannot be traced", "Leave the option out")
-
-    def call(*xs: Any) -> Any:
-        arrays = broadcast_arrays([as_traced(rec, x) for x in xs])
-        made = array(rec, [function(*[x[k] for x in arrays]) for k in np.ndindex(arrays[0].shape)])
-        return made.reshape(arrays[0].shape)
-
-    return call
-
-
 def tolist(x: TracedArray) -> Any:
     return [tolist(row) if type(row) is TracedArray else as_python(row) for row in x] if x.ndim else as_python(x[()])
 
@@ -153,13 +142,7 @@ def as_python(x: Any) -> Any:
 
 def add_at(rec: Recorder, ufunc: np.ufunc, x: Any, key: Any, values: Any = None) -> None:
     """`ufunc.at(x, key, values)` for addition and subtraction."""
-    if type(x) is not TracedArray:
-        rec.fail(
-            "a traced value is added into an ordinary NumPy array",
-            "Make the array inside the function (np.zeros), or pass it as an argument",
-        )
-    if ufunc not in (np.add, np.subtract):
-        rec.fail(f"{ufunc_name(ufunc)}.at cannot be traced", "Use np.add.at, or a loop over the elements")
+    x = placing.writable(rec, x)
     places = concrete_key(rec, key)
     positions = np.asarray(x.place.indices()[places])
     source = as_traced(rec, values)
@@ -189,7 +172,9 @@ METHODS: Final[Mapping[str, Callable[..., Any]]] = {
     "diagonal": diagonal, "dot": dot, "fill": fill, "flatten": flatten, "item": item, "max": maximum, "mean": mean,
     "min": minimum, "nonzero": nonzero, "prod": product, "ravel": ravel, "repeat": repeat, "reshape": reshape,
     "argsort": argsort, "round": round_, "searchsorted": searchsorted, "sort": sort_in_place,
-    "partition": lambda x, kth, axis=-1, **_: sort_in_place(x, axis),
+    "argpartition": lambda x, kth, axis=-1, **_: argsort(x, axis), "choose": composed.choose,
+    "compress": lambda x, condition, axis=None: composed.compress(condition, x, axis),
+    "partition": lambda x, kth, axis=-1, **_: sort_in_place(x, axis), "put": placing.put,
     "squeeze": mover(np.squeeze), "std": std, "sum": sum_,
     "swapaxes": mover(np.swapaxes), "take": take, "tolist": tolist,
     "trace": lambda x, offset=0, axis1=0, axis2=1, dtype=None, out=None: sum_(
@@ -218,9 +203,13 @@ _TABLE: Final[Mapping[Callable[..., Any], Callable[..., Any]]] = {
     np.flatnonzero: lambda x: nonzero(ravel(as_array(x)))[0],
     np.nan_to_num: nan_to_num,
     **{getattr(np, f.__name__): f for f in (
-        composed.nanmean, composed.nanvar, composed.nanstd, composed.ediff1d, composed.correlate, composed.choose,
-        composed.diagflat, composed.compress, composed.bincount, composed.putmask, composed.apply_along_axis,
+        nan_aware.nanmean, nan_aware.nanvar, nan_aware.nanstd, nan_aware.nanmedian, composed.ediff1d, composed.correlate,
+        composed.choose, composed.diagflat, composed.compress, composed.bincount, composed.apply_along_axis, composed.unique,
+        composed.lexsort, composed.histogram, composed.polymul, placing.put, placing.place, placing.putmask,
+        placing.put_along_axis, placing.insert, placing.fill_diagonal,
     )},
+    np.nanquantile: nan_aware.nanquantile("nanquantile", 1), np.nanpercentile: nan_aware.nanquantile("nanpercentile", 100),
+    np.argpartition: lambda x, kth, axis=-1, **_: argsort(x, axis),
     np.shape: lambda x: np.shape(concrete(x)), np.ndim: lambda x: np.ndim(concrete(x)),
     np.size: lambda x, axis=None: np.size(concrete(x), axis),
     np.may_share_memory: lambda x, y, **_: np.may_share_memory(concrete(x), concrete(y)),
@@ -245,11 +234,17 @@ REDUCE: Final[Mapping[np.ufunc, Callable[..., Any]]] = {
     np.fmin: fold(np.fmin), np.logical_and: METHODS["all"], np.logical_or: METHODS["any"], np.logaddexp: fold(np.logaddexp),
 }  # fmt: skip
 
+_PRODUCTS: Final[Mapping[np.ufunc, Callable[..., Any]]] = {
+    np.vecdot: composed.vecdot, np.matvec: composed.matvec, np.vecmat: composed.vecmat,
+}  # fmt: skip
+
 # Functions that NumPy does not dispatch: with the recorder as their first argument, the namespace gives them to the user.
 CREATION: Final[Mapping[Callable[..., Any], Callable[..., Any]]] = {
     np.array: array, np.asarray: asarray, np.asanyarray: asarray,
     np.ascontiguousarray: lambda rec, x, dtype=None: array(rec, x, dtype, copy=None, ndmin=1),
-    np.vectorize: vectorize, np.broadcast: lambda rec, *xs: np.broadcast(*concrete(xs)),
+    np.vectorize: vectorize, np.frompyfunc: from_python, np.fromiter: from_iterable, np.nditer: NdIter,
+    np.ndenumerate: ndenumerate, np.lib.stride_tricks.as_strided: as_strided,
+    np.broadcast: lambda rec, *xs: np.broadcast(*concrete(xs)),
     np.zeros: empty, np.empty: empty, np.full: full,
     np.ones: lambda rec, shape, dtype=float, order="C", **_: full(rec, shape, 1, dtype, order),
 }  # fmt: skip
@@ -312,22 +307,24 @@ class NumpyApi:
         if method == "__call__":
             if ufunc is np.matmul:
                 return matmul(*inputs, *kwargs.get("out", ()))
-            if ufunc is np.vecdot and "out" not in kwargs:
-                return composed.vecdot(*inputs, **kwargs)
+            if ufunc in _PRODUCTS and "out" not in kwargs:
+                return _PRODUCTS[ufunc](*inputs, **kwargs)
             if ufunc.signature is not None:
                 rec.fail(f"{ufunc_name(ufunc)} cannot be traced", "Write it with @, sums and products")
             return apply(rec, ufunc, inputs, kwargs)
-        if method == "reduce" and ufunc in REDUCE:
+        if method == "reduce":
             if "axis" not in kwargs and len(inputs) < 2:
                 kwargs = {**kwargs, "axis": 0}
-            return REDUCE[ufunc](*inputs, **_given(kwargs))
+            return (REDUCE.get(ufunc) or one_by_one(ufunc))(*inputs, **_given(kwargs))
+        if method == "reduceat":
+            return placing.reduceat(rec, ufunc, *inputs, **_given(kwargs))
         if method == "accumulate":
             return scan(ufunc)(*inputs, **{"axis": 0, **_given(kwargs)})
         if method == "outer":
             x, y = (as_traced(rec, operand) for operand in inputs)
             return apply(rec, ufunc, (x.reshape(x.shape + (1,) * y.ndim), y), kwargs)
         if method == "at":
-            add_at(rec, ufunc, *inputs)
+            (add_at if ufunc in (np.add, np.subtract) else placing.at)(rec, ufunc, *inputs)
             return None
         rec.fail(f"{ufunc_name(ufunc)}.{method} cannot be traced", "Write it with arithmetic, slices and ufuncs")
 

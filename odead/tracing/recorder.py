@@ -12,7 +12,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from types import CodeType, FrameType
-from typing import Any, Final, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol
 
 import numpy as np
 
@@ -20,6 +20,9 @@ from ..errors import TracingError
 from ..rules.primitive import Primitive
 from ..tape import DTYPES, Buffer, Program, Role, SourceLine
 from ..views import View, broadcast, contiguous, covers_extent, overlap
+
+if TYPE_CHECKING:
+    from .observations import Observations
 
 __all__ = ["Api", "Recorder", "Traced", "contains_traced", "dtype_name", "is_traced"]
 
@@ -84,6 +87,16 @@ class Caller(Protocol):
     def __call__(self, primitive: Primitive, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any: ...
 
     def inside(self, function: Callable[..., Any]) -> Callable[..., Any]: ...
+
+    @property
+    def kept(self) -> dict[Any, Any]:
+        """What derivatives taken inside keep until the end of the recording."""
+
+    def original(self, x: Any) -> Any:
+        """The user's object for one of the recording's."""
+
+    def depends_on(self, observations: Observations) -> None:
+        """What is stale when these are."""
 
 
 class Api(Protocol):

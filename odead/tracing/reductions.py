@@ -26,6 +26,7 @@ __all__ = [
     "maximum",
     "mean",
     "minimum",
+    "one_by_one",
     "product",
     "ptp",
     "reduced_to",
@@ -119,6 +120,29 @@ def fold(ufunc: np.ufunc) -> Callable[..., Any]:
         elif type(result) is TracedArray:
             result = result[()]  # a number where no axis is left
         return returned(rec, result, out, None)
+
+    return reduce
+
+
+def one_by_one(ufunc: np.ufunc) -> Callable[..., Any]:
+    """The reduction of a ufunc that is not associative, from the first element to the last."""
+
+    def reduce(x: Any, axis: int | None = 0, dtype: Any = None, out: Any = None, keepdims: bool = False,
+               initial: Any = None, where: Any = True) -> Any:  # fmt: skip
+        x = as_array(x)
+        options = {} if initial is None else {"initial": concrete(initial)}
+        value = ufunc.reduce(x.value, axis=axis, dtype=dtype, keepdims=keepdims, **options)  # raises NumPy's own errors
+        if where is not True:
+            x.rec.fail(f"np.{ufunc.__name__}.reduce with where= cannot be traced", "Put what leaves the result as it is there")
+        (place,) = axes_of(axis, x.ndim)
+        rows = last_axis(astype(x, dtype) if dtype is not None else x, place)
+        n = rows.shape[-1]
+        total = rows[..., 0] if initial is None else initial
+        for k in range(1 if initial is None else 0, n):
+            total = ufunc(total, rows[..., k])
+        if not n:
+            total = ufunc.identity if initial is None else initial
+        return returned(x.rec, as_traced(x.rec, total).reshape(np.shape(value))[()], out, None)
 
     return reduce
 

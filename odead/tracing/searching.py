@@ -141,11 +141,11 @@ def quantile(function: Callable[..., Any], whole: float) -> Callable[..., Any]:
 
 
 def searchsorted(a: Any, v: Any, side: str = "left", sorter: Any = None) -> Any:
-    rec = recorder_of((a, v))
-    if sorter is not None:
-        rec.fail("np.searchsorted with sorter= cannot be traced", "Sort the array first")
+    rec = recorder_of((a, v, sorter))
     grid, values = as_traced(rec, a), as_traced(rec, v)
-    np.searchsorted(grid.value, values.value, side)  # type: ignore[call-overload]
+    np.searchsorted(grid.value, values.value, side, concrete(sorter))  # type: ignore[call-overload]
+    if sorter is not None:
+        grid = take_along_axis(grid, sorter)
     dtype = np.result_type(grid.dtype, values.dtype)
     operands = [astype(x, dtype, copy=False) for x in (grid, values)]
     return structured(rec, "searchsorted", values.shape, *operands, params=side, dtype=np.int64)[()]

@@ -36,7 +36,7 @@ from .array import TracedArray
 from .branches import Branching, Reconsidered
 from .calls import Calls
 from .collection import uncollected
-from .complexes import TracedComplexArray, TracedComplexScalar, is_complex, pairs_of
+from .complexes import TracedComplexArray, TracedComplexScalar, from_pairs, is_complex, pairs_of
 from .conversion import Conversions
 from .namespace import Names, Namespace
 from .numpy_api import NumpyApi
@@ -72,14 +72,8 @@ class ReturnLeaf:
         if self.index is None:
             return self.static
         value = arrays[self.index] if self.index < len(arrays) else None
-        if self.is_complex and value is not None:
-            if is_traced(value):
-                raise NotImplementedError(
-                    "a derivative of a function that returns complex numbers is taken inside a function that is itself being "
-                    "differentiated, which is not supported yet; return real and imaginary part"
-                )
-            if value.dtype.kind != "c":
-                value = np.ascontiguousarray(value).view(np.complex128)[..., 0]
+        if self.is_complex and value is not None and value.dtype.kind != "c":
+            value = from_pairs(value)
         if value is None or self.kind is np.ndarray:
             return value
         return value[()] if is_traced(value) else self.kind(value)  # traced: of an outer recording

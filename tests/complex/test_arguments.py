@@ -199,8 +199,30 @@ def test_compiled() -> None:
     np.testing.assert_allclose(compiled.vjp((Z,), Z)[0], np.conj(3 * Z**2) * Z)
     with pytest.raises(TypeError, match="out has dtype float64"):
         compiled.primal(Z, out=np.empty(3))
-    with pytest.raises(NotImplementedError, match="jac writes real Jacobians"):
-        compiled.jac((Z,))
+    np.testing.assert_allclose(compiled.jac((Z,)), np.diag(3 * Z**2))
+    with pytest.raises(TypeError, match="out has dtype float64"):
+        compiled.jac((Z,), out=np.empty((3, 3)))
+
+
+@pytest.mark.parametrize(
+    ("f", "x", "exact"),
+    [
+        (lambda z: np.outer(Z, z).ravel(), Z, np.kron(Z[:, None], np.eye(3))),  # by columns
+        (lambda z: (z * z[0])[1:], Z, np.array([[Z[1], Z[0], 0], [Z[2], 0, Z[0]]])),  # by rows
+        (abs, Z, np.diag(Z / abs(Z))),
+        (lambda x: np.exp(1j * x), np.ones(2), 1j * np.exp(1j) * np.eye(2)),
+        (lambda x: np.exp(1j * x).sum(), np.ones(2), 1j * np.exp(1j) * np.ones(2)),
+        (lambda z: z**2, 1 + 2j, 2 + 4j),
+    ],
+)
+def test_compiled_jacobians(f: Any, x: Any, exact: Any) -> None:
+    out = np.empty(np.shape(exact), complex)
+    compiled = odead.compile(f, x)
+    assert compiled.jac((x,), out=out) is out
+    np.testing.assert_allclose(out, exact, atol=1e-14)
+    np.testing.assert_allclose(odead.jacobian(f, x), exact, atol=1e-14)
+    with pytest.raises(TypeError, match="is not holomorphic"):
+        odead.compile(np.conj, x).jac((x,)) if np.iscomplexobj(x) else odead.jacobian(np.conj, 1j)
 
 
 def test_compiled_number() -> None:

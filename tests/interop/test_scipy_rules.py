@@ -154,14 +154,15 @@ def test_sparse_solves():
 
 
 SPECIAL_AT = {"jv": (2.0, 0.6), "yv": (1.5, 0.6), "iv": (2.0, 0.6), "kv": (1.5, 0.6), "gammainc": (2.0, 0.6),
-              "gammaincc": (2.0, 0.6), "betainc": (2.0, 1.5, 0.4)}  # fmt: skip
+              "gammaincc": (2.0, 0.6), "betainc": (2.0, 1.5, 0.4), "yn": (2, 0.6), "ive": (2.0, 0.6),
+              "kve": (1.5, 0.6)}  # fmt: skip
 
 
 @pytest.mark.parametrize(("name", "partials"), [(name, partials) for name, _, partials in scipy_special._TABLE])
 def test_special_functions(name, partials):
     function = getattr(special, name)
     at = SPECIAL_AT.get(name, (0.6,) if len(partials) == 1 else (0.6, 1.4))
-    fixed = [k for k, partial in enumerate(partials) if partial is None]
+    fixed = [k for k, partial in enumerate(partials) if partial == scipy_special._ORDER]
 
     def f(*xs):
         given = iter(xs)
@@ -169,6 +170,13 @@ def test_special_functions(name, partials):
 
     check_derivatives(f, *[x for k, x in enumerate(at) if k not in fixed])
     check_derivatives(f, *[np.array([x, 0.9 * x]) for k, x in enumerate(at) if k not in fixed])
+
+
+def test_a_derivative_of_which_no_formula_is_known_raises():
+    for f, at in ((special.gammainc, (2.0, 0.6)), (special.jv, (1.5, 0.6)), (special.betainc, (2.0, 1.5, 0.4))):
+        with pytest.raises(odead.RuleError, match="with respect to its order or shape"):
+            gradient(f, *at)
+        check_derivatives(lambda x, f=f, at=at: f(*at[:-1], x), at[-1])
 
 
 def test_second_order_of_special_functions():

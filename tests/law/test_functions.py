@@ -105,6 +105,44 @@ np.multiply(x, x[::-1], out=x)
 np.clip(x, -0.3, p, out=x)
 np.take(y, [3, 2, 1, 0], out=x)
 np.concatenate([y[2:], x[:2]], out=x)
+return np.nanmedian(x) * y
+return np.insert(x, 1, p) * p
+return np.insert(x, [1, 2, 2], y[:3]) * p
+return np.delete(x, [0, 2]) * p
+return np.r_[x, p, y[1:]]
+return np.r_[0:1:3j, x] * p
+return np.c_[x, y] * p
+return np.add.reduceat(x, [0, 2]) * p
+return np.multiply.reduceat(x, [0, 2, 1]) * p
+return np.subtract.reduce(x) * y
+return np.divide.reduce(np.abs(x) + 1) * y
+return np.subtract.accumulate(x) * y
+return np.vectorize(lambda a, b: a * b if a > b else b)(x, y)
+return np.vectorize(lambda a, b: (a @ b) * p, signature='(n),(n)->()')(x, y)
+return np.vectorize(lambda a, s: a * s, excluded=['s'])(x, s=p)
+return np.vectorize(lambda a: (a * a, a + p))(x)[1] * y
+return np.choose(x > 0, [x, y]) * p
+return np.unique(x) * p
+return np.unique(x, return_inverse=True)[0][np.unique(x, return_inverse=True)[1]] * y
+return x[np.lexsort((y, x))] * y
+return np.histogram(x, bins=[-2, 0, 2], weights=y)[0] * p
+return np.polymul(x, y) * p
+return np.polyfit([0.0, 1, 2, 3], x, 2) * p
+return np.matvec(np.ones((3, 4)), x) * p
+return np.linalg.multi_dot([x, np.eye(4), y]) * p
+for k, v in np.ndenumerate(x): y[k] = v * v
+for k in np.ndindex(x.shape): y[k] = x[k] * p
+for v in np.nditer(x, op_flags=['readwrite']): v[...] = p * v
+for u, v in np.nditer([x, y], op_flags=['readwrite']): u[...] += u * v
+np.put(x, [0, 2, 0], y[:2])
+x.put([-1], p)
+np.place(x, x > 0, y[:2])
+np.putmask(x, x > 0, y)
+np.putmask(x, x > 0, [p, 2 * p])
+np.multiply.at(x, [0, 0, 2], y[:3])
+np.divide.at(x, [3, 3], p)
+np.negative.at(x, [0, 2, 0])
+np.put_along_axis(x, np.array([1, 3]), y[:2], 0)
 """
 MATRIX: Final = """
 return x.sum(axis=0) * p
@@ -177,6 +215,20 @@ x[[1, 0]] = x
 x.T[:] = y.T
 np.cumsum(x, axis=1, out=x)
 np.copyto(x[0], y[:, 0].sum())
+return np.nanmedian(np.where(y > 1, np.nan, x), axis=1) * p
+return np.insert(x, 1, y[:, 0], axis=1) * p
+return np.insert(x, [0, 2], p, axis=0) * p
+return np.vectorize(lambda row: row * row.sum(), signature='(n)->(n)')(x) * y
+return np.apply_along_axis(lambda row: row * row.sum(), 0, x) * p
+return np.apply_over_axes(np.sum, x, [0, 1]) * p
+return np.add.reduceat(x, [0, 2], axis=1) * p
+return np.add.reduceat(x, [1, 0], axis=0) * p
+return np.linalg.multi_dot([x, y.T, x]) * p
+return np.linalg.matrix_power(x[:, :2] + 3 * np.eye(2), -2) * p
+np.multiply.at(x, ([0, 0], [1, 1]), p)
+np.put_along_axis(x, np.array([[1], [0]]), p, 1)
+np.fill_diagonal(x, p)
+np.put(x, [1, 4], y[0, :2])
 """
 ROWS: Final = [(row, shape) for rows, shape in ((VECTOR, (4,)), (MATRIX, (2, 3))) for row in rows.strip().splitlines()]
 LAYOUTS: Final = {1: ("C", "strided", "reversed"), 2: ("C", "F", "transposed", "strided", "reversed")}
@@ -201,7 +253,7 @@ def test_function(body, shape, dtype):
             trial.at([x, y, float(numbers.uniform(0.1, 1.0))])
 
 
-@pytest.mark.parametrize("body", ["np.put(x, [0], p)", "x.put([0], p)", "np.place(x, x > 0, [p])", "return np.unique(x)"])
+@pytest.mark.parametrize("body", ["x.setflags(write=True)", "return x.getfield('f8')", "return np.ma.masked_array(x)"])
 def test_what_is_not_covered_raises(body):
     case = listing(body, (4,), ("C", "C"))
     with pytest.raises(odead.TracingError, match=r"listing\.py:5 in f: .*(cannot be traced|handed to code)"):

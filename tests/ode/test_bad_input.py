@@ -35,6 +35,7 @@ def total(y):
         ({"t_eval": [0.5, 2.0]}, ValueError, r"t_eval\[1\] = 2 is outside tspan"),
         ({"t_eval": [np.nan]}, ValueError, r"t_eval\[0\] = nan is outside"),
         ({"t_eval": []}, ValueError, "t_eval"),
+        ({"method": "rk45"}, ValueError, "method='rk45' is unknown; use \"auto\" or one of .*RK45.*Tsit5.*BDF.*LSODA"),
         ({"t_eval": [[0.5]]}, ValueError, "t_eval must be one-dimensional"),
         ({"x0": np.array([1.0, np.nan])}, ValueError, r"x0\[1\] is nan"),
         ({"x0": np.array([1j, 2])}, TypeError, "x0 is complex"),
@@ -119,6 +120,18 @@ def anything(*args):
     return -args[0]
 
 
+def scipys_with_parameters(t, y, p):
+    return -p * y
+
+
+def odeints(y, time, k):
+    return -k * y
+
+
+def time_first(t, dx, x, p):
+    dx[:] = -p * x
+
+
 def writes_x(dx, x, p, t):
     x[0] = 0.0
     dx[:] = x
@@ -147,6 +160,9 @@ def too_short(x, p, t):
         (returns_nothing, TypeError, "returned None"),
         (scipys, TypeError, r"requires 2 positional parameters; .*from_scipy"),
         (five, TypeError, "requires 5 positional parameters"),
+        (scipys_with_parameters, TypeError, r"\(t, y, p\) has t before its last parameter, .*rhs\(x, p, t\); .*from_scipy"),
+        (odeints, TypeError, r"\(y, time, k\) has time before its last parameter"),
+        (time_first, TypeError, r"has t before its last parameter, .*rhs\(dx, x, p, t\)"),
         (anything, TypeError, "wrap it in a def with named parameters"),
         (writes_x, ValueError, r"writes into x, .*test_bad_input.py:\d+"),
         (too_long, ValueError, r"returned an array of shape \(3,\), and x has shape \(2,\)"),

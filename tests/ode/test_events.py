@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import odead
+from ode.problems import central
 from odead.errors import ArgumentTypeError, ArgumentValueError, IntegrationError
 
 ENGINES = [
@@ -53,17 +54,6 @@ def ball_exact(q, t):
         if t <= at + 2 * v / g:
             return v * (t - at) - g * (t - at) ** 2 / 2, v - g * (t - at), bounces
         at += 2 * v / g
-
-
-def central(f, q, h=1e-6):
-    """Derivatives by central differences of order four, for closed forms."""
-    q = np.asarray(q, dtype=float)
-    columns = []
-    for k in range(q.size):
-        d = np.zeros(q.size)
-        d[k] = h
-        columns.append((8 * (np.asarray(f(q + d)) - f(q - d)) - np.asarray(f(q + 2 * d)) + f(q - 2 * d)) / (12 * h))
-    return np.moveaxis(np.array(columns), 0, -1)
 
 
 Q = np.array([9.81, 0.8, 1.0])

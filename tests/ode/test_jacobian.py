@@ -18,7 +18,7 @@ def test_every_form_is_the_same_matrix(seed):
     matrix, jacobian = random_jacobian(seed)
     np.testing.assert_array_equal(jacobian.dense(), matrix)
     np.testing.assert_array_equal(jacobian.sparse().toarray(), matrix)
-    np.testing.assert_array_equal(jacobian.minus_transposed().dense(), -matrix.T)
+    np.testing.assert_array_equal(jacobian.transposed(-1.0).dense(), -matrix.T)
     np.testing.assert_array_equal(jacobian.block_diagonal(3).dense(), block_diag(matrix, matrix, matrix))
     lower, upper = jacobian.pattern.lower, jacobian.pattern.upper
     banded = jacobian.banded(lower, upper)

@@ -14,7 +14,7 @@ from ...errors import ArgumentValueError
 from ..engine import AbstractEngine, Controls, Crossing, Failure, Side, System, Trajectory
 from ..jacobian import Jacobian
 
-__all__ = ["ScipyEngine"]
+__all__ = ["COMPILED_ONLY", "METHODS", "ScipyEngine"]
 
 COMPILED_ONLY: Final = ("Tsit5", "Kvaerno5", "Rodas5P")
 # Measured with BDF on tridiagonal systems: at n = 100 a step with SuperLU and one with dense LAPACK take the same time.
