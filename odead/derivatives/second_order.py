@@ -15,7 +15,7 @@ from ..transform.reverse import reverse
 from .inputs import Inputs
 from .kernel import Variant, cached_kernel, empty_results, number, returns_complex
 
-__all__ = ["hessian", "hvp"]
+__all__ = ["hessian", "hessian_of_first", "hvp"]
 
 LANES: Final = 16  # Hessian columns per sweep
 
@@ -57,6 +57,15 @@ def hessian(f: Callable[..., Any], x: Any) -> np.ndarray:
     inputs = Inputs(f, (x,), 0)
     if isinstance(x, (tuple, list, dict)) or len(inputs.active) != 1:
         raise ArgumentTypeError("hessian takes one array or number; for a container use hvp, column by column")
+    return _hessian(f, inputs)
+
+
+def hessian_of_first(f: Callable[..., Any], x: np.ndarray, *others: Any) -> np.ndarray:
+    """`hessian` with respect to the first of several arguments."""
+    return _hessian(f, Inputs(f, (x, *others), 0))
+
+
+def _hessian(f: Callable[..., Any], inputs: Inputs) -> np.ndarray:
     if inputs.has_complex:
         raise ArgumentTypeError(
             "a Hessian is with respect to real numbers; for complex ones use hvp, or real and imaginary part"

@@ -5,25 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from ..containers import Structure, flatten
 from ..derivatives.kernel import is_bound
 from ..derivatives.nested import Nest
 from ..rules.closures import Closure
-from .signature import ScipyRhs, is_in_place, name_of
+from .signature import Event, ScipyRhs, is_in_place
 
-__all__ = ["Closing", "Event"]
-
-
-class Event(NamedTuple):
-    """An event of the user with its attributes."""
-
-    function: Callable[..., Any]
-    name: str
-    terminal: Any
-    direction: Any
-    reset: Callable[..., Any] | None
+__all__ = ["Closing"]
 
 
 class Closing:
@@ -58,9 +48,9 @@ class Closing:
         self.rhs = self._method(made[0], "in_place" if is_in_place(rhs) else "returning")
         given = iter(made[1 + len(events) :])
         self.events = [
-            Event(
-                self._method(own, "returning"), name_of(event), getattr(event, "terminal", None),
-                getattr(event, "direction", None), None if reset is None else self._method(next(given), "returning"),
+            Event.of(event)._replace(
+                function=self._method(own, "returning"),
+                reset=None if reset is None else self._method(next(given), "returning"),
             )
             for event, own, reset in zip(events, made[1:], resets, strict=False)
         ]  # fmt: skip

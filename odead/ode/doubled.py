@@ -16,7 +16,7 @@ import numpy as np
 
 from ..derivatives.first_order import jvp
 
-__all__ = ["doubled_event", "doubled_rhs", "doubled_stops", "named", "push"]
+__all__ = ["doubled_event", "doubled_rhs", "doubled_stops", "halves_of", "is_doubled_twice", "named"]
 
 Function = Callable[..., Any]
 
@@ -30,6 +30,16 @@ def named(f: Any, name: str) -> Any:
 def doubled_rhs(flat: Function, n: int, n_p: int, name: str) -> Function:
     """``rhs(dz, z, q, t)`` of the doubled problem of ``flat(dx, x, p, t)``."""
     return named(partial(_slope, flat, n, n_p), name)  # type: ignore[no-any-return]
+
+
+def halves_of(rhs: Any) -> tuple[int, int] | None:
+    """The states and parameters of the problem of which this is the right-hand side of the doubled one; None: of none."""
+    return rhs.args[1:] if isinstance(rhs, partial) and rhs.func is _slope else None
+
+
+def is_doubled_twice(rhs: Any) -> bool:
+    """Whether the problem that was doubled is a doubled one too."""
+    return halves_of(rhs) is not None and halves_of(rhs.args[0]) is not None
 
 
 def doubled_event(event: Function, flat: Function, n: int, n_p: int, name: str) -> Function:
@@ -60,7 +70,7 @@ def doubled_stops(stops: Function, n_p: int) -> Function:
 # ---------------------------------------------------------------------------------------------------- what is recorded
 
 
-def push(f: Function, xs: Any, vs: Any, n_p: int, *rest: Any) -> tuple[Any, Any]:
+def _push(f: Function, xs: Any, vs: Any, n_p: int, *rest: Any) -> tuple[Any, Any]:
     """Value and tangent of ``f(x, p, *rest)``."""
     if n_p:
         value, tangent = jvp(partial(_called, f, rest), xs, vs)
@@ -85,7 +95,7 @@ def _value(flat: Function, x: Any, p: Any, t: Any) -> Any:
 
 def _slope(flat: Function, n: int, n_p: int, dz: Any, z: Any, q: Any, t: Any) -> None:
     p, v = _parts(q, n_p)
-    dz[:n], dz[n:] = push(partial(_value, flat), (z[:n], p), (z[n:], v), n_p, t)
+    dz[:n], dz[n:] = _push(partial(_value, flat), (z[:n], p), (z[n:], v), n_p, t)
 
 
 def _root(event: Function, n: int, n_p: int, z: Any, q: Any, t: Any) -> Any:
@@ -100,7 +110,7 @@ def _reset(event: Function, reset: Function, flat: Function, n: int, n_p: int, z
     (p, v), x, s = _parts(q, n_p), z[:n].copy(), z[n:].copy()
     before = _value(flat, x, p, t)
     _, rate = jvp(partial(_at_p, event, p), (x, t), (before, 1.0))
-    _, change = push(event, (x, p), (s, v), n_p, t)
+    _, change = _push(event, (x, p), (s, v), n_p, t)
     with np.errstate(invalid="ignore", divide="ignore"):  # recorded where the event does not happen
         moved = -change / rate
     after, tangent = _push_in_time(partial(_after, reset), (x, p, t), (s + before * moved, v, moved), n_p)

@@ -6,7 +6,7 @@ solve is a primitive (`variations`). Times that move are steps of length 0 befor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -17,15 +17,15 @@ from ..derivatives.nested import Nest
 from ..errors import ArgumentTypeError, ArgumentValueError
 from ..rules.easy import stop_gradient
 from ..tracing.recorder import is_traced
-from .closing import Closing, Event
+from .closing import Closing
 from .doubled import named
 from .layout import Layout, Slot, lay_out
 from .moving import event_time, moved, shift
-from .signature import flat_rhs, name_of
+from .signature import flat_event, flat_rhs, flat_stops, name_of
 from .solution import Solution
 from .variations import Posed, solved
 
-__all__ = ["solve_inside"]
+__all__ = ["Inside", "solve_inside"]
 
 OPTIONS: Final = (
     "method", "engine", "rtol", "atol", "first_step", "max_step", "max_steps", "mode", "sens_rtol", "sens_atol", "checkpoints",
@@ -69,7 +69,7 @@ def solve_inside(
         x0 = x0(p)
     if not isinstance(tspan, (tuple, list)) and np.shape(getattr(tspan, "value", tspan)) == (2,):
         tspan = (tspan[0], tspan[1])
-    problem = _Inside(nest, solve, rhs, _as_array(nest, x0), p, tuple(tspan), options)
+    problem = _posed(nest, solve, rhs, _as_array(nest, x0), p, tuple(tspan), options)
     times = _as_array(nest, t_eval)
     y, t_events, y_events = problem.solution(times)
     reached = y.shape[1]
@@ -81,37 +81,48 @@ def solve_inside(
     return Solution(**fields)
 
 
-class _Inside:
-    """The problem on vectors, in the recording."""
+def _posed(
+    nest: Nest, solve: Solve, rhs: Callable[..., Any], x0: Any, p: Any, ends: tuple[Any, ...], options: Mapping[str, Any]
+) -> Inside:
+    """The problem on vectors."""
+    events, stops = options["events"], options["tstops"]
+    closing = Closing(nest, p, rhs, () if events is None else (events,) if callable(events) else tuple(events), stops)
+    trees = ((x0, "x0"), (closing.p, "p"))
+    (x_layout, x), (p_layout, p_values) = [lay_out(_twins(nest, tree), name) for tree, name in trees]
+    flat = flat_rhs(closing.rhs, None, x_layout, p_layout)
+    if isinstance(flat, partial):
+        flat = named(flat, name_of(rhs))
+    posed = Posed(
+        flat, name_of(rhs), {name: options[name] for name in OPTIONS},
+        [flat_event(event, x_layout, p_layout) for event in closing.events], flat_stops(closing.tstops, p_layout),
+    )  # fmt: skip
+    unusual = {"mass_matrix": options["mass_matrix"], "jac": closing.jac(options["jac"])}
+    if unusual["mass_matrix"] is not None or not isinstance(unusual["jac"], str):  # compared with the exact one
+        span = [nest.twin(end) for end in ends]
+        solve(closing.rhs, _twins(nest, x0), _twins(nest, closing.p), span, max_steps=options["max_steps"], **unusual)
+    return Inside(nest, posed, _packed(nest, x_layout, x0, x), _packed(nest, p_layout, closing.p, p_values), ends)
 
-    def __init__(
-        self, nest: Nest, solve: Solve, rhs: Callable[..., Any], x0: Any, p: Any, ends: tuple[Any, ...],
-        options: Mapping[str, Any],
-    ) -> None:  # fmt: skip
-        events = options["events"]
-        events = () if events is None else (events,) if callable(events) else tuple(events)
-        closing = Closing(nest, p, rhs, events, options["tstops"])
-        layouts, vectors = zip(
-            *(lay_out(_twins(nest, tree), name) for tree, name in ((x0, "x0"), (closing.p, "p"))), strict=True
-        )
-        self.nest, self.ends, self.is_ended = nest, ends, False
-        self.x, self.p = _packed(nest, layouts[0], x0, vectors[0]), _packed(nest, layouts[1], closing.p, vectors[1])
-        self.has_parameters = bool(vectors[1].size)
-        flat = flat_rhs(closing.rhs, None, *layouts)
-        if isinstance(flat, partial):
-            flat = named(flat, name_of(rhs))
-        self.events = [_flat_event(event, *layouts) for event in closing.events]
-        self.last = [int(event.terminal or 0) for event in closing.events]
-        stops = closing.tstops
-        self.posed = Posed(
-            flat, name_of(rhs), {name: options[name] for name in OPTIONS}, self.events,
-            named(partial(_stops_of, stops, layouts[1]), "tstops") if callable(stops) else stops,
-        )  # fmt: skip
-        self.flat = self._here(flat)
-        unusual = {"mass_matrix": options["mass_matrix"], "jac": closing.jac(options["jac"])}
-        if unusual["mass_matrix"] is not None or not isinstance(unusual["jac"], str):  # compared with the exact one
-            span = [nest.twin(end) for end in ends]
-            solve(closing.rhs, _twins(nest, x0), _twins(nest, closing.p), span, max_steps=options["max_steps"], **unusual)
+
+class Inside:
+    """A problem on vectors, in a recording.
+
+    Parameters
+    ----------
+    nest : Nest
+        The recording.
+    posed : Posed
+        Its functions are in the user's world.
+    x, p : array
+        Perhaps traced.
+    ends : tuple
+        t0 and t1, perhaps traced.
+    """
+
+    def __init__(self, nest: Nest, posed: Posed, x: Any, p: Any, ends: Sequence[Any]) -> None:
+        self.nest, self.posed, self.x, self.p, self.ends = nest, posed, x, p, ends
+        self.flat = self._here(posed.rhs)
+        self.has_parameters = bool(np.size(nest.twin(p)))
+        self.is_ended = False
 
     def _here(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """One of the user's functions in the recording."""
@@ -125,18 +136,20 @@ class _Inside:
     def solution(self, times: Any) -> tuple[Any, Any, Any]:
         """The solution at times, and times and states of each event."""
         y, found, instants, counts = self._at(times)
-        if not self.events:
+        events = self.posed.events
+        if not events:
             return y, None, None
         moving, states = [], []
         for k, number in enumerate(number for number, count in enumerate(counts) for _ in range(count)):
             x, t = found[:, k], instants[k]
-            late = event_time(self._here(self.events[number]), self.flat, x, self._parameters, t)
+            late = event_time(self._here(events[number]), self.flat, x, self._parameters, t)
             moving.append(t + late)
             states.append(moved(self.flat, x, self._parameters, t, late))
         stops = np.cumsum(counts).tolist()
         ranges = [slice(stop - count, stop) for stop, count in zip(stops, counts, strict=True)]
         empty = np.zeros((0, found.shape[0]))
-        self.is_ended = any(0 < last <= count for last, count in zip(self.last, counts, strict=True))
+        lasts = [int(event.terminal or 0) for event in events]
+        self.is_ended = any(0 < last <= count for last, count in zip(lasts, counts, strict=True))
         return (
             y,
             [self.nest.array(moving[each], np.float64) if moving[each] else np.zeros(0) for each in ranges],
@@ -164,7 +177,7 @@ class _Inside:
         fixed = stop_gradient(times) if is_traced(times) else times
         span = nest.array(ends, np.float64) if any(map(is_traced, ends)) else np.array(ends, dtype=float)
         at = (x, self.p, span, fixed)
-        if self.events:
+        if posed.events:
             posed = posed.expecting(*[np.array(nest.twin(each)) for each in at])
         both, instants = solved(posed, *at)
         reached, *counts = posed.expected or (np.size(nest.twin(times)),)
@@ -209,22 +222,3 @@ def _as_array(nest: Nest, x: Any) -> Any:
 
 def _is_plain(structure: Structure) -> bool:
     return structure.kind in (None, list, tuple) and all(map(_is_plain, structure.children))
-
-
-# ---------------------------------------------------------------------------------------------------- functions on vectors
-
-
-def _flat_event(event: Event, x_layout: Layout, p_layout: Layout) -> Callable[..., Any]:
-    made = named(partial(_event_of, event.function, x_layout, p_layout), event.name)
-    made.terminal, made.direction = event.terminal, event.direction
-    if event.reset is not None:
-        made.reset = partial(_event_of, event.reset, x_layout, p_layout)
-    return made  # type: ignore[no-any-return]
-
-
-def _event_of(event: Callable[..., Any], x_layout: Layout, p_layout: Layout, x: Any, p: Any, t: Any) -> Any:
-    return event(x_layout.unpack(x), p_layout.unpack(p), t)
-
-
-def _stops_of(stops: Callable[..., Any], p_layout: Layout, p: Any) -> Any:
-    return stops(p_layout.unpack(p))

@@ -3,18 +3,22 @@
 All of them are the same thing: an instant that moves, perhaps a reset, and a slope that jumps (`jumps`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import numpy as np
 
 from .events import Events
-from .jumps import Jump, Move, Transition
+from .jumps import Gradient, Jump, Move, Transition
 from .problem import Problem
 from .rhs import Branch, CompiledRhs
+from .switched import Side, SwitchReset
 
 __all__ = ["Happening", "Instant", "Occurrence", "first_signs", "happen"]
+
+Root = tuple[Gradient, Callable[[Gradient], Gradient]]  # of a root function: with products with its second derivatives
 
 SAME: Final = 1e-6  # relative difference between what two root functions that are the same in effect say
 NO_JUMP: Final = 1e-9  # of the slopes, relatively: a kink
@@ -158,7 +162,10 @@ class _Moment:
         self._switch([o.move for o in fired if o.move is not None])
         signs = self.signs
         if events is not None:
-            for occurrence in fired:
+            resets = [o for o in fired if events.resets[o.number] is not None]
+            if self.problem.halves is not None and len(resets) + len(self.jumps) > 1:
+                self.reason = self.reason or "second derivatives of several things at one instant are not supported yet"
+            for occurrence in resets:
                 self._reset(events, occurrence)
             signs = self._signs_after(events, crossed, before)
         transition = Transition(tuple(self.jumps)) if self.jumps else None
@@ -184,35 +191,65 @@ class _Moment:
             np.abs(slope).max(initial=0), np.abs(before).max(initial=0)
         ):
             return
-        moves = self._moves_of_branches(before, slope)
-        stops = self.problem.stops
-        if stops is not None and stops.by_p is not None:
-            moves += [Move(np.zeros(instant.x.size), stops.by_p[k]) for k in instant.stops]
-        moves = moves or others
-        if self.reason or not self.differentiated:
+        roots = self._roots_of_branches(before, slope) + self._roots_of_stops()
+        moves = [root.move(root.rate(before)) for root, _ in roots] or others
+        if self.problem.halves is not None and not self.reason:
+            self._switch_doubled(roots, before)
+        elif self.reason or not self.differentiated:
             return
+        elif moves and _agree(moves):
+            self.jumps.append(Jump(moves[0], before - slope))
         if moves and not _agree(moves):
             self.reason = (
                 "two branches flip at the same instant for different reasons, and the derivative depends on their order"
             )
-        elif moves:
-            self.jumps.append(Jump(moves[0], before - slope))
-        elif self.following is not self.branch and not instant.stops.size:
+        elif not moves and self.following is not self.branch and not instant.stops.size:
             self.reason = (
                 "a branch depends on something else than comparisons and roundings of numbers, which has no derivative"
             )
 
-    def _moves_of_branches(self, before: np.ndarray, slope: np.ndarray) -> list[Move]:
+    def _switch_doubled(self, roots: Sequence[Root], before: np.ndarray) -> None:
+        """The derivative in the second half of the states jumps too."""
+        problem, instant = self.problem, self.instant
+        if problem.twice:
+            self.reason = "third derivatives where the right-hand side switches are not supported yet"
+        elif not roots and self.following is not self.branch:
+            self.reason = "second derivatives are not supported yet where a branch flips for another reason than a comparison"
+        if self.reason or not roots or problem.halves is None:
+            return
+        root, products = roots[0]
+        before_it, after_it = (
+            Side(problem.rhs if branch is None else branch.rhs, instant.x, problem.p, t)
+            for branch, t in ((self.branch, instant.before), (self.following, instant.after))
+        )
+        reset = SwitchReset(problem.halves, before_it, after_it, root, products)
+        self.x = reset()
+        self.slope = self._slope(self.following, self.x, instant.after)
+        self.jumps.append(Jump(root.move(root.rate(before)), reset.along(before) - self.slope, reset))
+
+    def _roots_of_branches(self, before: np.ndarray, slope: np.ndarray) -> list[Root]:
         if self.branch is None or self.following is self.branch:
             return []
         instant = self.instant
         found = self.branch.switches.changed((instant.x_before, instant.before), (instant.x, instant.after), self.problem.p)
-        rates = [gradient.rate(before) for gradient in found]
-        if found and rates[0] * found[0].rate(slope) < 0:
+        rates = [gradient.rate(before) for gradient, _ in found]
+        if found and rates[0] * found[0][0].rate(slope) < 0:
             self.reason = "the slopes on both sides of a branch point at each other, so that it switches for ever (chattering)"
         elif found and rates[0] == 0:
             self.reason = "a branch is only touched, and the instant at which it switches has no derivative"
-        return [] if self.reason else [gradient.move(rate) for gradient, rate in zip(found, rates, strict=True)]
+        return [] if self.reason else found
+
+    def _roots_of_stops(self) -> list[Root]:
+        """Of t - T(p), for stops that are computed from p."""
+        stops, p = self.problem.stops, self.problem.p
+        if stops is None or stops.by_p is None:
+            return []
+        zeros = np.zeros(self.instant.x.size)
+
+        def products(number: int, direction: Gradient) -> Gradient:
+            return Gradient(zeros, -stops.product(number, p, direction.p), 0.0)
+
+        return [(Gradient(zeros, -stops.by_p[k], 1.0), partial(products, k)) for k in self.instant.stops.tolist()]
 
     # ---------------------------------------------------------------------------------------------------- events
 
@@ -233,8 +270,7 @@ class _Moment:
 
     def _reset(self, events: Events, occurrence: Occurrence) -> None:
         reset, instant, p = events.resets[occurrence.number], self.instant, self.problem.p
-        if reset is None:
-            return
+        assert reset is not None
         x = reset(self.x, p, instant.after)
         following = self._branch(x)
         slope = self._slope(following, x, instant.after)

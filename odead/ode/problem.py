@@ -14,6 +14,7 @@ import numpy as np
 from ..containers import Structure, flatten
 from ..errors import ArgumentTypeError, ArgumentValueError
 from ..tracing.recorder import is_traced
+from .doubled import halves_of, is_doubled_twice
 from .engine import AbstractEngine, Controls, System
 from .events import Events, make_events
 from .failures import blame_start
@@ -48,6 +49,10 @@ class Problem:
     t_eval : array, shape (m,), or None
     events : Events or None
     stops : Stops or None
+    halves : tuple of int, or None
+        Of a doubled problem (`doubled`): states and parameters of the one that was doubled.
+    twice : bool
+        Whether that one is a doubled problem too.
     ended : bool
         Whether t1 is where an event ended the solve. Then a solution at the times asked for has one more column, for t1.
     """
@@ -66,6 +71,8 @@ class Problem:
     t_eval: np.ndarray | None
     events: Events | None = None
     stops: Stops | None = None
+    halves: tuple[int, int] | None = None
+    twice: bool = False
     ended: bool = False
 
     @property
@@ -166,6 +173,7 @@ def make_problem(
         compiled_rhs, name, n, running is not None, x_layout, p_layout, state, p_vector, dx0_dp, t0, t1, times,
         events=make_events(events, x_layout, p_layout, state, p_vector, t0, p),
         stops=make_stops(tstops, p, p_layout, p_vector, t0, t1),
+        halves=halves_of(rhs), twice=is_doubled_twice(rhs),
     )  # fmt: skip
     dx = problem.slope(state, t0)
     if not np.isfinite(dx).all():

@@ -7,7 +7,7 @@ at once, and cotangents.
 import threading
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -114,6 +114,29 @@ class CompiledRhs:
         self._run(kernel, np.empty(self.n), x, p, t, covector.copy(), d_p)
         return d_p
 
+    def cotangents_in_time(
+        self, x: np.ndarray, p: np.ndarray, t: float, covector: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, float]:
+        """The derivatives of ``covector @ f`` by x, p and t."""
+        kernel = self._kernel("cotangents_in_time", lambda program: reverse(program, (*self._active, self._active[-1] + 1)))
+        d_x, d_p, d_t = np.zeros(self.n), np.zeros(self.n_p), np.zeros(())
+        self._run(kernel, np.empty(self.n), x.copy(), *self._p(p), t, covector.copy(), d_x, *self._p(d_p), d_t)
+        return d_x, d_p, float(d_t)
+
+    def tangents_in_time(
+        self, x: np.ndarray, p: np.ndarray, t: float, d_x: np.ndarray, d_p: np.ndarray, d_t: np.ndarray
+    ) -> np.ndarray:
+        """The W rows ``J d_x[k] + f_p d_p[k] + f_t d_t[k]``."""
+        width = max(len(d_x), 2)  # a single lane would have no axis
+        active = (*self._active, self._active[-1] + 1)
+        kernel = self._kernel(("tangents_in_time", width), lambda program: forward(program, active, width))
+        lanes = [np.zeros((width, *d.shape[1:])) for d in (d_x, d_p, d_t)]
+        for lane, given in zip(lanes, (d_x, d_p, d_t), strict=True):
+            lane[: len(given)] = given
+        made = np.zeros((width, self.n))
+        self._run(kernel, np.empty(self.n), x.copy(), *self._p(p), t, made, lanes[0], *self._p(lanes[1]), lanes[2])
+        return made[: len(d_x)]
+
     def jacobian(self, x: np.ndarray, p: np.ndarray, t: float) -> Jacobian:
         """The Jacobian with respect to x, exact, on its detected pattern."""
         return self._jacobian(x, (*self._p(p), t))
@@ -179,7 +202,8 @@ class CompiledRhs:
 
     def _switches(self, x: np.ndarray, p: np.ndarray, t: float) -> Switches:
         example = (np.zeros(self.n), x.copy(), p.copy() if self.n_p else None, float(t))
-        return Switches(Kernel(self._flat, example, Switches.derive), self.n, self.n_p)
+        second = cache(lambda: Kernel(self._flat, example, Switches.derive_twice))
+        return Switches(Kernel(self._flat, example, Switches.derive), second, self.n, self.n_p)
 
     def program_at(self, x: np.ndarray, p: np.ndarray, t: float) -> Program:
         """The optimised program of the way taken at these values."""

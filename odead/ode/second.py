@@ -1,155 +1,144 @@
-"""Second derivatives of a loss: forward over whatever mode gives the gradient.
+"""Second derivatives of a loss: the Hessian of a function that solves, forward over reverse.
 
-In a direction v, the states x and their derivatives s along v solve one doubled problem, in which the loss is replaced by its
-derivative along v. The gradient of that is the Hessian times v; it comes from the same methods, modes and error control as
-first derivatives do. One doubled problem is recorded for all directions, because v is a part of its parameters.
+The loss is written as a function of one vector of all that is differentiated; `inside` has the derivatives of the solve in it.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
 import numpy as np
 
-from ..derivatives.first_order import jvp
+from ..derivatives.nested import Nest, nest_of
+from ..derivatives.second_order import hessian_of_first
+from .doubled import named
+from .inside import Inside
 from .kept import Kept
 from .loss import check_loss, evaluate
 from .problem import Problem
-from .signature import flat_of_p, flat_rhs
+from .signature import Event, flat_event, flat_of_p, flat_rhs, flat_stops, name_of
+from .variations import Posed
 
 __all__ = ["hessian_of_loss"]
 
-Gradient = Callable[..., Any]  # `odead.sensitivity` with its options filled in
+Function = Callable[..., Any]
 
 
 def hessian_of_loss(
-    gradient: Gradient,
     problem: Problem,
-    rhs: Callable[..., Any],
+    rhs: Function,
     x0: Any,
     loss: Any,
-    running: Callable[..., Any] | None,
+    running: Function | None,
+    events: Any,
+    tstops: Any,
     wrt: tuple[str, ...],
+    options: Mapping[str, Any],
 ) -> np.ndarray:
     """The Hessian over the concatenated raveled `wrt`, shape (N, N).
 
     Parameters
     ----------
-    gradient : callable
-        ``gradient(rhs, x0, p, loss, running)``: a `Sensitivity` with respect to p and x0.
     problem : Problem
-    rhs, x0, loss, running
+    rhs, x0, loss, running, events, tstops, wrt
         As in `odead.sensitivity`.
-    wrt : tuple of {"p", "x0"}
+    options : mapping
+        Of `odead.solve`.
     """
-    layouts = (problem.x_layout, problem.p_layout)
-    doubled = _KEPT.get((rhs, loss, running, *layouts), lambda: _doubled(problem, rhs, loss, running))
-    start = flat_of_p(x0, "x0", *layouts) if callable(x0) else None
-    initial = partial(_start, start, problem.x0[: problem.n].copy(), problem.p.size)
-    sizes = {"p": problem.p.size, "x0": problem.n}
-    rows = []
-    for name in wrt:
-        for k in range(sizes[name]):
-            direction = {other: np.zeros(size) for other, size in sizes.items()}
-            direction[name][k] = 1.0
-            found = doubled.gradient(gradient, initial, problem.p, direction["p"], direction["x0"])
-            rows.append(np.concatenate([found[other] for other in wrt]))
-    hessian = np.array(rows).reshape(len(rows), len(rows))
+    functions = () if events is None else (events,) if callable(events) else tuple(events)
+    attributes = tuple(
+        [(getattr(e, "terminal", None), getattr(e, "direction", None), getattr(e, "reset", None)) for e in functions]
+    )
+    start = x0 if callable(x0) else None
+    stops = tstops if callable(tstops) else tuple(np.asarray(tstops, dtype=float).tolist())
+    key: tuple[Any, ...] = (rhs, loss, running, problem.x_layout, problem.p_layout, start, functions, attributes, stops, wrt)
+    key = (*key, problem.t_eval is None, tuple((name, _hashable(value)) for name, value in options.items()))
+    whole = _KEPT.get(key, lambda: _Loss(problem, rhs, loss, running, start, functions, stops, wrt, options))
+    n = problem.n
+    known = {
+        "p": problem.p, "x0": np.zeros(n) if start is not None else problem.x0[:n], "t0": np.array([problem.t0]),
+        "t1": np.array([problem.t1]), "t_eval": np.zeros(0) if problem.t_eval is None else problem.t_eval,
+    }  # fmt: skip
+    given = np.concatenate([known[name] for name in wrt])
+    hessian = hessian_of_first(whole.function, given, *[known[name].copy() for name in _NAMES])
     symmetric: np.ndarray = 0.5 * (hessian + hessian.T)  # each entry is computed twice, on different steps
     return symmetric
 
 
-@dataclass(frozen=True)
-class _Doubled:
-    """The problem of x and its derivative along a direction, on vectors; the parameters are p, v_p and v_x."""
-
-    rhs: Callable[..., Any]
-    loss: Callable[..., Any] | None
-    running: Callable[..., Any] | None
-
-    def gradient(
-        self, gradient: Gradient, initial: Callable[..., Any], p: np.ndarray, v_p: np.ndarray, v_x: np.ndarray
-    ) -> dict[str, np.ndarray]:
-        """The Hessian times (v_p, v_x), by its parts."""
-        found = gradient(self.rhs, initial, np.concatenate([p, v_p, v_x]), self.loss, self.running)
-        return {"p": found.grad[: v_p.size], "x0": found.grad_x0[: v_x.size]}
+_NAMES: Final = ("p", "x0", "t0", "t1", "t_eval")
 
 
-_KEPT: Final = Kept[_Doubled](64)
+def _hashable(value: Any) -> Any:
+    return value if not isinstance(value, (np.ndarray, list)) else (np.shape(value), tuple(np.ravel(value).tolist()))
 
 
-def _doubled(problem: Problem, rhs: Any, loss: Any, running: Any) -> _Doubled:
-    x_layout, p_layout, n, n_p = problem.x_layout, problem.p_layout, problem.n, problem.p.size
-    flat = flat_rhs(rhs, None, x_layout, p_layout)
-    integrand = None if running is None else partial(_integrand, running, x_layout, p_layout)
-    whole = None if loss is None else partial(evaluate, loss, check_loss(loss) == 2, x_layout, p_layout)
-    return _Doubled(
-        _named(partial(_slope, flat, n, n_p), problem.name),
-        None if whole is None else _named(partial(_along, whole, n, n_p), "loss"),
-        None if integrand is None else _named(partial(_rate, integrand, n, n_p), "running"),
-    )
+class _Loss:
+    """The loss as a function of what is differentiated, and then of everything.
+
+    Where x0 is a function of p, the entry of x0 is what is added to it.
+    """
+
+    def __init__(
+        self, problem: Problem, rhs: Function, loss: Any, running: Function | None, start: Function | None,
+        events: Sequence[Function], tstops: Any, wrt: tuple[str, ...], options: Mapping[str, Any],
+    ) -> None:  # fmt: skip
+        layouts = (problem.x_layout, problem.p_layout)
+        flat = flat_rhs(rhs, running, *layouts)
+        if isinstance(flat, partial):
+            flat = named(flat, name_of(rhs))
+        placed = [flat_event(Event.of(event), *layouts) for event in events]
+        self.posed = Posed(flat, name_of(rhs), options, placed, flat_stops(tstops, problem.p_layout))
+        self.start = None if start is None else flat_of_p(start, "x0", *layouts)
+        self.loss = None if loss is None else partial(evaluate, loss, check_loss(loss) == 2, *layouts)
+        self.runs, self.has_data, self.n, self.wrt = running is not None, problem.t_eval is not None, problem.n, wrt
+        self.has_parameters = bool(problem.p.size)
+        self.function = named(partial(_loss, self), "loss")
+
+    def values(self, given: Any, known: Sequence[Any]) -> dict[str, Any]:
+        """All that the loss depends on, from what is differentiated and what everything is."""
+        values, position = dict(zip(_NAMES, known, strict=True)), 0
+        for name in self.wrt:
+            size = values[name].size
+            values[name] = given[position : position + size]
+            position += size
+        return values
+
+    def solved(self, nest: Nest, values: Mapping[str, Any]) -> tuple[Any, Any]:
+        """The states that the loss looks at, and the running cost, if there is one."""
+        p, x = values["p"], values["x0"]
+        if self.start is not None:
+            made = nest.array(np.zeros(self.n), np.float64)
+            nest.rec.calls.inside(self.start)(made, p if self.has_parameters else None)
+            x = made + x
+        if self.runs:
+            x = np.concatenate([x, np.zeros(1)])
+        problem = Inside(nest, self.posed, x, p, (values["t0"][0], values["t1"][0]))
+        times = values["t_eval"] if self.has_data else values["t1"]
+        if self.has_data and self.runs:  # the cost is wanted at the end
+            times = np.concatenate([times, values["t1"]])
+        y, _, y_events = problem.solution(times)
+        end = None
+        for event, found in zip(self.posed.events, y_events or (), strict=False):
+            last = int(event.terminal or 0)
+            if end is None and last and len(found) >= last:
+                end = found[last - 1]
+        cost = None if not self.runs else y[self.n, -1] if end is None else end[self.n]
+        if not self.has_data:
+            y = y if end is None else end.reshape(-1, 1)
+        elif self.runs and end is None:
+            y = y[:, :-1]
+        return y[: self.n], cost
 
 
-def _named(f: Any, name: str) -> Any:
-    f.__name__ = name
-    return f
+def _loss(whole: _Loss, given: Any, *known: Any) -> Any:
+    nest = nest_of(None, given)
+    assert nest is not None
+    values = whole.values(given, known)
+    y, cost = whole.solved(nest, values)
+    if whole.loss is None:
+        return cost
+    own = nest.rec.calls.inside(whole.loss)(y, values["p"] if whole.has_parameters else None)
+    return own if cost is None else own + cost
 
 
-# The functions on vectors. p is None for the user's functions where there are no parameters; v is then None too.
-
-
-def _parts(q: Any, n_p: int) -> tuple[Any, Any, Any]:
-    return q[:n_p], q[n_p : 2 * n_p], q[2 * n_p :]
-
-
-def _push(f: Callable[..., Any], xs: Any, vs: Any, n_p: int, *rest: Any) -> tuple[Any, Any]:
-    """Value and tangent of ``f(x, p, *rest)``."""
-    if n_p:
-        value, tangent = jvp(partial(_called, f, rest), xs, vs)
-    else:
-        value, tangent = jvp(partial(_called, f, (None, *rest)), xs[:1], vs[:1])
-    return value, tangent
-
-
-def _called(f: Callable[..., Any], rest: tuple[Any, ...], *xs: Any) -> Any:
-    return f(*xs, *rest)
-
-
-def _value(flat: Callable[..., Any], x: Any, p: Any, t: Any) -> Any:
-    dx = np.zeros_like(x)
-    flat(dx, x, p, t)
-    return dx
-
-
-def _slope(flat: Callable[..., Any], n: int, n_p: int, dz: Any, z: Any, q: Any, t: Any) -> None:
-    p, v, _ = _parts(q, n_p)
-    dz[:n], dz[n:] = _push(partial(_value, flat), (z[:n], p), (z[n:], v), n_p, t)
-
-
-def _initial_value(start: Callable[..., Any], like: np.ndarray, p: Any) -> Any:
-    x = np.zeros_like(p, shape=like.shape)
-    start(x, p)
-    return x
-
-
-def _start(start: Callable[..., Any] | None, states: np.ndarray, n_p: int, q: Any) -> Any:
-    p, v, v_x = _parts(q, n_p)
-    x, s = (states, v_x) if start is None or not n_p else jvp(partial(_initial_value, start, states), (p,), (v,))
-    if start is not None and n_p:
-        s = s + v_x
-    return np.concatenate([x, s])
-
-
-def _integrand(running: Callable[..., Any], x_layout: Any, p_layout: Any, x: Any, p: Any, t: Any) -> Any:
-    return running(x_layout.unpack(x), p_layout.unpack(p), t)
-
-
-def _rate(integrand: Callable[..., Any], n: int, n_p: int, z: Any, q: Any, t: Any) -> Any:
-    p, v, _ = _parts(q, n_p)
-    return _push(integrand, (z[:n], p), (z[n:], v), n_p, t)[1]
-
-
-def _along(loss: Callable[..., Any], n: int, n_p: int, y: Any, q: Any) -> Any:
-    p, v, _ = _parts(q, n_p)
-    return _push(loss, (y[:n], p), (y[n:], v), n_p)[1]
+_KEPT: Final = Kept[_Loss](64)

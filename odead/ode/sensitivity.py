@@ -23,7 +23,6 @@ from .loss import Loss, Weighted, check_loss
 from .methods import EXPLICIT, MULTISTEP, ONE_STEP
 from .piecewise import Course, FirstRows, Piece, integrate
 from .problem import Problem, check_controls, check_not_yet, make_problem, positive
-from .second import hessian_of_loss
 from .solution import Sensitivity
 from .solve import choose_engine, ended, solution_fields
 
@@ -124,8 +123,8 @@ def sensitivity(
     tstops : sequence of float, or callable ``tstops(p)``
         Times inside tspan to step onto exactly, and at which the right-hand side may jump.
     order : {1, 2}
-        2: ``result.hess`` is the Hessian of the loss, shape (N, N), over the concatenated raveled `wrt` of "p" and "x0"; it
-        takes N gradients of a problem of twice the size. Not supported yet with events, tstops or branches of rhs.
+        2: ``result.hess`` is the Hessian of the loss, shape (N, N), over the concatenated raveled `wrt`; it takes N gradients
+        of a problem of twice the size. For products with it alone: `odead.hvp` of a function that calls `odead.solve`.
     jac : "auto", callable ``jac(x, p, t)``, or array of shape (n, n)
         "auto": the exact Jacobian of the recorded right-hand side, on its pattern. One that is given, dense or sparse, is
         compared with it before the solve, and a wrong entry raises; the steps take the exact one in any case.
@@ -156,7 +155,7 @@ def sensitivity(
         stepper, method, rtol, atol, first_step, max_step, max_steps, problem.n, abs(problem.t1 - problem.t0)
     )
     tolerances = _sens_tolerances(problem, rtol, sens_rtol, sens_atol)
-    _check_second(order, problem, wanted, has_loss, events is not None or callable(tstops) or np.size(tstops) > 0)
+    _check_second(order, has_loss)
     forward = mode == "forward" or not has_loss or (mode == "auto" and _forward_is_cheaper(problem, stepper, wanted))
     discrete = not forward and mode != "continuous" and isinstance(stepper, NativeEngine)
     if not discrete:
@@ -176,42 +175,29 @@ def sensitivity(
     else:
         result = run.continuous(dense_output)
     if order == 2:
-        result.hess = hessian_of_loss(
-            partial(
-                _gradient_of_doubled, tspan=(problem.t0, problem.t1), t_eval=t_eval, mode=mode, method=method, engine=engine,
-                rtol=rtol, atol=atol, sens_rtol=sens_rtol, sens_atol=None if sens_atol is None else float(np.min(sens_atol)),
-                first_step=first_step, max_step=max_step, max_steps=max_steps, checkpoints=checkpoints,
-            ),
-            problem, rhs, x0, loss, running, wanted,
-        )  # fmt: skip
+        options = {
+            "mode": mode, "method": method, "engine": engine, "rtol": rtol, "atol": _with_cost(problem, atol),
+            "sens_rtol": sens_rtol, "sens_atol": None if sens_atol is None else float(np.min(sens_atol)),
+            "first_step": first_step, "max_step": max_step, "max_steps": max_steps, "checkpoints": checkpoints,
+        }  # fmt: skip
+        from .second import hessian_of_loss  # it solves inside a function, which takes this module
+
+        result.hess = hessian_of_loss(problem, rhs, x0, loss, running, events, tstops, wanted, options)
     _accumulate(shadows, result)
     return result
 
 
-def _gradient_of_doubled(rhs: Any, x0: Any, q: Any, loss: Any, running: Any, *, tspan: Any, atol: Any, **options: Any) -> Any:
-    per_state = np.asarray(atol, dtype=float)
-    doubled = np.concatenate([per_state, per_state]) if per_state.ndim else atol
-    return sensitivity(rhs, x0, q, tspan, loss=loss, running=running, wrt=("p", "x0"), atol=doubled, **options)
+def _with_cost(problem: Problem, atol: Any) -> Any:
+    """Tolerances of the states with a running cost among them."""
+    return atol if np.ndim(atol) == 0 else problem.vector_atol(np.asarray(atol, dtype=float))
 
 
-def _check_second(order: Any, problem: Problem, wanted: tuple[str, ...], has_loss: bool, stops: bool) -> None:
+def _check_second(order: Any, has_loss: bool) -> None:
     """What second derivatives need."""
     if order not in (1, 2):
         raise ArgumentValueError(f"order must be 1 or 2, not {order!r}")
-    if order == 1:
-        return
-    if not has_loss:
+    if order == 2 and not has_loss:
         raise ArgumentValueError("order=2 is the Hessian of a loss; give loss= or running=")
-    times = [name for name in wanted if name not in ("p", "x0")]
-    if times:
-        raise NotImplementedError(f'order=2 with respect to {times[0]} is not supported yet; with wrt="p" and "x0" it is')
-    if stops:
-        raise NotImplementedError("order=2 with events or tstops is not supported yet; take differences of the gradient")
-    if problem.rhs.branches:
-        raise NotImplementedError(
-            f"order=2 is not supported yet where {problem.name} has branches, at which second derivatives jump; take "
-            f"differences of the gradient"
-        )
 
 
 # ------------------------------------------------------------------------------------------------- arguments

@@ -9,13 +9,25 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from types import FunctionType, MethodType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from ..containers import Structure
 from ..errors import ArgumentTypeError, ArgumentValueError
 from .layout import Layout, Slot, Static
 
-__all__ = ["Flat", "call_scipys", "flat_of_p", "flat_rhs", "from_scipy", "is_in_place", "name_of", "required_parameters"]
+__all__ = [
+    "Event",
+    "Flat",
+    "call_scipys",
+    "flat_event",
+    "flat_of_p",
+    "flat_rhs",
+    "flat_stops",
+    "from_scipy",
+    "is_in_place",
+    "name_of",
+    "required_parameters",
+]
 
 TIMES: Final = ("t", "time")  # names that leave no doubt
 
@@ -182,6 +194,43 @@ def call_scipys(fun: Callable[..., Any], x: Any, p: Any, t: Any) -> Any:
     if p is None:
         return fun(t, x)
     return fun(t, x, *p) if isinstance(p, tuple) else fun(t, x, p)
+
+
+class Event(NamedTuple):
+    """An event of the user with its attributes."""
+
+    function: Callable[..., Any]
+    name: str
+    terminal: Any
+    direction: Any
+    reset: Callable[..., Any] | None
+
+    @classmethod
+    def of(cls, event: Callable[..., Any]) -> "Event":
+        terminal, direction, reset = (getattr(event, name, None) for name in ("terminal", "direction", "reset"))
+        return cls(event, name_of(event), terminal, direction, reset)
+
+
+def flat_event(event: Event, x_layout: Layout, p_layout: Layout) -> Any:
+    """``event(x, p, t)`` on vectors, with its attributes; x may have more entries than the event sees."""
+    made: Any = partial(_event_of, event.function, x_layout, p_layout)
+    made.__name__, made.terminal, made.direction = event.name, event.terminal, event.direction
+    if event.reset is not None:
+        made.reset = partial(_event_of, event.reset, x_layout, p_layout)
+    return made
+
+
+def _event_of(event: Callable[..., Any], x_layout: Layout, p_layout: Layout, x: Any, p: Any, t: Any) -> Any:
+    return event(x_layout.unpack(x[: x_layout.size]), p_layout.unpack(p), t)
+
+
+def flat_stops(stops: Any, p_layout: Layout) -> Any:
+    """``tstops(p)`` on vectors; times as they are."""
+    return partial(_stops_of, stops, p_layout) if callable(stops) else stops
+
+
+def _stops_of(stops: Callable[..., Any], p_layout: Layout, p: Any) -> Any:
+    return stops(p_layout.unpack(p))
 
 
 def flat_of_p(function: Callable[..., Any], argument: str, layout: Layout, p_layout: Layout) -> Callable[..., None]:

@@ -3,12 +3,14 @@
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ..containers import flatten
 from ..derivatives.kernel import Kernel
+from ..derivatives.second_order import hvp
 from ..errors import ArgumentTypeError, ArgumentValueError
 from ..transform.forward import forward
 from .layout import Layout, lay_out
@@ -27,10 +29,26 @@ class Stops:
     times : array, shape (k,)
     by_p : array, shape (k, n_p), or None
         Their derivatives; None where they were given as numbers.
+    function : callable or None
+        Of p as the user wrote it; it gives times in another order, perhaps.
+    order : array of int, shape (k,)
+        Where these times are in what it gives.
     """
 
     times: np.ndarray
     by_p: np.ndarray | None
+    function: Callable[..., Any] | None
+    order: np.ndarray
+
+    def product(self, number: int, p: np.ndarray, direction: np.ndarray) -> np.ndarray:
+        """The second derivatives of a time times a direction of p; for a function of vectors."""
+        assert self.function is not None
+        entry = partial(_entry, self.function, int(self.order[number]))
+        return np.asarray(hvp(entry, p, direction))
+
+
+def _entry(function: Callable[..., Any], number: int, p: Any) -> Any:
+    return function(p)[number]
 
 
 def make_stops(tstops: Any, p: Any, p_layout: Layout, p_vector: np.ndarray, t0: float, t1: float) -> Stops | None:
@@ -63,7 +81,9 @@ def make_stops(tstops: Any, p: Any, p_layout: Layout, p_vector: np.ndarray, t0: 
         by_p = derivative_by_p(tstops, "tstops", lay_out(times, "tstops")[0], p_layout, p, p_vector)
     order = np.argsort(times if t1 >= t0 else -times, kind="stable")
     order = order[(times[order] != t0) & (times[order] != t1)]
-    return Stops(times[order], None if by_p is None else by_p[order]) if order.size else None
+    if not order.size:
+        return None
+    return Stops(times[order], None if by_p is None else by_p[order], tstops if callable(tstops) else None, order)
 
 
 def derivative_by_p(

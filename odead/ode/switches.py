@@ -4,13 +4,17 @@ A guard of a recorded program looks at comparisons, perhaps combined by logic, o
 the switching function a - b, each rounding the number that is rounded.
 """
 
-from typing import Final
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final
 
 import numpy as np
 
-from ..derivatives.kernel import Kernel
+from ..derivatives.kernel import Kernel, Variant, empty_results
 from ..ops import TABLE
 from ..tape import Instruction, Program, Role
+from ..transform.forward import forward
+from ..transform.passes import optimise
 from ..transform.reverse import reverse
 from ..views import View
 from .jumps import Gradient
@@ -28,32 +32,56 @@ class Switches:
     ----------
     kernel : Kernel
         Of the right-hand side, derived by `derive`.
+    second : callable
+        Makes one derived by `derive_twice`.
     n, n_p : int
     """
 
-    def __init__(self, kernel: Kernel, n: int, n_p: int) -> None:
-        self._kernel = kernel
+    def __init__(self, kernel: Kernel, second: Callable[[], Kernel], n: int, n_p: int) -> None:
+        self._kernel, self._second = kernel, second
         self._n, self._n_p = n, n_p
         program = kernel.program
         results = [program.buffers[b] for b in program.results]
         self._shapes = [buffer.shape or () for buffer in results]
         self._decide: list[np.ufunc] = [getattr(np, buffer.name) for buffer in results]
 
-    def changed(self, before: tuple[np.ndarray, float], after: tuple[np.ndarray, float], p: np.ndarray) -> list[Gradient]:
-        """Gradients, before, of those that decide differently at two neighbouring states (x, t).
+    def changed(
+        self, before: tuple[np.ndarray, float], after: tuple[np.ndarray, float], p: np.ndarray
+    ) -> list[tuple[Gradient, Callable[[Gradient], Gradient]]]:
+        """Of those that decide differently at two neighbouring states (x, t).
 
+        Their gradients, before, and what gives the product of their second derivatives with a direction.
         One that is itself discontinuous there, as that of ``t - int(t) < p[0]`` at t = 1, follows another one.
         """
         nothing = self._zeros()
         values, others = self._run(*before, p, nothing)[0], self._run(*after, p, nothing)[0]
-        found = []
+        found: list[tuple[Gradient, Callable[[Gradient], Gradient]]] = []
         for number, (value, other) in enumerate(zip(values, others, strict=True)):
             continuous = np.abs(other - value) <= CLOSE * (1 + np.abs(value))
             for at in np.argwhere(continuous & (self._decide[number](value) != self._decide[number](other))):
                 seeds = self._zeros()
                 seeds[number][tuple(at)] = 1.0
-                found.append(self._run(*before, p, seeds)[1])
+                found.append((self._run(*before, p, seeds)[1], partial(self._product, *before, p, seeds)))
         return found
+
+    def _product(self, x: np.ndarray, t: float, p: np.ndarray, seeds: list[np.ndarray], direction: Gradient) -> Gradient:
+        """The second derivatives of the switching functions, weighted by seeds, times a direction."""
+        kernel, n, n_p = self._second(), self._n, self._n_p
+
+        def filled(d_x: np.ndarray, d_p: np.ndarray, d_t: float) -> list[np.ndarray]:
+            return [np.zeros(n), d_x.copy(), *([d_p.copy()] if n_p else []), np.array(d_t)]
+
+        zeros, given, made = (
+            filled(np.zeros(n), np.zeros(n_p), 0.0), filled(direction.x, direction.p, direction.t),
+            filled(np.zeros(n), np.zeros(n_p), 0.0),
+        )  # fmt: skip
+        values = (np.zeros(n), x.copy(), *((p,) if n_p else ()), t)
+
+        def assemble(variant: Variant) -> list[Any]:
+            return [*values, *zeros, *(s.copy() for s in seeds), *given, *made, *empty_results(variant)]
+
+        kernel.run(values, assemble)
+        return Gradient(made[1], made[2] if n_p else np.zeros(0), float(made[-1]))
 
     def _zeros(self) -> list[np.ndarray]:
         return [np.zeros(shape) for shape in self._shapes]
@@ -71,6 +99,12 @@ class Switches:
         """The program of the switching functions, with cotangents of everything."""
         found = _switching_functions(program)
         return reverse(found, range(len(found.arguments)))
+
+    @staticmethod
+    def derive_twice(program: Program) -> Program:
+        """The program of the tangents of these cotangents."""
+        count = len(program.arguments)
+        return forward(optimise(Switches.derive(program)), range(2 * count), None)
 
 
 def without_guards(program: Program) -> Program:

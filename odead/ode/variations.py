@@ -61,7 +61,7 @@ class Posed:
         rhs: Callable[..., Any],
         name: str,
         options: Mapping[str, Any],
-        events: Sequence[Callable[..., Any]] = (),
+        events: Sequence[Any] = (),
         tstops: Any = (),
         expected: tuple[int, ...] | None = None,
         half: Posed | None = None,

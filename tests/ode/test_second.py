@@ -77,10 +77,6 @@ def test_no_parameters():
 
 
 def test_what_is_refused_says_so():
-    with pytest.raises(NotImplementedError, match="t0"):
-        sensitivity(logistic, X0, P, (0, 2), loss=loss, wrt="t0", order=2, **TIGHT)
-    with pytest.raises(NotImplementedError, match="events"):
-        sensitivity(logistic, X0, P, (0, 2), loss=loss, order=2, events=lambda x, p, t: x[0] - 1, **TIGHT)
     with pytest.raises(ValueError, match="order"):
         sensitivity(logistic, X0, P, (0, 2), loss=loss, order=3, **TIGHT)
     with pytest.raises(ValueError, match="loss"):
