@@ -244,7 +244,7 @@ cdef class Explicit:
     x0 : (n,) array
     rtol : (blocks,) array
         n is a multiple of its length.
-    atol : (n,) array
+    atol : float or (n,) array
     first_step : float or None
         None: chosen.
     max_step : float
@@ -262,6 +262,8 @@ cdef class Explicit:
         x = np.array(x0, dtype=np.float64)
         rtol = np.array(rtol, dtype=np.float64)
         atol = np.array(atol, dtype=np.float64)
+        if atol.ndim == 0:
+            atol = np.full(n, atol)
         times = np.array(times, dtype=np.float64)
         if x.shape != (n,) or atol.shape != (n,) or rtol.size == 0 or n % rtol.size:
             raise ValueError(f"a system of {n} states does not fit x0 {x.shape}, rtol {rtol.shape} and atol {atol.shape}")

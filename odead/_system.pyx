@@ -330,3 +330,33 @@ cdef class Cotangents(Recorded):
         self._place(self.slot_d_x, x_bar)
         outcome = self._run()
         return outcome if outcome != DONE else self.count()
+
+
+
+# ------------------------------------------------------------------------------------------------- checks of vectors
+
+
+def all_finite(cnp.ndarray vector not None):
+    """Whether no element of a vector of floats is infinite or not a number."""
+    cdef const double* x = _floats(vector)
+    cdef double total = 0
+    cdef Py_ssize_t k
+    for k in range(cnp.PyArray_SIZE(vector)):
+        total += 0 * x[k]
+    return total == 0
+
+
+def goes_strictly(cnp.ndarray vector not None, double sign):
+    """Whether a vector of floats increases strictly (sign 1.0) or decreases strictly (sign -1.0)."""
+    cdef const double* x = _floats(vector)
+    cdef Py_ssize_t k
+    for k in range(cnp.PyArray_SIZE(vector) - 1):
+        if not sign * (x[k + 1] - x[k]) > 0:
+            return False
+    return True
+
+
+cdef const double* _floats(cnp.ndarray vector) except NULL:
+    if cnp.PyArray_TYPE(vector) != cnp.NPY_FLOAT64 or not cnp.PyArray_IS_C_CONTIGUOUS(vector):
+        raise ValueError("a contiguous vector of float64 is needed")
+    return <const double*> cnp.PyArray_DATA(vector)

@@ -59,9 +59,11 @@ class Variant:
         Which of the results are pairs of floats that the function returns as complex numbers.
     nest : Nest or None
         The recording in which it is differentiated.
+    guarded : bool
+        Whether there is another way.
     """
 
-    __slots__ = ("complex_results", "executable", "nest", "primal", "trace", "written")
+    __slots__ = ("complex_results", "executable", "guarded", "nest", "primal", "trace", "written")
 
     def __init__(self, recorded: Trace, derive: Derive | None, nest: Nest | None = None) -> None:
         self.trace = recorded
@@ -72,6 +74,7 @@ class Variant:
         written = {out.buffer for out in self.primal.out if out is not None}
         self.complex_results = frozenset(leaf.index for leaf in recorded.result or () if leaf.is_complex)
         self.written = frozenset(k for k, buffer in enumerate(self.primal.arguments) if buffer in written)
+        self.guarded = "guard" in self.primal.op
 
 
 class Kernel:
@@ -90,6 +93,8 @@ class Kernel:
         What functions and objects hold that is an input as arguments are.
     nest : Nest, optional
         The recording in which f is differentiated; the arguments may be traced ones of it.
+    watches : bool
+        Whether each run looks for changes of what f reads from globals, closures and attributes. If not, ask `is_stale`.
 
     Raises
     ------
@@ -105,8 +110,11 @@ class Kernel:
         kwargs: Mapping[str, Any] | None = None,
         held: Sequence[Held] = (),
         nest: Nest | None = None,
+        *,
+        watches: bool = True,
     ) -> None:
         self._nest = nest
+        self._watches = watches
         self._closed: list[Any] = []  # what f closes over in the outer recording
         if nest is not None:
             f, args, kwargs = self._from_outside(nest, f, args, kwargs or {})
@@ -166,8 +174,12 @@ class Kernel:
             return self._run_inside(self._nest, arguments, assemble)
         return self._run(arguments, assemble)
 
+    def is_stale(self) -> bool:
+        """Whether something that f reads on one of the known ways has changed."""
+        return any(variant.trace.namespace.stale() for variant in self._variants)
+
     def _run(self, arguments: Sequence[Any], assemble: Callable[[Variant], Sequence[Any]]) -> Variant:
-        if self.variant.trace.namespace.stale():
+        if self._watches and self.variant.trace.namespace.stale():
             self._forget(arguments)
         variant = self.variant
         try:
@@ -183,6 +195,7 @@ class Kernel:
     def _run_other(self, missed: Variant, arguments: Sequence[Any], assemble: Callable[[Variant], Sequence[Any]]) -> Variant:
         """A guard of `missed` did not hold: try the other variants, then record a new one."""
         with self._lock:
+            self._variants = [variant for variant in self._variants if variant is missed or not variant.trace.namespace.stale()]
             for variant in self._variants:
                 with suppress(OdeadError):  # what it returns does not suit the caller; that matters only if it is the one taken
                     if variant is not missed and variant.executable.run(assemble(variant)) < 0:

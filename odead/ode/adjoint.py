@@ -8,8 +8,7 @@ Reference: Y. Cao, S. Li, L. Petzold, R. Serban, Adjoint sensitivity analysis fo
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -32,16 +31,14 @@ TIGHTEST: Final = 3e-14  # SciPy's limit is 100 times the rounding unit
 NEGLIGIBLE: Final = 1e-3
 
 
-@dataclass(frozen=True)
-class AdjointOptions:
+class AdjointOptions(NamedTuple):
     """Tolerances of the backward solve; atol None: none for the integral beyond the relative one."""
 
     rtol: float
     atol: np.ndarray | None
 
 
-@dataclass(frozen=True)
-class AdjointResult:
+class AdjointResult(NamedTuple):
     """What the backward solve gives.
 
     Attributes
@@ -99,18 +96,18 @@ class BackwardFailure(Exception):  # noqa: N818 - it never reaches the user
         super().__init__("the backward solve stopped")
         failure = trajectory.failure
         assert failure is not None
-        self.system = replace(
-            system, fun=lambda t, x: -clock.sign * system.fun(clock.since(t), x), t0=clock.start, t1=clock.stop
+        self.system = system._replace(
+            fun=lambda t, x: -clock.sign * system.fun(clock.since(t), x), t0=clock.start, t1=clock.stop
         )
-        self.trajectory = replace(
-            trajectory, failure=replace(failure, t=float(clock.time(failure.t)), step=-clock.sign * failure.step)
+        self.trajectory = trajectory._replace(
+            failure=failure._replace(t=float(clock.time(failure.t)), step=-clock.sign * failure.step)
         )
 
 
 def forward_controls(problem: Problem, controls: Controls, options: AdjointOptions) -> Controls:
     """Controls for the forward solve of an adjoint."""
     rtol = max(SAFETY * min(controls.rtol, options.rtol), TIGHTEST)
-    return replace(controls, rtol=rtol, atol=SAFETY * problem.vector_atol(controls.atol))
+    return controls._replace(rtol=rtol, atol=SAFETY * problem.vector_atol(controls.atol))
 
 
 def continuous_adjoint(

@@ -8,9 +8,8 @@ gradient is wanted. Both are in the error test. They cost as much whatever the n
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import partial
-from typing import Final
+from functools import lru_cache, partial
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -39,8 +38,7 @@ SLACK_MULTISTEP: Final = 0.3
 BUDGET: Final = 256e6  # bytes for the steps
 
 
-@dataclass(frozen=True)
-class Steps:
+class Steps(NamedTuple):
     """The steps of a forward solve, for the way back.
 
     Attributes
@@ -89,26 +87,27 @@ def solve_for_adjoint(
     """
     n = problem.x0.size
     start, directions = _probes(problem, wrt)
-    atol = problem.vector_atol(controls.atol)
     slack = SLACK_MULTISTEP if controls.method in MULTISTEP else SLACK
-    rtol = np.append(controls.rtol, np.full(len(start), slack * options.rtol))
-    probe_atol = slack * np.broadcast_to(atol if options.atol is None else _scaled(problem, options.atol), (n,))
-    controls = replace(controls, atol=np.concatenate([atol, np.tile(probe_atol, len(start))]))
+    rtol = np.full(1 + len(start), slack * options.rtol)
+    rtol[0] = controls.rtol
+    atol = np.empty((1 + len(start), n))
+    atol[0] = problem.vector_atol(controls.atol)
+    atol[1:] = slack * (atol[0] if options.atol is None else _scaled(problem, options.atol))
+    controls = controls._replace(atol=atol.ravel())
     make = partial(_probed, start=start, directions=directions)
     course = integrate(_Recorder(rtol, n, budget), problem, make, controls, times, dense, directions, differentiated=True)
     trajectory = course.trajectory
     failure = trajectory.failure
     if failure is not None:
-        failure = replace(failure, x=failure.x[:n])
-    return replace(course, trajectory=replace(trajectory, y=trajectory.y[:n], failure=failure))
+        failure = failure._replace(x=failure.x[:n])
+    return course._replace(trajectory=trajectory._replace(y=trajectory.y[:n], failure=failure))
 
 
 def _probed(problem: Problem, start: np.ndarray, directions: np.ndarray) -> System:
     """The states, then the probes."""
     rhs, x0, p, t0 = problem.rhs, problem.x0, problem.p, problem.t0
     system = problem.system()
-    return replace(
-        system,
+    return system._replace(
         x0=np.concatenate([x0, start.ravel()]),
         compiled=lambda: tangents(rhs, x0, p, t0, directions) if len(start) else recorded(rhs, x0, p, t0),
         states=system,
@@ -168,7 +167,7 @@ class _Recorder(AbstractEngine):
             )
         self._left -= sum(map(_bytes_of, records))
         sol = interpolant(legs, beyond=int(trajectory.crossing is not None)) if dense else None
-        return replace(trajectory, sol=sol, steps=Steps(legs, trajectory.t))
+        return trajectory._replace(sol=sol, steps=Steps(legs, trajectory.t))
 
 
 def _bytes_of(record: Record) -> int:
@@ -185,7 +184,7 @@ def go_back(piece: Piece, times: np.ndarray, y_bar: np.ndarray) -> AdjointResult
         stop = times.size
         if number < len(piece.steps.legs):
             stop = int(np.searchsorted(sign * times, sign * leg.record.times[-1], side="right"))
-        legs.append(replace(leg, times=times[start:stop]))
+        legs.append(leg._replace(times=times[start:stop]))
         start = stop
     return discrete_adjoint(piece.problem, Steps(legs, times), y_bar)
 
@@ -283,7 +282,9 @@ def _probes(problem: Problem, wrt: Sequence[str]) -> tuple[np.ndarray, np.ndarra
     p, x0 = problem.p, problem.x0
     starts, directions = [], []
     if "p" in wrt and p.size:
-        direction = _signs(p.size) * np.where(p == 0, 1.0, np.abs(p))
+        direction = np.abs(p)
+        direction[p == 0] = 1.0
+        direction *= _signs(p.size)
         directions.append(direction)
         starts.append(np.zeros(x0.size) if problem.dx0_dp is None else problem.dx0_dp @ direction)
     if "x0" in wrt or "t0" in wrt:
@@ -292,8 +293,9 @@ def _probes(problem: Problem, wrt: Sequence[str]) -> tuple[np.ndarray, np.ndarra
     return np.array(starts).reshape(len(starts), x0.size), np.array(directions).reshape(len(starts), p.size)
 
 
+@lru_cache(maxsize=16)
 def _signs(n: int) -> np.ndarray:
-    """A sequence of 1 and -1 without a pattern; a random generator takes longer to start than a small solve."""
+    """A sequence of 1 and -1 without a pattern, not to be written to."""
     return np.where(np.sin(np.arange(1.0, n + 1) ** 2) > 0, 1.0, -1.0)
 
 

@@ -5,8 +5,7 @@ Forward and adjoint sensitivities are systems like any other; they do not know w
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
@@ -25,8 +24,7 @@ class Side(Protocol):
         """Make a `_system.Recorded` that answers the same to the compiled loop."""
 
 
-@dataclass(frozen=True)
-class System:
+class System(NamedTuple):
     """An initial value problem x' = fun(t, x), x(t0) = x0.
 
     Attributes
@@ -66,8 +64,7 @@ class System:
     side: Side | None = None
 
 
-@dataclass(frozen=True)
-class Controls:
+class Controls(NamedTuple):
     """How to step.
 
     Attributes
@@ -90,11 +87,10 @@ class Controls:
     max_steps: int = 100_000
 
     def with_tolerances(self, rtol: float, atol: np.ndarray) -> "Controls":
-        return replace(self, rtol=rtol, atol=atol)
+        return self._replace(rtol=rtol, atol=atol)
 
 
-@dataclass(frozen=True)
-class Failure:
+class Failure(NamedTuple):
     """Where a solve stopped: the last accepted point, the size of the last step, and a word on why."""
 
     t: float
@@ -103,8 +99,7 @@ class Failure:
     reason: str
 
 
-@dataclass(frozen=True)
-class Crossing:
+class Crossing(NamedTuple):
     """A step that was not taken because it ends on another side: its ends, and the solution between them."""
 
     t0: float
@@ -112,8 +107,7 @@ class Crossing:
     sol: Any
 
 
-@dataclass(frozen=True)
-class Trajectory:
+class Trajectory(NamedTuple):
     """What a stepper computed.
 
     Attributes

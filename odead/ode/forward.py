@@ -9,8 +9,8 @@ the sensitivities of Robertson's problem, with it 416 (Radau 1325 and 241, LSODA
 columns grow when those of the states arrive, which looks like divergence.
 """
 
-from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,8 +22,7 @@ from .systems import tangents
 __all__ = ["Columns", "augmented", "column_atol", "columns_for", "directions", "split"]
 
 
-@dataclass(frozen=True)
-class Columns:
+class Columns(NamedTuple):
     """The derivatives to integrate.
 
     Attributes

@@ -23,17 +23,17 @@ class Kept(Generic[Item]):
         self._lock = threading.Lock()
         self._items: OrderedDict[Hashable, Item] = OrderedDict()
 
-    def get(self, key: Hashable, build: Callable[[], Item]) -> Item:
-        """The item kept for this key, else a new one; a new one each time where the key cannot be hashed."""
+    def get(self, key: Hashable, build: Callable[[], Item], spoilt: Callable[[Item], bool] | None = None) -> Item:
+        """The item kept for this key, unless it is spoilt, else a new one; a new one each time for a key without a hash."""
         try:
-            hash(key)
+            with self._lock:
+                found = self._items.get(key)
+                if found is not None:
+                    self._items.move_to_end(key)
         except TypeError:
             return build()
-        with self._lock:
-            found = self._items.get(key)
-            if found is not None:
-                self._items.move_to_end(key)
-                return found
+        if found is not None and not (spoilt is not None and spoilt(found)):
+            return found
         found = build()
         with self._lock:
             self._items[key] = found

@@ -6,12 +6,13 @@ and other static leaves are kept in the layout, where they take no part in the v
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from math import prod
 from typing import Any, Final
 
 import numpy as np
 
+from .._system import all_finite
 from ..containers import LEAF, Structure, flatten
 from ..errors import ArgumentTypeError, ArgumentValueError
 
@@ -72,24 +73,31 @@ class Layout:
     leaves: tuple[Slot | Static, ...]
     size: int
 
-    @property
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash((self.structure, self.leaves, self.size))
+
+    @cached_property
     def is_vector(self) -> bool:
         """Whether packing changes nothing."""
         return self.structure == LEAF and isinstance(self.leaves[0], Slot) and self.leaves[0].shape == (self.size,)
 
-    @property
+    @cached_property
     def is_none(self) -> bool:
         return self.leaves == (Static(None),) and self.structure == LEAF
 
-    @property
+    @cached_property
     def has_numbers(self) -> bool:
         return any(isinstance(leaf, Slot) and leaf.shape is None for leaf in self.leaves)
 
-    @property
+    @cached_property
     def has_complex(self) -> bool:
         return any(slot.dtype == "complex128" for slot in self.slots)
 
-    @property
+    @cached_property
     def slots(self) -> list[Slot]:
         """Distinct ones, in the order of the vector."""
         return list(dict.fromkeys(leaf for leaf in self.leaves if isinstance(leaf, Slot)))
@@ -205,7 +213,7 @@ def _vector_names(root: str, size: int) -> tuple[str, ...]:
 
 
 def _checked(layout: Layout, vector: np.ndarray, argument: str) -> tuple[Layout, np.ndarray]:
-    if not np.isfinite(vector).all():
+    if not all_finite(vector):
         bad = int(np.flatnonzero(~np.isfinite(vector))[0])
         raise ArgumentValueError(f"{layout.names(argument)[bad]} is {vector[bad]}; {argument} must be finite")
     return layout, vector

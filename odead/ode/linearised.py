@@ -89,9 +89,8 @@ class Linearisations:
         """A linearisation with one sensitivity for each of the (W, n_p) directions of p, and a matrix for it."""
         while True:
             plan = self._current()
-            find = self._finder(plan, self._kernel(plan, len(directions)), p)
             try:
-                tape = find(x, t)
+                tape, find = self._tapes(plan, self._kernel(plan, len(directions)), x, p, t)
             except PatternGrewError:
                 continue
             rows, columns = plan.pattern.rows, plan.pattern.columns
@@ -109,8 +108,8 @@ class Linearisations:
         with self._lock:
             if -stages not in plan.kernels:
                 plan.kernels[-stages] = self._record(lambda program: self._derive_cotangents(program, plan, stages))
-        find = self._finder(plan, plan.kernels[-stages], p, leave_out=1)
-        return StepCotangents(find(x, t), self._n, cotangents, weights, plan.timed, find)
+        tape, find = self._tapes(plan, plan.kernels[-stages], x, p, t, leave_out=1)
+        return StepCotangents(tape, self._n, cotangents, weights, plan.timed, find)
 
     # ------------------------------------------------------------------------------------------------ internals
 
@@ -174,8 +173,10 @@ class Linearisations:
     def _directions(self, plan: _Plan) -> tuple[int, ...]:
         return (0, 1, self._at_t) if plan.timed else (0, 1)
 
-    def _finder(self, plan: _Plan, kernel: Kernel, p: np.ndarray, leave_out: int = 0) -> Callable[[np.ndarray, float], Any]:
-        """A function of (x, t) that gives a tape whose guards hold there; it leaves out the first arguments."""
+    def _tapes(
+        self, plan: _Plan, kernel: Kernel, x: np.ndarray, p: np.ndarray, t: float, leave_out: int = 0
+    ) -> tuple[Any, Callable[[np.ndarray, float], Any]]:
+        """A tape for (x, t), and a function that gives one whose guards hold there; they leave out the first arguments."""
 
         def find(x: np.ndarray, t: float) -> Any:
             arguments = [np.zeros(x.size), x, *((p,) if p.size else ()), t]
@@ -190,7 +191,7 @@ class Linearisations:
                 raise PatternGrewError
             return variant.executable.tape
 
-        return find
+        return find(x, t) if kernel.variant.guarded else kernel.variant.executable.tape, find
 
 
 _BAND: Final = 0.5  # of the rows: a band as high as this is better stored as a whole

@@ -57,15 +57,17 @@ class Loss:
         ArgumentTypeError
             loss does not return one float that depends on its arguments' values.
         """
-        y = np.ascontiguousarray(y)
-        arguments = (y, p) if self._n_p else (y,)
+        y = np.array(y, order="C")
+        arguments = (y, p.copy()) if self._n_p else (y,)  # which it may change
         kernel = _KEPT.get((*self._key, y.shape), lambda: self._record(y, p))
-        refuse_captured(kernel.primal, self._arrays, "p")
-        shadows = [np.zeros_like(a) for a in arguments]
+        if self._arrays:
+            refuse_captured(kernel.primal, self._arrays, "p")
+        shadows = [np.zeros(a.shape) for a in arguments]
         value = np.empty(())
+        bound = [*arguments, *shadows, np.ones(()), value]
 
         def assemble(_: Variant) -> list[Any]:
-            return [*(a.copy() for a in arguments), *shadows, np.ones(()), value]
+            return bound
 
         kernel.run(arguments, assemble)
         return float(value), shadows[0], shadows[1] if self._n_p else np.zeros(0)

@@ -7,8 +7,8 @@ times unseen, twice within one step, is missed: `max_step` bounds it.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -26,8 +26,7 @@ INSTANT: Final = 1e-12  # of the span: a shorter piece is no progress
 TOGETHER: Final = 16  # spacings of floating-point numbers: what is closer happens at the same instant
 
 
-@dataclass(frozen=True)
-class Piece:
+class Piece(NamedTuple):
     """A part of a solution on one side.
 
     Attributes
@@ -54,8 +53,7 @@ class Piece:
     happened: range = range(0)
 
 
-@dataclass(frozen=True)
-class Happened:
+class Happened(NamedTuple):
     """An event that happened.
 
     Attributes
@@ -72,8 +70,7 @@ class Happened:
     dt: np.ndarray | None
 
 
-@dataclass(frozen=True)
-class Course:
+class Course(NamedTuple):
     """A solve.
 
     Attributes
@@ -91,7 +88,7 @@ class Course:
 
     trajectory: Trajectory
     pieces: list[Piece]
-    events: list[Happened] = field(default_factory=list)
+    events: list[Happened]
     ending: Jump | None = None
     terminated: Occurrence | None = None
 
@@ -123,7 +120,7 @@ def integrate(
     """
     if problem.is_smooth:
         trajectory = engine.integrate(make(problem), controls, times, dense)
-        return Course(trajectory, [Piece(problem, trajectory.sol, None, problem.t1, trajectory.steps)])
+        return Course(trajectory, [Piece(problem, trajectory.sol, None, problem.t1, trajectory.steps)], [])
     return _Walk(engine, problem, make, controls, times, dense, directions, differentiated).run()
 
 
@@ -193,7 +190,7 @@ class _Walk:
             part, instant, z = self._end_piece(part, here, branch, signs)
             happening = happen(problem, branch, instant, signs, self.sign, differentiated=self.differentiated)
             end = None if part.crossing is None else instant.after
-            here = here if end is None else replace(here, t1=end)
+            here = here if end is None else here._replace(t1=end)
             tangents = None if self.directions is None else z[self.n :].reshape(-1, self.n)
             ending = self._count(happening, tangents)
             if ending is not None and not happening.reason:
@@ -204,7 +201,7 @@ class _Walk:
                 reason = "it switches, or events happen, again and again at the same instant (chattering)"
             if reason:
                 step = 0.0 if part.crossing is None else part.crossing.t1 - part.crossing.t0
-                return self._finish(replace(part, failure=Failure(instant.after, z, step, reason)), here, instant)
+                return self._finish(part._replace(failure=Failure(instant.after, z, step, reason)), here, instant)
             if self.sign * (problem.t1 - instant.after) <= 0:
                 return self._finish(part, here, instant)
             self.parts.append(part)
@@ -218,15 +215,15 @@ class _Walk:
         end = problem.t1
         if self.passed < self.stops.size:
             end = float(np.nextafter(self.stops[self.passed], problem.t0))
-        here = replace(problem, rhs=rhs, t0=t, t1=end, x0=z[: self.n].copy(), events=None, stops=None)
-        side = None if branch is None and problem.events is None else _Side(replace(here, events=problem.events), branch, signs)
-        system = replace(self.make(here), x0=z, side=side)
+        here = problem._replace(rhs=rhs, t0=t, t1=end, x0=z[: self.n].copy(), events=None, stops=None)
+        side = None if branch is None and problem.events is None else _Side(here._replace(events=problem.events), branch, signs)
+        system = self.make(here)._replace(x0=z, side=side)
         controls = self.controls
         if self.parts:
             left = controls.max_steps - sum(part.nsteps for part in self.parts)
-            controls = replace(controls, first_step=None, max_steps=max(left, 1))
+            controls = controls._replace(first_step=None, max_steps=max(left, 1))
         elif controls.first_step is not None:
-            controls = replace(controls, first_step=min(controls.first_step, abs(end - t)))
+            controls = controls._replace(first_step=min(controls.first_step, abs(end - t)))
         times = self.times
         if times is not None:
             after = self.sign * (times - t)
@@ -246,7 +243,7 @@ class _Walk:
             part = self._with_times(part, here.t0, after, lambda times: np.repeat(z[:, None], times.size, axis=1), here.t1)
             x_before = x = z[:n]
         else:
-            side = _Side(replace(here, events=self.problem.events), branch, signs)
+            side = _Side(here._replace(events=self.problem.events), branch, signs)
             before, after = _locate(crossing, side)
             after = self._after_data(after)
             z = np.array(crossing.sol(after))
@@ -261,7 +258,7 @@ class _Walk:
         """The events that happen at this instant: also those of which rounding says that they do in another."""
         if self.problem.events is None:
             return np.zeros(0, dtype=int)
-        side = _Side(replace(here, events=self.problem.events), branch, signs)
+        side = _Side(here._replace(events=self.problem.events), branch, signs)
         found = side.crossed(x, after)
         if crossing is None:
             return found
@@ -287,7 +284,7 @@ class _Walk:
     def _extend(self, part: Trajectory, crossing: Crossing, start: float, end: float) -> Trajectory:
         """The trajectory with the part of the last step that is before the instant."""
         if self.times is None:
-            extended = replace(part, t=np.append(part.t, end), y=np.column_stack([part.y, crossing.sol(end)]))
+            extended = part._replace(t=np.append(part.t, end), y=np.column_stack([part.y, crossing.sol(end)]))
         else:
             extended = self._with_times(part, start, end, crossing.sol, None)
         sol = part.sol
@@ -295,7 +292,7 @@ class _Walk:
             taken = [part.sol] if part.sol is not None and part.nsteps else []
             inside = crossing.sol if part.steps is None else FirstRows(crossing.sol, self.n)
             sol = Joined([*taken, inside], np.append(part.sol.ts if taken else [crossing.t0], end))
-        return replace(extended, sol=sol, nsteps=part.nsteps + 1)
+        return extended._replace(sol=sol, nsteps=part.nsteps + 1)
 
     def _with_times(
         self, part: Trajectory, start: float, end: float, sol: Callable[[np.ndarray], np.ndarray], extra: float | None
@@ -309,8 +306,8 @@ class _Walk:
         reached = t[-1] if t.size else start
         missing = (self.sign * (self.times - reached) > 0) & (self.sign * (self.times - end) <= 0)
         if not missing.any():
-            return replace(part, t=t, y=y)
-        return replace(part, t=np.append(t, self.times[missing]), y=np.hstack([y, sol(self.times[missing])]))
+            return part._replace(t=t, y=y)
+        return part._replace(t=np.append(t, self.times[missing]), y=np.hstack([y, sol(self.times[missing])]))
 
     def _count(self, happening: Happening, tangents: np.ndarray | None) -> Occurrence | None:
         """Keep the events that happened; the first one that ends the solve."""
@@ -343,11 +340,11 @@ class _Walk:
         """End the solve at an event."""
         if event.move is None and self.differentiated:
             reason = "the event that ends the solve is only touched, and its instant has no derivative"
-            return self._finish(replace(part, failure=Failure(instant.after, z, 0.0, reason)), here, instant)
+            return self._finish(part._replace(failure=Failure(instant.after, z, 0.0, reason)), here, instant)
         if self.times is not None:
-            part = replace(part, t=np.append(part.t, instant.after), y=np.column_stack([part.y, z]))
+            part = part._replace(t=np.append(part.t, instant.after), y=np.column_stack([part.y, z]))
         ending = None if event.move is None else Jump(event.move, slope)
-        return replace(self._finish(part, here, instant), ending=ending, terminated=event)
+        return self._finish(part, here, instant)._replace(ending=ending, terminated=event)
 
     def _finish(self, part: Trajectory, here: Problem, instant: Instant | None) -> Course:
         self.parts.append(part)
@@ -358,7 +355,7 @@ class _Walk:
     def _joined(self) -> Trajectory:
         parts, last = self.parts, self.parts[-1]
         if len(parts) == 1:
-            return replace(last, crossing=None)
+            return last._replace(crossing=None)
         t = [part.t[1:] if k and self.times is None else part.t for k, part in enumerate(parts)]
         y = [part.y[:, 1:] if k and self.times is None else part.y for k, part in enumerate(parts)]
         counts = {name: sum(getattr(part, name) for part in parts) for name in ("nfev", "njev", "nlu", "nsteps", "flips")}
@@ -368,7 +365,7 @@ class _Walk:
         if self.dense:
             sols = [part.sol for part in parts if part.sol is not None and part.sol.ts.size > 1]
             sol = join(sols) if sols else last.sol
-        return replace(last, t=np.concatenate(t), y=np.hstack(y), sol=sol, nrejected=rejected, crossing=None, methods=methods,
+        return last._replace(t=np.concatenate(t), y=np.hstack(y), sol=sol, nrejected=rejected, crossing=None, methods=methods,
                        **counts)  # fmt: skip
 
 

@@ -75,7 +75,7 @@ class CompiledRhs:
         self._lock = threading.RLock()
         self._derived: dict[Hashable, Kernel] = {}
         self.flips = 0
-        self._fresh: set[Kernel] = set()  # those that have looked for changed globals since `refresh`
+        self._made: list[Kernel] = []
         self._value = self._record(None)
         self._jacobian = CompressedJacobian(self._record, self.n, self.n_p)
         self.linearisations = Linearisations(self._record, self.n, self.n_p)
@@ -169,20 +169,30 @@ class CompiledRhs:
         """Of the cotangents of x and p alone: binds x, p (unless it is empty), t, then the shadows of dx, x and p."""
         return self._kernel("cotangents", lambda program: without_values(reverse(program, self._active)))
 
+    @cached_property
+    def _selects(self) -> Kernel:
+        return self._record(observe_selects)
+
+    @property
+    def has_selects(self) -> bool:
+        """Whether there are switches recorded as values."""
+        return bool(self._selects.program.results)
+
     def discontinuous_selects(self, t: np.ndarray, y: np.ndarray, p: np.ndarray) -> list[str]:
         """Source lines of switches recorded as values that flip between these states while their sides differ."""
-        return discontinuous_selects(self._kernel("selects", observe_selects), t, y, self._p(p))
+        return discontinuous_selects(self._selects, t, y, self._p(p))
 
     # ------------------------------------------------------------------------------------------- what is known
 
-    def refresh(self) -> None:
-        """Look for changed globals and closures at the next evaluation; doing so at each would take a third of the time."""
-        self._fresh.clear()
+    def is_stale(self) -> bool:
+        """Whether globals, closures or attributes that are read have changed; evaluations do not look for that."""
+        made = self._made if self.branches else self._made[:1]  # without branches all of them have read the same
+        return any(kernel.is_stale() for kernel in made)
 
     @property
     def branches(self) -> bool:
         """Whether the recorded program depends on the values: then the pattern may grow."""
-        return not self._one_sided and "guard" in self._value.primal.op
+        return not self._one_sided and self._value.variant.guarded
 
     def branch(self, x: np.ndarray, p: np.ndarray, t: float) -> "Branch":
         """The way through the branches taken at these values."""
@@ -224,17 +234,16 @@ class CompiledRhs:
 
     def _run(self, kernel: Kernel, *arrays: Any) -> None:
         before = kernel.variant
-        if kernel in self._fresh and before.executable.run(arrays) < 0:
-            return
-        self._fresh.add(kernel)
-        self.flips += kernel(*arrays) is not before
+        if before.executable.run(arrays) >= 0:
+            self.flips += kernel(*arrays) is not before
 
     def _record(self, derive: Callable[[Program], Program] | None) -> Kernel:
-        if not self._one_sided:
-            return Kernel(self._flat, self._example, derive)
-        if derive is None:
-            return Kernel(self._flat, self._example, without_guards)
-        return Kernel(self._flat, self._example, lambda program: derive(without_guards(program)))
+        made = derive
+        if self._one_sided:
+            made = without_guards if derive is None else lambda program: derive(without_guards(program))
+        kernel = Kernel(self._flat, self._example, made, watches=False)
+        self._made.append(kernel)
+        return kernel
 
     def _kernel(self, key: Hashable, derive: Callable[[Program], Program]) -> Kernel:
         kernel = self._derived.get(key)
@@ -343,5 +352,5 @@ _KEPT: Final = Kept[CompiledRhs](64)
 
 
 def compiled(key: Hashable, build: Callable[[], CompiledRhs]) -> CompiledRhs:
-    """The right-hand side built before for this key, else a new one."""
-    return _KEPT.get(key, build)
+    """The right-hand side built before for this key, if nothing that it reads has changed, else a new one."""
+    return _KEPT.get(key, build, CompiledRhs.is_stale)

@@ -78,8 +78,6 @@ def discontinuous_selects(kernel: Kernel, t: np.ndarray, y: np.ndarray, p: tuple
     list of str
         Each line once. Between two columns the states are taken on the straight line.
     """
-    if not kernel.program.results:
-        return []
 
     def seen(time: float, x: np.ndarray) -> _Seen:
         values: list[np.ndarray] = []

@@ -1,9 +1,8 @@
 """`solve`: an initial value problem without derivatives, by a compiled right-hand side and its exact Jacobian."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -16,11 +15,15 @@ from .failures import raise_failure
 from .given_jacobian import check_jacobian
 from .layout import Layout
 from .methods import NATIVE
+from .options import check_controls, check_not_yet
 from .piecewise import Course, integrate
-from .problem import Problem, check_controls, check_not_yet, make_problem
+from .problem import Problem, make_problem
 from .solution import Solution
 
 __all__ = ["choose_engine", "ended", "solution_fields", "solve"]
+
+NATIVE_ENGINE: Final = NativeEngine()
+SCIPY_ENGINE: Final = ScipyEngine()
 
 
 def solve(
@@ -126,11 +129,11 @@ def _states_at(layout: Layout, sol: Callable[..., np.ndarray], t: Any) -> np.nda
 def choose_engine(engine: Any, method: Any) -> AbstractEngine:
     """The engine for what the user wrote; "auto" is the compiled loop for the methods it has, else SciPy."""
     if engine == "native" or (engine == "auto" and (method == "auto" or method in NATIVE)):
-        return NativeEngine()
+        return NATIVE_ENGINE
     if engine == "auto" and method not in (*METHODS, *COMPILED_ONLY):
         raise ArgumentValueError(f'method={method!r} is unknown; use "auto" or one of {", ".join((*METHODS, *COMPILED_ONLY))}')
     if engine in ("auto", "scipy"):
-        return ScipyEngine()
+        return SCIPY_ENGINE
     raise ArgumentValueError(f'engine={engine!r} is unknown; use "auto", "native" or "scipy"')
 
 
@@ -141,7 +144,7 @@ def ended(problem: Problem, course: Course) -> Problem:
     times, sign = problem.t_eval, 1.0 if problem.t1 >= problem.t0 else -1.0
     if times is not None:
         times = times[sign * (times - course.terminated.t) <= 0]
-    return replace(problem, t1=course.terminated.t, t_eval=times, ended=True)
+    return problem._replace(t1=course.terminated.t, t_eval=times, ended=True)
 
 
 def solution_fields(

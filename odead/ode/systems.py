@@ -14,24 +14,26 @@ __all__ = ["cotangents", "recorded", "tangents"]
 
 def recorded(rhs: CompiledRhs, x: np.ndarray, p: np.ndarray, t: float) -> Recorded:
     """The right-hand side itself, on the way through its branches taken at these values."""
-    find = _finder(rhs.value_kernel, p)
-    return Recorded(find(x, t), rhs.n, p, find)
+    first, find = _tapes(rhs.value_kernel, x, p, t)
+    return Recorded(first, rhs.n, p, find)
 
 
 def tangents(rhs: CompiledRhs, x: np.ndarray, p: np.ndarray, t: float, directions: np.ndarray) -> Tangents:
     """The right-hand side with one sensitivity for each of the (W, n_p) directions of p."""
-    find = _finder(rhs.tangent_kernel(len(directions)), p)
-    return Tangents(find(x, t), rhs.n, p, directions, find)
+    first, find = _tapes(rhs.tangent_kernel(len(directions)), x, p, t)
+    return Tangents(first, rhs.n, p, directions, find)
 
 
 def cotangents(rhs: CompiledRhs, x: np.ndarray, p: np.ndarray, t: float) -> Cotangents:
     """The cotangents of the right-hand side."""
-    find = _finder(rhs.cotangent_kernel, p, leave_out=1)
-    return Cotangents(find(x, t), rhs.n, p, find)
+    first, find = _tapes(rhs.cotangent_kernel, x, p, t, leave_out=1)
+    return Cotangents(first, rhs.n, p, find)
 
 
-def _finder(kernel: Kernel, p: np.ndarray, leave_out: int = 0) -> Callable[[np.ndarray, float], Any]:
-    """A function of (x, t) that gives a tape whose guards hold there, recorded anew if need be.
+def _tapes(
+    kernel: Kernel, x: np.ndarray, p: np.ndarray, t: float, leave_out: int = 0
+) -> tuple[Any, Callable[[np.ndarray, float], Any]]:
+    """The tape for (x, t), and a function of (x, t) that gives one whose guards hold there, recorded anew if need be.
 
     `leave_out` is how many of the first arguments of the right-hand side the tape does not bind.
     """
@@ -47,4 +49,4 @@ def _finder(kernel: Kernel, p: np.ndarray, leave_out: int = 0) -> Callable[[np.n
 
         return kernel.run(arguments, assemble).executable.tape
 
-    return find
+    return find(x, t) if kernel.variant.guarded else kernel.variant.executable.tape, find

@@ -8,7 +8,6 @@ are solves of a problem that has been doubled as often, with the same methods an
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import cached_property
 from typing import Any, Final
 
@@ -22,8 +21,9 @@ from ..tracing.recorder import is_traced
 from .doubled import doubled_event, doubled_rhs, doubled_stops
 from .forward import augmented, column_atol, directions, split
 from .loss import Weighted
+from .options import check_controls
 from .piecewise import Happened, integrate
-from .problem import check_controls, make_problem
+from .problem import make_problem
 from .sensitivity import sensitivity
 from .solution import Solution
 from .solve import choose_engine, solve
@@ -160,7 +160,7 @@ def _pushed(
     columns = directions(problem, d_x, d_p)
     sens_atol = options["sens_atol"] if np.ndim(options["sens_atol"]) == 0 and options["sens_atol"] is not None else None
     atol = column_atol(problem, columns, controls.atol, None if sens_atol is None else np.asarray(sens_atol, dtype=float))
-    controls = replace(controls, rtol=min(controls.rtol, options["sens_rtol"] or controls.rtol), atol=atol)
+    controls = controls._replace(rtol=min(controls.rtol, options["sens_rtol"] or controls.rtol), atol=atol)
     wanted, positions = problem.output_times()
     course = integrate(
         engine, problem, lambda part: augmented(part, columns), controls, wanted, False, columns.seeds, differentiated=True

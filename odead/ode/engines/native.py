@@ -2,8 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -31,8 +30,7 @@ _ELSEWHERE: Final = ("Kvaerno5", "Radau", "LSODA")
 _FINEST: Final = 100 * float(np.finfo(float).eps)  # rtol below which round-off decides; SciPy's limit
 
 
-@dataclass(frozen=True)
-class Leg:
+class Leg(NamedTuple):
     """A part of a solve by one method.
 
     Attributes
@@ -77,7 +75,7 @@ class NativeEngine(AbstractEngine):
                 return Record(system.x0.size, NATIVE[method].all_stages if dense else 0)
 
         trajectory, legs = run_loop(system, controls, times, keep)
-        return replace(trajectory, sol=interpolant(legs)) if dense else trajectory
+        return trajectory._replace(sol=interpolant(legs)) if dense else trajectory
 
 
 def interpolant(legs: Sequence[Leg], beyond: int = 0) -> Any:
@@ -131,22 +129,18 @@ def run_loop(
     compiled = Callback(system.fun, n) if system.compiled is None else system.compiled()
     if rtol is None:
         rtol = np.full(compiled.width + 1 if isinstance(compiled, Tangents) else 1, controls.rtol)
-    if rtol.min() < _FINEST:
+    if min(rtol.tolist()) < _FINEST:
         warnings.warn(f"rtol={rtol.min():.3g} is below round-off; {_FINEST:.3g} is used", OdeadWarning, stacklevel=4)
         rtol = np.maximum(rtol, _FINEST)
     legs: list[Leg] = []
     loops: list[Explicit] = []
     outcome = "turned"
     while outcome == "turned":
-        here = controls
+        here, rest, left = controls, system, times
         if controls.method == "auto":
-            here = replace(controls, method=AUTO[len(legs) % len(AUTO)])
-        rest, left = system, times
+            here = controls._replace(method=AUTO[len(legs) % len(AUTO)])
         if loops:
-            before = loops[-1]
-            rest = replace(system, t0=before.t, x0=before.state.copy())
-            here = replace(here, first_step=before.h_abs, max_steps=controls.max_steps - sum(loop.nsteps for loop in loops))
-            left = None if left is None else left[sum(loop.delivered for loop in loops) :]
+            here, rest, left = _what_is_left(loops, here, rest, left)
         record = None if keep is None else keep(here.method)
         loop, outcome = _run_leg(rest, compiled, here, rtol, left, record, len(legs) if controls.method == "auto" else None)
         if left is None:
@@ -160,6 +154,18 @@ def run_loop(
     if trajectory.crossing is not None and keep_crossing:
         loops[-1].keep_last_step()
     return trajectory, legs
+
+
+def _what_is_left(
+    loops: Sequence[Explicit], controls: Controls, system: System, times: np.ndarray | None
+) -> tuple[Controls, System, np.ndarray | None]:
+    before = loops[-1]
+    steps = sum(loop.nsteps for loop in loops)
+    return (
+        controls._replace(first_step=before.h_abs, max_steps=controls.max_steps - steps),
+        system._replace(t0=before.t, x0=before.state.copy()),
+        None if times is None else times[sum(loop.delivered for loop in loops) :],
+    )
 
 
 def _run_leg(
@@ -185,10 +191,10 @@ def _summarise(
     loops: Sequence[Explicit], legs: Sequence[Leg], compiled: Any, outcome: str, controls: Controls, times: np.ndarray | None
 ) -> Trajectory:
     last = loops[-1]
-    nsteps = sum(loop.nsteps for loop in loops)
-    failure = None if outcome == "flipped" else describe_failure(last, outcome, controls.max_steps, nsteps)
+    nsteps = sum([loop.nsteps for loop in loops])
+    failure = None if outcome in ("done", "flipped") else describe_failure(last, outcome, controls.max_steps, nsteps)
     if times is not None:
-        y = np.concatenate([loop.y[: loop.delivered] for loop in loops])
+        y = _joined([loop.y[: loop.delivered] for loop in loops])
     else:
         y = np.concatenate([leg.record.states[min(k, 1) :] for k, leg in enumerate(legs) if leg.record is not None])
         if y.shape[1] < last.state.size:  # what is not in the record is known at the end
@@ -210,10 +216,14 @@ def _summarise(
             nfev += loop.states.calls if loop.states is not compiled else 0
             njev, nlu = njev + loop.njev, nlu + loop.nlu
     return Trajectory(
-        np.concatenate([leg.times for leg in legs]), y.T, None, nfev, njev, nlu, nsteps, sum(loop.nrejected for loop in loops),
+        _joined([leg.times for leg in legs]), y.T, None, nfev, njev, nlu, nsteps, sum([loop.nrejected for loop in loops]),
         message, failure, flips, _crossing(last, legs[-1].method) if outcome == "flipped" else None,
-        tuple(leg.method for leg in legs),
+        tuple([leg.method for leg in legs]),
     )  # fmt: skip
+
+
+def _joined(parts: list[np.ndarray]) -> np.ndarray:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def _crossing(loop: Explicit, method: str) -> Crossing:
@@ -227,7 +237,7 @@ def _make_loop(
 ) -> Explicit:
     options: dict[str, Any] = {
         "t0": system.t0, "t1": system.t1, "x0": system.x0,
-        "rtol": rtol, "atol": np.broadcast_to(controls.atol, system.x0.shape),
+        "rtol": rtol, "atol": controls.atol,
         "first_step": controls.first_step, "max_step": controls.max_step, "max_steps": controls.max_steps,
         "times": () if times is None else times, "record": record,
     }  # fmt: skip
@@ -246,10 +256,8 @@ def _make_loop(
     return Rosenbrock(step, **options)
 
 
-def describe_failure(loop: Explicit, outcome: str, max_steps: int, nsteps: int) -> Failure | None:
+def describe_failure(loop: Explicit, outcome: str, max_steps: int, nsteps: int) -> Failure:
     """What stopped the loop."""
-    if outcome == "done":
-        return None
     reasons: dict[str, str] = {
         "too small": "the step that the error asks for is below the spacing of floating-point numbers",
         "not finite": "the state is no longer finite",

@@ -1,0 +1,278 @@
+"""Run: a sensitivity, from a checked problem to the result, in each of the three modes."""
+
+from functools import partial
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from ..errors import IntegrationError
+from .adjoint import AdjointOptions, AdjointResult, BackwardFailure, continuous_adjoint, forward_controls, piecewise_adjoint
+from .discrete import go_back, solve_for_adjoint
+from .doubts import warn_of_branches, warn_of_selects
+from .engine import AbstractEngine, Controls, Trajectory
+from .engines.native import NativeEngine
+from .engines.scipy import ScipyEngine
+from .failures import raise_failure
+from .forward import Columns, augmented, column_atol, columns_for, split
+from .loss import Loss, Weighted
+from .methods import EXPLICIT, MULTISTEP, ONE_STEP
+from .piecewise import Course, FirstRows, Piece, integrate
+from .problem import Problem
+from .solution import Sensitivity
+from .solve import ended, solution_fields
+
+__all__ = ["Run"]
+
+# Multistep methods let the local errors of many steps add up: at 1 the sensitivities of Robertson's problem (790 steps at rtol
+# 1e-9) were off by 74 tolerances.
+MULTISTEP_SHARE: Final = 0.5
+
+
+class Run(NamedTuple):
+    """One call, checked."""
+
+    problem: Problem
+    engine: AbstractEngine
+    controls: Controls
+    tolerances: AdjointOptions
+    wrt: tuple[str, ...]
+    loss: Loss | Weighted | None
+
+    def forward(self, dense: bool) -> Sensitivity:
+        """Integrate the derivatives beside the states; a loss is differentiated by the chain rule."""
+        problem = self.problem
+        columns = columns_for(problem, self.wrt)
+        system = augmented(problem, columns)
+        system.fun(problem.t0, system.x0)
+        share = MULTISTEP_SHARE if self.controls.method in MULTISTEP else 1.0
+        rtol, atol = self.controls.rtol, column_atol(problem, columns, self.controls.atol, self.tolerances.atol)
+        controls = self.controls._replace(rtol=share * min(rtol, self.tolerances.rtol), atol=share * atol)
+        times, positions = problem.output_times(with_end=problem.running)
+        course = integrate(
+            self.engine,
+            problem,
+            partial(augmented, columns=columns),
+            controls,
+            times,
+            dense,
+            columns.seeds,
+            differentiated=True,
+        )
+        y, derivatives = split(problem, columns, course.trajectory.y)
+        if course.trajectory.failure is not None:
+            self._raise(course.trajectory, system, self._result(course, y, positions[:0], "forward"))
+        return self._until_end(course)._forward_result(course, y, derivatives, columns, dense)
+
+    def _forward_result(
+        self, course: Course, y: np.ndarray, derivatives: np.ndarray, columns: Columns, dense: bool
+    ) -> Sensitivity:
+        problem, trajectory = self.problem, course.trajectory
+        warn_of_branches(problem, trajectory.flips)
+        warn_of_selects(problem, course)
+        if course.ending is not None:
+            moves = course.ending.move.along(derivatives[-1].T, columns.seeds)
+            derivatives[-1] += course.ending.gap[:, None] * moves
+        rows = self._rows(problem.output_times(with_end=problem.running)[1], y)
+        result = self._result(course, y, rows, "forward")
+        if "p" in self.wrt:
+            result.sens = np.ascontiguousarray(derivatives[rows][:, : problem.n, columns.p])
+            result.sens_t_events = _by_event(problem, course, columns.p)
+        if "x0" in self.wrt:
+            result.sens_x0 = np.ascontiguousarray(derivatives[rows][:, : problem.n, columns.x0])
+        if dense:
+            result.sol = FirstRows(trajectory.sol, problem.n)
+        if self.loss is not None or problem.running:
+            self._gradients_by_chain_rule(result, course, derivatives, columns)
+        return result
+
+    def continuous(self, dense: bool) -> Sensitivity:
+        """Solve, then integrate the adjoint backwards."""
+        problem = self.problem
+        system = problem.system()
+        times, positions = problem.output_times(with_end=problem.running)
+        controls = forward_controls(problem, self.controls, self.tolerances)
+        course = integrate(self.engine, problem, Problem.system, controls, times, dense=True, differentiated=True)
+        trajectory = course.trajectory
+        if trajectory.failure is not None:
+            self._raise(trajectory, system, self._result(course, trajectory.y, positions[:0], "continuous"))
+        return self._until_end(course)._continuous_result(course, controls, dense)
+
+    def _continuous_result(self, course: Course, controls: Controls, dense: bool) -> Sensitivity:
+        problem, trajectory = self.problem, course.trajectory
+        rows = self._rows(problem.output_times(with_end=problem.running)[1], trajectory.y)
+        result = self._result(course, trajectory.y, rows, "continuous")
+        if dense:
+            result.sol = FirstRows(trajectory.sol, problem.n)
+        losses = self._loss(trajectory.y, rows)
+        backwards: AbstractEngine = self.engine
+        method = controls.method
+        if isinstance(backwards, NativeEngine) and method not in EXPLICIT:
+            # The others take recorded right-hand sides only, and that of lambda reads the solution.
+            backwards, method = ScipyEngine(), "Radau" if method in ONE_STEP else ScipyEngine().choose_method(method)
+        controls = controls._replace(method=method)
+
+        def solve_back(piece: Piece, times: np.ndarray, cotangents: np.ndarray) -> AdjointResult:
+            part = trajectory._replace(sol=piece.sol)
+            return continuous_adjoint(
+                piece.problem, part, times, cotangents, backwards, controls, self.tolerances, with_p="p" in self.wrt
+            )
+
+        try:
+            adjoint = piecewise_adjoint(course, losses[1], solve_back, self._at_events(course))
+        except BackwardFailure as failure:
+            self._raise(failure.trajectory, failure.system, result, what="the backward solve of the adjoint")
+        warn_of_branches(problem, trajectory.flips)
+        warn_of_selects(problem, course)
+        self._gradients_by_adjoint(result, adjoint, trajectory.y, *losses)
+        return result
+
+    def discrete(self, dense: bool, budget: float) -> Sensitivity:
+        """Solve, then go back over the very steps taken."""
+        problem = self.problem
+        times, positions = problem.output_times(with_end=problem.running)
+        course = solve_for_adjoint(problem, self.controls, self.tolerances, times, self.wrt, dense=dense, budget=budget)
+        trajectory = course.trajectory
+        if trajectory.failure is not None:
+            self._raise(trajectory, problem.system(), self._result(course, trajectory.y, positions[:0], "adjoint"))
+        return self._until_end(course)._discrete_result(course, dense)
+
+    def _discrete_result(self, course: Course, dense: bool) -> Sensitivity:
+        problem, trajectory = self.problem, course.trajectory
+        rows = self._rows(problem.output_times(with_end=problem.running)[1], trajectory.y)
+        result = self._result(course, trajectory.y, rows, "adjoint")
+        if dense:
+            result.sol = FirstRows(trajectory.sol, problem.n)
+        warn_of_selects(problem, course)
+        losses = self._loss(trajectory.y, rows)
+        try:
+            adjoint = piecewise_adjoint(course, losses[1], go_back, self._at_events(course))
+        except IntegrationError as error:
+            result.update(success=False, status=-1, message=str(error))
+            error.result = result
+            raise
+        self._gradients_by_adjoint(result, adjoint, trajectory.y, *losses)
+        return result
+
+    def _gradients_by_adjoint(
+        self,
+        result: Sensitivity,
+        adjoint: AdjointResult,
+        y: np.ndarray,
+        value: float,
+        cotangents: np.ndarray,
+        at_data: np.ndarray,
+        by_p: np.ndarray,
+    ) -> None:
+        problem = self.problem
+        for name in ("nfev", "njev", "nlu", "nsteps"):
+            result[name] += getattr(adjoint, name)
+        result.loss = value
+        grad_p = adjoint.grad_p + by_p
+        if problem.dx0_dp is not None:
+            grad_p = grad_p + adjoint.grad_x0 @ problem.dx0_dp
+        self._fill(result, grad_p, adjoint.grad_x0, -float(adjoint.arriving @ problem.slope(problem.x0, problem.t0)))
+        self._fill_times(result, y, cotangents, at_data)
+
+    def _gradients_by_chain_rule(self, result: Sensitivity, course: Course, derivatives: np.ndarray, columns: Columns) -> None:
+        problem, y = self.problem, course.trajectory.y[: self.problem.x0.size]
+        value, cotangents, at_data, by_p = self._loss(y, self._rows(problem.output_times(problem.running)[1], y))
+        result.loss = value
+        total = np.einsum("nm,mnw->w", cotangents, derivatives)
+        for weights, happened in zip(self._at_events(course), course.events, strict=False):
+            assert happened.tangents is not None
+            total += happened.tangents[:, : problem.n] @ weights[: problem.n]
+        by_t0 = 0.0
+        if "t0" in self.wrt:
+            by_t0 = float(total[columns.t0][0])
+            if problem.t_eval is not None and problem.t_eval[:1] == problem.t0:  # this datum is x0, wherever t0 is
+                by_t0 -= float(cotangents[:, 0] @ derivatives[0][:, -1])
+        self._fill(result, (total[columns.p] + by_p) if "p" in self.wrt else None, total[columns.x0], by_t0)
+        self._fill_times(result, y, cotangents, at_data)
+
+    # ------------------------------------------------------------------------------------------ what they share
+
+    def _until_end(self, course: Course) -> "Run":
+        """Of the problem that ends where an event ended it."""
+        return self if course.terminated is None else self._replace(problem=ended(self.problem, course))
+
+    def _at_events(self, course: Course) -> list[np.ndarray]:
+        """Cotangents of the states at the events of a course, if the loss looks at them."""
+        if not isinstance(self.loss, Weighted):
+            return []
+        return self.loss.at_events([happened.occurrence.number for happened in course.events])
+
+    def _rows(self, positions: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """The columns of y that the user asked for."""
+        return positions if self.problem.t_eval is not None else np.arange(y.shape[1])
+
+    def _loss(self, y: np.ndarray, rows: np.ndarray) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
+        """The loss; its derivative by all of y, (N, m), by y at the data, (n, number of data), and by p directly."""
+        problem, n = self.problem, self.problem.n
+        data = rows if problem.t_eval is not None else np.array([y.shape[1] - 1])
+        value, at_data, by_p = 0.0, np.zeros((n, data.size)), np.zeros(problem.p.size)
+        if self.loss is not None:
+            value, at_data, by_p = self.loss.value_and_gradient(y[:n, data], problem.p)
+        cotangents = np.zeros_like(y)
+        if data.size == y.shape[1] and not problem.running:  # every time once, and no other
+            cotangents[:n] = at_data
+        else:
+            np.add.at(cotangents[:n].T, data, at_data.T)  # repeated times add up
+        if problem.running:
+            value += float(y[n, -1])
+            cotangents[n, -1] = 1.0
+        return value, cotangents, at_data, by_p
+
+    def _fill(self, result: Sensitivity, by_p: np.ndarray | None, by_x0: np.ndarray, by_t0: float) -> None:
+        problem = self.problem
+        if "p" in self.wrt and by_p is not None:
+            result.grad = problem.p_layout.gradient(by_p)
+        if "x0" in self.wrt:
+            result.grad_x0 = problem.x_layout.gradient(by_x0[: problem.n])
+        if "t0" in self.wrt:
+            result.grad_t0 = by_t0
+
+    def _fill_times(self, result: Sensitivity, y: np.ndarray, cotangents: np.ndarray, at_data: np.ndarray) -> None:
+        problem, n = self.problem, self.problem.n
+        if "t1" in self.wrt and problem.ended:
+            result.grad_t1 = 0.0
+        elif "t1" in self.wrt:
+            slope = problem.slope(y[:, -1], problem.t1)
+            moving = cotangents[:, -1] if problem.t_eval is None else np.append(np.zeros(n), cotangents[n:, -1])  # data stay
+            result.grad_t1 = float(moving @ slope)
+        if "t_eval" in self.wrt and problem.t_eval is not None:
+            columns = self._rows(problem.output_times(problem.running)[1], y)
+            slopes = [problem.slope(y[:, k], t) for k, t in zip(columns, problem.t_eval.tolist(), strict=True)]
+            result.grad_t_eval = np.array([c @ slope[:n] for c, slope in zip(at_data.T, slopes, strict=True)])
+
+    def _result(self, course: Course, y: np.ndarray, rows: np.ndarray, mode: str) -> Sensitivity:
+        problem, trajectory = self.problem, course.trajectory
+        failed = trajectory.failure is not None
+        t, shown = (trajectory.t, y) if failed else (trajectory.t[rows], y[:, rows])
+        fields = solution_fields(problem, self.engine, self.controls, course, t, shown[: problem.n], mode)
+        empty = dict.fromkeys(
+            ("sens", "sens_x0", "sens_t_events", "loss", "grad", "grad_x0", "grad_t0", "grad_t1", "grad_t_eval", "hess")
+        )
+        fields |= empty | {"parameter_names": problem.p_layout.names("p") if "p" in self.wrt else []}
+        return Sensitivity(**fields)
+
+    def _raise(self, trajectory: Trajectory, system: Any, result: Sensitivity, what: str = "the solve") -> None:
+        names, method = self.problem.state_names, trajectory.name_method(self.controls.method)
+        assert trajectory.failure is not None
+        size = trajectory.failure.x.size
+        if size > len(names):
+            columns = size // len(names) - 1
+            names = names + [f"column {k} of the sensitivity of {name}" for k in range(columns) for name in names]
+        elif what != "the solve":
+            names = [f"the adjoint of {name}" for name in names]
+        raise_failure(trajectory.failure, system, method, trajectory.nsteps, names, result, what=what)
+
+
+def _by_event(problem: Problem, course: Course, columns: slice) -> list[np.ndarray] | None:
+    """Derivatives of the times of each event, shape (number of times, columns); NaN where it is only touched."""
+    if problem.events is None:
+        return None
+    width = columns.stop - columns.start
+    found: list[list[np.ndarray]] = [[] for _ in range(len(problem.events))]
+    for happened in course.events:
+        found[happened.occurrence.number].append(np.full(width, np.nan) if happened.dt is None else happened.dt[columns])
+    return [np.array(rows).reshape(len(rows), width) for rows in found]
