@@ -130,8 +130,9 @@ def choose_engine(engine: Any, method: Any) -> AbstractEngine:
     """The engine for what the user wrote; "auto" is the compiled loop for the methods it has, else SciPy."""
     if engine == "native" or (engine == "auto" and (method == "auto" or method in NATIVE)):
         return NATIVE_ENGINE
-    if engine == "auto" and method not in (*METHODS, *COMPILED_ONLY):
-        raise ArgumentValueError(f'method={method!r} is unknown; use "auto" or one of {", ".join((*METHODS, *COMPILED_ONLY))}')
+    known = dict.fromkeys((*NATIVE, *METHODS, *COMPILED_ONLY))
+    if engine == "auto" and method not in known:
+        raise ArgumentValueError(f'method={method!r} is unknown; use "auto" or one of {", ".join(known)}')
     if engine in ("auto", "scipy"):
         return SCIPY_ENGINE
     raise ArgumentValueError(f'engine={engine!r} is unknown; use "auto", "native" or "scipy"')
