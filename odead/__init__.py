@@ -21,9 +21,10 @@ from .activity import Active, BatchDuplicated, BatchDuplicatedNoNeed, Cache, Con
 from .derivatives.autodiff import Result, autodiff
 from .derivatives.compilation import Compiled, compile
 from .derivatives.explain import explain
-from .derivatives.first_order import gradient, jacobian, jvp, sparsity, value_and_gradient, vjp
+from .derivatives.first_order import gradient, jacobian, jvp, value_and_gradient, vjp
 from .derivatives.modes import Forward, ForwardWithPrimal, Reverse, ReverseWithPrimal
 from .derivatives.second_order import hessian, hvp
+from .derivatives.sparse import sparsity
 from .errors import DerivativeError, IntegrationError, OdeadError, OdeadWarning, RuleError, TracingError
 from .ode import Sensitivity, Solution, SteadyState, ensemble, from_scipy, sensitivity, solve, solve_ivp, steady_state
 from .rules.easy import easy_rule, stop_gradient

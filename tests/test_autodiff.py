@@ -255,3 +255,19 @@ def test_strong_zero_keeps_infinite_partials_from_derivatives_that_are_zero():
         assert_array_equal(d_x, [expected, 0.0])
     x, d_x = np.array([0.0, 0.0]), np.array([0.0, 1.0])
     assert autodiff(Forward(strong_zero=True), f, Duplicated(x, d_x)) == 0.0
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64, float])
+def test_numbers_of_every_precision(kind):
+    """The shadow of a float32 is one, whichever annotation it has."""
+
+    def cube(a):
+        return a**3
+
+    x, dx = kind(2.0), kind(1.0)
+    assert odead.autodiff(cube, Active, Active(x)) == (12.0,)
+    assert odead.autodiff(Forward, cube, Duplicated(x, dx)) == 12.0
+    assert odead.autodiff(Forward, cube, BatchDuplicated(x, (dx, kind(2.0)))) == (12.0, 24.0)
+    shadow = {"a": kind(0.0)}
+    odead.autodiff(lambda p: p["a"] ** 3, Active, Duplicated({"a": x}, shadow))
+    assert shadow["a"] == 12.0

@@ -17,9 +17,9 @@ from ..errors import ArgumentTypeError, warn
 from ..execute.compiled import disjoint
 from ..transform.builder import FLOATS
 from .arguments import Arguments
-from .call import Call, Parsed, number_dtype, refuse_active, refuse_nan, refuse_numbers
+from .call import Call, Parsed, refuse_active, refuse_nan, refuse_numbers
 from .inside import bind_inside
-from .kernel import KEPT, Kernel, Variant, cached_kernel, empty_results, number, returns_complex
+from .kernel import KEPT, Kernel, Variant, cached_kernel, empty_results, function_key, number, returns_complex
 from .modes import AbstractMode, ForwardMode, Reverse
 from .nested import nest_of
 
@@ -110,7 +110,7 @@ def _bind_again(parsed: Parsed, kwargs: dict[str, Any]) -> Call | None:
     """A call like one before it. It holds nothing that is being recorded: neither did the function, nor do plain arrays."""
     if kwargs or parsed.function is not None:
         return None
-    recent = _RECENT.get((parsed.f, parsed.mode, tuple(map(type, parsed.annotated))))
+    recent = _RECENT.get((function_key(parsed.f), parsed.mode, tuple(map(type, parsed.annotated))))
     return None if recent is None else recent.bind(parsed.annotated)
 
 
@@ -130,7 +130,7 @@ def _bind(parsed: Parsed, kwargs: dict[str, Any]) -> Call:
     if not kwargs and function is None and _Repeatable.fits(mode, annotated):
         if len(_RECENT) >= KEPT:
             _RECENT.clear()
-        _RECENT[f, mode, tuple(map(type, annotated))] = _Repeatable(kernel, annotated, active)
+        _RECENT[function_key(f), mode, tuple(map(type, annotated))] = _Repeatable(kernel, annotated, active)
     values = arguments.values()
     shadows = [_shadow(values[position], arguments.shadows[position], width) for position in active]
     return Call(kernel, values, shadows, annotated, active, arguments, function is None)
@@ -149,10 +149,10 @@ def _refuse_results(variant: Variant, call: Call) -> None:
 def _shadow(leaf: Any, lanes: tuple[Any, ...], width: int | None) -> np.ndarray:
     """The array that the program binds for the shadow of a leaf: the caller's own where there is one lane."""
     if not lanes:  # Active
-        return np.zeros(np.shape(leaf) if width is None else (width, *np.shape(leaf)), number_dtype(leaf))
+        return np.zeros(np.shape(leaf) if width is None else (width, *np.shape(leaf)), np.asarray(leaf).dtype)
     if width is not None:
-        return np.stack([np.asarray(lane, None if isinstance(lane, np.ndarray) else number_dtype(leaf)) for lane in lanes])
-    return lanes[0] if isinstance(lanes[0], np.ndarray) else np.array(lanes[0], number_dtype(leaf))
+        return np.stack([np.asarray(lane, None if isinstance(lane, np.ndarray) else np.asarray(leaf).dtype) for lane in lanes])
+    return lanes[0] if isinstance(lanes[0], np.ndarray) else np.array(lanes[0], np.asarray(leaf).dtype)
 
 
 class _Repeatable:

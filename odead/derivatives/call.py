@@ -11,7 +11,7 @@ from .arguments import Arguments
 from .kernel import Kernel
 from .modes import AbstractMode
 
-__all__ = ["Call", "Parsed", "number_dtype", "refuse_active", "refuse_nan", "refuse_numbers"]
+__all__ = ["Call", "Parsed", "refuse_active", "refuse_nan", "refuse_numbers"]
 
 
 class Parsed(NamedTuple):
@@ -86,8 +86,3 @@ def refuse_numbers(arguments: Arguments) -> None:
                 f"in a list, dict or dataclass; in reverse mode write Active(x), whose derivative is returned, or use "
                 f"odead.gradient"
             )
-
-
-def number_dtype(leaf: Any) -> type:
-    """Of the shadow of a number."""
-    return np.complex128 if np.iscomplexobj(leaf) else np.float64

@@ -1,7 +1,7 @@
 """Real Jacobians of the pairs of floats that complex numbers are, as complex ones."""
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from ..tracing.complexes import from_pairs
 from .inputs import Inputs
 from .kernel import Variant, returns_complex
 
-__all__ = ["as_reals", "complex_block", "complex_blocks", "complex_columns"]
+__all__ = ["as_reals", "complex_block", "complex_blocks", "complex_columns", "holomorphic_derivative"]
 
 HOLOMORPHIC: Final = 1e-8  # largest violation of the Cauchy-Riemann equations, relative to the largest derivative
 
@@ -61,20 +61,34 @@ def complex_block(variant: Variant, block: np.ndarray, takes: bool) -> np.ndarra
     if not returns_complex(variant):
         return complex_columns(block, takes)
     u, v = block[0::2], block[1::2]
-    made: np.ndarray = _derivative(variant, u, v) if takes else from_pairs(np.stack([u, v], axis=-1))
+    if takes:
+        return holomorphic_derivative(
+            variant, u[:, 0::2], u[:, 1::2], v[:, 0::2], v[:, 1::2], lambda k: divmod(k, u.shape[1] // 2)
+        )
+    made: np.ndarray = from_pairs(np.stack([u, v], axis=-1))
     return made
 
 
-def _derivative(variant: Variant, u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    u_x, u_y, v_x, v_y = u[:, 0::2], u[:, 1::2], v[:, 0::2], v[:, 1::2]
+def holomorphic_derivative(
+    variant: Variant, u_x: Any, u_y: Any, v_x: Any, v_y: Any, place: Callable[[int], tuple[int, int]]
+) -> np.ndarray:
+    """Complex derivatives u_x + i v_x from the real ones, arrays of one shape; `place` gives row and column of an entry.
+
+    Raises
+    ------
+    ArgumentTypeError
+        The equations of Cauchy and Riemann do not hold.
+    """
     gap = np.maximum(np.abs(u_x - v_y), np.abs(u_y + v_x))
-    largest = max(np.abs(part).max(initial=0.0) for part in (u, v))
+    largest = max(np.abs(part).max(initial=0.0) for part in (u_x, u_y, v_x, v_y))
     if (gap > HOLOMORPHIC * largest).any():
-        row, column = np.argwhere(gap > HOLOMORPHIC * largest)[0]
+        k = np.flatnonzero(gap > HOLOMORPHIC * largest)[0]
+        row, column = place(k)
+        parts = [part.reshape(-1)[k] for part in (u_x, v_y, u_y, -v_x)]
         raise ArgumentTypeError(
             f"{variant.primal.name} is not holomorphic: of returned number {row} with respect to number {column} of the "
-            f"argument, u_x = {u_x[row, column]:.6g} and v_y = {v_y[row, column]:.6g}, u_y = {u_y[row, column]:.6g} and "
-            f"-v_x = {-v_x[row, column]:.6g}, which would be equal. Differentiate its real and its imaginary part"
+            f"argument, u_x = {parts[0]:.6g} and v_y = {parts[1]:.6g}, u_y = {parts[2]:.6g} and -v_x = {parts[3]:.6g}, which "
+            f"would be equal. Differentiate its real and its imaginary part"
         )
     derivative: np.ndarray = from_pairs(np.stack([u_x, v_x], axis=-1))
     return derivative

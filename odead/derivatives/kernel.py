@@ -8,6 +8,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import suppress
+from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any, Final
 
 import numpy as np
@@ -29,6 +30,7 @@ __all__ = [
     "Variant",
     "cached_kernel",
     "empty_results",
+    "function_key",
     "is_bound",
     "layout",
     "number",
@@ -40,6 +42,8 @@ __all__ = [
 MAX_VARIANTS: Final = 64  # a chain of guards this long is better written with np.where
 
 Derive = Callable[[Program], Program]
+
+_FUNCTIONS: Final = (FunctionType, MethodType, BuiltinFunctionType, np.ufunc)
 
 
 class Variant:
@@ -321,6 +325,11 @@ class _Same:
         return isinstance(other, _Same) and other._thing is self._thing
 
 
+def function_key(f: Callable[..., Any]) -> Hashable:
+    """A function as part of a key: an object that can be called is only itself, whatever it says that it equals."""
+    return f if isinstance(f, _FUNCTIONS) else _Same(f)
+
+
 def static_key(leaf: Any) -> Hashable:
     """A static argument as part of a key."""
     try:
@@ -401,10 +410,11 @@ def cached_kernel(
     """The kernel of `f` for `key`, which says all that the derived program depends on; recorded at `args` if it is new."""
     if nest is not None:
         return _kernel_inside(f, key, args, derive, kwargs, nest)
-    kernel = _CACHE.get((f, key))
+    whole = function_key(f), key
+    kernel = _CACHE.get(whole)
     if kernel is None:
         kernel = Kernel(f, args, derive, kwargs, held)
-        _CACHE.put((f, key), kernel)
+        _CACHE.put(whole, kernel)
     return kernel
 
 
@@ -417,9 +427,10 @@ def _kernel_inside(
     nest: Nest,
 ) -> Kernel:
     """The same inside a recording, which keeps the kernels of functions that close over nothing of it."""
-    kernel = nest.kernels.get((f, key))
+    whole = function_key(f), key
+    kernel = nest.kernels.get(whole)
     if kernel is None:
         kernel = Kernel(f, args, derive, kwargs, nest=nest)
         if kernel.closes_over_nothing:
-            nest.kernels[f, key] = kernel
+            nest.kernels[whole] = kernel
     return kernel

@@ -26,7 +26,7 @@ from .complexes import (
     parts_of,
     static_complex,
 )
-from .creation import as_traced, concrete, from_numpy, leaves_of, recorder_of, returned
+from .creation import as_traced, concrete, from_numpy, leaves_of, linspace, recorder_of, returned
 from .elementwise import is_static, ufunc_name
 from .movement import concatenate, where
 from .recorder import Recorder, is_traced
@@ -323,38 +323,54 @@ def _boolean(reduce: Handler) -> Handler:
     return lambda x, *args, **kwargs: reduce(np.not_equal(x, 0), *args, **kwargs)
 
 
-# ---------------------------------------------------------------------------------------------------- linear algebra
+# ---------------------------------------------------------------------------------------------------- order
 
 
-def solve(a: Any, b: Any) -> Any:
-    """By the real system of twice the size, [[re, -im], [im, re]]."""
-    rec = recorder_of((a, b))
-    value = np.linalg.solve(concrete(a), concrete(b))  # raises NumPy's own errors
-    matrix, right = as_complex(rec, a), as_complex(rec, b)
-    if matrix.ndim != 2:
-        rec.fail("np.linalg.solve of a stack of complex matrices cannot be traced", "Solve one after the other")
-    n = len(matrix)
-    both = concatenated((right.real, right.imag), 0)
-    x = as_traced(rec, np.linalg.solve(_embedded(matrix), both))
-    return combined(rec, x[:n], x[n:], shape=value.shape)
-
-
-def _embedded(matrix: TracedComplexArray) -> Any:
-    re, im = matrix.real, matrix.imag
-    return concatenated((concatenated((re, -im), 1), concatenated((im, re), 1)), 0)
-
-
-def inv(a: Any) -> Any:
-    return solve(a, np.eye(np.shape(concrete(a))[-1], dtype=complex))
-
-
-def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
-    """Of the absolute values; the norms by singular values are not covered."""
+def argsort(x: Any, axis: int | None = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> Any:
+    """NumPy's order: by the real part, then by the imaginary one."""
     rec = recorder_of((x,))
     x = as_complex(rec, x)
-    if ord in (2, -2, "nuc") and len(axes_of(axis, x.ndim)) == 2:
-        rec.fail(f"np.linalg.norm with ord={ord!r} of a complex matrix cannot be traced", "Use the Frobenius norm")
-    return np.linalg.norm(as_traced(rec, abs(x)), ord, axis, keepdims)
+    x, axis = (x.reshape(-1), 0) if axis is None else (x, axis)
+    by_imag = np.argsort(x.imag, axis)
+    by_both = np.argsort(np.take_along_axis(x.real, by_imag, axis), axis)
+    return np.take_along_axis(by_imag, by_both, axis)
+
+
+def sort(x: Any, axis: int | None = -1, **options: Any) -> Any:
+    rec = recorder_of((x,))
+    x = as_complex(rec, x)
+    x, axis = (x.reshape(-1), 0) if axis is None else (x, axis)
+    return part_by_part(np.take_along_axis)(x, argsort(x, axis), axis)
+
+
+def partition(x: Any, kth: Any, axis: int | None = -1, **options: Any) -> Any:
+    """Sorted, which is partitioned everywhere."""
+    np.partition(concrete(x), kth, axis)
+    return sort(x, axis)
+
+
+def _sort_in_place(x: TracedComplexArray, *args: Any, axis: int = -1, **_: Any) -> None:
+    x[...] = sort(x, axis)
+
+
+def _extreme(ufunc: np.ufunc) -> Handler:
+    """`max` or `min`, in pairs as `product`."""
+
+    def reduce(x: Any, axis: Any = None, out: Any = None, keepdims: bool = False) -> Any:
+        rec = recorder_of((x,))
+        x = as_complex(rec, x)
+        value = ufunc.reduce(x.value, axis, keepdims=keepdims)  # raises NumPy's own errors
+        axes = axes_of(axis, x.ndim)
+        kept = [k for k in range(x.ndim) if k not in axes]
+        flat: Any = np.transpose(x, [*kept, *axes]).reshape(*(x.shape[k] for k in kept), -1)
+        while flat.shape[-1] > 1:
+            half, odd = divmod(flat.shape[-1], 2)
+            pairs = as_complex(rec, ufunc(flat[..., :half], flat[..., half : 2 * half]))
+            flat = concatenated((pairs, flat[..., 2 * half :]), -1) if odd else pairs
+        made = flat[..., 0].reshape(np.shape(value)) if isinstance(value, np.ndarray) else flat[..., 0][()]
+        return returned(rec, made, out, None)
+
+    return reduce
 
 
 # ---------------------------------------------------------------------------------------------------- the tables
@@ -402,6 +418,27 @@ def _copyto(dst: Any, src: Any, casting: Any = "same_kind", where: Any = True) -
     dst[...] = src if where is True else np.where(where, src, dst)
 
 
+def _nan_to_num(x: Any, copy: bool = True, **limits: Any) -> Any:
+    made = part_by_part(np.nan_to_num)(x, **limits)
+    if copy:
+        return made
+    x[...] = made
+    return x
+
+
+def _interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period: Any = None) -> Any:
+    """Of complex values at real points."""
+    rec = recorder_of((x, xp, fp, left, right))
+    np.interp(concrete(x), concrete(xp), concrete(fp), concrete(left), concrete(right), concrete(period))
+    values = parts_of(rec, as_complex(rec, fp))
+    outside = [None if side is None else parts_of(rec, side) for side in (left, right)]
+    parts = []
+    for k in (0, 1):
+        sides = [None if side is None else side[k] for side in outside]
+        parts.append(np.interp(x, xp, values[k], sides[0], sides[1], period))
+    return combined(rec, *parts)
+
+
 def _item(x: TracedComplexArray, *args: Any) -> Any:
     key = args if args else (0,) * x.ndim
     return (x[key] if args or x.size == 1 else x.value.item()).item()
@@ -435,7 +472,11 @@ _TABLE: Final[Mapping[Any, Handler]] = {
         x.rec, np.zeros_like(x.value, dtype, order, shape=shape)),
     np.empty_like: lambda x, dtype=None, order="K", subok=True, shape=None, **_: from_numpy(
         x.rec, np.zeros_like(x.value, dtype, order, shape=shape)),
-    np.linalg.solve: solve, np.linalg.inv: inv, np.linalg.norm: norm,
+    np.sort: sort, np.argsort: argsort, np.partition: partition, np.take_along_axis: part_by_part(np.take_along_axis),
+    np.max: _extreme(np.maximum), np.amax: _extreme(np.maximum), np.min: _extreme(np.minimum), np.amin: _extreme(np.minimum),
+    np.round: lambda x, decimals=0, out=None: part_by_part(np.round)(x, decimals, out=out),
+    np.around: lambda x, decimals=0, out=None: part_by_part(np.round)(x, decimals, out=out),
+    np.nan_to_num: _nan_to_num, np.linspace: linspace, np.interp: _interp,
 }  # fmt: skip
 
 # NumPy's own code calls some functions past their dispatcher.
@@ -456,5 +497,6 @@ COMPLEX_METHODS: Final[Mapping[str, Handler]] = {
     "round": lambda x, decimals=0, out=None: part_by_part(np.round)(x, decimals, out=out),
     **{name: COMPLEX_FUNCTIONS[getattr(np, name)] for name in (
         "sum", "mean", "var", "std", "prod", "cumsum", "cumprod", "all", "any", "dot", "squeeze", "ravel", "swapaxes",
-        "diagonal", "take", "repeat")},
+        "diagonal", "take", "repeat", "max", "min", "argsort")},
+    "sort": _sort_in_place, "partition": lambda x, kth, axis=-1, **_: _sort_in_place(x, axis=axis),
 }  # fmt: skip

@@ -280,12 +280,16 @@ def _ordered(strict: np.ufunc, last: np.ufunc) -> Callable[[Parts, Parts], Part]
 
 
 def maximum(x: Parts, y: Parts) -> Parts:
-    """The later one in NumPy's order. Of equal numbers the first is taken, with its derivative: there is no tie to share."""
-    return _where(_ordered(np.greater, np.greater_equal)(x, y), x, y)
+    """The later one in NumPy's order, or one with a nan. Of equal numbers the first is taken, with its derivative."""
+    return _where(np.logical_or(_is_nan(x), _ordered(np.greater, np.greater_equal)(x, y)), x, y)
 
 
 def minimum(x: Parts, y: Parts) -> Parts:
-    return _where(_ordered(np.less, np.less_equal)(x, y), x, y)
+    return _where(np.logical_or(_is_nan(x), _ordered(np.less, np.less_equal)(x, y)), x, y)
+
+
+def _is_nan(x: Parts) -> Part:
+    return np.logical_or(np.isnan(x.re), np.isnan(x.im))
 
 
 def _either(test: np.ufunc) -> Callable[[Parts], Part]:

@@ -194,7 +194,10 @@ def static_complex(rec: Recorder, value: np.ndarray) -> TracedComplexArray:
     """An array that depends on no input."""
     if value.dtype != np.complex128:
         rec.unsupported(value.dtype.name)
-    return TracedComplexArray(TracedArray(rec, *rec.adopt_static(np.array(pairs_of(value)))))
+    pairs = np.array(pairs_of(value))
+    if pairs.strides[-1] != pairs.itemsize:  # of a repeated row
+        pairs = np.array(pairs, order="C")
+    return TracedComplexArray(TracedArray(rec, *rec.adopt_static(pairs)))
 
 
 def moved_pairs(x: TracedComplexArray, value: np.ndarray) -> TracedComplexArray:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .array import TracedArray, concrete_key
-from .complexes import TracedComplexArray, TracedComplexScalar, assign_parts, is_complex, new_complex, parts_of, static_complex
+from .complexes import TracedComplexArray, TracedComplexScalar, assign_parts, new_complex, parts_of, static_complex
 from .recorder import Recorder, contains_traced, dtype_name, is_traced
 from .scalar import TracedScalar
 
@@ -171,15 +171,15 @@ def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, retste
              axis: int = 0, **_: Any) -> Any:  # fmt: skip
     rec = recorder_of((start, stop))
     value = np.linspace(concrete(start), concrete(stop), num, endpoint, dtype=dtype, axis=axis)
-    if is_complex(start) or is_complex(stop):
-        rec.fail("np.linspace between complex numbers cannot be traced", "Write start + (stop - start) * np.linspace(0, 1, n)")
     intervals, span = num - 1 if endpoint else num, stop - start
     step = span / intervals if intervals > 0 else np.nan
     counts = from_numpy(rec, np.arange(num, dtype=float).reshape(-1, *np.ones(np.ndim(span), int)))
     points = counts * (step if intervals > 0 else span) + start
     if endpoint and num > 1:
         points[-1] = stop
-    points = np.moveaxis(astype(points, value.dtype, copy=False), 0, axis)
+    if points.dtype != value.dtype:
+        points = points.astype(value.dtype)
+    points = np.moveaxis(points, 0, axis)
     return (points, step) if retstep else points
 
 

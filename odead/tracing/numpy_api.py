@@ -24,7 +24,8 @@ from .complex_api import (
     any_complex,
     complex_ufunc,
 )
-from .complexes import TracedComplexArray, TracedComplexScalar, combined, is_complex
+from .complex_linalg import COMPLEX_LINALG
+from .complexes import TracedComplexArray, TracedComplexScalar, combined, is_complex, parts_of
 from .creation import (
     array,
     as_array,
@@ -142,7 +143,15 @@ def as_python(x: Any) -> Any:
 
 def add_at(rec: Recorder, ufunc: np.ufunc, x: Any, key: Any, values: Any = None) -> None:
     """`ufunc.at(x, key, values)` for addition and subtraction."""
+    if type(x) is TracedComplexArray:
+        parts = parts_of(rec, as_traced(rec, values))
+        for own, part in zip((x.real, x.imag), parts, strict=True):
+            add_at(rec, ufunc, own, key, part)
+        return
     x = placing.writable(rec, x)
+    if is_complex(values):
+        ufunc.at(x.value.copy(), concrete(key), concrete(values))  # raises NumPy's own error
+        rec.fail("complex numbers are added into an array of real ones", "Add their real parts")
     places = concrete_key(rec, key)
     positions = np.asarray(x.place.indices()[places])
     source = as_traced(rec, values)
@@ -331,6 +340,8 @@ class NumpyApi:
     def _complex_ufunc(
         self, rec: Recorder, ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
+        if method == "__call__" and ufunc is np.vecdot and not kwargs:
+            return (np.conjugate(inputs[0]) * inputs[1]).sum(-1)
         if method == "__call__" and (ufunc is np.matmul or ufunc.signature is None):
             return complex_ufunc(rec, ufunc, inputs, kwargs)
         if method == "reduce" and ufunc in COMPLEX_REDUCE:
@@ -340,6 +351,9 @@ class NumpyApi:
         if method == "accumulate" and ufunc in (np.add, np.multiply):
             scan_ = COMPLEX_FUNCTIONS[np.cumsum if ufunc is np.add else np.cumprod]
             return scan_(*inputs, **{"axis": 0, **_given(kwargs)})
+        if method == "at" and ufunc in (np.add, np.subtract):
+            add_at(rec, ufunc, *inputs)
+            return None
         if method == "outer":
             x, y = (as_traced(rec, operand) for operand in inputs)
             return complex_ufunc(rec, ufunc, (x.reshape(x.shape + (1,) * y.ndim), y), kwargs)
@@ -350,7 +364,7 @@ class NumpyApi:
         kwargs = _given(kwargs)
         everything = [*leaves_of(args), *leaves_of(kwargs)]
         if any_complex(everything):
-            handler = COMPLEX_FUNCTIONS.get(function) or FOURIER.get(function)
+            handler = COMPLEX_FUNCTIONS.get(function) or COMPLEX_LINALG.get(function) or FOURIER.get(function)
             if handler is None and function in FUNCTIONS:
                 rec.fail(f"{_name(function)} of complex numbers cannot be traced", "Write it with real and imaginary parts")
         else:

@@ -15,6 +15,8 @@ import numpy as np
 from scipy import linalg, special
 
 from .array import TracedArray
+from .complex_api import any_complex
+from .complex_linalg import COMPLEX_SCIPY
 from .creation import as_array, as_traced, astype, concrete, empty, from_numpy, leaves_of, recorder_of
 from .elementwise import is_static
 from .fourier import SCIPY_FOURIER
@@ -53,8 +55,15 @@ def bind_scipy(rec: Recorder, function: Callable[..., Any], handler: Handler) ->
         if not contains_traced(args) and not contains_traced(options):
             return from_numpy(rec, function(*args, **options))
         value = function(*concrete(args), **{name: concrete(x) for name, x in options.items()})
-        if all(map(is_static, (*leaves_of(args), *leaves_of(options)))):
+        leaves = [*leaves_of(args), *leaves_of(options)]
+        if all(map(is_static, leaves)):
             return from_numpy(rec, value)
+        if any_complex(leaves) and function not in SCIPY_FOURIER:
+            of_complex = COMPLEX_SCIPY.get(function)
+            if of_complex is None:
+                name = f"{function.__module__.split('._')[0]}.{function.__name__}"
+                rec.fail(f"{name} of complex numbers cannot be traced", "Write it with real and imaginary parts")
+            return of_complex(*args, **options)
         return handler(*args, **options)
 
     return call

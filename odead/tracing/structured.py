@@ -41,6 +41,8 @@ def part(pack: TracedArray, start: int, shape: tuple[int, ...]) -> TracedArray:
 def as_float(rec: Recorder, x: Any) -> TracedArray:
     """An operand of linear algebra, as NumPy converts it."""
     made: TracedArray = as_traced(rec, x)
+    if made.dtype.kind == "c":
+        rec.fail("a function that is traced for real numbers only gets complex ones", "Give it real and imaginary part")
     return made if made.dtype.kind == "f" else astype(made, float)
 
 

@@ -179,12 +179,6 @@ def test_errors(call: Any, message: str) -> None:
         call()
 
 
-def test_sparse_jacobians_are_of_real_functions() -> None:
-    for call in (lambda: odead.sparsity(np.square, Z), lambda: odead.jacobian(np.square, Z, sparse=True)):
-        with pytest.raises(NotImplementedError, match="sparsity patterns are of real functions"):
-            call()
-
-
 def cubed(z: np.ndarray) -> np.ndarray:
     return z**3
 

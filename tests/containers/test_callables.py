@@ -4,6 +4,7 @@ import functools
 import math
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -306,3 +307,54 @@ def test_pullbacks_of_one_function_are_apart():
         for _ in range(3):
             for found, right in zip(pool.map(lambda pullback: pullback(c)[0], pullbacks), expected, strict=True):
                 assert_allclose(found, right, rtol=1e-13)
+
+
+@dataclass
+class Weighted:
+    """Has no hash, as dataclasses that are not frozen."""
+
+    weights: np.ndarray
+    power: int = 3
+
+    def __call__(self, x):
+        return (self.weights * x**self.power).sum()
+
+
+class Named:
+    """Equals all others of its name, whatever they hold."""
+
+    def __init__(self, name, weights):
+        self.name, self.weights = name, weights
+
+    def __eq__(self, other):
+        return isinstance(other, Named) and other.name == self.name
+
+    def __hash__(self):
+        return hash(self.name)
+
+    def __call__(self, x):
+        return (self.weights * x).sum()
+
+
+def test_objects_without_a_hash():
+    f, x = Weighted(np.array([1.0, 2.0])), np.array([0.5, 1.5])
+    dx = np.zeros(2)
+    for scale in (1.0, 7.0):  # the array is read at each call, also inside
+        f.weights[:] = [scale, 2 * scale]
+        assert_allclose(odead.gradient(f, x), 3 * f.weights * x**2)
+        assert_allclose(odead.hessian(f, x), np.diag(6 * f.weights * x))
+        assert_allclose(odead.jacobian(lambda y: odead.gradient(f, y), x), np.diag(6 * f.weights * x))
+        assert odead.autodiff(odead.Forward, f, odead.Duplicated(x, np.ones(2))) == pytest.approx((3 * f.weights * x**2).sum())
+        dx[:] = 0.0
+        odead.autodiff(f, odead.Active, odead.Duplicated(x, dx))
+        assert_allclose(dx, 3 * f.weights * x**2)
+
+
+def test_objects_that_are_equal_but_hold_other_arrays():
+    one, two = Named("a", np.array([1.0, 2.0])), Named("a", np.array([5.0, 6.0]))
+    for f in (one, two, one):
+        dx = np.zeros(2)
+        odead.autodiff(f, odead.Active, odead.Duplicated(np.ones(2), dx))
+        assert_allclose(dx, f.weights)
+        assert_allclose(odead.gradient(f, np.ones(2)), f.weights)
+        assert_allclose(odead.gradient(lambda x, f=f: odead.gradient(f, x * x) @ x, np.ones(2)), f.weights)
