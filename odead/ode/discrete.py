@@ -18,6 +18,7 @@ from .._bdf import Formulas
 from .._bdf_adjoint import BackwardAdjoint
 from .._rosenbrock import RosenbrockAdjoint, RosenbrockMethod, Step
 from .._steppers import Record
+from .._system import all_finite
 from ..errors import ArgumentValueError, IntegrationError
 from .adjoint import AdjointOptions, AdjointResult
 from .engine import AbstractEngine, Controls, System, Trajectory
@@ -177,6 +178,8 @@ def _bytes_of(record: Record) -> int:
 
 def go_back(piece: Piece, times: np.ndarray, y_bar: np.ndarray) -> AdjointResult:
     """`discrete_adjoint` of a piece of a solution, with cotangents at these times."""
+    if len(piece.steps.legs) == 1:
+        return discrete_adjoint(piece.problem, Steps(piece.steps.legs, times), y_bar)
     sign = -1.0 if piece.problem.t1 < piece.problem.t0 else 1.0
     legs: list[Leg] = []
     start = 0
@@ -214,6 +217,11 @@ def discrete_adjoint(problem: Problem, steps: Steps, y_bar: np.ndarray) -> Adjoi
         The gradient is not finite.
     """
     y_bar = np.ascontiguousarray(y_bar.T)
+    begins = bool(steps.times.size) and steps.times[0] == problem.t0  # with a datum, which comes after all steps back
+    at_start = y_bar[0] if begins else np.zeros(problem.x0.size)
+    if len(steps.legs) == 1:
+        adjoint = _go_back(problem, steps.legs[0], steps.times, y_bar)
+        return adjoint._replace(arriving=adjoint.grad_x0 - at_start)
     p_bar, x_bar = np.zeros(problem.p.size), np.zeros(problem.x0.size)
     counts, stop = np.zeros(3, dtype=int), steps.times.size
     for number in range(len(steps.legs) - 1, -1, -1):
@@ -228,7 +236,6 @@ def discrete_adjoint(problem: Problem, steps: Steps, y_bar: np.ndarray) -> Adjoi
         x_bar = adjoint.grad_x0
         counts += (adjoint.nfev, adjoint.njev, adjoint.nlu)
         stop = start
-    at_start = y_bar[steps.times == problem.t0].sum(axis=0)
     nfev, njev, nlu = map(int, counts)
     return AdjointResult(p_bar, x_bar, x_bar - at_start, nfev, njev, nlu, 0)
 
@@ -245,7 +252,7 @@ def _go_back(problem: Problem, leg: Leg, times: np.ndarray, y_bar: np.ndarray) -
     pull = adjoint.cotangents
     if outcome == "no memory":
         raise MemoryError("no memory for the steps between two checkpoints of the adjoint")
-    if outcome != "done" or not np.isfinite(pull.p_bar).all():
+    if outcome != "done" or not all_finite(pull.p_bar):
         raise IntegrationError(
             f"the gradient by the discrete adjoint of {leg.method} is not finite, though the solution is: a derivative of "
             f"{problem.name} is infinite at a state on the way; look for square roots and powers of 0"

@@ -5,6 +5,7 @@ running cost is one more state, whose derivative is the integrand.
 """
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,7 +25,13 @@ from .signature import flat_rhs, is_in_place, name_of, required_parameters
 from .stops import Stops, derivative_by_p, make_stops
 from .systems import recorded
 
-__all__ = ["Problem", "make_problem"]
+__all__ = ["Problem", "every", "make_problem"]
+
+
+@lru_cache(maxsize=64)
+def every(count: int) -> np.ndarray:
+    """The numbers of all columns, the same array each time, not to be written to."""
+    return np.arange(count)
 
 
 class Problem(NamedTuple):
@@ -105,7 +112,7 @@ class Problem(NamedTuple):
         asked = np.append(self.t_eval, self.t1) if with_end and not self.ended else self.t_eval
         sign = 1.0 if self.t1 >= self.t0 else -1.0
         if goes_strictly(asked, sign):
-            return asked, np.arange(self.t_eval.size)
+            return asked, every(self.t_eval.size)
         times, positions = np.unique(sign * asked, return_inverse=True)
         return sign * times, positions[: self.t_eval.size]
 
@@ -152,18 +159,22 @@ def make_problem(
     n = x_layout.size
     state = x_vector
     if running is not None:
-        if required_parameters(running, "running") != 3:
+        state = np.append(x_vector, 0.0)
+    name = name_of(rhs)
+
+    def build() -> CompiledRhs:
+        if running is not None and required_parameters(running, "running") != 3:
             raise ArgumentTypeError(
                 f"running: {name_of(running)} must take three positional parameters: running(x, p, t) -> float"
             )
-        state = np.append(x_vector, 0.0)
-    flat, in_place = flat_rhs(rhs, running, x_layout, p_layout), is_in_place(rhs)
-    name = name_of(rhs)
-    key = (rhs, running, x_layout, p_layout)
-    compiled_rhs = compiled(key, lambda: CompiledRhs(flat, name, state, p_vector, t0, in_place=in_place))
-    for argument, tree in (("p", p), ("x0", x0)):
-        if argument in differentiated:
-            compiled_rhs.refuse_captured([leaf for leaf in flatten(tree)[0] if isinstance(leaf, np.ndarray)], argument)
+        flat = flat_rhs(rhs, running, x_layout, p_layout)
+        return CompiledRhs(flat, name, state, p_vector, t0, in_place=is_in_place(rhs))
+
+    compiled_rhs = compiled((rhs, running, x_layout, p_layout), build)
+    if compiled_rhs.captures:
+        for argument, tree in (("p", p), ("x0", x0)):
+            if argument in differentiated:
+                compiled_rhs.refuse_captured([leaf for leaf in flatten(tree)[0] if isinstance(leaf, np.ndarray)], argument)
     dx0_dp = None
     if initial is not None and "p" in differentiated and p_vector.size:
         dx0_dp = np.zeros((state.size, p_vector.size))

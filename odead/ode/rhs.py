@@ -76,6 +76,7 @@ class CompiledRhs:
         self._derived: dict[Hashable, Kernel] = {}
         self.flips = 0
         self._made: list[Kernel] = []
+        self._captures: tuple[Variant, bool] | None = None  # of a variant: what there is to know
         self._value = self._record(None)
         self._jacobian = CompressedJacobian(self._record, self.n, self.n_p)
         self.linearisations = Linearisations(self._record, self.n, self.n_p)
@@ -218,6 +219,14 @@ class CompiledRhs:
     def program_at(self, x: np.ndarray, p: np.ndarray, t: float) -> Program:
         """The optimised program of the way taken at these values."""
         return self._value(np.empty(self.n), x, *self._p(p), t).primal
+
+    @property
+    def captures(self) -> bool:
+        """Whether arrays are read through closures or globals."""
+        variant = self._value.variant
+        if self._captures is None or self._captures[0] is not variant:
+            self._captures = variant, any(buffer.role is Role.CAPTURED for buffer in variant.primal.buffers)
+        return self._captures[1]
 
     def refuse_captured(self, arrays: Sequence[np.ndarray], argument: str) -> None:
         """Raise TracingError if an array of the user's argument is also read through a closure or global."""

@@ -17,7 +17,7 @@ from .forward import Columns, augmented, column_atol, columns_for, split
 from .loss import Loss, Weighted
 from .methods import EXPLICIT, MULTISTEP, ONE_STEP
 from .piecewise import Course, FirstRows, Piece, integrate
-from .problem import Problem
+from .problem import Problem, every
 from .solution import Sensitivity
 from .solve import ended, solution_fields
 
@@ -26,6 +26,10 @@ __all__ = ["Run"]
 # Multistep methods let the local errors of many steps add up: at 1 the sensitivities of Robertson's problem (790 steps at rtol
 # 1e-9) were off by 74 tolerances.
 MULTISTEP_SHARE: Final = 0.5
+
+NO_DERIVATIVES: Final = dict.fromkeys(
+    ("sens", "sens_x0", "sens_t_events", "loss", "grad", "grad_x0", "grad_t0", "grad_t1", "grad_t_eval", "hess")
+)
 
 
 class Run(NamedTuple):
@@ -42,8 +46,6 @@ class Run(NamedTuple):
         """Integrate the derivatives beside the states; a loss is differentiated by the chain rule."""
         problem = self.problem
         columns = columns_for(problem, self.wrt)
-        system = augmented(problem, columns)
-        system.fun(problem.t0, system.x0)
         share = MULTISTEP_SHARE if self.controls.method in MULTISTEP else 1.0
         rtol, atol = self.controls.rtol, column_atol(problem, columns, self.controls.atol, self.tolerances.atol)
         controls = self.controls._replace(rtol=share * min(rtol, self.tolerances.rtol), atol=share * atol)
@@ -60,6 +62,7 @@ class Run(NamedTuple):
         )
         y, derivatives = split(problem, columns, course.trajectory.y)
         if course.trajectory.failure is not None:
+            system = augmented(problem, columns)
             self._raise(course.trajectory, system, self._result(course, y, positions[:0], "forward"))
         return self._until_end(course)._forward_result(course, y, derivatives, columns, dense)
 
@@ -88,13 +91,12 @@ class Run(NamedTuple):
     def continuous(self, dense: bool) -> Sensitivity:
         """Solve, then integrate the adjoint backwards."""
         problem = self.problem
-        system = problem.system()
         times, positions = problem.output_times(with_end=problem.running)
         controls = forward_controls(problem, self.controls, self.tolerances)
         course = integrate(self.engine, problem, Problem.system, controls, times, dense=True, differentiated=True)
         trajectory = course.trajectory
         if trajectory.failure is not None:
-            self._raise(trajectory, system, self._result(course, trajectory.y, positions[:0], "continuous"))
+            self._raise(trajectory, problem.system(), self._result(course, trajectory.y, positions[:0], "continuous"))
         return self._until_end(course)._continuous_result(course, controls, dense)
 
     def _continuous_result(self, course: Course, controls: Controls, dense: bool) -> Sensitivity:
@@ -170,7 +172,8 @@ class Run(NamedTuple):
         grad_p = adjoint.grad_p + by_p
         if problem.dx0_dp is not None:
             grad_p = grad_p + adjoint.grad_x0 @ problem.dx0_dp
-        self._fill(result, grad_p, adjoint.grad_x0, -float(adjoint.arriving @ problem.slope(problem.x0, problem.t0)))
+        by_t0 = -float(adjoint.arriving @ problem.slope(problem.x0, problem.t0)) if "t0" in self.wrt else 0.0
+        self._fill(result, grad_p, adjoint.grad_x0, by_t0)
         self._fill_times(result, y, cotangents, at_data)
 
     def _gradients_by_chain_rule(self, result: Sensitivity, course: Course, derivatives: np.ndarray, columns: Columns) -> None:
@@ -203,20 +206,20 @@ class Run(NamedTuple):
 
     def _rows(self, positions: np.ndarray, y: np.ndarray) -> np.ndarray:
         """The columns of y that the user asked for."""
-        return positions if self.problem.t_eval is not None else np.arange(y.shape[1])
+        return positions if self.problem.t_eval is not None else every(y.shape[1])
 
     def _loss(self, y: np.ndarray, rows: np.ndarray) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
         """The loss; its derivative by all of y, (N, m), by y at the data, (n, number of data), and by p directly."""
         problem, n = self.problem, self.problem.n
+        if problem.t_eval is not None and rows is every(y.shape[1]) and self.loss is not None and not problem.running:
+            value, at_data, by_p = self.loss.value_and_gradient(y, problem.p)  # every time once, and no other
+            return value, at_data, at_data, by_p
         data = rows if problem.t_eval is not None else np.array([y.shape[1] - 1])
         value, at_data, by_p = 0.0, np.zeros((n, data.size)), np.zeros(problem.p.size)
         if self.loss is not None:
             value, at_data, by_p = self.loss.value_and_gradient(y[:n, data], problem.p)
         cotangents = np.zeros_like(y)
-        if data.size == y.shape[1] and not problem.running:  # every time once, and no other
-            cotangents[:n] = at_data
-        else:
-            np.add.at(cotangents[:n].T, data, at_data.T)  # repeated times add up
+        np.add.at(cotangents[:n].T, data, at_data.T)  # repeated times add up
         if problem.running:
             value += float(y[n, -1])
             cotangents[n, -1] = 1.0
@@ -246,14 +249,14 @@ class Run(NamedTuple):
 
     def _result(self, course: Course, y: np.ndarray, rows: np.ndarray, mode: str) -> Sensitivity:
         problem, trajectory = self.problem, course.trajectory
-        failed = trajectory.failure is not None
-        t, shown = (trajectory.t, y) if failed else (trajectory.t[rows], y[:, rows])
-        fields = solution_fields(problem, self.engine, self.controls, course, t, shown[: problem.n], mode)
-        empty = dict.fromkeys(
-            ("sens", "sens_x0", "sens_t_events", "loss", "grad", "grad_x0", "grad_t0", "grad_t1", "grad_t_eval", "hess")
-        )
-        fields |= empty | {"parameter_names": problem.p_layout.names("p") if "p" in self.wrt else []}
-        return Sensitivity(**fields)
+        t, shown = trajectory.t, y[: problem.n]
+        if trajectory.failure is None and rows is not every(t.size):
+            t, shown = t[rows], shown[:, rows]
+        shown = np.array(shown, order="C")
+        result = Sensitivity(**solution_fields(problem, self.engine, self.controls, course, t, shown, mode))
+        result.update(NO_DERIVATIVES)
+        result["parameter_names"] = problem.p_layout.names("p") if "p" in self.wrt else []
+        return result
 
     def _raise(self, trajectory: Trajectory, system: Any, result: Sensitivity, what: str = "the solve") -> None:
         names, method = self.problem.state_names, trajectory.name_method(self.controls.method)

@@ -17,7 +17,7 @@ from .layout import Layout
 from .methods import NATIVE
 from .options import check_controls, check_not_yet
 from .piecewise import Course, integrate
-from .problem import Problem, make_problem
+from .problem import Problem, every, make_problem
 from .solution import Solution
 
 __all__ = ["choose_engine", "ended", "solution_fields", "solve"]
@@ -104,7 +104,6 @@ def solve(
     controls = check_controls(
         stepper, method, rtol, atol, first_step, max_step, max_steps, problem.n, abs(problem.t1 - problem.t0)
     )
-    system = problem.system()
     times, positions = problem.output_times()
     course = integrate(stepper, problem, Problem.system, controls, times, dense_output)
     trajectory = course.trajectory
@@ -112,13 +111,14 @@ def solve(
     if times is not None and trajectory.failure is None:
         if course.terminated is not None:
             positions = ended(problem, course).output_times()[1]
-        t, y = t[positions], y[:, positions]
+        if positions is not every(t.size):
+            t, y = t[positions], y[:, positions]
     result = Solution(**solution_fields(problem, stepper, controls, course, t, layout.states(y), "solve"))
     result.sol = trajectory.sol
     if layout.has_complex and trajectory.sol is not None:
         result.sol = partial(_states_at, layout, trajectory.sol)
     if trajectory.failure is not None:
-        raise_failure(trajectory.failure, system, result.method, trajectory.nsteps, problem.state_names, result)
+        raise_failure(trajectory.failure, problem.system(), result.method, trajectory.nsteps, problem.state_names, result)
     return result
 
 

@@ -59,6 +59,8 @@ def make_stops(tstops: Any, p: Any, p_layout: Layout, p_vector: np.ndarray, t0: 
     ArgumentTypeError, ArgumentValueError
         They are not numbers, or outside the span.
     """
+    if type(tstops) is tuple and not tstops:
+        return None
     given = tstops
     if callable(tstops):
         if required_parameters(tstops, "tstops") != 1:
