@@ -40,6 +40,10 @@ def check_jacobian(problem: Problem, jac: Any) -> None:
             raise ArgumentTypeError(f"jac: {name_of(jac)} requires {count} positional parameters; write jac(x, p, t) -> (n, n)")
     elif isinstance(jac, str) or not (_is_sparse(jac) or isinstance(jac, (np.ndarray, list, tuple))):
         raise ArgumentTypeError(f'jac must be "auto", a function jac(x, p, t) or an array, not {jac!r}')
+    if problem.x_layout.has_complex:
+        raise ArgumentTypeError(
+            'jac: there is no complex Jacobian of real and imaginary parts; leave jac="auto", which is exact'
+        )
     x = problem.x0
     _compare(problem, jac, x)
     _compare(problem, jac, x + ASIDE * np.maximum(1.0, np.abs(x)))

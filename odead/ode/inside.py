@@ -16,6 +16,7 @@ from ..containers import Structure, flatten, map_leaves
 from ..derivatives.nested import Nest
 from ..errors import ArgumentTypeError, ArgumentValueError
 from ..rules.easy import stop_gradient
+from ..tape import Role
 from ..tracing.recorder import is_traced
 from .closing import Closing
 from .doubled import named
@@ -69,38 +70,45 @@ def solve_inside(
         x0 = x0(p)
     if not isinstance(tspan, (tuple, list)) and np.shape(getattr(tspan, "value", tspan)) == (2,):
         tspan = (tspan[0], tspan[1])
-    problem = _posed(nest, solve, rhs, _as_array(nest, x0), p, tuple(tspan), options)
+    problem, layout = _posed(nest, solve, rhs, _as_array(nest, x0), p, tuple(tspan), options)
     times = _as_array(nest, t_eval)
     y, t_events, y_events = problem.solution(times)
-    reached = y.shape[1]
+    sol = partial(_states_at, layout, problem.interpolant) if options["dense_output"] else None
     fields = {
-        "t": times[:reached], "y": y, "sol": problem.interpolant if options["dense_output"] else None, "t_events": t_events,
-        "y_events": y_events, "status": int(problem.is_ended), "success": True, "message": "recorded",
-        "method": options["method"], "engine": options["engine"], "mode": "solve", "name": name_of(rhs),
+        "t": times[: y.shape[1]], "y": layout.states(y), "sol": sol, "t_events": t_events,
+        "y_events": None if y_events is None else [layout.states(each.T).T for each in y_events],
+        "status": int(problem.is_ended), "success": True, "message": "recorded", "method": options["method"],
+        "engine": options["engine"], "mode": "solve", "name": name_of(rhs),
     }  # fmt: skip
     return Solution(**fields)
 
 
 def _posed(
     nest: Nest, solve: Solve, rhs: Callable[..., Any], x0: Any, p: Any, ends: tuple[Any, ...], options: Mapping[str, Any]
-) -> Inside:
-    """The problem on vectors."""
+) -> tuple[Inside, Layout]:
+    """The problem on vectors, and how the states are packed."""
     events, stops = options["events"], options["tstops"]
     closing = Closing(nest, p, rhs, () if events is None else (events,) if callable(events) else tuple(events), stops)
     trees = ((x0, "x0"), (closing.p, "p"))
-    (x_layout, x), (p_layout, p_values) = [lay_out(_twins(nest, tree), name) for tree, name in trees]
+    (x_layout, x), (p_layout, p_values) = [lay_out(_twins(nest, tree), name, complex_allowed=True) for tree, name in trees]
     flat = flat_rhs(closing.rhs, None, x_layout, p_layout)
     if isinstance(flat, partial):
         flat = named(flat, name_of(rhs))
+    own = {name: options[name] for name in OPTIONS} | {"atol": x_layout.tolerances(options["atol"], "atol")}
     posed = Posed(
-        flat, name_of(rhs), {name: options[name] for name in OPTIONS},
+        flat, name_of(rhs), own,
         [flat_event(event, x_layout, p_layout) for event in closing.events], flat_stops(closing.tstops, p_layout),
     )  # fmt: skip
     unusual = {"mass_matrix": options["mass_matrix"], "jac": closing.jac(options["jac"])}
     if unusual["mass_matrix"] is not None or not isinstance(unusual["jac"], str):  # compared with the exact one
         span = [nest.twin(end) for end in ends]
         solve(closing.rhs, _twins(nest, x0), _twins(nest, closing.p), span, max_steps=options["max_steps"], **unusual)
-    return Inside(nest, posed, _packed(nest, x_layout, x0, x), _packed(nest, p_layout, closing.p, p_values), ends)
+    vectors = (_packed(nest, x_layout, x0, x), _packed(nest, p_layout, closing.p, p_values))
+    return Inside(nest, posed, *vectors, ends), x_layout
+
+
+def _states_at(layout: Layout, sol: Callable[..., Any], t: Any) -> Any:
+    return layout.states(sol(t))
 
 
 class Inside:
@@ -141,7 +149,7 @@ class Inside:
             return y, None, None
         moving, states = [], []
         for k, number in enumerate(number for number, count in enumerate(counts) for _ in range(count)):
-            x, t = found[:, k], instants[k]
+            x, t = found[:, k].copy(), instants[k]
             late = event_time(self._here(events[number]), self.flat, x, self._parameters, t)
             moving.append(t + late)
             states.append(moved(self.flat, x, self._parameters, t, late))
@@ -182,10 +190,20 @@ class Inside:
         both, instants = solved(posed, *at)
         reached, *counts = posed.expected or (np.size(nest.twin(times)),)
         y, found = both[:, :reached], both[:, reached:]
-        if reached and (is_traced(times) or is_traced(self.ends[0])):
+        if reached and (self._moves(times) or is_traced(self.ends[0])):
             late = [self._late(times, fixed, ends[0], k) for k in range(reached)]
-            y = np.stack([moved(self.flat, y[:, k], self._parameters, fixed[k], late[k]) for k in range(reached)], axis=1)
+            y = np.stack(
+                [moved(self.flat, y[:, k].copy(), self._parameters, fixed[k], late[k]) for k in range(reached)], axis=1
+            )
         return y, found, instants, tuple(counts)
+
+    def _moves(self, times: Any) -> bool:
+        """Whether times may have derivatives: not as an array that the function has captured."""
+        if not is_traced(times):
+            return False
+        rec, buffer = self.nest.rec, times.place.buffer
+        captured = rec.program.buffers[buffer].role is Role.CAPTURED and buffer not in rec.scratch
+        return not captured and buffer not in rec.static
 
     def _late(self, times: Any, fixed: Any, start: Any, k: int) -> Any:
         """How the time of a datum moves; a datum at t0 is x0, wherever t0 is."""
@@ -208,16 +226,26 @@ def _packed(nest: Nest, layout: Layout, tree: Any, values: np.ndarray) -> Any:
     parts: dict[Slot, Any] = {}
     for slot, leaf in zip(layout.leaves, leaves, strict=True):
         if isinstance(slot, Slot) and slot not in parts:
-            parts[slot] = nest.array([leaf] if slot.shape is None else leaf, np.float64).reshape(-1)
+            parts[slot] = _floats(nest, [leaf] if slot.shape is None else leaf, slot.dtype == "complex128")
     return np.concatenate(list(parts.values()))
+
+
+def _floats(nest: Nest, x: Any, is_complex: bool) -> Any:
+    if not is_complex:
+        return nest.array(x, np.float64).reshape(-1)
+    z = nest.array(x, np.complex128).reshape(-1)
+    return np.stack([z.real, z.imag], axis=1).reshape(-1)
 
 
 def _as_array(nest: Nest, x: Any) -> Any:
     """Numbers, or a list of them, as one array; other containers as they are."""
     leaves, structure = flatten(x)
-    if not _is_plain(structure) or not any(map(is_traced, leaves)) or (is_traced(x) and isinstance(x, np.ndarray) and x.ndim):
-        return np.atleast_1d(np.asarray(x, dtype=float)) if _is_plain(structure) and not is_traced(x) else x
-    return nest.array(x, np.float64).reshape(-1)
+    if not _is_plain(structure) or (is_traced(x) and isinstance(x, np.ndarray) and x.ndim):
+        return x
+    dtype = np.complex128 if any(np.iscomplexobj(nest.twin(leaf)) for leaf in leaves) else np.float64
+    if any(map(is_traced, leaves)):
+        return nest.array(x, dtype).reshape(-1)
+    return np.atleast_1d(np.asarray(x, dtype=dtype))
 
 
 def _is_plain(structure: Structure) -> bool:

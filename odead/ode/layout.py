@@ -117,6 +117,12 @@ class Layout:
             raise ArgumentValueError(f"{argument} has shape {values.shape}; one entry per state is ({sum(counts)},)")
         return np.repeat(values, np.repeat(widths, counts))
 
+    def tolerances(self, given: Any, argument: str) -> Any:
+        """Tolerances of the numbers of the container as those of the floats; None and single numbers as they are."""
+        if not self.has_complex or given is None or np.ndim(given) == 0:
+            return given
+        return self.per_float(np.asarray(given), argument)
+
     def unpack(self, vector: Any, trailing: tuple[int, ...] = ()) -> Any:
         """The container whose leaves are views of `vector`; static leaves come from the layout."""
         return self._build(lambda slot: slot.read(vector, trailing))
@@ -128,7 +134,7 @@ class Layout:
         def leaf(slot: Slot) -> Any:
             if slot not in fresh:  # an array that occurs twice stays one array
                 value = slot.read(vector)
-                fresh[slot] = float(value) if slot.shape is None else value.astype(slot.dtype, copy=True)
+                fresh[slot] = value.item() if slot.shape is None else value.astype(slot.dtype, copy=True)
             return fresh[slot]
 
         return self._build(leaf)

@@ -5,7 +5,7 @@ running cost is one more state, whose derivative is the integrand.
 """
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -105,6 +105,10 @@ class Problem(NamedTuple):
             linearised=lambda: self.rhs.linearisations.make(self.x0, self.p, self.t0, np.empty((0, self.p.size))),
         )  # fmt: skip
 
+    def interpolant(self, sol: Any) -> Any:
+        """A solution on vectors of floats as one of the numbers of x0."""
+        return partial(_states_at, self.x_layout, sol) if self.x_layout.has_complex and sol is not None else sol
+
     def output_times(self, with_end: bool = False) -> tuple[np.ndarray | None, np.ndarray]:
         """t_eval without repeats, as a stepper wants it (with t1 added on request), and where its entries are in that."""
         if self.t_eval is None:
@@ -122,6 +126,10 @@ class Problem(NamedTuple):
         per_state[: self.n] = atol
         per_state[self.n :] = atol.min()  # of a running cost
         return per_state
+
+
+def _states_at(layout: Layout, sol: Callable[..., np.ndarray], t: Any) -> np.ndarray:
+    return layout.states(sol(t))
 
 
 def make_problem(

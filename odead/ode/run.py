@@ -78,12 +78,12 @@ class Run(NamedTuple):
         rows = self._rows(problem.output_times(with_end=problem.running)[1], y)
         result = self._result(course, y, rows, "forward")
         if "p" in self.wrt:
-            result.sens = np.ascontiguousarray(derivatives[rows][:, : problem.n, columns.p])
+            result.sens = self._of_states(derivatives[rows][:, : problem.n, columns.p])
             result.sens_t_events = _by_event(problem, course, columns.p)
         if "x0" in self.wrt:
-            result.sens_x0 = np.ascontiguousarray(derivatives[rows][:, : problem.n, columns.x0])
+            result.sens_x0 = self._of_states(derivatives[rows][:, : problem.n, columns.x0])
         if dense:
-            result.sol = FirstRows(trajectory.sol, problem.n)
+            result.sol = problem.interpolant(FirstRows(trajectory.sol, problem.n))
         if self.loss is not None or problem.running:
             self._gradients_by_chain_rule(result, course, derivatives, columns)
         return result
@@ -104,7 +104,7 @@ class Run(NamedTuple):
         rows = self._rows(problem.output_times(with_end=problem.running)[1], trajectory.y)
         result = self._result(course, trajectory.y, rows, "continuous")
         if dense:
-            result.sol = FirstRows(trajectory.sol, problem.n)
+            result.sol = problem.interpolant(FirstRows(trajectory.sol, problem.n))
         losses = self._loss(trajectory.y, rows)
         backwards: AbstractEngine = self.engine
         method = controls.method
@@ -143,7 +143,7 @@ class Run(NamedTuple):
         rows = self._rows(problem.output_times(with_end=problem.running)[1], trajectory.y)
         result = self._result(course, trajectory.y, rows, "adjoint")
         if dense:
-            result.sol = FirstRows(trajectory.sol, problem.n)
+            result.sol = problem.interpolant(FirstRows(trajectory.sol, problem.n))
         warn_of_selects(problem, course)
         losses = self._loss(trajectory.y, rows)
         try:
@@ -204,6 +204,13 @@ class Run(NamedTuple):
             return []
         return self.loss.at_events([happened.occurrence.number for happened in course.events])
 
+    def _of_states(self, derivatives: np.ndarray) -> np.ndarray:
+        """Derivatives (m, n, W) of the states, complex ones where they are."""
+        layout = self.problem.x_layout
+        if layout.has_complex:
+            derivatives = layout.states(derivatives.transpose(1, 0, 2)).transpose(1, 0, 2)
+        return np.ascontiguousarray(derivatives)
+
     def _rows(self, positions: np.ndarray, y: np.ndarray) -> np.ndarray:
         """The columns of y that the user asked for."""
         return positions if self.problem.t_eval is not None else every(y.shape[1])
@@ -252,7 +259,7 @@ class Run(NamedTuple):
         t, shown = trajectory.t, y[: problem.n]
         if trajectory.failure is None and rows is not every(t.size):
             t, shown = t[rows], shown[:, rows]
-        shown = np.array(shown, order="C")
+        shown = problem.x_layout.states(np.array(shown, order="C"))
         result = Sensitivity(**solution_fields(problem, self.engine, self.controls, course, t, shown, mode))
         result.update(NO_DERIVATIVES)
         result["parameter_names"] = problem.p_layout.names("p") if "p" in self.wrt else []

@@ -64,6 +64,8 @@ def sensitivity(
         ``rhs(dx, x, p, t)``, which fills dx, or ``rhs(x, p, t)``, which returns it: plain NumPy. SciPy's
         ``f(t, y, *args)`` through `from_scipy`.
     x0 : array of shape (n,), of any shape, container of arrays, or callable ``x0(p)``
+        A complex number is two variables, its real and its imaginary part; the gradient with respect to it is that by the real
+        part plus i times that by the imaginary part, and ``sens_x0`` (for p: ``sens``) has a column for each.
     p : array, None, number, or container of them
         Gradients come back in its structure.
     tspan : (t0, t1)
@@ -136,8 +138,11 @@ def sensitivity(
     if loss is not None and not isinstance(loss, Weighted):
         check_loss(loss)
     check_mode(mode, wanted, shadows, has_loss)
-    problem = make_problem(rhs, x0, p, tspan, t_eval, running, differentiated=wanted, events=events, tstops=tstops)
+    problem = make_problem(
+        rhs, x0, p, tspan, t_eval, running, differentiated=wanted, events=events, tstops=tstops, complex_states=True
+    )
     check_jacobian(problem, jac)
+    atol, sens_atol = problem.x_layout.tolerances(atol, "atol"), problem.p_layout.tolerances(sens_atol, "sens_atol")
     controls = check_controls(
         stepper, method, rtol, atol, first_step, max_step, max_steps, problem.n, abs(problem.t1 - problem.t0)
     )

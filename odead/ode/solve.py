@@ -1,7 +1,6 @@
 """`solve`: an initial value problem without derivatives, by a compiled right-hand side and its exact Jacobian."""
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -13,7 +12,6 @@ from .engines.native import NativeEngine
 from .engines.scipy import COMPILED_ONLY, METHODS, ScipyEngine
 from .failures import raise_failure
 from .given_jacobian import check_jacobian
-from .layout import Layout
 from .methods import NATIVE
 from .options import check_controls, check_not_yet
 from .piecewise import Course, integrate
@@ -94,12 +92,7 @@ def solve(
     stepper = choose_engine(engine, method)
     problem = make_problem(rhs, x0, p, tspan, t_eval, events=events, tstops=tstops, complex_states=True)
     layout = problem.x_layout
-    if layout.has_complex:
-        if events is not None or not (isinstance(jac, str) and jac == "auto"):
-            raise NotImplementedError(
-                "events= of complex states are not supported yet, nor is jac=; write real and imaginary parts as states"
-            )
-        atol = atol if np.ndim(atol) == 0 else layout.per_float(np.asarray(atol), "atol")
+    atol = layout.tolerances(atol, "atol")
     check_jacobian(problem, jac)
     controls = check_controls(
         stepper, method, rtol, atol, first_step, max_step, max_steps, problem.n, abs(problem.t1 - problem.t0)
@@ -114,16 +107,10 @@ def solve(
         if positions is not every(t.size):
             t, y = t[positions], y[:, positions]
     result = Solution(**solution_fields(problem, stepper, controls, course, t, layout.states(y), "solve"))
-    result.sol = trajectory.sol
-    if layout.has_complex and trajectory.sol is not None:
-        result.sol = partial(_states_at, layout, trajectory.sol)
+    result.sol = problem.interpolant(trajectory.sol)
     if trajectory.failure is not None:
         raise_failure(trajectory.failure, problem.system(), result.method, trajectory.nsteps, problem.state_names, result)
     return result
-
-
-def _states_at(layout: Layout, sol: Callable[..., np.ndarray], t: Any) -> np.ndarray:
-    return layout.states(sol(t))
 
 
 def choose_engine(engine: Any, method: Any) -> AbstractEngine:
@@ -165,7 +152,8 @@ def solution_fields(
     if events is not None:
         found = [[h.occurrence for h in course.events if h.occurrence.number == k] for k in range(len(events))]
         t_events = [np.array([o.t for o in those]) for those in found]
-        y_events = [np.array([o.x[: problem.n] for o in those]).reshape(len(those), problem.n) for those in found]
+        states = [np.array([o.x[: problem.n] for o in those]).reshape(len(those), problem.n) for those in found]
+        y_events = [problem.x_layout.states(each.T).T for each in states]
     if events is not None and course.terminated is not None:
         status, message = 1, f"the event {events.names[course.terminated.number]} ended the solve"
     return {

@@ -61,10 +61,6 @@ def test_a_number() -> None:
 
 
 def test_what_is_not_covered_says_so() -> None:
-    with pytest.raises(TypeError, match="x0 is complex, which is not supported here"):
-        odead.sensitivity(schroedinger, START, H.real.copy(), (0, 1))
-    with pytest.raises(NotImplementedError, match="events= of complex states"):
-        odead.solve(schroedinger, START, H, (0, 1), events=lambda x, p, t: t - 0.5)
     with pytest.raises(ValueError, match=r"atol has shape \(6,\); one entry per state is \(3,\)"):
         odead.solve(schroedinger, START, H, (0, 1), atol=np.full(6, 1e-9))
     with pytest.raises(odead.IntegrationError) as caught:
