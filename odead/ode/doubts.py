@@ -1,10 +1,8 @@
 """What makes the derivatives of a solve doubtful: discontinuities that were met and not located."""
 
-import warnings
-
 import numpy as np
 
-from ..errors import OdeadWarning
+from ..errors import warn
 from .piecewise import Course
 from .problem import Problem
 
@@ -14,12 +12,11 @@ __all__ = ["warn_of_branches", "warn_of_selects"]
 def warn_of_branches(problem: Problem, flips: int) -> None:
     """Warn if branches were taken anew that nothing located."""
     if flips:
-        warnings.warn(
+        warn(
             f"{problem.name} took another branch during the solve; the derivatives are right only where the "
             f"right-hand side is continuous across the branch, or switches at a time that does not depend on what is "
             f"differentiated",
-            OdeadWarning, stacklevel=5,
-        )  # fmt: skip
+        )
 
 
 def warn_of_selects(problem: Problem, course: Course) -> None:
@@ -31,12 +28,11 @@ def warn_of_selects(problem: Problem, course: Course) -> None:
     for inside in _columns_of_pieces(course):  # between two pieces there is a jump, if need be
         lines |= dict.fromkeys(problem.rhs.discontinuous_selects(t[inside], y[:, inside], problem.p))
     if lines:
-        warnings.warn(
+        warn(
             f"{problem.name} switched during the solve at {'; '.join(lines)}, where the values on both sides differ; the "
             f"derivatives lack the jump of such a switch. Write it as a plain if on a number, which is located, or "
             f"give its time as tstops",
-            OdeadWarning, stacklevel=5,
-        )  # fmt: skip
+        )
 
 
 def _columns_of_pieces(course: Course) -> list[np.ndarray]:

@@ -51,3 +51,26 @@ def test_a_kink_is_not(rhs, x0, options):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         sensitivity(rhs, x0, P, (0.0, 2.0), t_eval=np.linspace(0, 2, 11), **options)
+
+
+def test_sides_that_agree_in_effect_are_no_jump():
+    """A limiter guarded against division by zero, and a sign times what vanishes with it."""
+
+    def limited(u, p, t):
+        du = np.array([u[0] - np.cos(3 * t), u[1] - u[0]])
+        ratio = np.where(np.abs(du) < 1e-12, 0.0, du[::-1] / np.where(np.abs(du) < 1e-12, 1.0, du))
+        return -p * u - (ratio + np.abs(ratio)) / (1 + np.abs(ratio)) * du - np.sign(du) * du
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        sensitivity(limited, [1.0, 0.5], 0.3, (0, 4), loss=lambda y: (y**2).sum())
+
+
+def test_a_warning_is_at_the_line_of_the_call():
+    def jumps(x, p, t):
+        return -p * np.where(x > 0.5, x, 2 * x)
+
+    for mode in ("forward", "adjoint", "continuous"):
+        with pytest.warns(OdeadWarning, match="switched during") as caught:
+            sensitivity(jumps, [1.0], 1.0, (0, 2), loss=lambda y: y.sum(), mode=mode)
+        assert {warning.filename for warning in caught} == {__file__}
