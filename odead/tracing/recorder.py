@@ -10,6 +10,7 @@ is recorded for it until something that varies is written into it or computed fr
 from __future__ import annotations
 
 import sys
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping
 from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol
@@ -174,6 +175,7 @@ class Recorder:
         "_ins",
         "_line",
         "_line_numbers",
+        "_line_tables",
         "_numbers",
         "_op",
         "_out",
@@ -223,6 +225,7 @@ class Recorder:
         # By id, because a code object is hashed by its contents: the user's code -> position in it -> line of the program.
         self._tables: dict[int, dict[int, int]] = {}
         self._codes: list[CodeType] = []  # keeps the ids valid
+        self._line_tables: dict[int, tuple[list[int], list[int]]] = {}
         self._code: CodeType | None = None  # the one met last, and its table
         self._table: dict[int, int] = {}
         self._line_numbers: dict[SourceLine, int] = {}
@@ -265,7 +268,12 @@ class Recorder:
 
     def _intern(self, frame: FrameType) -> int:
         code = frame.f_code
-        return self.line_of(SourceLine(code.co_filename, frame.f_lineno, code.co_name))
+        table = self._line_tables.get(id(code))
+        if table is None:
+            table = self._line_tables[id(code)] = _line_table(code)
+        starts, lines = table
+        line = lines[bisect_right(starts, frame.f_lasti) - 1]
+        return self.line_of(SourceLine(code.co_filename, line, code.co_name))
 
     def line_of(self, source: SourceLine) -> int:
         """The line of the program for a line of another program."""
@@ -574,6 +582,15 @@ class Recorder:
             self.emit("equal", out, (view, self.program.constant(value, dtype)))
             self.guard(out, True)
         return value.copy()
+
+
+def _line_table(code: CodeType) -> tuple[list[int], list[int]]:
+    """Where the instructions of each line begin, in order, and the lines.
+
+    `frame.f_lineno` decodes the table of the code from its start, so long straight code would take quadratic time.
+    """
+    rows = [(start, code.co_firstlineno if line is None else line) for start, _, line in code.co_lines()]
+    return [start for start, _ in rows], [line for _, line in rows]
 
 
 def _element_strides(value: np.ndarray) -> tuple[int, ...]:

@@ -3,10 +3,10 @@
 from collections import defaultdict
 from typing import NamedTuple
 
+from ..._elements import Stamps
 from ...tape import Program, Role
 from ...views import View
 from .compose import compose
-from .elements import Stamps
 from .facts import is_whole, rewritten, select
 
 __all__ = ["coalesce"]

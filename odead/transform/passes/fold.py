@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from ..._passes import folded
 from ...ops import TABLE
 from ...tape import Program, Role
 from ...views import View, broadcast
@@ -38,32 +39,13 @@ class _Folding:
         self.original = program
 
     def run(self) -> Program:
-        program, changed = self.program, False
-        for k, (op, out, ins) in enumerate(zip(program.op, program.out, program.ins, strict=True)):
-            if out is None or op not in TABLE:
-                continue
-            if op in _WITHOUT_NUMBERS or self.has_number(ins):
-                rewrite = self.rewritten(op, out, ins)
-                if rewrite is not None:
-                    op, ins = program.op[k], program.ins[k] = rewrite
-                    changed = True
-            if self.once[out.buffer]:
-                self.origin[out.buffer] = k
-                if op == "copy" and is_whole(program, out):
-                    self.known[out.buffer] = self.constant_view(ins[0])
-        return program if changed else self.original
+        return self.program if folded(self.program, self.known, self.origin, self.rewritten, self.fill) else self.original
 
-    def has_number(self, ins: Operands) -> bool:
-        """Whether any operand is known; few are in long scalar code."""
-        for view in ins:
-            buffer = view.buffer
-            if self.is_constant[buffer] or self.known[buffer] is not None:
-                return True
-        return False
+    def fill(self, buffer: int, source: View) -> None:
+        """Note what a copy fills a temporary with."""
+        self.known[buffer] = self.constant_view(source)
 
-    def rewritten(self, op: str, out: View, ins: Operands) -> Rewrite:
-        if op == "copy":
-            return None
+    def rewritten(self, k: int, op: str, out: View, ins: Operands) -> Rewrite:
         constants = [self.constant_view(view) for view in ins]
         if None not in constants and TABLE[op].numpy:
             return "copy", (self.evaluated(op, out, tuple(view for view in constants if view is not None)),)
@@ -211,8 +193,6 @@ def _zero_mul(folding: _Folding, out: View, factor: View, d: View) -> Rewrite:
 def _cast(folding: _Folding, out: View, x: View) -> Rewrite:
     return ("copy", (x,)) if folding.program.dtype(out) == folding.program.dtype(x) else None
 
-
-_WITHOUT_NUMBERS: Final = frozenset({"add", "sub", "neg", "where", "zero_mul", "cast"})  # rules that ask for definitions
 
 _RULES: Final[dict[str, Callable[..., Rewrite]]] = {
     "add": _add,

@@ -1,9 +1,9 @@
 """Pieces: a part of a temporary that is written and read on its own becomes a temporary of its own."""
 
+from ..._elements import Stamps
 from ...tape import Program, Role
 from ...views import View
 from .compose import compose
-from .elements import Stamps
 from .facts import is_whole, rewritten, updates_in_place, write_counts
 
 __all__ = ["pieces"]

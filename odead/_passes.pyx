@@ -1,0 +1,771 @@
+"""The scans of the passes: what a pass does at each instruction of a long program.
+
+Each function here is the loop of the pass of that name in `transform/passes`, which documents it. Element loops give 10**5
+scalar instructions, so all is kept in C arrays by number of buffer, and scalar views take no detours.
+"""
+
+from cpython.bytearray cimport PyByteArray_AS_STRING
+from cpython.object cimport PyTypeObject
+from cpython.ref cimport Py_INCREF
+from cpython.tuple cimport PyTuple_SET_ITEM
+from libc.stdint cimport int64_t, uint64_t
+from libc.string cimport memset
+
+from ._elements cimport clear, common, has_mark, latest, mark, stamp
+
+from .ops import TABLE
+from .structured import STRUCTURED
+from .tape import Role
+from .views import View, contiguous, overlap
+
+cdef extern from "Python.h":
+    object PyType_GenericAlloc(PyTypeObject* kind, Py_ssize_t items)
+
+cdef object TEMP = Role.TEMP, CONSTANT = Role.CONSTANT, ARGUMENT = Role.ARGUMENT
+cdef tuple NO_AXES = ()
+cdef dict ROWS = TABLE, OPERATIONS = STRUCTURED
+cdef PyTypeObject* VIEW = <PyTypeObject*> View
+
+
+cdef inline Py_ssize_t buffer_of(tuple view):
+    return view[0]
+
+
+cdef inline Py_ssize_t offset_of(tuple view):
+    return view[1]
+
+
+cdef inline bint is_scalar(tuple view):
+    return len(<tuple> view[2]) == 0
+
+
+cdef tuple moved(tuple view, Py_ssize_t buffer):
+    """The same view of another buffer."""
+    cdef tuple new = <tuple> PyType_GenericAlloc(VIEW, 4)
+    cdef object number = buffer, part
+    cdef Py_ssize_t k
+    Py_INCREF(number)
+    PyTuple_SET_ITEM(new, 0, number)
+    for k in range(1, 4):
+        part = view[k]
+        Py_INCREF(part)
+        PyTuple_SET_ITEM(new, k, part)
+    return new
+
+
+cdef bint updates_in_place(object op):
+    """Whether the first operand of `op` is its result before, of which only a part may be overwritten."""
+    return op in OPERATIONS and OPERATIONS[op].in_place
+
+
+cdef class Scan:
+    """A program as the scans see it.
+
+    Per buffer: `size`; `count`, how many instructions write it; `single`, whether it is a temporary that one instruction
+    writes; `base`, where its elements begin in the memory of a map, -1 where it has none.
+    """
+
+    cdef list op, out, ins, buffers, _storage
+    cdef Py_ssize_t length, many, split
+    cdef Py_ssize_t* size
+    cdef Py_ssize_t* base
+    cdef int* count
+    cdef char* single
+    cdef char* is_temp
+
+    def __cinit__(self, program):
+        cdef Py_ssize_t k, b
+        cdef object out
+        cdef tuple buffer
+        self.op, self.out, self.ins, self.buffers = program.op, program.out, program.ins, program.buffers
+        self.length, self.many = len(self.op), len(self.buffers)
+        self.split = self.length if program.split is None else program.split
+        self._storage = []
+        self.size = <Py_ssize_t*> self.zeros(self.many * sizeof(Py_ssize_t))
+        self.base = <Py_ssize_t*> self.zeros(self.many * sizeof(Py_ssize_t))
+        self.count = <int*> self.zeros(self.many * sizeof(int))
+        self.single = self.zeros(self.many)
+        self.is_temp = self.zeros(self.many)
+        for k in range(self.length):
+            out = self.out[k]
+            if out is not None:
+                self.count[buffer_of(<tuple> out)] += 1
+        for b in range(self.many):
+            buffer = <tuple> self.buffers[b]
+            self.size[b] = buffer[1]
+            self.base[b] = -1
+            self.is_temp[b] = buffer[2] is TEMP
+            self.single[b] = self.is_temp[b] and self.count[b] == 1
+
+    cdef char* zeros(self, Py_ssize_t size) except NULL:
+        """Zeroed memory that lives as long as this."""
+        cdef bytearray memory = bytearray(size)
+        self._storage.append(memory)
+        return PyByteArray_AS_STRING(memory)
+
+    cdef int* numbers(self, Py_ssize_t count) except NULL:
+        """So many numbers, -1 each."""
+        cdef int* memory = <int*> self.zeros(count * sizeof(int))
+        memset(memory, 0xFF, count * sizeof(int))
+        return memory
+
+    cdef Py_ssize_t give_map(self, Py_ssize_t buffer, Py_ssize_t total):
+        """Let the elements of a buffer begin at `total`; returns where they end."""
+        self.base[buffer] = total
+        return total + self.size[buffer]
+
+    cdef Py_ssize_t map_rewritten(self):
+        """Give a map to each buffer that is written, but for temporaries written once; returns the number of elements."""
+        cdef Py_ssize_t b, total = 0
+        for b in range(self.many):
+            if self.count[b] and not self.single[b]:
+                total = self.give_map(b, total)
+        return total
+
+    cdef bint is_whole(self, tuple view) except -1:
+        """Whether a view is all of its buffer, in order."""
+        cdef Py_ssize_t size = 1
+        if is_scalar(view):
+            return self.size[buffer_of(view)] == 1
+        if offset_of(view) or <tuple> view[3] != <tuple> contiguous(view[2]):
+            return False
+        for extent in <tuple> view[2]:
+            size *= <Py_ssize_t> extent
+        return size == self.size[buffer_of(view)]
+
+
+# ---------------------------------------------------------------------------------------------------------------- cse
+
+cdef enum:
+    KEY = 4                     # numbers of a key: operation and dtype, then up to three operands
+
+
+def shared(program):
+    """Which instructions `cse` keeps, and the operands of all."""
+    return _Numbering(program).run(program.params)
+
+
+cdef class _Numbering(Scan):
+    """Instructions on scalars are found in a table of numbers, the others in a dict."""
+
+    cdef int* stamps
+    cdef int* same              # the buffer with the value of this one; -1: itself
+    cdef Py_ssize_t* first      # where the elements of each buffer begin if those of all buffers are numbered
+    cdef int64_t* keys
+    cdef int* table
+    cdef Py_ssize_t mask
+    cdef dict seen, codes
+
+    def __init__(self, program):
+        cdef Py_ssize_t b, total = 0
+        self.stamps = self.numbers(self.map_rewritten())
+        self.same = self.numbers(self.many)
+        self.first = <Py_ssize_t*> self.zeros(self.many * sizeof(Py_ssize_t))
+        for b in range(self.many):
+            self.first[b] = total
+            total += self.size[b]
+        self.mask = 16
+        while self.mask < 2 * self.length:
+            self.mask *= 2
+        self.table = self.numbers(self.mask)
+        self.mask -= 1
+        self.keys = <int64_t*> self.zeros(self.length * KEY * sizeof(int64_t))
+        self.seen, self.codes = {}, {}
+
+    cdef tuple run(self, list params):
+        cdef list kept = [], new = list(self.ins)
+        cdef Py_ssize_t k, b, earlier
+        cdef tuple ins, place
+        cdef object out, view
+        for k in range(self.length):
+            ins = <tuple> new[k]
+            for view in ins:
+                if self.same[buffer_of(<tuple> view)] >= 0:
+                    ins = tuple([self.replaced(<tuple> view) for view in ins])
+                    new[k] = ins
+                    break
+            out = self.out[k]
+            if out is not None:
+                place = <tuple> out
+                b = buffer_of(place)
+                if self.base[b] >= 0:
+                    stamp(self.stamps + self.base[b], place, k)
+                elif self.is_whole(place):
+                    earlier = self.find(k, place, ins, params[k])
+                    if earlier != b:
+                        self.same[b] = earlier
+                        continue
+            kept.append(k)
+        return kept, new
+
+    cdef tuple replaced(self, tuple view):
+        cdef int number = self.same[buffer_of(view)]
+        return view if number < 0 else moved(view, number)
+
+    cdef Py_ssize_t find(self, Py_ssize_t k, tuple out, tuple ins, object params) except -1:
+        """The buffer that has the value of instruction k."""
+        cdef object view
+        cdef bint plain = params is None and is_scalar(out) and len(ins) < KEY
+        if plain:
+            for view in ins:
+                plain = plain and is_scalar(<tuple> view)
+        return self.find_scalar(k, out, ins) if plain else self.find_any(k, out, ins, params)
+
+    cdef Py_ssize_t find_any(self, Py_ssize_t k, tuple out, tuple ins, object params) except -1:
+        cdef object op = self.op[k], view
+        cdef list versions = [
+            latest(self.stamps + self.base[buffer_of(<tuple> view)], <tuple> view)
+            for view in ins if self.base[buffer_of(<tuple> view)] >= 0
+        ]
+        if (op == "add" or op == "mul") and ins[1] < ins[0]:
+            ins = (ins[1], ins[0])
+        key = (op, params, (<tuple> self.buffers[buffer_of(out)])[0], out[2], ins, tuple(versions))
+        return self.seen.setdefault(key, buffer_of(out))
+
+    cdef Py_ssize_t find_scalar(self, Py_ssize_t k, tuple out, tuple ins) except -1:
+        cdef object op = self.op[k], view
+        cdef Py_ssize_t b, at, j = 1
+        cdef int64_t version, steps = self.length + 1
+        cdef int64_t* key = self.keys + KEY * k
+        cdef uint64_t code
+        key[0] = self.codes.setdefault((op, (<tuple> self.buffers[buffer_of(out)])[0]), len(self.codes))
+        for view in ins:
+            b = buffer_of(<tuple> view)
+            version = 0 if self.base[b] < 0 else 1 + self.stamps[self.base[b] + offset_of(<tuple> view)]
+            key[j] = 1 + (self.first[b] + offset_of(<tuple> view)) * steps + version
+            j += 1
+        if (op == "add" or op == "mul") and key[2] < key[1]:
+            key[1], key[2] = key[2], key[1]
+        code = key[0]
+        for j in range(1, KEY):
+            code = (code ^ <uint64_t> key[j]) * <uint64_t> 0x9E3779B97F4A7C15
+            code ^= code >> 29
+        at = code & <uint64_t> self.mask
+        while self.table[at] >= 0:
+            if _equal(self.keys + KEY * <Py_ssize_t> self.table[at], key):
+                return buffer_of(<tuple> self.out[self.table[at]])
+            at = (at + 1) & self.mask
+        self.table[at] = k
+        return buffer_of(out)
+
+
+cdef inline bint _equal(const int64_t* a, const int64_t* b) noexcept nogil:
+    return a[0] == b[0] and a[1] == b[1] and a[2] == b[2] and a[3] == b[3]
+
+
+# ------------------------------------------------------------------------------------------------------------- copies
+
+
+def forwarded(program, compose):
+    """Which instructions `copies` keeps, and the operands of all, or None where nothing changes."""
+    return _Forwarding(program).run(compose)
+
+
+cdef class _Forwarding(Scan):
+    cdef int* stamps
+    cdef int* origin            # the copy that fills a temporary which is written once
+    cdef char* filled           # whether a copy may have filled some of the buffer
+    cdef char* late             # whether the reverse part writes into it
+    cdef list new
+    cdef object compose
+
+    def __init__(self, program):
+        cdef Py_ssize_t b, k
+        self.stamps = self.numbers(self.map_rewritten())
+        self.origin = self.numbers(self.many)
+        self.filled, self.late = self.zeros(self.many), self.zeros(self.many)
+        self.new = list(self.ins)
+        for b in range(self.many):
+            self.filled[b] = self.base[b] >= 0
+        for k in range(self.split, self.length):
+            if self.out[k] is not None:
+                self.late[buffer_of(<tuple> self.out[k])] = 1
+
+    cdef tuple run(self, compose):
+        cdef list kept = []
+        cdef bint changed = False
+        cdef Py_ssize_t k, b
+        cdef object op, out, view
+        cdef tuple ins, operands
+        self.compose = compose
+        for k in range(self.length):
+            op, out, ins = self.op[k], self.out[k], <tuple> self.ins[k]
+            operands = ins
+            for view in ins:
+                if self.filled[buffer_of(<tuple> view)]:
+                    operands = self.operands(k, op, out, ins)
+                    break
+            if operands is not ins:
+                self.new[k] = operands
+                changed = True
+            if op == "copy" and operands[0] == out:
+                continue
+            kept.append(k)
+            if out is not None:
+                b = buffer_of(<tuple> out)
+                if self.base[b] >= 0:
+                    stamp(self.stamps + self.base[b], <tuple> out, k)
+                elif op == "copy":
+                    self.origin[b] = k
+                    self.filled[b] = 1
+        if not changed and len(kept) == self.length:
+            return None
+        return kept, self.new
+
+    cdef tuple operands(self, Py_ssize_t k, object op, object out, tuple ins):
+        """The operands of instruction k, `ins` itself where none is forwarded."""
+        cdef list found = []
+        cdef bint changed = False
+        cdef object view, source
+        for view in ins:
+            source = view
+            if self.filled[buffer_of(<tuple> view)] and (found or not updates_in_place(op)):
+                source = self.forward(<tuple> view, k, op, out)
+            changed = changed or source is not view
+            found.append(source)
+        return tuple(found) if changed else ins
+
+    cdef tuple forward(self, tuple view, Py_ssize_t k, object op, object out):
+        """What instruction k may read instead of `view`."""
+        cdef Py_ssize_t b = buffer_of(view), base = self.base[b]
+        cdef int w = self.origin[b] if base < 0 else common(self.stamps + base, view)
+        cdef tuple source
+        cdef object found
+        if w < 0 or self.op[w] != "copy":
+            return view
+        source = <tuple> (<tuple> self.new[w])[0]
+        if is_scalar(<tuple> self.out[w]):
+            found = source  # all of the place, for none of it was written since
+        else:
+            found = self.compose(self.out[w], source, view)
+            if found is None:
+                return view
+        source = <tuple> found
+        if not self.holds(source, w, k) or source == view:
+            return view
+        if out is not None and buffer_of(<tuple> out) == buffer_of(source) and overlap(out, source):
+            if not (out == source and op in ROWS):
+                return view
+        return source
+
+    cdef bint holds(self, tuple source, Py_ssize_t w, Py_ssize_t k) except -1:
+        """Whether `source` still has the value that the copy at w has read, also when the reverse part runs repeatedly."""
+        cdef Py_ssize_t b = buffer_of(source)
+        if self.base[b] >= 0 and latest(self.stamps + self.base[b], source) > w:
+            return False
+        if w >= self.split or k < self.split:
+            return True
+        if self.is_temp[b]:
+            return not self.late[b]
+        return (<tuple> self.buffers[b])[2] is CONSTANT
+
+
+# ---------------------------------------------------------------------------------------------------------------- dce
+
+
+def needed(program):
+    """Which instructions `dce` keeps."""
+    return _Liveness(program).run()
+
+
+cdef class _Liveness(Scan):
+    cdef char* live
+    cdef char* wanted           # of temporaries written once
+
+    cdef list run(self):
+        cdef Py_ssize_t b, k
+        cdef list kept = []
+        cdef object out, view
+        self.live, self.wanted = self.zeros(self.map_rewritten()), self.zeros(self.many)
+        for b in range(self.many):
+            if self.base[b] >= 0 and not self.is_temp[b]:
+                memset(self.live + self.base[b], 1, self.size[b])
+        for k in range(self.length - 1, -1, -1):
+            out = self.out[k]
+            if out is not None and not self.is_needed(self.op[k], <tuple> out):
+                continue
+            kept.append(k)
+            for view in <tuple> self.ins[k]:
+                b = buffer_of(<tuple> view)
+                if self.base[b] < 0:
+                    self.wanted[b] = 1
+                elif is_scalar(<tuple> view):
+                    self.live[self.base[b] + offset_of(<tuple> view)] = 1
+                else:
+                    mark(self.live + self.base[b], <tuple> view)
+        kept.reverse()
+        return kept
+
+    cdef bint is_needed(self, object op, tuple out) except -1:
+        cdef Py_ssize_t b = buffer_of(out)
+        cdef char* element
+        if self.base[b] < 0:
+            return self.wanted[b]
+        if updates_in_place(op):
+            return has_mark(self.live + self.base[b], out)
+        if not is_scalar(out):
+            return clear(self.live + self.base[b], out) > 0
+        element = self.live + self.base[b] + offset_of(out)
+        if not element[0]:
+            return False
+        element[0] = 0
+        return True
+
+
+# ------------------------------------------------------------------------------------------------------- destinations
+
+
+def placed(program):
+    """Which instructions `destinations` keeps, and the results of all, or None where nothing changes."""
+    return _Placing(program).run()
+
+
+cdef class _Placing(Scan):
+    cdef int* touched
+    cdef int* origin
+    cdef int* reads
+    cdef list outs
+
+    cdef bint is_store(self, Py_ssize_t k):
+        cdef Py_ssize_t b
+        if self.op[k] != "copy" or self.out[k] is None:
+            return False
+        b = buffer_of(<tuple> (<tuple> self.ins[k])[0])
+        return self.single[b] and self.reads[b] == 1
+
+    cdef tuple run(self):
+        cdef Py_ssize_t k, b, total = 0
+        cdef object view, out
+        cdef list kept = []
+        self.reads = <int*> self.zeros(self.many * sizeof(int))
+        for k in range(self.length):
+            for view in <tuple> self.ins[k]:
+                self.reads[buffer_of(<tuple> view)] += 1
+        for k in range(self.length):
+            if self.is_store(k):
+                b = buffer_of(<tuple> self.out[k])
+                if self.base[b] < 0:
+                    total = self.give_map(b, total)
+        if not total:
+            return None
+        self.touched, self.origin = self.numbers(total), self.numbers(self.many)
+        self.outs = list(self.out)
+        for k in range(self.length):
+            if self.is_store(k) and self.moves(k, <tuple> self.out[k]):
+                continue
+            kept.append(k)
+            for view in <tuple> self.ins[k]:
+                b = buffer_of(<tuple> view)
+                if self.base[b] >= 0:
+                    stamp(self.touched + self.base[b], <tuple> view, k)
+            out = self.out[k]
+            if out is not None:
+                b = buffer_of(<tuple> out)
+                self.origin[b] = k
+                if self.base[b] >= 0:
+                    stamp(self.touched + self.base[b], <tuple> out, k)
+        return (kept, self.outs) if len(kept) < self.length else None
+
+    cdef bint moves(self, Py_ssize_t k, tuple store) except -1:
+        """Whether what the copy at k stores is computed in its place from now on."""
+        cdef tuple source = <tuple> (<tuple> self.ins[k])[0]
+        cdef Py_ssize_t i = self.origin[buffer_of(source)], b = buffer_of(store)
+        cdef Py_ssize_t split = 0 if self.split == self.length else self.split
+        if i < 0 or (i < split) != (k < split) or self.outs[i] != source:
+            return False
+        if latest(self.touched + self.base[b], store) > i or not self.fits(i, store):
+            return False
+        self.outs[i] = store
+        self.origin[b] = i
+        stamp(self.touched + self.base[b], store, i)
+        return True
+
+    cdef bint fits(self, Py_ssize_t i, tuple store) except -1:
+        """Whether instruction i may write `store` beside what it reads."""
+        cdef object op = self.op[i], view
+        if updates_in_place(op):
+            return False
+        for view in <tuple> self.ins[i]:
+            if buffer_of(<tuple> view) == buffer_of(store) and not (view == store and op in ROWS) and overlap(view, store):
+                return False
+        return True
+
+
+# --------------------------------------------------------------------------------------------------------------- fold
+
+cdef enum:
+    STORED = 1                  # a constant
+    TELLING = 2                 # a constant that may turn an operation into a simpler one
+
+
+cdef set SIMPLE_NUMBERS = {0, 1, -1, 2, 0.5}
+cdef dict ASKS_FOR = {"add": "neg", "sub": "neg", "neg": "neg", "zero_mul": "where"}  # what an operand must come from
+cdef set ALWAYS = {"where", "cast"}
+cdef set ASKS_NUMBERS = {"mul", "muladd", "div", "pow"}  # these ask for numbers alone
+
+
+def folded(program, list known, list origin, rewrite, fill):
+    """Run `fold` over a program whose columns `op` and `ins` are its own; returns whether anything changed.
+
+    `rewrite(k, op, out, ins)` is called only where a rule may apply; `fill(k, out, ins)` where a copy fills a temporary. Both
+    keep `known` and `origin` up to date.
+    """
+    cdef Scan scan = Scan(program)
+    cdef char* constant = scan.zeros(scan.many)
+    cdef Py_ssize_t k, b
+    cdef object op, out
+    cdef tuple ins, buffer
+    cdef bint changed = False
+    for b in range(scan.many):
+        buffer = <tuple> scan.buffers[b]
+        if buffer[2] is CONSTANT:
+            constant[b] = STORED
+            if scan.size[b] != 1 or buffer[4].item() in SIMPLE_NUMBERS:
+                constant[b] |= TELLING
+    for k in range(scan.length):
+        op, out = scan.op[k], scan.out[k]
+        if out is None or op not in ROWS:
+            continue
+        ins = <tuple> scan.ins[k]
+        if op != "copy" and _may_fold(scan, constant, known, origin, op, ins):
+            found = rewrite(k, op, out, ins)
+            if found is not None:
+                op, ins = found
+                scan.op[k], scan.ins[k] = op, ins
+                changed = True
+        b = buffer_of(<tuple> out)
+        if scan.single[b]:
+            origin[b] = k
+            if op == "copy" and scan.is_whole(<tuple> out):
+                fill(b, ins[0])
+    return changed
+
+
+cdef bint _may_fold(Scan scan, char* constant, list known, list origin, object op, tuple ins) except -1:
+    """Whether a rule may apply to an instruction, or its operands are all constants."""
+    cdef Py_ssize_t b, w
+    cdef object view, wanted
+    cdef bint all_stored = True, telling = False
+    if op in ALWAYS:
+        return True
+    for view in ins:
+        b = buffer_of(<tuple> view)
+        if constant[b]:
+            telling = telling or constant[b] & TELLING
+        elif known[b] is not None:
+            telling = True
+        else:
+            all_stored = False
+    if all_stored or (telling and op in ASKS_NUMBERS):
+        return True
+    wanted = ASKS_FOR.get(op)
+    if wanted is None:
+        return False
+    for view in ins:
+        b = buffer_of(<tuple> view)
+        if constant[b] or known[b] is not None:
+            if op == "zero_mul":
+                return True
+            continue
+        w = origin[b]
+        if w >= 0 and scan.op[w] == wanted:
+            return True
+    return False
+
+
+# ------------------------------------------------------------------------------------------------------------- rename
+
+
+cdef class Values:
+    """The values that one buffer holds in turn, numbered from the last, found backwards."""
+
+    cdef bytearray _live, _written
+    cdef char* live
+    cdef char* written
+    cdef readonly Py_ssize_t size, number
+    cdef Py_ssize_t needed, missing
+    cdef readonly bint is_argument
+    cdef bint ended             # whether the instructions seen so far make up the value, from its first write on
+
+    def __cinit__(self, Py_ssize_t size, bint is_argument):
+        self.size, self.is_argument = size, is_argument
+        self._live, self._written = bytearray(size), bytearray(size)
+        self.live, self.written = PyByteArray_AS_STRING(self._live), PyByteArray_AS_STRING(self._written)
+        memset(self.live, is_argument, size)
+        self.needed = size if is_argument else 0
+        self.missing = size
+
+    cdef int step_back(self) except -1:
+        """Begin an earlier value where this one is complete."""
+        if self.ended:
+            self.number += 1
+            memset(self.written, 0, self.size)
+            self.missing = self.size
+            self.ended = False
+        return 0
+
+    cdef Py_ssize_t write(self, tuple view, bint partly) except -1:
+        self.step_back()
+        if not partly:
+            self.needed -= clear(self.live, view)
+            self.missing -= mark(self.written, view)
+            self.ended = self.needed == 0 and self.missing == 0
+        return self.number
+
+    cdef Py_ssize_t read(self, tuple view) except -1:
+        self.step_back()
+        self.needed += mark(self.live, view)
+        return self.number
+
+    @property
+    def entered(self):
+        """Whether the first value is that with which an argument is entered."""
+        return self.is_argument and self.needed > 0
+
+    @property
+    def is_split(self):
+        return self.number > self.entered
+
+
+def values_of(program):
+    """The `Values` of each buffer that may hold several in turn, and where they are touched.
+
+    The latter as (position, number of the value written, numbers of the values read) where one of these is not 0.
+    """
+    cdef Scan scan = Scan(program)
+    cdef list held = [None] * scan.many, touching = [], reads
+    cdef Py_ssize_t b, k, number, value
+    cdef object out, view, tracked
+    cdef bint is_argument, several, any_tracked = False
+    for b in range(scan.many):
+        is_argument = (<tuple> scan.buffers[b])[2] is ARGUMENT
+        if scan.size[b] and (scan.count[b] if is_argument else scan.is_temp[b] and scan.count[b] > 1):
+            held[b] = Values(scan.size[b], is_argument)
+            any_tracked = True
+    if not any_tracked:
+        return {}, touching
+    for k in range(scan.length - 1, -1, -1):
+        out, number, several = scan.out[k], 0, False
+        if out is not None:
+            tracked = held[buffer_of(<tuple> out)]
+            if tracked is not None:
+                number = (<Values> tracked).write(<tuple> out, updates_in_place(scan.op[k]))
+                several = number > 0
+        reads = []
+        for view in <tuple> scan.ins[k]:
+            tracked = held[buffer_of(<tuple> view)]
+            if tracked is None:
+                reads.append(0)
+            else:
+                value = (<Values> tracked).read(<tuple> view)
+                reads.append(value)
+                several = several or value > 0
+        if several:
+            touching.append((k, number, reads))
+    return {b: tracked for b, tracked in enumerate(held) if tracked is not None}, touching
+
+
+# ------------------------------------------------------------------------------------------------------------ compact
+
+
+def uses(program):
+    """The buffers of a program in the order of their first use, those that are bound before."""
+    cdef list found = []
+    cdef Scan scan = Scan(program)
+    cdef char* met = scan.zeros(scan.many)
+    cdef Py_ssize_t k, b
+    cdef object view, out
+    for number in (*program.arguments, *program.results):
+        b = number
+        if not met[b]:
+            met[b] = 1
+            found.append(number)
+    for k in range(scan.length):
+        for view in <tuple> scan.ins[k]:
+            b = buffer_of(<tuple> view)
+            if not met[b]:
+                met[b] = 1
+                found.append(b)
+        out = scan.out[k]
+        if out is not None and not met[buffer_of(<tuple> out)]:
+            b = buffer_of(<tuple> out)
+            met[b] = 1
+            found.append(b)
+    return found
+
+
+def renumbered(program, list numbers):
+    """The columns `out` and `ins` with other numbers of buffers."""
+    cdef list out = program.out, ins = program.ins, new_out = [], new_ins = []
+    cdef Py_ssize_t k
+    cdef object view
+    for k in range(len(out)):
+        view = out[k]
+        new_out.append(None if view is None else _renumbered(<tuple> view, numbers))
+        new_ins.append(tuple([_renumbered(<tuple> view, numbers) for view in <tuple> ins[k]]))
+    return new_out, new_ins
+
+
+cdef inline tuple _renumbered(tuple view, list numbers):
+    cdef Py_ssize_t old = buffer_of(view), new = numbers[old]
+    return view if new == old else moved(view, new)
+
+
+# --------------------------------------------------------------------------------------------------------------- roll
+
+
+def views_in_columns(list out, list ins, int64_t[:, ::1] buffer, int64_t[:, ::1] offset, int64_t[:, ::1] layout):
+    """Fill the columns of `roll`: row 0 from the results, the others from the operands."""
+    cdef dict layouts = {(NO_AXES, NO_AXES): 1}
+    cdef Py_ssize_t k, row
+    cdef object view
+    for k in range(len(out)):
+        if out[k] is not None:
+            _put_view(<tuple> out[k], 0, k, buffer, offset, layout, layouts)
+        row = 1
+        for view in <tuple> ins[k]:
+            _put_view(<tuple> view, row, k, buffer, offset, layout, layouts)
+            row += 1
+
+
+cdef int _put_view(tuple view, Py_ssize_t row, Py_ssize_t k, int64_t[:, ::1] buffer, int64_t[:, ::1] offset,
+                   int64_t[:, ::1] layout, dict layouts) except -1:
+    cdef tuple key
+    buffer[row, k], offset[row, k] = buffer_of(view), offset_of(view)
+    if is_scalar(view):
+        layout[row, k] = 1
+    else:
+        key = (view[2], view[3])
+        layout[row, k] = layouts.setdefault(key, len(layouts) + 1)
+    return 0
+
+
+def numbered(items, int64_t[::1] numbers):
+    """Number the distinct items in the order in which they come."""
+    cdef dict known = {}
+    cdef Py_ssize_t k = 0
+    cdef object item, found
+    for item in items:
+        found = known.get(item)
+        if found is None:
+            found = known[item] = len(known)
+        numbers[k] = found
+        k += 1
+
+
+def kinds(list buffers, int64_t[::1] kind, int64_t[::1] size, char[::1] is_temp, char[::1] is_number):
+    """Fill what `roll` knows about buffers; `kind` is equal for temporaries of one dtype and size, and constants of one dtype."""
+    cdef dict known = {}
+    cdef tuple buffer
+    cdef object key
+    cdef Py_ssize_t b
+    for b in range(len(buffers)):
+        buffer = <tuple> buffers[b]
+        size[b] = buffer[1]
+        is_temp[b] = buffer[2] is TEMP
+        is_number[b] = buffer[2] is CONSTANT and size[b] == 1
+        if is_temp[b]:
+            key = (buffer[0], buffer[1])
+        else:
+            key = buffer[0] if buffer[2] is CONSTANT else b
+        kind[b] = known.setdefault(key, len(known))
