@@ -35,7 +35,9 @@ if not header.exists() or header.read_text() != text:  # an unchanged header doe
 # The modules, and the headers each depends on beside the generated one.
 MODULES: dict[str, list[str]] = {
     "_elements": [],
+    "_scan": [],
     "_passes": [],
+    "_places": [],
     "_linear": [],
     "_structured": [],
     "_calls": ["odead/_pointers.h"],

@@ -24,7 +24,7 @@ class View(NamedTuple):
     @property
     def is_broadcast(self) -> bool:
         """Whether elements repeat by a stride of 0."""
-        return any(s == 0 and n > 1 for n, s in zip(self.shape, self.strides, strict=True))
+        return bool(self.shape) and any(s == 0 and n > 1 for n, s in zip(self.shape, self.strides, strict=True))
 
     def indices(self) -> np.ndarray:
         """Positions in the buffer, int64, of the shape of the view."""
@@ -117,7 +117,7 @@ def covers_extent(view: View) -> bool:
 
 def is_injective(view: View) -> bool:
     """Whether no element repeats (sufficient: sorted strides exceed what the smaller ones span)."""
-    if 0 in view.shape:
+    if not view.shape or 0 in view.shape:
         return True
     span = 0
     for stride, n in sorted((abs(s), n) for n, s in zip(view.shape, view.strides, strict=True) if n > 1):

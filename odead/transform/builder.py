@@ -1,13 +1,15 @@
 """What the derivative transforms share: a program under construction, its shadows, and the analysis of activity."""
 
 from collections.abc import Hashable, Iterable
+from functools import cache
 
+from .._scan import on_buffer
 from ..ops import TABLE
 from ..structured import STRUCTURED
 from ..tape import Program, Role
 from ..views import View, broadcast
 
-__all__ = ["FLOATS", "Builder", "carries", "useful_buffers", "varied_buffers"]
+__all__ = ["FLOATS", "Builder", "carrying_buffers", "varied_buffers"]
 
 FLOATS = ("float64", "float32")
 
@@ -26,13 +28,15 @@ class Builder:
         Number of lanes of a batch; None: shadows have the shape of the primal.
     line : int
         The user's source line of what is emitted next.
+    shadows : dict of int to int
+        The buffer of the shadow of each buffer that has one.
     """
 
     def __init__(self, primal: Program, width: int | None) -> None:
         self.program = primal.empty_like()
         self.width = width
         self.line = -1
-        self._shadows: dict[int, int] = {}
+        self.shadows: dict[int, int] = {}
 
     # ------------------------------------------------------------------------------------------------ instructions
 
@@ -69,59 +73,73 @@ class Builder:
         shape = shape if self.width is None else (self.width, *shape)
         name = f"d_{primal.name or buffer}"
         whole = self.program.bound(primal.dtype, shape, role, name)
-        self._shadows[buffer] = whole.buffer
+        self.shadows[buffer] = whole.buffer
         return whole
 
     def has_shadow(self, buffer: int) -> bool:
-        return buffer in self._shadows
+        return buffer in self.shadows
 
     def shadow(self, view: View) -> View:
         """The shadow of a view."""
-        buffer = self._shadows[view.buffer]
+        buffer = self.shadows[view.buffer]
         if self.width is None:
-            return view._replace(buffer=buffer)
+            return on_buffer(view, buffer)
         size = self.program.buffers[view.buffer].size
         return View(buffer, view.offset, (self.width, *view.shape), (size, *view.strides))
 
 
-def carries(program: Program, op: str, k: int, view: View) -> bool:
-    """Whether a derivative can flow from operand k to the result of `op`."""
-    if program.buffers[view.buffer].dtype not in FLOATS:
-        return False
-    row = TABLE.get(op)
-    return STRUCTURED[op].carries(k) if row is None else row.partials[k] not in (None, "0")
-
-
 def varied_buffers(program: Program, active: Iterable[int]) -> set[int]:
     """The buffers whose contents may depend on the entry values of the buffers `active`."""
-    varied = set(active)
+    return _varied(_flows(program), active)
+
+
+def carrying_buffers(program: Program, active: Iterable[int]) -> set[int]:
+    """The varied buffers on whose contents the exit values of the buffers `active` may depend in turn."""
     flows = _flows(program)
+    return _varied(flows, active) & _useful(flows, active)
+
+
+_Flows = list[tuple[int, list[int]]]
+
+
+def _varied(flows: _Flows, active: Iterable[int]) -> set[int]:
+    varied = set(active)
     before = -1
     while before != len(varied):  # more than once only where memory is written again
         before = len(varied)
-        varied.update(out for out, operands in flows if not varied.isdisjoint(operands))
+        varied.update(out for out, operands in flows if not varied.isdisjoint(operands))  # which sees what has been added
     return varied
 
 
-def useful_buffers(program: Program, active: Iterable[int]) -> set[int]:
-    """The buffers on whose contents the exit values of the buffers `active` may depend."""
+def _useful(flows: _Flows, active: Iterable[int]) -> set[int]:
     useful = set(active)
-    flows = _flows(program)[::-1]
+    backwards = flows[::-1]
     before = -1
     while before != len(useful):
         before = len(useful)
-        for out, operands in flows:
+        for out, operands in backwards:
             if out in useful:
                 useful.update(operands)
     return useful
 
 
-def _flows(program: Program) -> list[tuple[int, list[int]]]:
+def _flows(program: Program) -> _Flows:
     """Per instruction through which a derivative can flow: buffer of the result, buffers of those operands."""
     flows = []
-    for op, out, ins, _, _ in program:
-        if out is not None and program.buffers[out.buffer].dtype in FLOATS:
-            operands = [view.buffer for k, view in enumerate(ins) if carries(program, op, k, view)]
+    is_float = [buffer.dtype in FLOATS for buffer in program.buffers]
+    for op, out, ins in zip(program.op, program.out, program.ins, strict=True):
+        if out is not None and is_float[out.buffer]:
+            carried = _carried(op, len(ins))
+            operands = [view.buffer for k, view in enumerate(ins) if carried[k] and is_float[view.buffer]]
             if operands:
                 flows.append((out.buffer, operands))
     return flows
+
+
+@cache
+def _carried(op: str, count: int) -> tuple[bool, ...]:
+    """Which of `count` operands may hand a derivative on, whatever their dtypes."""
+    row = TABLE.get(op)
+    if row is None:
+        return tuple(STRUCTURED[op].carries(k) for k in range(count))
+    return tuple(row.partials[k] not in (None, "0") for k in range(count))

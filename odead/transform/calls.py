@@ -17,7 +17,7 @@ from ..rules.resolution import Request, Resolution
 from ..rules.signature import offsets
 from ..tape import Instruction, Program, Role
 from ..views import View, contiguous, extent
-from .builder import FLOATS, Builder, useful_buffers, varied_buffers
+from .builder import FLOATS, Builder, carrying_buffers, varied_buffers
 from .overwrites import Overwrites
 from .passes import optimise
 
@@ -83,9 +83,7 @@ def expanded(program: Program, given: Iterable[int], derivations: Derivations, *
         A shadow is there only where it is useful, too.
     """
     while "call" in program.op:
-        carried = varied_buffers(program, given)
-        if reverse:
-            carried = (carried & useful_buffers(program, given)) | set(given)
+        carried = carrying_buffers(program, given) | set(given) if reverse else varied_buffers(program, given)
         bodies: dict[int, Body] = {}
         for number, (op, out, ins) in enumerate(zip(program.op, program.out, program.ins, strict=True)):
             if op == "call" and out is not None and out.buffer in carried:

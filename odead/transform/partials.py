@@ -6,6 +6,7 @@ number here and folded at once: the partial of `x**2` costs one instruction, not
 
 import ast
 from collections.abc import Mapping
+from functools import cache
 from typing import Final
 
 import numpy as np
@@ -44,9 +45,25 @@ def expand(build: Builder, expression: str, values: Mapping[str, View], like: Vi
     View or float
         A float where the partial is the same number for each element.
     """
+    simple = _simple(expression)
+    if simple is not None:
+        return simple if isinstance(simple, float) else _literal(build, values[simple])
     return _Expansion(build, {name: _literal(build, view) for name, view in values.items()}, like).visit(
         parse_partial(expression)
     )
+
+
+@cache
+def _simple(expression: str) -> float | str | None:
+    """A partial that is a number or the value of an operand; None for all others."""
+    match parse_partial(expression):
+        case ast.Constant(value=float() | int() as number):
+            return float(number)
+        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=float() | int() as number)):
+            return -float(number)
+        case ast.Name(id=name):
+            return name
+    return None
 
 
 def _literal(build: Builder, view: View) -> Value:

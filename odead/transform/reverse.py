@@ -8,7 +8,7 @@ written twice nothing is zeroed, and the first accumulation is an assignment.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 
 from ..ops import TABLE, Op
 from ..rules.callee import Derivation, Zero
@@ -16,7 +16,7 @@ from ..rules.resolution import Resolution
 from ..structured import RESULT, STRUCTURED, Site
 from ..tape import Instruction, Program, Role
 from ..views import View, is_injective
-from .builder import FLOATS, Builder, useful_buffers, varied_buffers
+from .builder import FLOATS, Builder, carrying_buffers
 from .calls import Derivations, expanded, pull, record
 from .overwrites import Overwrites
 from .partials import Value, add_product, expand
@@ -97,7 +97,7 @@ class _Reverse:
         given = _given(program, active)
         for buffer in given:
             self.build.add_shadow(buffer, Role.ARGUMENT)
-        self.own = (varied_buffers(program, given) & useful_buffers(program, given)) - set(given)
+        self.own = carrying_buffers(program, given) - set(given)
         self.own_shadows = {buffer: self.build.add_shadow(buffer, Role.TEMP) for buffer in sorted(self.own)}
         self.touched = set(given)  # buffers whose shadow has a value; those of the others are zero and not yet written
         self.values: list[dict[str, View] | Site | None] = []  # per instruction: where the reverse sweep finds its values
@@ -137,7 +137,10 @@ class _Reverse:
     def record_elementwise(self, number: int, row: Op, instruction: Instruction, out: View) -> dict[str, View]:
         ins = instruction.ins
         active = self.active_operands(ins)
-        needed = frozenset().union(*(row.mentions[k] for k in active))
+        needed = _mentioned(row, tuple(active))
+        if not needed:
+            self.build.program.append(instruction)
+            return {}
         values = {name: self.keep(view, number) for name, view in zip(row.operands, ins, strict=True) if name in needed}
         self.build.program.append(instruction)
         if "out" in needed:
@@ -153,7 +156,8 @@ class _Reverse:
         return saved
 
     def active_operands(self, ins: tuple[View, ...]) -> list[int]:
-        return [k for k, view in enumerate(ins) if self.build.has_shadow(view.buffer)]
+        shadows = self.build.shadows
+        return [k for k, view in enumerate(ins) if view.buffer in shadows]
 
     # ------------------------------------------------------------------------------------------------ reverse sweep
 
@@ -238,11 +242,11 @@ class _Reverse:
 
     def accumulate(self, view: View, factor: Value, d: View, strong_zero: bool = False) -> None:
         """Emit shadow(view) += factor * d; the sum over the elements that `view` repeats."""
-        if view.is_broadcast:
+        if view.shape and view.is_broadcast:
             view, d = self.reduced(view, factor, d, strong_zero)
             factor = 1.0
         whole = view.size == self.build.program.buffers[view.buffer].size
-        repeats = not is_injective(view)
+        repeats = bool(view.shape) and not is_injective(view)
         if view.buffer not in self.touched:
             self.touched.add(view.buffer)
             if whole and not repeats:
@@ -289,3 +293,9 @@ def _given(program: Program, active: Sequence[int]) -> list[int]:
     """The buffers whose shadows come from outside."""
     floats = [buffer for buffer in program.results if program.buffers[buffer].dtype in FLOATS]
     return [program.arguments[k] for k in active] + floats
+
+
+@cache
+def _mentioned(row: Op, active: tuple[int, ...]) -> frozenset[str]:
+    """The values that the partials with respect to these operands need."""
+    return frozenset().union(*(row.mentions[k] for k in active))

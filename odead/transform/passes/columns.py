@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from ..._passes import kinds, numbered, views_in_columns
+from ..._places import kinds, numbered, views_in_columns
 from ...tape import Program
 
 __all__ = ["OPERANDS", "Columns", "combined"]

@@ -1,6 +1,6 @@
 """Compaction: unused buffers go, the others are numbered in the order of their first use."""
 
-from ..._passes import renumbered, uses
+from ..._places import renumbered, uses
 from ...tape import Program, Role
 
 __all__ = ["compact"]

@@ -1,6 +1,6 @@
 """Renaming: storage whose content is wholly replaced holds independent values, and each gets a buffer of its own."""
 
-from ..._passes import Values, values_of
+from ..._places import Values, values_of
 from ...tape import Program
 from ...views import View
 from .facts import rewritten

@@ -1,0 +1,250 @@
+"""The scans of the passes that look at where values live, of `compact`, of `roll`, and of what the reverse sweep must save.
+
+Each function or class here is the loop of the file in `transform` that imports it and documents it.
+"""
+
+from cpython.bytearray cimport PyByteArray_AS_STRING
+from libc.stdint cimport int64_t
+from libc.string cimport memset
+
+from ._elements cimport clear, latest, mark, stamp
+from ._scan cimport Scan, buffer_of, is_scalar, moved, offset_of, updates_in_place
+
+from .tape import Role
+
+cdef object TEMP = Role.TEMP, CONSTANT = Role.CONSTANT, ARGUMENT = Role.ARGUMENT
+cdef tuple NO_AXES = ()
+
+
+# ------------------------------------------------------------------------------------------------------------- rename
+
+
+cdef class Values:
+    """The values that one buffer holds in turn, numbered from the last, found backwards."""
+
+    cdef bytearray _live, _written
+    cdef char* live
+    cdef char* written
+    cdef readonly Py_ssize_t size, number
+    cdef Py_ssize_t needed, missing
+    cdef readonly bint is_argument
+    cdef bint ended             # whether the instructions seen so far make up the value, from its first write on
+
+    def __cinit__(self, Py_ssize_t size, bint is_argument):
+        self.size, self.is_argument = size, is_argument
+        self._live, self._written = bytearray(size), bytearray(size)
+        self.live, self.written = PyByteArray_AS_STRING(self._live), PyByteArray_AS_STRING(self._written)
+        memset(self.live, is_argument, size)
+        self.needed = size if is_argument else 0
+        self.missing = size
+
+    cdef int step_back(self) except -1:
+        """Begin an earlier value where this one is complete."""
+        if self.ended:
+            self.number += 1
+            memset(self.written, 0, self.size)
+            self.missing = self.size
+            self.ended = False
+        return 0
+
+    cdef Py_ssize_t write(self, tuple view, bint partly) except -1:
+        self.step_back()
+        if not partly:
+            self.needed -= clear(self.live, view)
+            self.missing -= mark(self.written, view)
+            self.ended = self.needed == 0 and self.missing == 0
+        return self.number
+
+    cdef Py_ssize_t read(self, tuple view) except -1:
+        self.step_back()
+        self.needed += mark(self.live, view)
+        return self.number
+
+    @property
+    def entered(self):
+        """Whether the first value is that with which an argument is entered."""
+        return self.is_argument and self.needed > 0
+
+    @property
+    def is_split(self):
+        return self.number > self.entered
+
+
+def values_of(program):
+    """The `Values` of each buffer that may hold several in turn, and where they are touched.
+
+    The latter as (position, number of the value written, numbers of the values read) where one of these is not 0.
+    """
+    cdef Scan scan = Scan(program)
+    cdef list held = [None] * scan.many, touching = [], reads
+    cdef Py_ssize_t b, k, number, value
+    cdef object out, view, tracked
+    cdef bint is_argument, several, any_tracked = False
+    for b in range(scan.many):
+        is_argument = (<tuple> scan.buffers[b])[2] is ARGUMENT
+        if scan.size[b] and (scan.count[b] if is_argument else scan.is_temp[b] and scan.count[b] > 1):
+            held[b] = Values(scan.size[b], is_argument)
+            any_tracked = True
+    if not any_tracked:
+        return {}, touching
+    for k in range(scan.length - 1, -1, -1):
+        out, number, several = scan.out[k], 0, False
+        if out is not None:
+            tracked = held[buffer_of(<tuple> out)]
+            if tracked is not None:
+                number = (<Values> tracked).write(<tuple> out, updates_in_place(scan.op[k]))
+                several = number > 0
+        reads = []
+        for view in <tuple> scan.ins[k]:
+            tracked = held[buffer_of(<tuple> view)]
+            if tracked is None:
+                reads.append(0)
+            else:
+                value = (<Values> tracked).read(<tuple> view)
+                reads.append(value)
+                several = several or value > 0
+        if several:
+            touching.append((k, number, reads))
+    return {b: tracked for b, tracked in enumerate(held) if tracked is not None}, touching
+
+
+# ------------------------------------------------------------------------------------------------------------ compact
+
+
+def uses(program):
+    """The buffers of a program in the order of their first use, those that are bound before."""
+    cdef list found = []
+    cdef Scan scan = Scan(program)
+    cdef char* met = scan.zeros(scan.many)
+    cdef Py_ssize_t k, b
+    cdef object view, out
+    for number in (*program.arguments, *program.results):
+        b = number
+        if not met[b]:
+            met[b] = 1
+            found.append(number)
+    for k in range(scan.length):
+        for view in <tuple> scan.ins[k]:
+            b = buffer_of(<tuple> view)
+            if not met[b]:
+                met[b] = 1
+                found.append(b)
+        out = scan.out[k]
+        if out is not None and not met[buffer_of(<tuple> out)]:
+            b = buffer_of(<tuple> out)
+            met[b] = 1
+            found.append(b)
+    return found
+
+
+def renumbered(program, list numbers):
+    """The columns `out` and `ins` with other numbers of buffers."""
+    cdef list out = program.out, ins = program.ins, new_out = [], new_ins = []
+    cdef Py_ssize_t k
+    cdef object view
+    for k in range(len(out)):
+        view = out[k]
+        new_out.append(None if view is None else _renumbered(<tuple> view, numbers))
+        new_ins.append(tuple([_renumbered(<tuple> view, numbers) for view in <tuple> ins[k]]))
+    return new_out, new_ins
+
+
+cdef inline tuple _renumbered(tuple view, list numbers):
+    cdef Py_ssize_t old = buffer_of(view), new = numbers[old]
+    return view if new == old else moved(view, new)
+
+
+# --------------------------------------------------------------------------------------------------------------- roll
+
+
+def views_in_columns(list out, list ins, int64_t[:, ::1] buffer, int64_t[:, ::1] offset, int64_t[:, ::1] layout):
+    """Fill the columns of `roll`: row 0 from the results, the others from the operands."""
+    cdef dict layouts = {(NO_AXES, NO_AXES): 1}
+    cdef Py_ssize_t k, row
+    cdef object view
+    for k in range(len(out)):
+        if out[k] is not None:
+            _put_view(<tuple> out[k], 0, k, buffer, offset, layout, layouts)
+        row = 1
+        for view in <tuple> ins[k]:
+            _put_view(<tuple> view, row, k, buffer, offset, layout, layouts)
+            row += 1
+
+
+cdef int _put_view(tuple view, Py_ssize_t row, Py_ssize_t k, int64_t[:, ::1] buffer, int64_t[:, ::1] offset,
+                   int64_t[:, ::1] layout, dict layouts) except -1:
+    cdef tuple key
+    buffer[row, k], offset[row, k] = buffer_of(view), offset_of(view)
+    if is_scalar(view):
+        layout[row, k] = 1
+    else:
+        key = (view[2], view[3])
+        layout[row, k] = layouts.setdefault(key, len(layouts) + 1)
+    return 0
+
+
+def numbered(items, int64_t[::1] numbers):
+    """Number the distinct items in the order in which they come."""
+    cdef dict known = {}
+    cdef Py_ssize_t k = 0
+    cdef object item, found
+    for item in items:
+        found = known.get(item)
+        if found is None:
+            found = known[item] = len(known)
+        numbers[k] = found
+        k += 1
+
+
+def kinds(list buffers, int64_t[::1] kind, int64_t[::1] size, char[::1] is_temp, char[::1] is_number):
+    """Fill what `roll` knows about buffers; `kind` is equal for temporaries of one dtype and size, and constants of one dtype."""
+    cdef dict known = {}
+    cdef tuple buffer
+    cdef object key
+    cdef Py_ssize_t b
+    for b in range(len(buffers)):
+        buffer = <tuple> buffers[b]
+        size[b] = buffer[1]
+        is_temp[b] = buffer[2] is TEMP
+        is_number[b] = buffer[2] is CONSTANT and size[b] == 1
+        if is_temp[b]:
+            key = (buffer[0], buffer[1])
+        else:
+            key = buffer[0] if buffer[2] is CONSTANT else b
+        kind[b] = known.setdefault(key, len(known))
+
+
+# --------------------------------------------------------------------------------------------------------- overwrites
+
+
+cdef class Overwrites:
+    """When each element of each buffer is written for the last time, and which buffers are written once."""
+
+    cdef Scan _scan
+    cdef int* _last
+    cdef char* _again
+
+    def __init__(self, program):
+        cdef Scan scan = Scan(program)
+        cdef Py_ssize_t b, k, total = 0
+        cdef object out
+        for b in range(scan.many):
+            if scan.count[b]:
+                total = scan.give_map(b, total)
+        self._scan, self._last, self._again = scan, scan.numbers(total), scan.zeros(scan.many)
+        for k in range(scan.length):
+            out = scan.out[k]
+            if out is not None:
+                b = buffer_of(<tuple> out)
+                if latest(self._last + scan.base[b], <tuple> out) >= 0:
+                    self._again[b] = 1
+                stamp(self._last + scan.base[b], <tuple> out, k)
+
+    def written_once(self, Py_ssize_t buffer):
+        """Whether the buffer is a temporary of which no element is written twice."""
+        return bool(self._scan.is_temp[buffer] and not self._again[buffer])
+
+    def overwritten_from(self, view, Py_ssize_t number):
+        """Whether instruction `number` or a later one writes into `view`."""
+        cdef Py_ssize_t base = self._scan.base[buffer_of(<tuple> view)]
+        return base >= 0 and latest(self._last + base, <tuple> view) >= number

@@ -1,0 +1,3 @@
+from .views import View
+
+def on_buffer(view: View, buffer: int) -> View: ...
