@@ -137,7 +137,7 @@ class _Reverse:
     def record_elementwise(self, number: int, row: Op, instruction: Instruction, out: View) -> dict[str, View]:
         ins = instruction.ins
         active = self.active_operands(ins)
-        needed = _mentioned(row, tuple(active))
+        needed = _mentioned(row.name, tuple(active))
         if not needed:
             self.build.program.append(instruction)
             return {}
@@ -296,6 +296,6 @@ def _given(program: Program, active: Sequence[int]) -> list[int]:
 
 
 @cache
-def _mentioned(row: Op, active: tuple[int, ...]) -> frozenset[str]:
+def _mentioned(op: str, active: tuple[int, ...]) -> frozenset[str]:
     """The values that the partials with respect to these operands need."""
-    return frozenset().union(*(row.mentions[k] for k in active))
+    return frozenset().union(*(TABLE[op].mentions[k] for k in active))
