@@ -197,7 +197,10 @@ def numbered(items, int64_t[::1] numbers):
 
 
 def kinds(list buffers, int64_t[::1] kind, int64_t[::1] size, char[::1] is_temp, char[::1] is_number):
-    """Fill what `roll` knows about buffers; `kind` is equal for temporaries of one dtype and size, and constants of one dtype."""
+    """Fill what `roll` knows about buffers.
+
+    `kind` is equal for temporaries of one dtype and size, and for constants of one dtype.
+    """
     cdef dict known = {}
     cdef tuple buffer
     cdef object key
@@ -212,6 +215,35 @@ def kinds(list buffers, int64_t[::1] kind, int64_t[::1] size, char[::1] is_temp,
         else:
             key = buffer[0] if buffer[2] is CONSTANT else b
         kind[b] = known.setdefault(key, len(known))
+
+
+# --------------------------------------------------------------------------------------------------------------- sums
+
+
+def longest_chain(program):
+    """The most additions in a row, each of which takes the result of the one before, which nothing else reads."""
+    cdef Scan scan = Scan(program)
+    cdef int* reads = scan.numbers(scan.many)  # less one
+    cdef int* length = <int*> scan.zeros(scan.many * sizeof(int))  # of the chain that ends in a temporary
+    cdef Py_ssize_t k, b
+    cdef int most = 0, longest
+    cdef object view, out
+    for k in range(scan.length):
+        for view in <tuple> scan.ins[k]:
+            reads[buffer_of(<tuple> view)] += 1
+    for k in range(scan.length):
+        out = scan.out[k]
+        if out is None or scan.op[k] != "add":
+            continue
+        longest = 0
+        for view in <tuple> scan.ins[k]:
+            b = buffer_of(<tuple> view)
+            longest = max(longest, length[b])
+        most = max(most, longest + 1)
+        b = buffer_of(<tuple> out)
+        if scan.single[b] and reads[b] == 0:
+            length[b] = longest + 1
+    return most
 
 
 # --------------------------------------------------------------------------------------------------------- overwrites

@@ -63,7 +63,7 @@ def lower(program: Program, opcodes: Mapping[str, int], tile: int = TILE) -> Low
     rows = Rows(prepared.buffers, storage.base, storage.start, opcodes)
     start_of_reverse = _emit(rows, prepared, positions, blocks, local.buffers)
     return Lowered(
-        np.array(rows.rows, dtype=np.int64).reshape(-1, 12),
+        np.frombuffer(rows.rows.memory, dtype=np.int64).reshape(-1, 12),
         np.array(rows.words, dtype=np.int64),
         start_of_reverse,
         storage.slots,
@@ -82,17 +82,18 @@ def _emit(rows: Rows, program: Program, positions: Sequence[int], blocks: Sequen
     inside = {number for block in blocks for number in range(block.start, block.start + len(block.members))}
     split = len(program) if program.split is None else program.split
     start_of_reverse = 0
-    for number, (position, instruction) in enumerate(zip(positions, program, strict=True)):
+    columns = zip(positions, program.op, program.out, program.ins, strict=True)
+    for number, (position, op, out, ins) in enumerate(columns):
         if number == split:
             start_of_reverse = len(rows.rows)
         if number in starts:
             lower_block(rows, program, starts[number], positions, local)
         elif number in inside:
             continue
-        elif instruction.op in TABLE and instruction.out is not None:
-            rows.elementwise(position, instruction.op, instruction.out, instruction.ins)
+        elif op in TABLE and out is not None:
+            rows.elementwise(position, op, out, ins)
         else:
-            lower_structured(rows, position, instruction)
+            lower_structured(rows, position, Instruction(op, out, ins, program.params[number], program.line[number]))
     return len(rows.rows) if split == len(program) else start_of_reverse
 
 
@@ -108,7 +109,8 @@ def _prepare(program: Program) -> tuple[Program, Sequence[int]]:
       always.
     """
     split = program.split
-    clashes = {number for number, instruction in enumerate(program) if _clashes(instruction)}
+    structured = [k for k, op in enumerate(program.op) if op in STRUCTURED]
+    clashes = {k for k in structured if program.out[k] in program.ins[k][STRUCTURED[program.op[k]].in_place :]}
     torn = _written_in_both_parts(program)
     wide = {k for k, op in enumerate(program.op) if op == "call" and _takes_a_row(program, k)}
     if not clashes and not torn and not wide:
@@ -154,11 +156,6 @@ def _with_operands_in_a_row(program: Program, instruction: Instruction) -> Instr
         place = View(row.buffer, start, view.shape, contiguous(view.shape))
         program.emit("copy" if program.dtype(view) == "float64" else "cast", place, (view,), line=line)
     return instruction._replace(ins=(row,), params=InARow(callee))
-
-
-def _clashes(instruction: Instruction) -> bool:
-    op, out, ins, _, _ = instruction
-    return op in STRUCTURED and out in ins[STRUCTURED[op].in_place :]
 
 
 def _written_in_both_parts(program: Program) -> set[int]:
@@ -259,12 +256,15 @@ def _writes(program: Program) -> tuple[dict[int, int], set[int]]:
     """Which parts write each buffer (bits of `Slot.writes`), and which buffers a run that stops must leave alone."""
     writes: dict[int, int] = {}
     before_stop: set[int] = set()
-    for number, out in enumerate(program.out):
-        if _may_stop(program, number):
+    stopping = {op for op in set(program.op) if op in _INDEXED or op in STRUCTURED}
+    split = len(program) if program.split is None else program.split
+    for number, (op, out) in enumerate(zip(program.op, program.out, strict=True)):
+        stops = op in stopping and _may_stop(program, number)
+        if stops:
             before_stop.update(writes)
         if out is not None:
-            writes[out.buffer] = writes.get(out.buffer, 0) | (2 if program.split is not None and number >= program.split else 1)
-            if _may_stop(program, number):  # at an index in the middle of its own work
+            writes[out.buffer] = writes.get(out.buffer, 0) | (2 if number >= split else 1)
+            if stops:  # at an index in the middle of its own work
                 before_stop.add(out.buffer)
     return writes, before_stop
 

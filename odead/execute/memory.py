@@ -5,11 +5,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..tape import Program, Role
+from .._storage import lifetimes as scan_lifetimes
+from .._storage import placements
+from ..tape import DTYPES, Program
 
 __all__ = ["MemoryPlan", "lifetimes", "plan_memory", "round_up"]
 
 CACHE_LINE = 64
+_ITEM = {dtype: np.dtype(dtype).itemsize for dtype in DTYPES}
 
 
 @dataclass(frozen=True)
@@ -33,18 +36,7 @@ def lifetimes(program: Program) -> dict[int, tuple[int, int]]:
 
     The reverse part may run several times after one forward part, so what crosses the split lives until the end.
     """
-    first: dict[int, int] = {}
-    last: dict[int, int] = {}
-    temporary = [buffer.role is Role.TEMP for buffer in program.buffers]
-    for number, (out, ins) in enumerate(zip(program.out, program.ins, strict=True)):
-        for view in ins if out is None else (out, *ins):
-            if temporary[view.buffer]:
-                first.setdefault(view.buffer, number)
-                last[view.buffer] = number
-    split, end = program.split, len(program)
-    if split is not None:
-        last.update({b: end for b in first if first[b] < split <= last[b]})
-    return {b: (first[b], last[b]) for b in first}
+    return scan_lifetimes(program)
 
 
 def plan_memory(
@@ -60,26 +52,7 @@ def plan_memory(
     lives = {b: life for b, life in lifetimes(program).items() if b not in elsewhere}
     if blocks:
         lives = _around_blocks(lives, blocks)
-    dying: dict[int, list[int]] = {}
-    for buffer, (_, last) in lives.items():
-        dying.setdefault(last, []).append(buffer)
-    free: dict[int, list[int]] = {}
-    offsets: dict[int, int] = {}
-    size = 0
-    done = 0  # instructions whose dead buffers have been freed
-    for buffer, (first, _) in lives.items():  # in the order of birth
-        for number in range(done, first):
-            for dead in dying.get(number, ()):
-                free.setdefault(_block(program, dead), []).append(offsets[dead])
-        done = first
-        block = _block(program, buffer)
-        if free.get(block):
-            offsets[buffer] = free[block].pop()
-        else:
-            size = round_up(size, min(block, CACHE_LINE))
-            offsets[buffer] = size
-            size += block
-    return MemoryPlan(offsets, size)
+    return MemoryPlan(*placements(lives, program.buffers, _ITEM))
 
 
 def _around_blocks(lives: dict[int, tuple[int, int]], blocks: Sequence[tuple[int, int]]) -> dict[int, tuple[int, int]]:
@@ -88,16 +61,6 @@ def _around_blocks(lives: dict[int, tuple[int, int]], blocks: Sequence[tuple[int
     last = {number: stop for start, stop in blocks for number in range(start, stop + 1)}
     grown = {b: (first.get(birth, birth), last.get(death, death)) for b, (birth, death) in lives.items()}
     return dict(sorted(grown.items(), key=lambda life: life[1][0]))
-
-
-def _block(program: Program, buffer: int) -> int:
-    """Size class: 8 bytes for a scalar, else cache lines, with steps of at most an eighth, so that n and n - 2 can share."""
-    b = program.buffers[buffer]
-    size = b.size * np.dtype(b.dtype).itemsize
-    if size <= 8:
-        return 8
-    step = max(CACHE_LINE, 1 << (size.bit_length() - 4))
-    return round_up(size, step)
 
 
 def round_up(size: int, step: int) -> int:

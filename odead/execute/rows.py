@@ -5,6 +5,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from .._storage import RowStore
 from ..tape import Buffer
 from ..views import View
 from .layout import Axis, collapse
@@ -29,7 +30,8 @@ class Rows:
 
     Attributes
     ----------
-    rows, words, calls : list
+    rows : RowStore
+    words, calls : list
         As in `Lowered`.
     work : int
         Elements visited.
@@ -40,7 +42,6 @@ class Rows:
     def __init__(
         self, buffers: Sequence[Buffer], base: Sequence[int], start: Sequence[int], opcodes: Mapping[str, int]
     ) -> None:
-        self.rows: list[tuple[int, ...]] = []
         self.words: list[int] = []
         self.calls: list[Call] = []
         self.work = 0
@@ -54,6 +55,7 @@ class Rows:
         self._item += ITEM.values()
         self._base = [*base, *[CONSTANTS] * len(ITEM)]
         self._start = [*start, *[0] * len(ITEM)]
+        self.rows = RowStore(opcodes, self._base, self._start, self._item, self._dtype)
         self._known: dict[tuple[int, ...], int] = {}  # start of extra words
 
     def dtype(self, view: View) -> str:
@@ -91,7 +93,7 @@ class Rows:
             else:
                 fields += [self._base[view.buffer], self._start[view.buffer] + (view.offset + start) * item]
         fields += [NOTHING, 0] * (4 - len(operands))
-        self.rows.append(tuple(fields))
+        self.rows.append(fields)
 
     def _extra(self, words: tuple[int, ...]) -> int:
         start = self._known.get(words)
@@ -101,19 +103,13 @@ class Rows:
         return start
 
     def elementwise(self, position: int, op: str, out: View, ins: tuple[View, ...]) -> None:
+        if self.rows.append_scalar(position, op, out, ins):
+            return
         name = f"cast_{self._dtype[out.buffer]}" if op == "cast" else op
         name = f"{name}.{self._dtype[ins[-1].buffer]}"
         operands = (out, *ins)
-        scalar = self._opcodes.get(name + ".scalar")
-        if scalar is None:
+        if name + ".scalar" not in self._opcodes:
             self._foreign(position, name, operands)
-            return
-        if not out.shape:  # first, and without detours: element loops consist of these
-            fields = [scalar, position, 1, -1]
-            for view in operands:
-                fields += (self._base[view.buffer], self._start[view.buffer] + view.offset * self._item[view.buffer])
-            fields += [NOTHING, 0] * (4 - len(operands))
-            self.rows.append(tuple(fields))
             return
         if not out.size:
             return

@@ -18,7 +18,9 @@ from .sums import sums
 
 __all__ = ["CLEANING", "PLACING", "optimise"]
 
-CLEANING: Final[tuple[Callable[[Program], Program], ...]] = (
+Pass = Callable[[Program], Program]
+
+CLEANING: Final[tuple[Pass, ...]] = (
     roll,
     destinations,
     fold,
@@ -28,13 +30,16 @@ CLEANING: Final[tuple[Callable[[Program], Program], ...]] = (
 )
 """What makes a program smaller."""
 
-PLACING: Final[tuple[Callable[[Program], Program], ...]] = (
+PLACING: Final[tuple[Pass, ...]] = (
     rename,
     pieces,
     coalesce,
     sums,
 )
 """What decides where values live; once nothing rolls any more, for it takes the rows of rolled loops apart."""
+
+_AT_ONCE: Final = frozenset({cse, dce})
+"""Passes that find nothing in what they return."""
 
 _ROUNDS: Final = 16  # a bound; what one pass leaves to another settles in three or four
 
@@ -45,27 +50,40 @@ def optimise(program: Program) -> Program:
     Values are kept bit for bit, except for the rounding of `sums`; exit values of arguments, results and guards, in their
     order, are what is observed. A pass that finds nothing to do returns the program it was given.
     """
-    program = _settled(program)
-    for _ in range(_ROUNDS):
-        placed = _run(PLACING, program)
-        if placed is program:
-            break
-        program = _settled(placed)
-    return compact(program)
+    return compact(_Optimising().placed(program))
 
 
-def _settled(program: Program) -> Program:
-    for _ in range(_ROUNDS):
-        before = program
-        program = _run(CLEANING, program)
-        if program is before:
-            break
-        if len(program.buffers) > 2 * len(program):  # what is left of a long recording
-            program = compact(program)
-    return program
+class _Optimising:
+    """One run of all passes, which calls none on a program that it is known to leave as it is."""
 
+    def __init__(self) -> None:
+        self.settled: dict[Pass, Program] = {}  # by pass: what it has nothing to do on
 
-def _run(passes: tuple[Callable[[Program], Program], ...], program: Program) -> Program:
-    for improve in passes:
-        program = improve(program)
-    return program
+    def placed(self, program: Program) -> Program:
+        program = self.cleaned(program)
+        for _ in range(_ROUNDS):
+            placed = self.run(PLACING, program)
+            if placed is program:
+                break
+            program = self.cleaned(placed)
+        return program
+
+    def cleaned(self, program: Program) -> Program:
+        for _ in range(_ROUNDS):
+            before = program
+            program = self.run(CLEANING, program)
+            if program is before:
+                break
+            if len(program.buffers) > 2 * len(program):  # what is left of a long recording
+                program = compact(program)
+        return program
+
+    def run(self, passes: tuple[Pass, ...], program: Program) -> Program:
+        for improve in passes:
+            if self.settled.get(improve) is program:
+                continue
+            improved = improve(program)
+            if improved is program or improve in _AT_ONCE:
+                self.settled[improve] = improved
+            program = improved
+        return program

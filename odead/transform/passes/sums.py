@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from ..._places import longest_chain
 from ...tape import Program
 from ...views import View
 from .facts import is_whole, write_counts, written_once
@@ -49,6 +50,8 @@ def sums(program: Program) -> Program:
     A sum is free to add in any order, pairwise for accuracy or in lanes for speed, so its last bits may differ from those of
     the loop. This is the only pass of which that is true.
     """
+    if longest_chain(program) < _LEAST:
+        return program
     chains = {k: chain for k, chain in _chains(program).items() if chain.count >= _LEAST}
     if not chains:
         return program
