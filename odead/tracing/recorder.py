@@ -21,6 +21,7 @@ from ..errors import TracingError
 from ..rules.primitive import Primitive
 from ..tape import DTYPES, Buffer, Program, Role, SourceLine
 from ..views import View, broadcast, contiguous, covers_extent, overlap
+from .lines import line_table
 
 if TYPE_CHECKING:
     from .observations import Observations
@@ -270,7 +271,7 @@ class Recorder:
         code = frame.f_code
         table = self._line_tables.get(id(code))
         if table is None:
-            table = self._line_tables[id(code)] = _line_table(code)
+            table = self._line_tables[id(code)] = line_table(code)
         starts, lines = table
         line = lines[bisect_right(starts, frame.f_lasti) - 1]
         return self.line_of(SourceLine(code.co_filename, line, code.co_name))
@@ -582,15 +583,6 @@ class Recorder:
             self.emit("equal", out, (view, self.program.constant(value, dtype)))
             self.guard(out, True)
         return value.copy()
-
-
-def _line_table(code: CodeType) -> tuple[list[int], list[int]]:
-    """Where the instructions of each line begin, in order, and the lines.
-
-    `frame.f_lineno` decodes the table of the code from its start, so long straight code would take quadratic time.
-    """
-    rows = [(start, code.co_firstlineno if line is None else line) for start, _, line in code.co_lines()]
-    return [start for start, _ in rows], [line for _, line in rows]
 
 
 def _element_strides(value: np.ndarray) -> tuple[int, ...]:
