@@ -43,6 +43,7 @@ MODULES: dict[str, list[str]] = {
     "_structured": [],
     "_calls": ["odead/_pointers.h"],
     "_core": [],
+    "_signature": [],
     "_system": [],
     "_steppers": ["odead/_vectors.h"],
     "_adjoint": ["odead/_vectors.h"],

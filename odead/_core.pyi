@@ -8,8 +8,6 @@ BUSY: int
 DTYPES: tuple[str, ...]
 OPERATIONS: tuple[str, ...]
 
-def disjoint(*items: Any) -> bool: ...
-
 class Code:
     def __new__(
         cls,

@@ -42,9 +42,6 @@ cdef extern from "Python.h":
 cnp.import_array()
 
 
-cdef enum:
-    DISJOINT_LIMIT = 32     # arrays: a call with more of them is checked pair by pair in Python
-
 cdef enum Base:
     ARENA = -1
     CONSTANTS = -2
@@ -62,35 +59,6 @@ cdef int CALL = OPCODES["call"]
 cdef int CALL_POINTER = OPCODES["call_pointer"]
 cdef int BLOCK = OPCODES["block"]
 cdef int SUM = OPCODES["sum.float64"]
-
-
-def disjoint(*items):
-    """Whether no two of the arrays among the items can share memory, going by the addresses they span."""
-    cdef uintptr_t low[DISJOINT_LIMIT]
-    cdef uintptr_t high[DISJOINT_LIMIT]
-    cdef Py_ssize_t n = 0, k
-    cdef cnp.ndarray array
-    cdef int axis
-    for item in items:
-        if not isinstance(item, cnp.ndarray):
-            continue
-        if n == DISJOINT_LIMIT:
-            return False
-        array = item
-        low[n] = high[n] = <uintptr_t> cnp.PyArray_DATA(array)
-        if cnp.PyArray_SIZE(array) == 0:
-            continue
-        for axis in range(array.ndim):
-            if array.strides[axis] < 0:
-                low[n] += (array.shape[axis] - 1) * array.strides[axis]
-            else:
-                high[n] += (array.shape[axis] - 1) * array.strides[axis]
-        high[n] += cnp.PyArray_ITEMSIZE(array)
-        for k in range(n):
-            if low[k] < high[n] and low[n] < high[k]:
-                return False
-        n += 1
-    return True
 
 # --------------------------------------------------------------------------------------------------------- sweep
 

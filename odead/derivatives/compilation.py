@@ -9,6 +9,7 @@ import numpy as np
 
 from ..containers import flatten
 from ..errors import ArgumentTypeError, ArgumentValueError
+from ..execute.compiled import Signature
 from ..tape import Program
 from ..tracing.recorder import contains_traced, is_traced
 from ..transform.builder import FLOATS
@@ -16,15 +17,12 @@ from ..transform.forward import forward
 from ..transform.reverse import reverse
 from .complexes import as_reals, complex_block
 from .inputs import DIFFERENTIABLE
-from .kernel import Derive, Kernel, Variant, cached_kernel, is_bound, number, returned_type, returns_complex
+from .kernel import Derive, Kernel, Kind, Variant, cached_kernel, is_bound, number, returns_complex
 from .nested import Nest, nest_of
 
 __all__ = ["Compiled", "compile"]
 
-
-Kind = tuple[tuple[int, ...], np.dtype[Any]]  # shape and dtype of an array
-
-_NUMBER: Final = ((), np.dtype(np.float64))  # shape and dtype of the shadow of a number
+_PLAIN: Final = frozenset({type(None), float, np.ndarray})  # types of what no recording is behind
 
 
 def compile(f: Callable[..., Any], *example_args: Any) -> "Compiled":
@@ -70,10 +68,8 @@ class Compiled:
         floats = [k for k in self._bound if not isinstance(leaves[k], np.ndarray) or leaves[k].dtype.name in DIFFERENTIABLE]
         self._active = tuple(self._bound.index(k) for k in floats)
         self._local = threading.local()
-        # Where no argument is a container: shape and dtype of each array, None for a number. Makes a call 3 us cheaper.
-        plain = all(child.kind is None for child in self._structure.children) and len(self._bound) == len(leaves)
-        kinds = [(leaf.shape, leaf.dtype) if isinstance(leaf, np.ndarray) else None for leaf in leaves]
-        self._plain = kinds if plain and not any(isinstance(leaf, complex) for leaf in leaves) else None
+        plain = all(child.kind is None for child in self._structure.children) and Signature.describes(leaves)
+        self._signature = Signature(leaves, self._active) if plain else None
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Compiled, (self._f, *self._structure.unflatten(self._examples))
@@ -133,12 +129,18 @@ class Compiled:
         -------
         What f returns; `out` if it was given.
         """
-        values, nest = self._values(args), self._nest(args, out)
+        values = self._values(args)
+        nest = None if values is args and type(out) in _PLAIN else self._nest(args, out)
+        if nest is None and out is None and self._primal.run_again(values):
+            return None
+        return self._primal_returned(values, out, nest)
+
+    def _primal_returned(self, values: Sequence[Any], out: np.ndarray | None, nest: Nest | None) -> Any:
         kernel = self._primal if nest is None else self._inside(nest, self._primal)
         results: list[np.ndarray] = []
 
         def assemble(variant: Variant) -> list[Any]:
-            results[:] = self._results(_returned(variant), out, nest)
+            results[:] = self._results(variant.returned, out, nest)
             return [*values, *results]
 
         variant = kernel.run(values, assemble)
@@ -159,23 +161,27 @@ class Compiled:
         -------
         In the structure of the returned value; None if f returns None.
         """
-        nest = self._nest(args, tangents, out)
-        values, shadows = self._values(args), self._shadows(tangents, "tangent", nest)
+        arrays, nest = self._arrays(args, tangents, "tangent", out)
+        if nest is None and out is None and self._forward.run_again(arrays):
+            return None
+        return self._tangent_returned(arrays, out, nest)
+
+    def _tangent_returned(self, arrays: list[Any], out: np.ndarray | None, nest: Nest | None) -> Any:
         kernel = self._forward if nest is None else self._inside(nest, self._forward)
         results: list[np.ndarray] = []
         returned: list[np.ndarray] = []
 
         def assemble(variant: Variant) -> list[Any]:
-            results[:] = self._results(_returned(variant), None, nest)
-            floats = [kind for kind in _returned(variant) if kind[1].name in DIFFERENTIABLE]
+            results[:] = self._results(variant.returned, None, nest)
+            floats = [kind for kind in variant.returned if kind[1].name in DIFFERENTIABLE]
             returned[:] = self._results(floats, out, nest)
-            return [*values, *shadows, *results, *returned]
+            return [*arrays, *results, *returned]
 
-        variant = kernel.run(values, assemble)
+        variant = kernel.run(arrays[: len(self._bound)], assemble)
         if out is not None:
             return out
         lanes = iter(returned)
-        floats = [next(lanes) if kind[1].name in DIFFERENTIABLE else None for kind in _returned(variant)]
+        floats = [next(lanes) if kind[1].name in DIFFERENTIABLE else None for kind in variant.returned]
         return variant.trace.returned(floats)
 
     def vjp(self, args: tuple[Any, ...], cotangent: Any, out: tuple[Any, ...] | None = None) -> tuple[Any, ...]:
@@ -196,22 +202,29 @@ class Compiled:
         tuple
             `out`, or what was allocated in its place.
         """
-        values, nest = self._values(args), self._nest(args, cotangent, out)
-        shadows = self._zeros(nest) if out is None else self._shadows(out, "shadow", nest)
-        kernel = self._reverse if nest is None else self._inside(nest, self._reverse)
-
-        def assemble(variant: Variant) -> list[Any]:
-            kinds = _returned(variant)
-            return [*values, *shadows, *_seeds(variant.primal, kinds, cotangent, nest), *self._results(kinds, None, nest)]
-
-        kernel.run(values, assemble)
+        if out is None:
+            nest = self._nest(args, cotangent)
+            arrays = [*self._values(args), *self._zeros(nest)]
+        else:
+            arrays, nest = self._arrays(args, out, "shadow", cotangent)
+        if nest is not None or cotangent is not None or not self._reverse.run_again(arrays):
+            self._pull(arrays, cotangent, nest)
         if out is not None:
             return out
         leaves = list(self._static)
-        for position, shadow in zip(self._active, shadows, strict=True):
+        for position, shadow in zip(self._active, arrays[len(self._bound) :], strict=True):
             leaves[self._bound[position]] = number(shadow)
         result: tuple[Any, ...] = self._structure.unflatten(leaves)
         return result
+
+    def _pull(self, arrays: list[Any], cotangent: Any, nest: Nest | None) -> None:
+        kernel = self._reverse if nest is None else self._inside(nest, self._reverse)
+
+        def assemble(variant: Variant) -> list[Any]:
+            kinds = variant.returned
+            return [*arrays, *_seeds(variant.primal, kinds, cotangent, nest), *self._results(kinds, None, nest)]
+
+        kernel.run(arrays[: len(self._bound)], assemble)
 
     def jac(self, args: tuple[Any, ...], out: np.ndarray | None = None) -> np.ndarray:
         """Jacobian of the returned array with respect to argument 0, an array or a number.
@@ -267,18 +280,17 @@ class Compiled:
 
     def _values(self, args: tuple[Any, ...]) -> Sequence[Any]:
         """The program inputs among the arguments, checked."""
-        return args if self._are_plain(args) else self._checked_values(args)
+        signature = self._signature
+        return args if signature is not None and signature.accepts(args) else self._checked_values(args)
 
-    def _are_plain(self, args: tuple[Any, ...]) -> bool:
-        if self._plain is None or len(args) != len(self._plain):
-            return False
-        for arg, kind in zip(args, self._plain, strict=True):
-            if kind is None:
-                if type(arg) is not float:
-                    return False
-            elif type(arg) is not np.ndarray or arg.shape != kind[0] or arg.dtype != kind[1]:
-                return False
-        return True
+    def _arrays(self, args: tuple[Any, ...], shadows: Any, what: str, other: Any) -> tuple[list[Any], Nest | None]:
+        """The program inputs and then the shadows of the float leaves; and the recording that they, or `other`, are of."""
+        if self._signature is not None and type(other) in _PLAIN:
+            found = self._signature.with_shadows(args, shadows)
+            if found is not None:
+                return found, None
+        nest = self._nest(args, shadows, other)
+        return [*self._values(args), *self._checked_shadows(shadows, what, nest)], nest
 
     def _checked_values(self, args: tuple[Any, ...]) -> list[Any]:
         leaves, structure = flatten(tuple(args))
@@ -296,18 +308,6 @@ class Compiled:
                 _fits(leaf, example.shape, example.dtype, f"array {k} of the arguments")
             values.append(leaf)
         return values
-
-    def _shadows(self, shadows: Any, what: str, nest: Nest | None) -> list[Any]:
-        """The shadows of the float leaves."""
-        if nest is None and self._plain is not None and isinstance(shadows, tuple) and len(shadows) == len(self._plain):
-            kinds = [self._plain[position] for position in self._active]
-            found = [
-                np.zeros(()) if kind is None and shadow is None else shadow
-                for kind, shadow in zip(kinds, [shadows[position] for position in self._active], strict=True)
-            ]
-            if all(type(s) is np.ndarray and (s.shape, s.dtype) == (k or _NUMBER) for s, k in zip(found, kinds, strict=True)):
-                return found
-        return self._checked_shadows(shadows, what, nest)
 
     def _checked_shadows(self, shadows: Any, what: str, nest: Nest | None) -> list[Any]:
         if not isinstance(shadows, tuple) or len(shadows) != len(self._structure.children):
@@ -390,10 +390,6 @@ class _JacobianPlan:
         if self._returns or self._takes:
             block = complex_block(kernel.variant, block, self._takes)
         out[...] = block.reshape(out.shape)
-
-
-def _returned(variant: Variant) -> list[Kind]:
-    return [returned_type(variant, k) for k in range(len(variant.primal.results))]
 
 
 def _new(nest: Nest | None, x: Any, shape: tuple[int, ...], dtype: np.dtype) -> Any:

@@ -67,6 +67,11 @@ class Inputs:
         return len(self.values) - 1
 
     @property
+    def is_single(self) -> bool:
+        """Whether one argument is differentiated, and not a tuple of them."""
+        return not self._several
+
+    @property
     def key(self) -> Hashable:
         kinds = tuple(
             layout(leaf) if isinstance(leaf, np.ndarray) else _number_type(leaf) if is_bound(leaf) else static_key(leaf)

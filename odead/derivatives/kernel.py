@@ -27,6 +27,7 @@ from .nested import Called, Nest
 
 __all__ = [
     "Kernel",
+    "Kind",
     "Variant",
     "cached_kernel",
     "empty_results",
@@ -34,7 +35,6 @@ __all__ = [
     "is_bound",
     "layout",
     "number",
-    "returned_type",
     "returns_complex",
     "static_key",
 ]
@@ -42,6 +42,7 @@ __all__ = [
 MAX_VARIANTS: Final = 64  # a chain of guards this long is better written with np.where
 
 Derive = Callable[[Program], Program]
+Kind = tuple[tuple[int, ...], np.dtype[Any]]  # shape and dtype of an array
 
 _FUNCTIONS: Final = (FunctionType, MethodType, BuiltinFunctionType, np.ufunc)
 
@@ -61,13 +62,17 @@ class Variant:
         The positions among the arguments into which the function writes.
     complex_results : frozenset of int
         Which of the results are pairs of floats that the function returns as complex numbers.
+    returned : list of (shape, dtype)
+        Of the results, as the user sees them.
     nest : Nest or None
         The recording in which it is differentiated.
     guarded : bool
         Whether there is another way.
+    is_silent : bool
+        Nothing but its arguments needs to be bound: the function returns None and writes into nothing else.
     """
 
-    __slots__ = ("complex_results", "executable", "guarded", "nest", "primal", "trace", "written")
+    __slots__ = ("complex_results", "executable", "guarded", "is_silent", "nest", "primal", "returned", "trace", "written")
 
     def __init__(self, recorded: Trace, derive: Derive | None, nest: Nest | None = None) -> None:
         self.trace = recorded
@@ -77,8 +82,17 @@ class Variant:
         self.executable = Executable(derived)
         written = {out.buffer for out in self.primal.out if out is not None}
         self.complex_results = frozenset(leaf.index for leaf in recorded.result or () if leaf.is_complex)
+        self.is_silent = nest is None and recorded.result is None and not self.primal.results and not recorded.unread
+        self.returned = [self._returned(k) for k in range(len(self.primal.results))]
         self.written = frozenset(k for k, buffer in enumerate(self.primal.arguments) if buffer in written)
         self.guarded = "guard" in self.primal.op
+
+    def _returned(self, k: int) -> Kind:
+        buffer = self.primal.buffers[self.primal.results[k]]
+        shape = buffer.shape or ()
+        if buffer.shape and k in self.complex_results:
+            return shape[:-1], np.dtype(np.complex128)
+        return shape, np.dtype(buffer.dtype)
 
 
 class Kernel:
@@ -163,6 +177,11 @@ class Kernel:
             The one that ran.
         """
         return self.run(arrays, lambda _: arrays)
+
+    def run_again(self, arrays: Sequence[Any]) -> bool:
+        """Run the way taken last, if it returns nothing; False, and nothing has changed, if the long way must be taken."""
+        variant = self.variant
+        return variant.is_silent and not variant.trace.namespace.stale() and variant.executable.run(arrays) < 0
 
     def run(self, arguments: Sequence[Any], assemble: Callable[[Variant], Sequence[Any]]) -> Variant:
         """Run where the arrays to bind depend on the way taken, as the number and shapes of the results may.
@@ -343,15 +362,6 @@ def returns_complex(variant: Variant) -> bool:
     """Whether the function returns one complex number or array, and nothing else."""
     leaves = variant.trace.result
     return leaves is not None and len(leaves) == 1 and leaves[0].is_complex
-
-
-def returned_type(variant: Variant, k: int) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Shape and dtype of result k, as the user sees it."""
-    buffer = variant.primal.buffers[variant.primal.results[k]]
-    shape = buffer.shape or ()
-    if buffer.shape and k in variant.complex_results:
-        return shape[:-1], np.dtype(np.complex128)
-    return shape, np.dtype(buffer.dtype)
 
 
 def empty_results(variant: Variant) -> list[np.ndarray]:

@@ -1,4 +1,4 @@
-"""Programs at compiled speed: the only importer of `_core`."""
+"""Programs at compiled speed: the only importer of `_core` and `_signature`."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from typing import Final, Literal
 
 import numpy as np
 
-from .._core import BUSY, OPCODES, Code, Tape, disjoint
+from .._core import BUSY, OPCODES, Code, Tape
+from .._signature import Signature, disjoint
 from ..rules.pullbacks import Store, kept_in
 from ..tape import Program
 from .fusion import TILE
 from .lowering import lower
 
-__all__ = ["Executable", "Part", "disjoint"]
+__all__ = ["Executable", "Part", "Signature", "disjoint"]
 
 Part = Literal["all", "forward", "reverse"]
 
