@@ -168,6 +168,7 @@ cdef class BDF(Explicit):
             self.nrejected += 1
             error = safety * pow(error, -1.0 / (self.order + 1))
             self.resize(error if error > MIN_FACTOR else MIN_FACTOR)
+        self.add_norms()
         self.update_differences()
         outcome = DONE if self.watch is None else self.look(t_new, h)
         if outcome == DONE:
@@ -320,10 +321,11 @@ cdef class BDF(Explicit):
         cdef int64_t b
         cdef double largest = 0
         for b in range(blocks):
-            largest = fmax(largest, odead_norm(
+            self.norms[b] = fabs(factor) * odead_norm(
                 self.size, row + b * self.size, self.z + b * self.size, self.rtol[b], self.atol + b * self.size
-            ))
-        return fabs(factor) * largest
+            )
+            largest = fmax(largest, self.norms[b])
+        return largest
 
     cdef void update_differences(self) noexcept nogil:
         cdef int64_t i, j, n = self.n

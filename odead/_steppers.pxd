@@ -95,6 +95,8 @@ cdef class Explicit:
     cdef int64_t n
     cdef int64_t blocks                     # equal parts of the state; the error is the largest of their norms
     cdef double* rtol                       # per block
+    cdef double* norms                      # per block: of the error estimate of the step tried last
+    cdef double* sums                       # per block: of the norms of all accepted steps
     cdef double* atol                       # per state
     cdef double* x
     cdef double* z                          # argument of a stage; after the last one, the new state
@@ -118,5 +120,6 @@ cdef class Explicit:
     cdef void interpolate(self, double t, double h, double* row) noexcept nogil
     cdef Outcome look(self, double t_new, double h) noexcept nogil
     cdef double error_norm(self, double h) noexcept nogil
+    cdef void add_norms(self) noexcept nogil
     cdef Outcome judge(self, double t_new, double h, bint* turned) noexcept nogil
     cdef Outcome look_for_sign(self, double t_new, double h, bint* sign) noexcept nogil

@@ -271,13 +271,15 @@ cdef class Explicit:
             raise ValueError("the record does not fit")
         z, w, f = np.empty((3, n))
         k = np.empty((method.all_stages, n))
+        norms = np.zeros((2, rtol.size))
         self.y = np.empty((times.size, n))
         self.state = x
-        self.owners = (rtol, atol, times, z, w, f, k)
+        self.owners = (rtol, atol, times, z, w, f, k, norms)
         self.system, self.method, self.record = system, method, record
         self.n, self.blocks, self.n_times = n, rtol.size, times.size
         self.x, self.z, self.w, self.f, self.k = floats(x), floats(z), floats(w), floats(f), floats(k)
         self.rtol, self.atol, self.times, self.out = floats(rtol), floats(atol), floats(times), floats(self.y)
+        self.norms, self.sums = floats(norms), floats(norms[1])
         self.t, self.t_end, self.direction = t0, t1, -1 if t1 < t0 else 1
         self.max_step, self.max_steps = max_step, max_steps
         self.h_abs = -1 if first_step is None else first_step
@@ -293,6 +295,12 @@ cdef class Explicit:
         if outcome == RAISED:
             raise self.system.error
         return OUTCOMES[<int> outcome]
+
+    @property
+    def errors(self):
+        """Per block, the sum of the local error estimates of all steps, in units of the tolerances, shape (blocks,)."""
+        cdef cnp.npy_intp blocks = self.blocks
+        return _copy_of(self.sums, &blocks, 1)
 
     def last_step(self):
         """The state at the end of the step tried last, and all its stages, shape (stages, n)."""
@@ -397,6 +405,7 @@ cdef class Explicit:
             outcome = self.record.add(t_new, self.z, self.k, self.n)
         if outcome != DONE:
             return outcome
+        self.add_norms()
         factor = MAX_FACTOR if error == 0 else fmin(MAX_FACTOR, SAFETY * pow(error, self.method.exponent))
         self.h_abs = h_abs * (fmin(1, factor) if rejected else factor)
         if self.judges and t_new != self.t_end:
@@ -504,8 +513,15 @@ cdef class Explicit:
                 norm = fabs(h) * sqrt(squares / size)
             if norm != norm:
                 return norm
+            self.norms[b] = norm
             worst = fmax(worst, norm)
         return worst
+
+    cdef void add_norms(self) noexcept nogil:
+        """Add the errors of a step that is accepted to those before."""
+        cdef int64_t b
+        for b in range(self.blocks):
+            self.sums[b] += self.norms[b]
 
     # -------------------------------------------------------------------------------------------------- stiffness
 

@@ -50,6 +50,8 @@ class AdjointResult(NamedTuple):
     arriving : array, shape (N,)
         lambda(t0) without it.
     nfev, njev, nlu, nsteps : int
+    error : float
+        Estimated relative error of the backward solve.
     """
 
     grad_p: np.ndarray
@@ -59,6 +61,7 @@ class AdjointResult(NamedTuple):
     njev: int
     nlu: int
     nsteps: int
+    error: float = 0.0
 
 
 class _Elapsed:
@@ -148,7 +151,7 @@ def continuous_adjoint(
     times, cotangents = times[jumps], cotangents[:, jumps]
     covector = np.zeros(problem.x0.size)
     gradient = _Gradient(problem, forward.sol, options) if with_p and problem.p.size else None
-    counts = np.zeros(4, dtype=int)
+    counts, error = np.zeros(4, dtype=int), options.rtol  # that of the quadrature
     for k in range(times.size - 1, -1, -1):
         if times[k] == problem.t0:
             break
@@ -162,12 +165,14 @@ def continuous_adjoint(
                 raise BackwardFailure(system, back, clock)
             covector = back.y[:, -1]
             counts += (back.nfev, back.njev, back.nlu, back.nsteps)
+            error += float(back.errors.max())
             if gradient is not None:
                 gradient.add(back.sol, clock)
     arriving = covector
     at_start = cotangents[:, times == problem.t0].sum(axis=1)
     grad_p = np.zeros(problem.p.size) if gradient is None else gradient.total
-    return AdjointResult(grad_p, arriving + at_start, arriving, *map(int, counts))
+    nfev, njev, nlu, nsteps = map(int, counts)
+    return AdjointResult(grad_p, arriving + at_start, arriving, nfev, njev, nlu, nsteps, error)
 
 
 def piecewise_adjoint(
@@ -192,7 +197,7 @@ def piecewise_adjoint(
     pieces, times = course.pieces, course.trajectory.t
     if len(pieces) == 1 and course.terminated is None and not at_events:
         return go_back(pieces[0], times, cotangents)
-    grad_p, counts, result = np.zeros(pieces[0].problem.p.size), np.zeros(4, dtype=int), None
+    grad_p, counts, error, result = np.zeros(pieces[0].problem.p.size), np.zeros(4, dtype=int), 0.0, None
     covector = np.zeros(cotangents.shape[0])
     if course.terminated is not None:  # the last column moves with the event; a datum asked for there does not
         covector, times, cotangents = cotangents[:, -1], times[:-1], cotangents[:, :-1]
@@ -219,8 +224,10 @@ def piecewise_adjoint(
         result = go_back(piece, here, data)
         grad_p += result.grad_p
         counts += (result.nfev, result.njev, result.nlu, result.nsteps)
+        error += result.error
     assert result is not None
-    return AdjointResult(grad_p, result.grad_x0, result.arriving, *map(int, counts))
+    nfev, njev, nlu, nsteps = map(int, counts)
+    return AdjointResult(grad_p, result.grad_x0, result.arriving, nfev, njev, nlu, nsteps, error)
 
 
 def _controls(

@@ -23,13 +23,14 @@ from ..errors import ArgumentValueError, IntegrationError
 from .adjoint import AdjointOptions, AdjointResult
 from .engine import AbstractEngine, Controls, System, Trajectory
 from .engines.native import Leg, compiled_method, interpolant, run_loop
+from .estimate import Group, error_of_gradient, norm
 from .linearised import PatternGrewError
 from .methods import MULTISTEP
 from .piecewise import Course, Piece, integrate
 from .problem import Problem
 from .systems import cotangents, recorded, tangents
 
-__all__ = ["BUDGET", "Steps", "discrete_adjoint", "go_back", "solve_for_adjoint"]
+__all__ = ["BUDGET", "Probes", "Steps", "discrete_adjoint", "go_back", "solve_for_adjoint"]
 
 # The probes are held to this multiple of the tolerances: they guard against gradients that are wrong, and a gradient adds up
 # errors of both signs. At 1, Lotka-Volterra at rtol 1e-6 took 141 steps of RK45 instead of 89 for half the error. Multistep
@@ -54,6 +55,38 @@ class Steps(NamedTuple):
     times: np.ndarray
 
 
+class Probes(NamedTuple):
+    """The sensitivities in the error test.
+
+    Attributes
+    ----------
+    start, directions : array, shapes (W, N) and (W, n_p)
+        A probe of x0 has no direction in p.
+    values : array, shape (m, N, W)
+        At the times of the solve; NaN at those for which nobody asked.
+    floor : array, shape (N, W)
+        atol / rtol of each.
+    errors : array, shape (1 + W,)
+        Estimated relative errors of the states and of each.
+    """
+
+    start: np.ndarray
+    directions: np.ndarray
+    values: np.ndarray
+    floor: np.ndarray
+    errors: np.ndarray
+
+    def error_of_gradient(self, cotangents: np.ndarray, grad_p: np.ndarray, grad_x0: np.ndarray) -> float:
+        """The estimate of `sens_error`, from the cotangents (N, m) of the solution and the gradients found."""
+        groups, looked_at = [], cotangents.any(axis=0)
+        values = self.values[looked_at]
+        for k, direction in enumerate(self.directions):
+            change = direction * grad_p if direction.any() else self.start[k] * grad_x0
+            part = slice(k, k + 1)
+            groups.append(Group(values[:, :, part], self.floor[:, part], self.errors[1:][part], np.ones(1), norm(change)))
+        return error_of_gradient(cotangents[:, looked_at], groups, float(self.errors[0]))
+
+
 def solve_for_adjoint(
     problem: Problem,
     controls: Controls,
@@ -63,7 +96,7 @@ def solve_for_adjoint(
     *,
     dense: bool = False,
     budget: float = BUDGET,
-) -> Course:
+) -> tuple[Course, Probes]:
     """Solve forward with probes in the error test, and keep the steps of each piece.
 
     Parameters
@@ -80,6 +113,12 @@ def solve_for_adjoint(
         Whether the solution is wanted as a function of time.
     budget : float
         Bytes for the steps, unless the result itself has all of them.
+
+    Returns
+    -------
+    course : Course
+        Without the probes.
+    probes : Probes
 
     Raises
     ------
@@ -101,7 +140,9 @@ def solve_for_adjoint(
     failure = trajectory.failure
     if failure is not None:
         failure = failure._replace(x=failure.x[:n])
-    return course._replace(trajectory=trajectory._replace(y=trajectory.y[:n], failure=failure))
+    values = trajectory.y[n:].reshape(len(start), n, -1).transpose(2, 1, 0)
+    probes = Probes(start, directions, values, (atol[1:] / (slack * options.rtol)).T, trajectory.errors)
+    return course._replace(trajectory=trajectory._replace(y=trajectory.y[:n], failure=failure)), probes
 
 
 def _probed(problem: Problem, start: np.ndarray, directions: np.ndarray) -> System:

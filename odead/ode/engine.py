@@ -10,6 +10,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 import numpy as np
 
 from .jacobian import Jacobian
+from .progress import Progress
 
 __all__ = ["AbstractEngine", "Controls", "Crossing", "Failure", "Side", "System", "Trajectory"]
 
@@ -77,6 +78,8 @@ class Controls(NamedTuple):
     max_step : float
     max_steps : int
         Accepted steps after which to give up.
+    progress : Progress or None
+        Is told how far the solve has come.
     """
 
     method: str
@@ -85,6 +88,7 @@ class Controls(NamedTuple):
     first_step: float | None = None
     max_step: float = np.inf
     max_steps: int = 100_000
+    progress: Progress | None = None
 
     def with_tolerances(self, rtol: float, atol: np.ndarray) -> "Controls":
         return self._replace(rtol=rtol, atol=atol)
@@ -130,6 +134,9 @@ class Trajectory(NamedTuple):
         Those that took the steps, one after the other; empty where it is the one that was asked for.
     steps : Steps or None
         For a discrete adjoint.
+    errors : array, shape (blocks,)
+        Estimated relative errors of the states and of each sensitivity, as `estimate.accumulated` gives them; one for all where
+        the stepper does not tell them apart.
     """
 
     t: np.ndarray
@@ -146,6 +153,7 @@ class Trajectory(NamedTuple):
     crossing: Crossing | None = None
     methods: tuple[str, ...] = ()
     steps: Any = None
+    errors: np.ndarray = np.zeros(1)
 
     def name_method(self, asked: str) -> str:
         """What took the steps, in words."""

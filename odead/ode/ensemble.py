@@ -5,12 +5,12 @@ import pickle
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
-from importlib import import_module
 from typing import Any, Final
 
 import numpy as np
 
 from ..errors import ArgumentTypeError, ArgumentValueError
+from .progress import open_bar
 from .sensitivity import sensitivity
 from .solution import Sensitivity, Solution
 from .solve import solve
@@ -66,7 +66,7 @@ def ensemble(
         The members do not fit together, or the problem does not pickle though a process pool is to run it.
     """
     members = _members(x0s, ps)
-    bar = _progress_bar(len(members)) if progress else None
+    bar = open_bar(total=len(members), unit="solve") if progress else None
     run = sensitivity if _OF_SENSITIVITY & same.keys() else solve
     problem = (run, rhs, tspan, same)
     if isinstance(executor, ProcessPoolExecutor):
@@ -163,11 +163,3 @@ def _check_pickles(problem: tuple[Any, ...]) -> None:
             f"a process pool needs a problem that pickles, and this one does not: {error}. Define rhs, and the functions among "
             f"the options, at the top level of a module, or leave executor= out: threads do not pickle"
         ) from error
-
-
-def _progress_bar(members: int) -> Any:
-    try:
-        tqdm = import_module("tqdm.auto").tqdm
-    except ImportError:
-        raise ArgumentValueError("progress=True needs tqdm: pip install 'odead[progress]'") from None
-    return tqdm(total=members, unit="solve")

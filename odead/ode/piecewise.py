@@ -361,12 +361,13 @@ class _Walk:
         counts = {name: sum(getattr(part, name) for part in parts) for name in ("nfev", "njev", "nlu", "nsteps", "flips")}
         rejected = None if last.nrejected is None else sum(part.nrejected or 0 for part in parts)
         methods = tuple(method for part in parts for method in part.methods)
+        errors = np.sum([part.errors for part in parts], axis=0)
         sol = None
         if self.dense:
             sols = [part.sol for part in parts if part.sol is not None and part.sol.ts.size > 1]
             sol = join(sols) if sols else last.sol
         return last._replace(t=np.concatenate(t), y=np.hstack(y), sol=sol, nrejected=rejected, crossing=None, methods=methods,
-                       **counts)  # fmt: skip
+                             errors=errors, **counts)  # fmt: skip
 
 
 def _locate(crossing: Crossing, side: _Side) -> tuple[float, float]:

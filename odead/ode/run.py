@@ -7,11 +7,12 @@ import numpy as np
 
 from ..errors import IntegrationError
 from .adjoint import AdjointOptions, AdjointResult, BackwardFailure, continuous_adjoint, forward_controls, piecewise_adjoint
-from .discrete import go_back, solve_for_adjoint
+from .discrete import Probes, go_back, solve_for_adjoint
 from .doubts import warn_of_branches, warn_of_selects
 from .engine import AbstractEngine, Controls, Trajectory
 from .engines.native import NativeEngine
 from .engines.scipy import ScipyEngine
+from .estimate import Group, error_of_gradient, norm
 from .failures import raise_failure
 from .forward import Columns, augmented, column_atol, columns_for, split
 from .loss import Loss, Weighted
@@ -28,7 +29,7 @@ __all__ = ["Run"]
 MULTISTEP_SHARE: Final = 0.5
 
 NO_DERIVATIVES: Final = dict.fromkeys(
-    ("sens", "sens_x0", "sens_t_events", "loss", "grad", "grad_x0", "grad_t0", "grad_t1", "grad_t_eval", "hess")
+    ("sens", "sens_x0", "sens_t_events", "loss", "grad", "grad_x0", "grad_t0", "grad_t1", "grad_t_eval", "hess", "sens_error")
 )
 
 
@@ -47,8 +48,10 @@ class Run(NamedTuple):
         problem = self.problem
         columns = columns_for(problem, self.wrt)
         share = MULTISTEP_SHARE if self.controls.method in MULTISTEP else 1.0
-        rtol, atol = self.controls.rtol, column_atol(problem, columns, self.controls.atol, self.tolerances.atol)
-        controls = self.controls._replace(rtol=share * min(rtol, self.tolerances.rtol), atol=share * atol)
+        rtol = min(self.controls.rtol, self.tolerances.rtol)
+        atol = column_atol(problem, columns, self.controls.atol, self.tolerances.atol)
+        floor = atol[problem.x0.size :].reshape(-1, problem.x0.size).T / rtol
+        controls = self.controls._replace(rtol=share * rtol, atol=share * atol)
         times, positions = problem.output_times(with_end=problem.running)
         course = integrate(
             self.engine,
@@ -64,10 +67,10 @@ class Run(NamedTuple):
         if course.trajectory.failure is not None:
             system = augmented(problem, columns)
             self._raise(course.trajectory, system, self._result(course, y, positions[:0], "forward"))
-        return self._until_end(course)._forward_result(course, y, derivatives, columns, dense)
+        return self._until_end(course)._forward_result(course, y, derivatives, columns, floor, dense)
 
     def _forward_result(
-        self, course: Course, y: np.ndarray, derivatives: np.ndarray, columns: Columns, dense: bool
+        self, course: Course, y: np.ndarray, derivatives: np.ndarray, columns: Columns, floor: np.ndarray, dense: bool
     ) -> Sensitivity:
         problem, trajectory = self.problem, course.trajectory
         warn_of_branches(problem, trajectory.flips)
@@ -84,8 +87,10 @@ class Run(NamedTuple):
             result.sens_x0 = self._of_states(derivatives[rows][:, : problem.n, columns.x0])
         if dense:
             result.sol = problem.interpolant(FirstRows(trajectory.sol, problem.n))
+        errors = np.broadcast_to(trajectory.errors, 1 + columns.scale.size)
+        result.sens_error = float(errors[1:].max() if columns.scale.size else errors[0])
         if self.loss is not None or problem.running:
-            self._gradients_by_chain_rule(result, course, derivatives, columns)
+            self._gradients_by_chain_rule(result, course, derivatives, columns, floor)
         return result
 
     def continuous(self, dense: bool) -> Sensitivity:
@@ -126,19 +131,20 @@ class Run(NamedTuple):
         warn_of_branches(problem, trajectory.flips)
         warn_of_selects(problem, course)
         self._gradients_by_adjoint(result, adjoint, trajectory.y, *losses)
+        result.sens_error = float(trajectory.errors.max()) + adjoint.error
         return result
 
     def discrete(self, dense: bool, budget: float) -> Sensitivity:
         """Solve, then go back over the very steps taken."""
         problem = self.problem
         times, positions = problem.output_times(with_end=problem.running)
-        course = solve_for_adjoint(problem, self.controls, self.tolerances, times, self.wrt, dense=dense, budget=budget)
+        course, probes = solve_for_adjoint(problem, self.controls, self.tolerances, times, self.wrt, dense=dense, budget=budget)
         trajectory = course.trajectory
         if trajectory.failure is not None:
             self._raise(trajectory, problem.system(), self._result(course, trajectory.y, positions[:0], "adjoint"))
-        return self._until_end(course)._discrete_result(course, dense)
+        return self._until_end(course)._discrete_result(course, probes, dense)
 
-    def _discrete_result(self, course: Course, dense: bool) -> Sensitivity:
+    def _discrete_result(self, course: Course, probes: Probes, dense: bool) -> Sensitivity:
         problem, trajectory = self.problem, course.trajectory
         rows = self._rows(problem.output_times(with_end=problem.running)[1], trajectory.y)
         result = self._result(course, trajectory.y, rows, "adjoint")
@@ -152,7 +158,8 @@ class Run(NamedTuple):
             result.update(success=False, status=-1, message=str(error))
             error.result = result
             raise
-        self._gradients_by_adjoint(result, adjoint, trajectory.y, *losses)
+        grad_p = self._gradients_by_adjoint(result, adjoint, trajectory.y, *losses)
+        result.sens_error = probes.error_of_gradient(losses[1], grad_p, adjoint.grad_x0)
         return result
 
     def _gradients_by_adjoint(
@@ -164,19 +171,23 @@ class Run(NamedTuple):
         cotangents: np.ndarray,
         at_data: np.ndarray,
         by_p: np.ndarray,
-    ) -> None:
+    ) -> np.ndarray:
+        """Fill in what follows from an adjoint; the gradient by p as a vector."""
         problem = self.problem
         for name in ("nfev", "njev", "nlu", "nsteps"):
             result[name] += getattr(adjoint, name)
         result.loss = value
-        grad_p = adjoint.grad_p + by_p
+        grad_p: np.ndarray = adjoint.grad_p + by_p
         if problem.dx0_dp is not None:
             grad_p = grad_p + adjoint.grad_x0 @ problem.dx0_dp
         by_t0 = -float(adjoint.arriving @ problem.slope(problem.x0, problem.t0)) if "t0" in self.wrt else 0.0
         self._fill(result, grad_p, adjoint.grad_x0, by_t0)
         self._fill_times(result, y, cotangents, at_data)
+        return grad_p
 
-    def _gradients_by_chain_rule(self, result: Sensitivity, course: Course, derivatives: np.ndarray, columns: Columns) -> None:
+    def _gradients_by_chain_rule(
+        self, result: Sensitivity, course: Course, derivatives: np.ndarray, columns: Columns, floor: np.ndarray
+    ) -> None:
         problem, y = self.problem, course.trajectory.y[: self.problem.x0.size]
         value, cotangents, at_data, by_p = self._loss(y, self._rows(problem.output_times(problem.running)[1], y))
         result.loss = value
@@ -184,12 +195,21 @@ class Run(NamedTuple):
         for weights, happened in zip(self._at_events(course), course.events, strict=False):
             assert happened.tangents is not None
             total += happened.tangents[:, : problem.n] @ weights[: problem.n]
+        if "p" in self.wrt:
+            total[columns.p] += by_p
+        groups, errors = [], np.broadcast_to(course.trajectory.errors, 1 + columns.scale.size)
+        for part in (columns.p, columns.x0, columns.t0):
+            scale = columns.scale[part]
+            if scale.size:
+                size = norm(scale * total[part])
+                groups.append(Group(derivatives[:, :, part], floor[:, part], errors[1:][part], scale, size))
+        result.sens_error = error_of_gradient(cotangents, groups, float(errors[0]))
         by_t0 = 0.0
         if "t0" in self.wrt:
             by_t0 = float(total[columns.t0][0])
             if problem.t_eval is not None and problem.t_eval[:1] == problem.t0:  # this datum is x0, wherever t0 is
                 by_t0 -= float(cotangents[:, 0] @ derivatives[0][:, -1])
-        self._fill(result, (total[columns.p] + by_p) if "p" in self.wrt else None, total[columns.x0], by_t0)
+        self._fill(result, total[columns.p] if "p" in self.wrt else None, total[columns.x0], by_t0)
         self._fill_times(result, y, cotangents, at_data)
 
     # ------------------------------------------------------------------------------------------ what they share

@@ -14,6 +14,7 @@ from .given_jacobian import check_jacobian
 from .loss import Loss, Weighted, check_loss
 from .options import check_controls, check_mode, check_not_yet, check_wrt, positive, sens_tolerances
 from .problem import Problem, make_problem
+from .progress import shown
 from .run import Run
 from .solution import Sensitivity
 from .solve import choose_engine
@@ -117,8 +118,10 @@ def sensitivity(
     jac : "auto", callable ``jac(x, p, t)``, or array of shape (n, n)
         "auto": the exact Jacobian of the recorded right-hand side, on its pattern. One that is given, dense or sparse, is
         compared with it before the solve, and a wrong entry raises; the steps take the exact one in any case.
-    mass_matrix, progress
-        Not supported yet beyond their defaults.
+    progress : bool
+        Show a progress bar of the forward solve, by tqdm.
+    mass_matrix
+        Not supported yet beyond its default.
 
     Returns
     -------
@@ -131,7 +134,7 @@ def sensitivity(
     IntegrationError
         A solve stopped before its end; ``exc.result`` has what was computed, never a gradient.
     """
-    check_not_yet(mass_matrix=mass_matrix, progress=progress)
+    check_not_yet(mass_matrix=mass_matrix)
     stepper = choose_engine(engine, method)
     x0, p, wanted, shadows = unwrap(x0, p, check_wrt(wrt))
     has_loss = loss is not None or running is not None
@@ -154,12 +157,16 @@ def sensitivity(
         check_not_yet(checkpoints=checkpoints)
     on_vectors = loss if loss is None or isinstance(loss, Weighted) else Loss(loss, problem.x_layout, problem.p_layout, p)
     run = Run(problem, stepper, controls, tolerances, wanted, on_vectors)
-    if forward:
-        result = run.forward(dense_output)
-    elif discrete:
-        result = run.discrete(dense_output, BUDGET if checkpoints == "auto" else float(positive(checkpoints, "checkpoints")))
-    else:
-        result = run.continuous(dense_output)
+    with shown(progress, problem.t0, problem.t1, problem.name) as bar:
+        if bar is not None:
+            run = run._replace(controls=controls._replace(progress=bar))
+        if forward:
+            result = run.forward(dense_output)
+        elif discrete:
+            budget = BUDGET if checkpoints == "auto" else float(positive(checkpoints, "checkpoints"))
+            result = run.discrete(dense_output, budget)
+        else:
+            result = run.continuous(dense_output)
     if order == 2:
         options = {
             "mode": mode, "method": method, "engine": engine, "rtol": rtol, "atol": _with_cost(problem, atol),

@@ -92,6 +92,10 @@ class Sensitivity(Solution):
     grad_t_eval : array, shape (m,), or None
     hess : array, shape (N, N), or None
         With ``order=2``: second derivatives of the loss over the concatenated raveled `wrt`.
+    sens_error : float
+        Estimated relative error of the gradient, or of the derivatives where there is no loss. It is the sum of the estimated
+        local errors and usually larger than the error, for stiff methods at tight tolerances by orders of magnitude; infinite
+        where an error is estimated of a gradient that is exactly 0.
     parameter_names : list of str
         One name per column of `sens`.
     mode : str
@@ -110,6 +114,7 @@ class Sensitivity(Solution):
     grad_t1: float | None
     grad_t_eval: np.ndarray | None
     hess: np.ndarray | None
+    sens_error: float | None
     parameter_names: list[str]
 
     def _summary(self) -> list[str]:
@@ -129,6 +134,8 @@ class Sensitivity(Solution):
         for name in ("grad", "grad_x0", "grad_t0", "grad_t1", "grad_t_eval"):
             if self[name] is not None:
                 rows.append(_row(name, _short(self[name])))
+        if self.sens_error is not None:
+            rows.append(_row("sens_error", f"{self.sens_error:.1e} (estimated, relative)"))
         return rows + rest
 
     def plot(self) -> Any:

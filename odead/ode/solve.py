@@ -16,6 +16,7 @@ from .methods import NATIVE
 from .options import check_controls, check_not_yet
 from .piecewise import Course, integrate
 from .problem import Problem, every, make_problem
+from .progress import shown
 from .solution import Solution
 
 __all__ = ["choose_engine", "ended", "solution_fields", "solve"]
@@ -62,8 +63,10 @@ def solve(
         As in `sensitivity`.
     mode, sens_rtol, sens_atol, checkpoints
         As in `sensitivity`, for a solve that is differentiated.
-    mass_matrix, progress
-        Not supported yet beyond their defaults.
+    progress : bool
+        Show a progress bar, by tqdm; none inside a function that is being differentiated.
+    mass_matrix
+        Not supported yet beyond its default.
 
     Returns
     -------
@@ -77,7 +80,7 @@ def solve(
     IntegrationError
         The solve stopped before t1; ``exc.result`` has what was computed.
     """
-    check_not_yet(mass_matrix=mass_matrix, progress=progress)
+    check_not_yet(mass_matrix=mass_matrix)
     nest = nest_of(rhs, x0, p, tspan, t_eval)
     if nest is not None:
         from .inside import solve_inside  # it takes the sensitivities, which are built on this module
@@ -98,7 +101,9 @@ def solve(
         stepper, method, rtol, atol, first_step, max_step, max_steps, problem.n, abs(problem.t1 - problem.t0)
     )
     times, positions = problem.output_times()
-    course = integrate(stepper, problem, Problem.system, controls, times, dense_output)
+    with shown(progress, problem.t0, problem.t1, problem.name) as bar:
+        controls = controls if bar is None else controls._replace(progress=bar)
+        course = integrate(stepper, problem, Problem.system, controls, times, dense_output)
     trajectory = course.trajectory
     t, y = trajectory.t, trajectory.y
     if times is not None and trajectory.failure is None:

@@ -70,7 +70,7 @@ def total(y):
         ({"mass_matrix": np.eye(2)}, NotImplementedError, "mass_matrix="),
         ({"checkpoints": 10}, NotImplementedError, "checkpoints="),
         ({"order": 3}, ValueError, "order"),
-        ({"progress": True}, NotImplementedError, "progress="),
+        ({"progress": 1}, ValueError, "progress must be True or False"),
         ({"p": Duplicated(P, np.zeros(3)), "loss": total}, ValueError, "p: the shadow of Duplicated"),
         ({"p": Duplicated(P, np.zeros(2))}, ValueError, "p: Duplicated needs a loss="),
         ({"p": Cache(P)}, TypeError, "p: Cache has no meaning here"),

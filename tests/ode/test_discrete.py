@@ -72,7 +72,7 @@ def gradient(rhs, x0, p, span, times, y_bar, method="RK45", rtol=1e-6, atol=1e-9
     """States, and the gradient of the loss with the cotangents y_bar(y)."""
     problem = problem_of(rhs, x0, p, span, times)
     tolerances = AdjointOptions(rtol, None)
-    course = solve_for_adjoint(problem, controls_for(method, rtol, atol), tolerances, problem.t_eval, wrt, **options)
+    course, _ = solve_for_adjoint(problem, controls_for(method, rtol, atol), tolerances, problem.t_eval, wrt, **options)
     assert course.trajectory.failure is None
     return course.trajectory, discrete_adjoint(problem, course.pieces[0].steps, y_bar(course.trajectory.y))
 

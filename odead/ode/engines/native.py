@@ -12,9 +12,11 @@ from ..._steppers import Explicit, Method, Record
 from ..._system import Callback, Recorded, Tangents
 from ...errors import ArgumentValueError, OdeadWarning
 from ..engine import AbstractEngine, Controls, Crossing, Failure, System, Trajectory
+from ..estimate import accumulated
 from ..interpolant import Interpolant, join
 from ..linearised import PatternGrewError
 from ..methods import EXPLICIT, MULTISTEP, NATIVE, ROSENBROCK
+from ..progress import following
 
 __all__ = ["AUTO", "Leg", "NativeEngine", "compiled_method", "interpolant", "run_loop"]
 
@@ -150,7 +152,7 @@ def run_loop(
             left = left[: loop.delivered]
         loops.append(loop)
         legs.append(Leg(here.method, record, left))
-    trajectory = _summarise(loops, legs, compiled, outcome, controls, times)
+    trajectory = _summarise(loops, legs, compiled, outcome, controls, times, rtol)
     if trajectory.crossing is not None and keep_crossing:
         loops[-1].keep_last_step()
     return trajectory, legs
@@ -182,14 +184,16 @@ def _run_leg(
         if system.side is not None:
             loop.watch = system.side.watch()
         try:
-            return loop, loop.run()
+            with following(controls.progress, lambda: loop.t):  # noqa: B023 - called inside this block only
+                return loop, loop.run()
         except PatternGrewError:
             continue
 
 
 def _summarise(
-    loops: Sequence[Explicit], legs: Sequence[Leg], compiled: Any, outcome: str, controls: Controls, times: np.ndarray | None
-) -> Trajectory:
+    loops: Sequence[Explicit], legs: Sequence[Leg], compiled: Any, outcome: str, controls: Controls, times: np.ndarray | None,
+    rtol: np.ndarray,
+) -> Trajectory:  # fmt: skip
     last = loops[-1]
     nsteps = sum([loop.nsteps for loop in loops])
     failure = None if outcome in ("done", "flipped") else describe_failure(last, outcome, controls.max_steps, nsteps)
@@ -206,6 +210,7 @@ def _summarise(
         message = f"{message} ({changes}, then {legs[-1].method})"
     flips = compiled.flips if isinstance(compiled, Recorded) else 0
     nfev, njev, nlu = compiled.calls, 0, 0
+    errors = [accumulated(leg.method, rtol, loop.nsteps, loop.errors) for leg, loop in zip(legs, loops, strict=True)]
     for loop in loops:
         if isinstance(loop, Rosenbrock):
             step = loop.attempted
@@ -218,7 +223,7 @@ def _summarise(
     return Trajectory(
         _joined([leg.times for leg in legs]), y.T, None, nfev, njev, nlu, nsteps, sum([loop.nrejected for loop in loops]),
         message, failure, flips, _crossing(last, legs[-1].method) if outcome == "flipped" else None,
-        tuple([leg.method for leg in legs]),
+        tuple([leg.method for leg in legs]), errors=sum(errors, np.zeros(rtol.size)),
     )  # fmt: skip
 
 

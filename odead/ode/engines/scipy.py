@@ -4,6 +4,7 @@ SciPy's solver classes are given to `solve_ivp` in subclasses that only watch: t
 many, and notice a state that is no longer finite. The numbers are SciPy's, bit for bit.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,7 +13,9 @@ from scipy.integrate import BDF, DOP853, LSODA, RK23, RK45, OdeSolution, Radau, 
 
 from ...errors import ArgumentValueError
 from ..engine import AbstractEngine, Controls, Crossing, Failure, Side, System, Trajectory
+from ..estimate import accumulated
 from ..jacobian import Jacobian
+from ..progress import following
 
 __all__ = ["COMPILED_ONLY", "METHODS", "ScipyEngine"]
 
@@ -181,7 +184,9 @@ class ScipyEngine(AbstractEngine):
         no_time = system.t0 == system.t1
         asked = None if no_time else times  # where no time passes, SciPy would return none of the times asked for
         span = (system.t0, system.t1)
-        found = solve_ivp(system.fun, span, system.x0, method=method.solver, t_eval=asked, dense_output=dense, **options)
+        fun, seen = _noting_time(system) if controls.progress is not None else (system.fun, [system.t0])
+        with following(controls.progress, lambda: seen[0]):
+            found = solve_ivp(fun, span, system.x0, method=method.solver, t_eval=asked, dense_output=dense, **options)
         t, sol = np.asarray(found.t, dtype=float), found.sol
         y = np.asarray(found.y, dtype=float).reshape(system.x0.size, -1)
         if no_time and times is not None:
@@ -191,7 +196,19 @@ class ScipyEngine(AbstractEngine):
         starting = 1 + (controls.first_step is None and not no_time)
         rejected = method.attempts(found.nfev - starting, watch.ndense) - watch.nsteps if method.stages else None
         counts = (found.nfev, found.njev, found.nlu, watch.nsteps, rejected)
-        return Trajectory(t, y, sol, *counts, found.message, watch.failure, crossing=watch.crossing)
+        errors = accumulated(controls.method, controls.rtol, watch.nsteps, None)
+        return Trajectory(t, y, sol, *counts, found.message, watch.failure, crossing=watch.crossing, errors=errors)
+
+
+def _noting_time(system: System) -> tuple[Callable[[float, np.ndarray], np.ndarray], list[float]]:
+    """The right-hand side, and a list whose item is the time at which it was evaluated last."""
+    seen = [system.t0]
+
+    def fun(t: float, x: np.ndarray) -> np.ndarray:
+        seen[0] = t
+        return system.fun(t, x)
+
+    return fun, seen
 
 
 def _jacobian_options(system: System, method: str) -> dict[str, Any]:
