@@ -175,6 +175,16 @@ def continuous_adjoint(
     return AdjointResult(grad_p, arriving + at_start, arriving, nfev, njev, nlu, nsteps, error)
 
 
+def _merged(
+    sign: float, one: tuple[np.ndarray, np.ndarray], other: tuple[np.ndarray, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Times and the cotangents there, in the order of integration, of both together."""
+    times, where = np.unique(sign * np.concatenate([one[0], other[0]]), return_inverse=True)
+    data = np.zeros((one[1].shape[0], times.size))
+    np.add.at(data.T, where, np.hstack([one[1], other[1]]).T)
+    return sign * times, data
+
+
 def piecewise_adjoint(
     course: Course,
     cotangents: np.ndarray,
@@ -217,6 +227,9 @@ def piecewise_adjoint(
             covector = covector + sum((at_events[k] for k in piece.happened), np.zeros_like(covector))
         inside = (sign * (times - piece.until) <= 0) & ((sign * (times - problem.t0) > 0) | (number == 0))
         here, data = sign * np.minimum(sign * times[inside], sign * problem.t1), cotangents[:, inside].copy()
+        if at_events and piece.passed:
+            at = np.array([course.events[k].occurrence.t for k in piece.passed])
+            here, data = _merged(sign, (here, data), (at, np.array([at_events[k] for k in piece.passed]).T))
         if here.size and here[-1] == problem.t1:
             data[:, -1] += covector
         else:

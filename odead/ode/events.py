@@ -42,6 +42,8 @@ class Events:
     directions : array, shape (m,)
         Of a change that counts: 1.0, -1.0, or 0.0 for both.
     resets : list of Reset or None
+    passive : array of bool, shape (m,)
+        Which ones change nothing: they neither reset the state nor end the solve.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class Events:
             what = ("x", "p" if p.size else "t", "t")[written - 1]
             raise ArgumentValueError(f"events: one of {', '.join(self.names)} writes into {what}; only event.reset changes x")
         self.resets = [None if getattr(f, "reset", None) is None else Reset(f, x_layout, p_layout, example) for f in functions]
+        self.passive = np.array([r is None and not last for r, last in zip(self.resets, self.terminal, strict=True)])
 
     def __len__(self) -> int:
         return len(self.names)

@@ -3,7 +3,7 @@
 On a piece the right-hand side is what it is on that side, continued smoothly beyond the switches, so that steppers see nothing
 of them. At some times inside each step and at its end they ask whether it is on the same side. If not, the instant is located
 on the step's interpolant, the piece ends there, and the next one begins on the other side. What passes through all those
-times unseen, twice within one step, is missed: `max_step` bounds it.
+times unseen, twice within one step, is missed: `max_step` bounds it. Events that change nothing end no piece (`passive`).
 """
 
 from collections.abc import Callable
@@ -16,6 +16,7 @@ from .engine import AbstractEngine, Controls, Crossing, Failure, System, Traject
 from .instants import Happening, Instant, Occurrence, first_signs, happen
 from .interpolant import Joined, join
 from .jumps import Jump, Transition
+from .passive import passed
 from .problem import Problem
 from .rhs import Branch
 
@@ -41,8 +42,10 @@ class Piece(NamedTuple):
         The last time that belongs to it, at most a few floating-point numbers after its end.
     steps : Steps or None
         For a discrete adjoint; the last one goes on beyond the end, where there is a switch or an event.
+    passed : range
+        Which of the events of the course happened on it, and changed nothing.
     happened : range
-        Which of the events of the course happened at its end.
+        Which ones happened at its end.
     """
 
     problem: Problem
@@ -50,6 +53,7 @@ class Piece(NamedTuple):
     end: Transition | None
     until: float
     steps: Any = None
+    passed: range = range(0)
     happened: range = range(0)
 
 
@@ -165,7 +169,8 @@ class _Walk:
         self.make = make
         self.controls = controls
         self.times = times
-        self.dense = dense
+        self.passive = np.zeros(0, dtype=bool) if problem.events is None else problem.events.passive
+        self.asked, self.dense = dense, dense or bool(self.passive.any())
         self.directions = directions
         self.differentiated = differentiated
         self.sign = -1.0 if problem.t1 < problem.t0 else 1.0
@@ -176,6 +181,7 @@ class _Walk:
         self.parts: list[Trajectory] = []
         self.pieces: list[Piece] = []
         self.events: list[Happened] = []
+        self.ended = range(0)  # of the events, those on the pieces before and so far on this one
         self.stuck = 0
 
     def run(self) -> Course:
@@ -186,8 +192,9 @@ class _Walk:
         while True:
             here, part = self._solve_piece(t, z, branch, signs)
             if part.failure is not None or (part.crossing is None and here.t1 == problem.t1):
+                self._pass(part, here, signs, here.t1 if part.failure is None else part.failure.t)
                 return self._finish(part, here, None)
-            part, instant, z = self._end_piece(part, here, branch, signs)
+            part, instant, z, signs = self._end_piece(part, here, branch, signs)
             happening = happen(problem, branch, instant, signs, self.sign, differentiated=self.differentiated)
             end = None if part.crossing is None else instant.after
             here = here if end is None else here._replace(t1=end)
@@ -205,7 +212,7 @@ class _Walk:
             if self.sign * (problem.t1 - instant.after) <= 0:
                 return self._finish(part, here, instant)
             self.parts.append(part)
-            self.pieces.append(Piece(here, part.sol, happening.transition, instant.after, part.steps, self._new_events()))
+            self.pieces.append(Piece(here, part.sol, happening.transition, instant.after, part.steps, *self._new_events()))
             t, z = instant.after, self._state_after(happening, z)
             branch, signs = happening.branch, happening.signs
 
@@ -216,7 +223,7 @@ class _Walk:
         if self.passed < self.stops.size:
             end = float(np.nextafter(self.stops[self.passed], problem.t0))
         here = problem._replace(rhs=rhs, t0=t, t1=end, x0=z[: self.n].copy(), events=None, stops=None)
-        side = None if branch is None and problem.events is None else _Side(here._replace(events=problem.events), branch, signs)
+        side = None if branch is None and self.passive.all() else self._side(here, branch, signs)
         system = self.make(here)._replace(x0=z, side=side)
         controls = self.controls
         if self.parts:
@@ -232,10 +239,26 @@ class _Walk:
                 times = np.append(times, end)  # to know the state there; `_end_piece` takes it out
         return here, self.engine.integrate(system, controls, times, self.dense)
 
+    def _side(self, here: Problem, branch: Branch | None, signs: np.ndarray) -> _Side:
+        """Where the stepper goes on: passive events do not stop it."""
+        return _Side(here._replace(events=self.problem.events), branch, np.where(self.passive, 0.0, signs))
+
+    def _pass(self, part: Trajectory, here: Problem, signs: np.ndarray, until: float) -> np.ndarray:
+        """Keep the passive events on a piece; the signs of the root functions after them."""
+        if part.sol is None or not self.passive.any() or until == here.t0:
+            return signs
+        found, signs = passed(here._replace(events=self.problem.events), part.sol, until, signs)
+        for occurrence in found:
+            rows = part.sol(occurrence.t)
+            tangents = None if self.directions is None or rows.size == self.n else rows[self.n :].reshape(-1, self.n)
+            self._keep(occurrence, tangents)
+        self.ended = range(self.ended.start, len(self.events))
+        return signs
+
     def _end_piece(
         self, part: Trajectory, here: Problem, branch: Branch | None, signs: np.ndarray
-    ) -> tuple[Trajectory, Instant, np.ndarray]:
-        """The part of the solution up to the instant at which the piece ends, with that instant and the state there."""
+    ) -> tuple[Trajectory, Instant, np.ndarray, np.ndarray]:
+        """The part of the solution up to the instant at which the piece ends, this instant, the state there, and the signs."""
         crossing, n = part.crossing, self.n
         if crossing is None:
             z = part.y[:, -1].copy()
@@ -243,14 +266,14 @@ class _Walk:
             part = self._with_times(part, here.t0, after, lambda times: np.repeat(z[:, None], times.size, axis=1), here.t1)
             x_before = x = z[:n]
         else:
-            side = _Side(here._replace(events=self.problem.events), branch, signs)
-            before, after = _locate(crossing, side)
+            before, after = _locate(crossing, self._side(here, branch, signs))
             after = self._after_data(after)
             z = np.array(crossing.sol(after))
             part = self._extend(part, crossing, here.t0, after)
             x_before, x = np.array(crossing.sol(before)[:n]), z[:n]
-        due = self._due(after)
-        return part, Instant(before, after, x.copy(), x_before, due, self._crossed(here, branch, signs, crossing, after, x)), z
+        signs = self._pass(part, here, signs, before)
+        crossed = self._crossed(here, branch, signs, crossing, after, x)
+        return part, Instant(before, after, x.copy(), x_before, self._due(after), crossed), z, signs
 
     def _crossed(
         self, here: Problem, branch: Branch | None, signs: np.ndarray, crossing: Crossing | None, after: float, x: np.ndarray
@@ -313,18 +336,23 @@ class _Walk:
         """Keep the events that happened; the first one that ends the solve."""
         events, ending = self.problem.events, None
         for occurrence in happening.events:
-            dt = None
-            if tangents is not None and self.directions is not None and occurrence.move is not None:
-                dt = occurrence.move.along(tangents, self.directions)
-            self.events.append(Happened(occurrence, tangents, dt))
+            self._keep(occurrence, tangents)
             self.counts[occurrence.number] += 1
             if ending is None and events is not None and self.counts[occurrence.number] == events.terminal[occurrence.number]:
                 ending = occurrence
         return ending
 
-    def _new_events(self) -> range:
-        """Those of the instant at which a piece ends."""
-        return range(self.pieces[-1].happened.stop if self.pieces else 0, len(self.events))
+    def _keep(self, occurrence: Occurrence, tangents: np.ndarray | None) -> None:
+        dt = None
+        if tangents is not None and self.directions is not None and occurrence.move is not None:
+            dt = occurrence.move.along(tangents, self.directions)
+        self.events.append(Happened(occurrence, tangents, dt))
+
+    def _new_events(self) -> tuple[range, range]:
+        """Those on a piece, and those of the instant at which it ends."""
+        on_it, at_end = self.ended, range(self.ended.stop, len(self.events))
+        self.ended = range(at_end.stop, at_end.stop)
+        return on_it, at_end
 
     def _state_after(self, happening: Happening, z: np.ndarray) -> np.ndarray:
         if self.directions is None:
@@ -349,13 +377,13 @@ class _Walk:
     def _finish(self, part: Trajectory, here: Problem, instant: Instant | None) -> Course:
         self.parts.append(part)
         until = here.t1 if instant is None else instant.after
-        self.pieces.append(Piece(here, part.sol, None, until, part.steps, self._new_events()))
+        self.pieces.append(Piece(here, part.sol, None, until, part.steps, *self._new_events()))
         return Course(self._joined(), self.pieces, self.events)
 
     def _joined(self) -> Trajectory:
         parts, last = self.parts, self.parts[-1]
         if len(parts) == 1:
-            return last._replace(crossing=None)
+            return last._replace(crossing=None, sol=last.sol if self.asked else None)
         t = [part.t[1:] if k and self.times is None else part.t for k, part in enumerate(parts)]
         y = [part.y[:, 1:] if k and self.times is None else part.y for k, part in enumerate(parts)]
         counts = {name: sum(getattr(part, name) for part in parts) for name in ("nfev", "njev", "nlu", "nsteps", "flips")}
@@ -363,7 +391,7 @@ class _Walk:
         methods = tuple(method for part in parts for method in part.methods)
         errors = np.sum([part.errors for part in parts], axis=0)
         sol = None
-        if self.dense:
+        if self.asked:
             sols = [part.sol for part in parts if part.sol is not None and part.sol.ts.size > 1]
             sol = join(sols) if sols else last.sol
         return last._replace(t=np.concatenate(t), y=np.hstack(y), sol=sol, nrejected=rejected, crossing=None, methods=methods,
