@@ -39,12 +39,15 @@ cdef class BDF(Explicit):               # the rows of k are the backward differe
     cdef double* psi                    # what is known of the formula
     cdef double* correction             # new state minus predicted
     cdef double* change                 # of a Newton iteration
+    cdef public object slopes           # derivatives at the start, (blocks, states), where there is a mass matrix; or None
     cdef double* scaled                 # differences of orders 1 to 5 over h, for the record
 
     cdef void resize(self, double factor) noexcept nogil
     cdef Outcome linearise(self, double t, const double* x) noexcept nogil
     cdef Outcome try_step(self, double t_new, double h, int* iterations) noexcept nogil
     cdef Outcome iterate(self, double t_new, double c, int* iterations) noexcept nogil
+    cdef void subtract_formula(self, double c, const double* slope, const double* psi, const double* d, int64_t count,
+                               double* out) noexcept nogil
     cdef Outcome solve_sensitivities(self, double t_new, double c) noexcept nogil
     cdef double worst(self, const double* row, double factor, int64_t blocks) noexcept nogil
     cdef void update_differences(self) noexcept nogil
@@ -52,3 +55,4 @@ cdef class BDF(Explicit):               # the rows of k are the backward differe
     cdef void scale_differences(self, double h) noexcept nogil
     cdef Outcome keep(self, double t_new, double h) noexcept nogil
     cdef Outcome pass_on(self, System other, Outcome outcome) noexcept with gil
+    cdef void take_slopes(self) noexcept with gil

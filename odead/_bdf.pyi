@@ -1,5 +1,7 @@
 from typing import Any
 
+import numpy as np
+
 from ._linearised import Linearised
 from ._matrices import Matrix
 from ._steppers import Explicit, Method, Record
@@ -16,6 +18,7 @@ class BDF(Explicit):
     njev: int
     nlu: int
     order: int
+    slopes: np.ndarray | None
     def __init__(
         self,
         system: System,

@@ -3,6 +3,8 @@
 Formulas, step control and Newton iteration are those of SciPy's BDF (L. F. Shampine, M. W. Reichelt, The MATLAB ODE suite, SIAM
 J. Sci. Comput. 18, 1997), so that the steps agree up to the tolerance of the iteration.
 
+With a mass matrix, M x' = f, the formulas multiplied by M determine the new state: nothing but M d = c f - M psi changes.
+
 Sensitivities are blocks of the state that follow the states, and are staggered: once the states of a step are accepted, the
 equations of the sensitivities are linear, with the matrix I - c J at the new state, and are solved exactly, all with one
 factorisation of n rows. That matrix then serves the Newton iteration of the next step. The largest of the errors of the states
@@ -108,11 +110,18 @@ cdef class BDF(Explicit):
         cdef Outcome outcome = Explicit.start(self)
         if outcome != DONE or self.t == self.t_end:
             return outcome
+        if self.slopes is not None:
+            self.take_slopes()
         for i in range(self.n):
             first[i] = self.k[i] * self.h_abs * self.direction
         memcpy(self.k, self.x, self.n * sizeof(double))
         memset(self.k + 2 * self.n, 0, (ROWS - 2) * self.n * sizeof(double))
         return self.linearise(self.t, self.x)
+
+    cdef void take_slopes(self) noexcept with gil:
+        """Begin with the right derivatives of algebraic states, which no new state depends on, but the error estimate."""
+        slopes = np.ascontiguousarray(self.slopes, dtype=np.float64)
+        memcpy(self.k, floats(slopes), self.n * sizeof(double))
 
     cdef Outcome linearise(self, double t, const double* x) noexcept nogil:
         cdef Outcome outcome = self.linearised.at(t, x, self.change)
@@ -270,8 +279,7 @@ cdef class BDF(Explicit):
                 return self.pass_on(self.states, outcome)
             if not odead_all_finite(self.size, self.w):
                 return DONE
-            for j in range(self.size):
-                self.change[j] = c * self.w[j] - self.psi[j] - self.correction[j]
+            self.subtract_formula(c, self.w, self.psi, self.correction, 1, self.change)
             self.matrix.solve(self.change, 1)
             norm = odead_norm(self.size, self.change, self.predicted, self.rtol[0], self.atol)
             if not isfinite(norm):
@@ -288,6 +296,19 @@ cdef class BDF(Explicit):
                 return DONE
             before = norm
         return DONE
+
+    cdef void subtract_formula(self, double c, const double* slope, const double* psi, const double* d, int64_t count,
+                               double* out) noexcept nogil:
+        """Write c f - psi - d into the `count` rows of out, where the mass matrix, if there is one, multiplies psi + d."""
+        cdef int64_t j
+        if self.matrix.mass is None:
+            for j in range(count * self.size):
+                out[j] = c * slope[j] - psi[j] - d[j]
+            return
+        for j in range(count * self.size):
+            out[j] = c * slope[j]
+        self.matrix.mass.add_product(psi, -1, out, count)
+        self.matrix.mass.add_product(d, -1, out, count)
 
     cdef Outcome solve_sensitivities(self, double t_new, double c) noexcept nogil:
         """Solve d = c (J (s + d) + f_p e) - psi for each sensitivity, s predicted, at the new states."""
@@ -309,8 +330,8 @@ cdef class BDF(Explicit):
             self.factored_at = c
             if not self.factored:
                 return NOT_FINITE
-        for j in range(self.size, self.n):
-            self.correction[j] = c * self.w[j] - self.psi[j]
+        memset(self.change, 0, self.n * sizeof(double))
+        self.subtract_formula(c, self.w + self.size, self.psi + self.size, self.change, rest // self.size, d)
         self.matrix.solve(d, rest // self.size)
         for j in range(self.size, self.n):
             self.z[j] += self.correction[j]

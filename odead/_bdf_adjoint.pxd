@@ -16,7 +16,9 @@ cdef class BackwardAdjoint(Adjoint):    # the rows of k_bar from 1 on are the co
     cdef readonly int64_t nlu
     cdef Formulas formulas
     cdef int64_t order                  # of the step being transposed
+    cdef public object divide_transposed    # the transpose of `divide` of the loop, or None
 
     cdef Outcome factor(self, double t, const double* x, double c) noexcept nogil
+    cdef void divide_slope(self) noexcept with gil
     cdef void pass_on(self, System other) noexcept with gil
     cdef void pull_resize(self, double factor) noexcept nogil

@@ -1,3 +1,7 @@
+from collections.abc import Callable
+
+import numpy as np
+
 from ._adjoint import Adjoint
 from ._bdf import Formulas
 from ._linearised import Linearised
@@ -10,6 +14,7 @@ class BackwardAdjoint(Adjoint):
     matrix: Matrix
     njev: int
     nlu: int
+    divide_transposed: Callable[[np.ndarray], None] | None
     def __init__(
         self,
         method: Formulas,

@@ -7,7 +7,8 @@ s_j = gamma_j / alpha_k and c = h / alpha_k, a step of order k is
     new D_{k+1} = d,   new D_j = D_j + ... + D_k + d,   output at t + q h = D_0 + sum_{j>=1} w_j(q) new D_j,
 
 and a change of the step size is a matrix over the rows from 1 on. All of it but d is linear, and d is the solution of an
-equation, so that its cotangent costs one solve with the transpose of I - c J at the new state. The orders and sizes of the
+equation, so that its cotangent costs one solve with the transpose of I - c J at the new state. (With a mass matrix M it is
+M - c J, and M multiplies d and the sum with s_j.) The orders and sizes of the
 steps are those that were taken; the control that chose them is not differentiated. The new states are taken for solutions of
 their equations: what the Newton iteration left over is a small part of the tolerance.
 """
@@ -85,6 +86,10 @@ cdef class BackwardAdjoint(Adjoint):
         memset(self.z_bar, 0, size)
         memcpy(self.z, x, size)
         outcome = self.cotangents.pull(t_new, self.z, self.covector, self.z_bar)
+        if self.matrix.mass is not None:
+            memcpy(self.covector, correction, size)
+            memset(correction, 0, size)
+            self.matrix.mass.add_transposed_product(self.covector, 1, correction, 1)
         for i in range(1, self.order + 1):
             row, weight = self.k_bar + i * n, self.formulas.gamma[i] / self.formulas.alpha[self.order]
             for j in range(n):
@@ -97,7 +102,14 @@ cdef class BackwardAdjoint(Adjoint):
         else:  # D_1 = h f
             for j in range(n):
                 self.slope_bar[j] = h * self.k_bar[n + j]
+            if self.divide_transposed is not None:
+                self.divide_slope()
         return outcome
+
+    cdef void divide_slope(self) noexcept with gil:
+        """From the cotangent of the derivative of the first state to that of f there."""
+        cdef cnp.npy_intp[2] shape = [1, self.n]
+        self.divide_transposed(cnp.PyArray_SimpleNewFromData(2, shape, cnp.NPY_FLOAT64, self.slope_bar))
 
     cdef void take_inside(self, double q, double h, const double* row) noexcept nogil:
         cdef Combination weights

@@ -1,9 +1,23 @@
-"""Square matrices I - scale J that are assembled, factored and solved with again and again."""
+"""Square matrices I - scale J, or M - scale J, that are assembled, factored and solved with again and again."""
 
 from libc.stdint cimport int64_t
 
 
+cdef class MassMatrix:
+    cdef readonly int64_t n
+    cdef int64_t count                  # elements
+    cdef const int64_t* row
+    cdef const int64_t* column
+    cdef const int64_t* entry           # which entry of the pattern of J each element is
+    cdef const double* value
+    cdef tuple owners
+
+    cdef void add_product(self, const double* v, double factor, double* out, int64_t count) noexcept nogil
+    cdef void add_transposed_product(self, const double* v, double factor, double* out, int64_t count) noexcept nogil
+
+
 cdef class Matrix:
+    cdef readonly MassMatrix mass       # M; None: I
     cdef readonly int64_t n
     cdef readonly int64_t entries       # structural nonzeros of J
     cdef const int64_t* source          # per entry: its position among the values that J is assembled from

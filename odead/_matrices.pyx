@@ -1,5 +1,7 @@
 """Linear algebra of the implicit methods: matrices I - scale J, in the storage that the pattern of J asks for.
 
+With a mass matrix M they are M - scale J, on a pattern of J in which M has its places too.
+
 The pattern is known from the start, so that assembling is one pass over the entries with positions computed once, and nothing
 is allocated afterwards. Right-hand sides are the rows of an array, solved with all at once.
 
@@ -35,6 +37,39 @@ cdef enum:
     NARROW = 24         # diagonals beside the main one
 
 cdef double MARGIN = 1e-3  # by which a pivot may be smaller than the largest element of its column
+
+
+cdef class MassMatrix:
+    """The constant matrix M of M x' = f, by its elements.
+
+    Parameters
+    ----------
+    n : int
+    rows, columns, entries : (count,) int array
+        Where its elements are, and which entries of the pattern of J these are.
+    values : (count,) array
+    """
+
+    def __init__(self, int64_t n, rows, columns, entries, values):
+        places = tuple(np.ascontiguousarray(a, dtype=np.int64) for a in (rows, columns, entries))
+        numbers = np.array(values, dtype=np.float64)
+        self.n, self.count, self.owners = n, len(numbers), (*places, numbers)
+        self.row, self.column, self.entry = integers(places[0]), integers(places[1]), integers(places[2])
+        self.value = floats(numbers)
+
+    cdef void add_product(self, const double* v, double factor, double* out, int64_t count) noexcept nogil:
+        """Add factor * M v to out, for each of the `count` rows of v and out."""
+        cdef int64_t e, k
+        for k in range(count):
+            for e in range(self.count):
+                out[k * self.n + self.row[e]] += factor * self.value[e] * v[k * self.n + self.column[e]]
+
+    cdef void add_transposed_product(self, const double* v, double factor, double* out, int64_t count) noexcept nogil:
+        """The same with the transpose of M."""
+        cdef int64_t e, k
+        for k in range(count):
+            for e in range(self.count):
+                out[k * self.n + self.column[e]] += factor * self.value[e] * v[k * self.n + self.row[e]]
 
 
 cdef class Matrix:
@@ -73,12 +108,22 @@ cdef class Matrix:
         self.size = size
         self.storage = self._new(size)
 
+    def take_mass(self, MassMatrix mass):
+        """Be M - scale J from now on."""
+        if mass.n != self.n:
+            raise ValueError(f"a mass matrix of {mass.n} rows does not fit {self.n} states")
+        self.mass = mass
+
     cdef void assemble(self, const double* values, double scale) noexcept nogil:
-        """Become I - scale J for the J with these values; forgets the factors."""
+        """Become I - scale J, or M - scale J, for the J with these values; forgets the factors."""
         cdef int64_t e
         memset(self.storage, 0, self.size * sizeof(double))
-        for e in range(self.n):
-            self.storage[self.diagonal[e]] = 1
+        if self.mass is None:
+            for e in range(self.n):
+                self.storage[self.diagonal[e]] = 1
+        else:
+            for e in range(self.mass.count):
+                self.storage[self.target[self.mass.entry[e]]] = self.mass.value[e]
         for e in range(self.entries):
             self.storage[self.target[e]] -= scale * values[self.source[e]]
 

@@ -30,12 +30,14 @@ cdef class Step:
     cdef double* k                      # stages; whose they are says who made the step
     cdef double* z                      # argument of a stage
     cdef double* w                      # derivative there
-    cdef object owner                   # of slope, z and w
+    cdef double* sum                    # of stages, where a mass matrix multiplies it
+    cdef object owner                   # of slope, z, w and sum
 
     cdef Outcome begin(self, double t, const double* x) noexcept nogil
     cdef bint factor(self, double h) noexcept nogil
     cdef Outcome compute_stages(self, double h) noexcept nogil
     cdef void complete_stage(self, int64_t i, double h, const double* slope) noexcept nogil
+    cdef void add_sum(self, const double* start, double factor, const Combination* weights, double* out) noexcept nogil
     cdef Outcome interpolant_error(self, double h, double* error) noexcept nogil
     cdef void pass_on(self, System other) noexcept with gil
 
@@ -64,3 +66,5 @@ cdef class RosenbrockAdjoint(Adjoint):
     cdef readonly Step step
     cdef readonly StepCotangents joint
     cdef double* mu                     # cotangents of the right-hand sides of the stages' equations
+
+    cdef void spread_shift(self, int64_t i, const double* covector) noexcept nogil

@@ -6,6 +6,10 @@ With stages k_i that are already multiplied by the method's matrix Gamma, so tha
     (I - h gamma J) k_i = gamma (f(t + c_i h, x + h sum_j a_ij k_j) + sum_j C_ij k_j + h d_i df/dt),
     new x = x + h sum_j m_j k_j.
 
+With a mass matrix, M x' = f, which may be singular where the index is 1, M takes the place of I and multiplies the sums with
+C_ij (section VI.2; G. Steinebach, Construction of Rosenbrock-Wanner method Rodas5P and numerical benchmarks within the Julia
+Differential Equations package, BIT 63, 2023): nothing else changes.
+
 Sensitivities are blocks of the state that follow the states. The method is applied to all of them as one system, with its
 exact Jacobian: I - h gamma J along the diagonal, and below the first block how J s + f_p e changes with x, so that one
 factorisation of n rows serves all. A Rosenbrock method commutes with differentiation: what comes out are the derivatives of
@@ -98,10 +102,10 @@ cdef class Step:
         if linearised.n != system.n or matrix.n != linearised.n_x or matrix.entries != linearised.entries:
             raise ValueError("system, linearisation and matrix do not fit together")
         self.system, self.method, self.linearised, self.matrix, self.n = system, method, linearised, matrix, system.n
-        vectors = np.zeros((3, self.n))
+        vectors = np.zeros((4, self.n))
         self.owner = vectors
         self.slope = floats(vectors)
-        self.z, self.w = self.slope + self.n, self.slope + 2 * self.n
+        self.z, self.w, self.sum = self.slope + self.n, self.slope + 2 * self.n, self.slope + 3 * self.n
         self.t = NAN
 
     cdef Outcome begin(self, double t, const double* x) noexcept nogil:
@@ -145,7 +149,7 @@ cdef class Step:
         cdef const double* by_time
         cdef double gamma = self.method.gamma, weight = h * self.method.d[i]
         cdef int64_t size = self.linearised.n_x, block, j
-        odead_combine(self.n, slope, 1, shift.count, shift.weight, shift.index, self.k, self.n, stage)
+        self.add_sum(slope, 1, shift, stage)
         if self.linearised.timed and weight != 0:
             for block in range(1 + self.linearised.width):
                 by_time = self.linearised.slope_in_time(block)
@@ -157,6 +161,16 @@ cdef class Step:
         if self.linearised.width:
             self.linearised.add_changes(stage, gamma * h, stage + size)
             self.matrix.solve(stage + size, self.linearised.width)
+
+    cdef void add_sum(self, const double* start, double factor, const Combination* weights, double* out) noexcept nogil:
+        """Write start + factor * (sum of stages, times the mass matrix if there is one) into out."""
+        if self.matrix.mass is None:
+            odead_combine(self.n, start, factor, weights.count, weights.weight, weights.index, self.k, self.n, out)
+            return
+        memset(self.sum, 0, self.n * sizeof(double))
+        odead_combine(self.n, self.sum, factor, weights.count, weights.weight, weights.index, self.k, self.n, self.sum)
+        memcpy(out, start, self.n * sizeof(double))
+        self.matrix.mass.add_product(self.sum, 1, out, 1 + self.linearised.width)
 
     cdef Outcome interpolant_error(self, double h, double* error) noexcept nogil:
         """Estimate the error of the interpolant in the middle of the step.
@@ -177,7 +191,7 @@ cdef class Step:
             return outcome
         for i in range(weights.count):
             weights.weight[i] = self.method.middle_slope[weights.index[i]]
-        odead_combine(self.n, self.w, -1, weights.count, weights.weight, weights.index, self.k, self.n, error)
+        self.add_sum(self.w, -1, &weights, error)
         for j in range(self.n):
             error[j] *= h * gamma
         self.matrix.solve(error, 1 + self.linearised.width)
@@ -371,8 +385,7 @@ cdef class RosenbrockAdjoint(Adjoint):
             self.step.matrix.solve_transposed(covector, 1)
             for j in range(self.n):
                 covector[j] *= self.step.method.gamma
-            weights = &self.step.method.shift[i]
-            odead_spread(self.n, covector, 1, weights.count, weights.weight, weights.index, self.k_bar, self.n)
+            self.spread_shift(i, covector)
             if i:
                 memcpy(self.k_bar + i * self.n, covector, size)  # the cotangent of f there
                 memset(self.z_bar, 0, size)
@@ -386,6 +399,15 @@ cdef class RosenbrockAdjoint(Adjoint):
                 self.step.pass_on(self.joint)
         memcpy(self.x_bar, self.sum_bar, size)
         return outcome
+
+    cdef void spread_shift(self, int64_t i, const double* covector) noexcept nogil:
+        """Carry the cotangent of the right-hand side of stage i to the stages before, of which it has a sum."""
+        cdef const Combination* weights = &self.step.method.shift[i]
+        if self.step.matrix.mass is not None:
+            memset(self.z_bar, 0, self.n * sizeof(double))
+            self.step.matrix.mass.add_transposed_product(covector, 1, self.z_bar, 1)
+            covector = self.z_bar
+        odead_spread(self.n, covector, 1, weights.count, weights.weight, weights.index, self.k_bar, self.n)
 
     cdef Outcome restore(self, int64_t number, int64_t stop) noexcept nogil:
         """Have all stages of the step in k, and its matrix factored."""

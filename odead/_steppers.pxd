@@ -109,8 +109,11 @@ cdef class Explicit:
     cdef bint wants_all_stages              # the record does, at every step
     cdef bint has_extra                     # the stages of the interpolant are there
     cdef tuple owners
+    cdef public object divide               # where a mass matrix multiplies x': makes rows of f those of x' in place; or None
 
     cdef Outcome start(self) noexcept nogil
+    cdef Outcome differentiate(self, double t, const double* x, double* out) noexcept nogil
+    cdef Outcome divide_by_mass(self, double* out) noexcept with gil
     cdef Outcome choose_step(self) noexcept nogil
     cdef Outcome advance(self) noexcept nogil
     cdef Outcome step(self) noexcept nogil

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,7 @@ class Explicit:
     delivered: int
     y: np.ndarray
     state: np.ndarray
+    divide: Callable[[np.ndarray], None] | None
     def __init__(
         self,
         system: System,

@@ -316,7 +316,7 @@ cdef class Explicit:
         """Evaluate the first derivative, and choose the first step."""
         cdef Outcome outcome
         memcpy(self.z, self.x, self.n * sizeof(double))
-        outcome = self.system.evaluate(self.t, self.z, self.k)
+        outcome = self.differentiate(self.t, self.z, self.k)
         if outcome == DONE and not odead_all_finite(self.n, self.k):
             outcome = NOT_FINITE
         if outcome == DONE and self.record is not None:
@@ -324,6 +324,20 @@ cdef class Explicit:
         if outcome == DONE and self.h_abs < 0:
             outcome = self.choose_step()
         return outcome
+
+    cdef Outcome differentiate(self, double t, const double* x, double* out) noexcept nogil:
+        """The derivative of the state, to begin with; with a singular mass matrix its algebraic part is 0."""
+        cdef Outcome outcome = self.system.evaluate(t, x, out)
+        return self.divide_by_mass(out) if outcome == DONE and self.divide is not None else outcome
+
+    cdef Outcome divide_by_mass(self, double* out) noexcept with gil:
+        cdef cnp.npy_intp[2] shape = [self.blocks, self.n // self.blocks]
+        try:
+            self.divide(cnp.PyArray_SimpleNewFromData(2, shape, cnp.NPY_FLOAT64, out))
+        except BaseException as error:
+            self.system.error = error
+            return RAISED
+        return DONE
 
     cdef Outcome choose_step(self) noexcept nogil:
         cdef int64_t size = self.n // self.blocks, b, start
@@ -346,7 +360,7 @@ cdef class Explicit:
                 h0 = fmin(h0, 1e-6 if d0 < 1e-5 or d1 < 1e-5 else 0.01 * d0 / d1)
         h0 = fmin(h0, length)
         odead_combine(self.n, self.x, h0 * self.direction, 1, once.weight, once.index, f0, self.n, self.z)
-        outcome = self.system.evaluate(self.t + h0 * self.direction, self.z, f1)
+        outcome = self.differentiate(self.t + h0 * self.direction, self.z, f1)
         if outcome != DONE:
             return outcome
         odead_combine(self.n, f1, -1, 1, once.weight, once.index, f0, self.n, self.z)

@@ -95,6 +95,13 @@ class Nest:
     def _leaf_outside(self, leaf: Any) -> Any:
         return leaf if is_traced(leaf) else self.outside(leaf)
 
+    def untraced(self, x: Any) -> Any:
+        """An array that depends on no input: the user's own if it is read from outside. Anything else as it is."""
+        if isinstance(x, TracedArray) and x.place.buffer in self.rec.static:
+            return np.array(x.value)
+        captured: Callable[[Any], Any] = self.rec.calls.namespace.captured  # type: ignore[attr-defined]
+        return captured(x)
+
     @staticmethod
     def twin(leaf: Any) -> Any:
         """What a value is in the outer recording, arrays with the memory that they have there."""

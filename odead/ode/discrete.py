@@ -154,6 +154,7 @@ def _probed(problem: Problem, start: np.ndarray, directions: np.ndarray) -> Syst
         compiled=lambda: tangents(rhs, x0, p, t0, directions) if len(start) else recorded(rhs, x0, p, t0),
         states=system,
         linearised=lambda: rhs.linearisations.make(x0, p, t0, directions),
+        slopes=problem.slopes_with(start, directions),
     )
 
 
@@ -316,7 +317,10 @@ def _adjoint(problem: Problem, leg: Leg) -> Adjoint:
         return Adjoint(method, leg.record, system, pull)
     linearised, matrix = rhs.linearisations.make(*at, np.empty((0, problem.p.size)))
     if isinstance(method, Formulas):
-        return BackwardAdjoint(method, leg.record, system, linearised, matrix, pull)
+        adjoint = BackwardAdjoint(method, leg.record, system, linearised, matrix, pull)
+        if rhs.mass is not None:
+            adjoint.divide_transposed = rhs.mass.divide_transposed
+        return adjoint
     step = Step(system, method, linearised, matrix)
     joint = rhs.linearisations.step_cotangents(*at, pull, method.weights_of_time)
     return RosenbrockAdjoint(step, leg.record, pull, joint)
@@ -337,7 +341,8 @@ def _probes(problem: Problem, wrt: Sequence[str]) -> tuple[np.ndarray, np.ndarra
         starts.append(np.zeros(x0.size) if problem.dx0_dp is None else problem.dx0_dp @ direction)
     if "x0" in wrt or "t0" in wrt:
         directions.append(np.zeros(p.size))
-        starts.append(_signs(x0.size) * np.maximum(1.0, np.abs(x0)))
+        start = _signs(x0.size) * np.maximum(1.0, np.abs(x0))
+        starts.append(start if problem.consistent is None else problem.consistent.by_x @ start)
     return np.array(starts).reshape(len(starts), x0.size), np.array(directions).reshape(len(starts), p.size)
 
 

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 import numpy as np
 
 from .jacobian import Jacobian
+from .mass import Mass
 from .progress import Progress
 
 __all__ = ["AbstractEngine", "Controls", "Crossing", "Failure", "Side", "System", "Trajectory"]
@@ -26,7 +27,7 @@ class Side(Protocol):
 
 
 class System(NamedTuple):
-    """An initial value problem x' = fun(t, x), x(t0) = x0.
+    """An initial value problem x' = fun(t, x), or M x' = fun(t, x), x(t0) = x0.
 
     Attributes
     ----------
@@ -50,6 +51,10 @@ class System(NamedTuple):
         Where `compiled` has sensitivities: the system without them.
     side : Side or None
         The steppers stop before a step that ends on another side.
+    mass : Mass or None
+        M, for the states and for each sensitivity; x0 is consistent. None: the identity.
+    slopes : callable or None
+        Where M is singular: from nothing to x' at x0, shape (blocks, n), for the states and each sensitivity.
     """
 
     fun: Callable[[float, np.ndarray], np.ndarray]
@@ -63,6 +68,8 @@ class System(NamedTuple):
     linearised: Callable[[], tuple[Any, Any]] | None = None
     states: "System | None" = None
     side: Side | None = None
+    mass: Mass | None = None
+    slopes: Callable[[], np.ndarray] | None = None
 
 
 class Controls(NamedTuple):

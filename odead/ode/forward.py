@@ -59,11 +59,12 @@ def columns_for(problem: Problem, wrt: tuple[str, ...]) -> Columns:
             start[:by_p] = problem.dx0_dp.T
     if by_x0:
         start[by_p : by_p + n, :n] = np.eye(n)
-        scale[by_p : by_p + n] = np.maximum(
-            1.0, np.abs(problem.x0[:n])
-        )  # a start at 0 says nothing about the size that matters
+        if problem.consistent is not None:
+            start[by_p : by_p + n] = problem.consistent.by_x.toarray()[:, :n].T
+        # a start at 0 says nothing about the size that matters
+        scale[by_p : by_p + n] = np.maximum(1.0, np.abs(problem.x0[:n]))
     if by_t0:
-        start[-1] = -problem.slope(problem.x0, problem.t0)  # starting later by dt is starting at x0 - f dt
+        start[-1] = problem.start_by_t0 - problem.velocity(problem.x0, problem.t0)  # later by dt is starting at x0 - x' dt
     return Columns(start, seeds, scale, slice(0, by_p), slice(by_p, by_p + by_x0), slice(by_p + by_x0, None))
 
 
@@ -78,6 +79,8 @@ def directions(problem: Problem, d_x: np.ndarray, d_p: np.ndarray) -> Columns:
     scale = np.where(sizes > 0, 1.0 / np.where(sizes > 0, sizes, 1.0), 1.0)
     start = np.zeros((width, size))
     start[:, : problem.n] = d_x
+    if problem.consistent is not None:
+        start = (problem.consistent.by_x @ start.T).T + (0 if problem.dx0_dp is None else d_p @ problem.dx0_dp.T)
     return Columns(start, np.ascontiguousarray(d_p), scale, slice(0, width), slice(width, width), slice(width, None))
 
 
@@ -104,7 +107,8 @@ def augmented(problem: Problem, columns: Columns) -> System:
     compiled = partial(tangents, rhs, *at, columns.seeds) if width else problem.system().compiled
     linearised = partial(rhs.linearisations.make, *at, columns.seeds)
     return System(
-        fun, exact, problem.t0, problem.t1, start, not rhs.branches, block_diagonal, compiled, linearised, problem.system()
+        fun, exact, problem.t0, problem.t1, start, not rhs.branches, block_diagonal, compiled, linearised, problem.system(),
+        mass=rhs.mass, slopes=problem.slopes_with(columns.start, columns.seeds),
     )  # fmt: skip
 
 

@@ -21,6 +21,7 @@ from ..tracing.recorder import is_traced
 from .closing import Closing
 from .doubled import named
 from .layout import Layout, Slot, lay_out
+from .mass import check_mass, without_regular
 from .moving import event_time, moved, shift
 from .signature import flat_event, flat_rhs, flat_stops, name_of
 from .solution import Solution
@@ -61,7 +62,8 @@ def solve_inside(
             "t_eval: a solve inside a function that is being differentiated needs it, because the number of steps differs from "
             "call to call; t_eval=[t1] gives the end"
         )
-    for name in ("rtol", "atol", "first_step", "max_step", "sens_rtol", "sens_atol"):
+    options = {**options, "mass_matrix": nest.untraced(options["mass_matrix"])}
+    for name in ("mass_matrix", "rtol", "atol", "first_step", "max_step", "sens_rtol", "sens_atol"):
         if any(map(is_traced, flatten(options[name])[0])):
             raise ArgumentTypeError(f"{name}: an option of a solve cannot be computed from what is differentiated")
     if not callable(options["tstops"]) and any(map(is_traced, flatten(options["tstops"])[0])):
@@ -72,6 +74,13 @@ def solve_inside(
         tspan = (tspan[0], tspan[1])
     problem, layout = _posed(nest, solve, rhs, _as_array(nest, x0), p, tuple(tspan), options)
     times = _as_array(nest, t_eval)
+    if problem.posed.mass is not None:
+        times = _as_array(nest, nest.untraced(t_eval))
+        if problem.posed.events or any(map(is_traced, (times, *tspan))):
+            raise NotImplementedError(
+                "events of a solve with a singular mass_matrix inside a function that is being differentiated, and derivatives "
+                "by its tspan or t_eval, are not supported yet; odead.sensitivity has them"
+            )
     y, t_events, y_events = problem.solution(times)
     sol = partial(_states_at, layout, problem.interpolant) if options["dense_output"] else None
     fields = {
@@ -92,17 +101,19 @@ def _posed(
     trees = ((x0, "x0"), (closing.p, "p"))
     (x_layout, x), (p_layout, p_values) = [lay_out(_twins(nest, tree), name, complex_allowed=True) for tree, name in trees]
     flat = flat_rhs(closing.rhs, None, x_layout, p_layout)
+    flat, mass = without_regular(flat, check_mass(options["mass_matrix"], x.size, x_layout))
     if isinstance(flat, partial):
         flat = named(flat, name_of(rhs))
     own = {name: options[name] for name in OPTIONS} | {"atol": x_layout.tolerances(options["atol"], "atol")}
     posed = Posed(
         flat, name_of(rhs), own,
-        [flat_event(event, x_layout, p_layout) for event in closing.events], flat_stops(closing.tstops, p_layout),
+        [flat_event(event, x_layout, p_layout) for event in closing.events], flat_stops(closing.tstops, p_layout), mass,
     )  # fmt: skip
-    unusual = {"mass_matrix": options["mass_matrix"], "jac": closing.jac(options["jac"])}
-    if unusual["mass_matrix"] is not None or not isinstance(unusual["jac"], str):  # compared with the exact one
+    jac = closing.jac(options["jac"])
+    if not isinstance(jac, str):  # compared with the exact one
         span = [nest.twin(end) for end in ends]
-        solve(closing.rhs, _twins(nest, x0), _twins(nest, closing.p), span, max_steps=options["max_steps"], **unusual)
+        given = {"jac": jac, "mass_matrix": options["mass_matrix"], "max_steps": options["max_steps"]}
+        solve(closing.rhs, _twins(nest, x0), _twins(nest, closing.p), span, **given)
     vectors = (_packed(nest, x_layout, x0, x), _packed(nest, p_layout, closing.p, p_values))
     return Inside(nest, posed, *vectors, ends), x_layout
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from .._linearised import Linearised
-from .._matrices import Band, Dense, Matrix, Sparse
+from .._matrices import Band, Dense, MassMatrix, Matrix, Sparse
 from .._rosenbrock import StepCotangents
 from .._system import Cotangents
 from ..derivatives.kernel import Kernel, Variant
@@ -21,6 +21,7 @@ from ..transform.reverse import reverse
 from ..transform.sparsity import pattern
 from .compressed import pattern_of
 from .jacobian import Pattern
+from .mass import Mass
 from .values import without_values
 
 __all__ = ["Linearisations", "PatternGrewError"]
@@ -39,6 +40,7 @@ class _Plan:
     Attributes
     ----------
     pattern : Pattern
+        Of J, with the places of a mass matrix.
     colours : array of int, shape (n,)
         Of the columns.
     timed : bool
@@ -77,11 +79,14 @@ class Linearisations:
     record : callable
         From a derivation of programs, the kernel of the right-hand side so derived.
     n, n_p : int
+    mass : Mass or None
+        What multiplies x'; None: the identity.
     """
 
-    def __init__(self, record: Record, n: int, n_p: int) -> None:
+    def __init__(self, record: Record, n: int, n_p: int, mass: Mass | None = None) -> None:
         self._record = record
         self._n, self._n_p = n, n_p
+        self._mass = mass
         self._lock = threading.RLock()
         self._plan: _Plan | None = None
 
@@ -98,7 +103,10 @@ class Linearisations:
             facts = (plan.timed, self._constant(plan))
             made = Linearised(tape, self._n, p, plan.seeds, rows, columns, source, *facts, directions, find)
             kind, more = plan.fitting
-            return made, kind(self._n, rows, columns, source, *more)
+            matrix = kind(self._n, rows, columns, source, *more)
+            if self._mass is not None:
+                matrix.take_mass(self._placed(self._mass, plan.pattern))
+            return made, matrix
 
     def step_cotangents(
         self, x: np.ndarray, p: np.ndarray, t: float, cotangents: Cotangents, weights: np.ndarray
@@ -117,8 +125,18 @@ class Linearisations:
         with self._lock:
             if self._plan is None:
                 program = self._record(None).primal
-                self._plan = self._prepare(pattern_of(program), program)
+                self._plan = self._prepare(self._pattern_of(program), program)
             return self._plan
+
+    def _pattern_of(self, program: Program) -> Pattern:
+        found = pattern_of(program)
+        return found if self._mass is None else found.union(Pattern.of(self._mass.elements))
+
+    def _placed(self, mass: Mass, found: Pattern) -> MassMatrix:
+        """The mass matrix, with the numbers of its elements among the entries of the pattern."""
+        elements = mass.elements
+        entries = np.searchsorted(found.columns * self._n + found.rows, elements.col * self._n + elements.row)
+        return MassMatrix(self._n, elements.row, elements.col, entries, elements.data)
 
     def _prepare(self, found: Pattern, program: Program) -> _Plan:
         dx, t = program.arguments[0], program.arguments[self._at_t]
@@ -141,7 +159,7 @@ class Linearisations:
     def _covers(self, plan: _Plan, program: Program) -> bool:
         if any(known is program for known in plan.covered):
             return True
-        wider = plan.pattern.union(pattern_of(program))
+        wider = plan.pattern.union(self._pattern_of(program))
         if wider.rows.size == plan.pattern.rows.size:
             plan.covered.append(program)
             return True

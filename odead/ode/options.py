@@ -50,11 +50,9 @@ def sens_tolerances(n_p: int, rtol: float, sens_rtol: Any, sens_atol: Any) -> Ad
 
 
 _LATER: Final = {
-    "mass_matrix": "eliminate the algebraic equations",
     "checkpoints": 'only the discrete adjoint of the explicit methods has them; leave checkpoints="auto"',
 }
 _DEFAULTS: Final = {
-    "mass_matrix": None,
     "checkpoints": "auto",
 }
 

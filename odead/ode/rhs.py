@@ -17,12 +17,14 @@ from ..derivatives.kernel import MAX_VARIANTS, Kernel, Variant
 from ..errors import ArgumentTypeError, ArgumentValueError, TracingError
 from ..tape import Program, Role
 from ..transform.forward import forward
+from ..transform.passes import optimise
 from ..transform.reverse import reverse
 from ..views import View
 from .compressed import CompressedJacobian
 from .jacobian import Jacobian
 from .kept import Kept
 from .linearised import Linearisations
+from .mass import Mass
 from .selects import discontinuous_selects, observe_selects
 from .signature import Flat
 from .switches import Switches, without_guards
@@ -45,6 +47,8 @@ class CompiledRhs:
     t : float
     in_place : bool
         Whether the user's function itself fills dx; says what to suggest when it does not.
+    mass : Mass or None
+        Then dx is M x'.
 
     Attributes
     ----------
@@ -61,8 +65,9 @@ class CompiledRhs:
         It cannot be recorded.
     """
 
-    def __init__(self, flat: Flat, name: str, x: np.ndarray, p: np.ndarray, t: float, *, in_place: bool) -> None:
-        self.name = name
+    def __init__(self, flat: Flat, name: str, x: np.ndarray, p: np.ndarray, t: float, *, in_place: bool,
+                 mass: Mass | None = None) -> None:  # fmt: skip
+        self.name, self.mass = name, mass
         self.n, self.n_p = x.size, p.size
         self._flat = flat
         self._known: dict[Variant, Branch] = {}
@@ -79,7 +84,7 @@ class CompiledRhs:
         self._captures: tuple[Variant, bool] | None = None  # of a variant: what there is to know
         self._value = self._record(None)
         self._jacobian = CompressedJacobian(self._record, self.n, self.n_p)
-        self.linearisations = Linearisations(self._record, self.n, self.n_p)
+        self.linearisations = Linearisations(self._record, self.n, self.n_p, self.mass)
 
     # ------------------------------------------------------------------------------------------------ values
 
@@ -98,6 +103,32 @@ class CompiledRhs:
         d_p : array, shape (W, n_p)
         """
         self._run(self.tangent_kernel(len(d_x)), dx, x, *self._p(p), t, d_dx, d_x, *self._p(d_p))
+
+    def along(self, x: np.ndarray, p: np.ndarray, t: float, d_x: np.ndarray) -> np.ndarray:
+        """The vector ``J d_x + f_t``: how f changes while x moves at this rate."""
+        at_t = 3 if self.n_p else 2
+        kernel = self._kernel("along", lambda program: forward(program, (0, 1, at_t), None))
+        d_dx = np.zeros(self.n)
+        self._run(kernel, np.empty(self.n), x, *self._p(p), t, d_dx, d_x, np.ones(()))
+        return d_dx
+
+    def along_changes(
+        self, x: np.ndarray, p: np.ndarray, t: float, d_x: np.ndarray, columns: np.ndarray, directions: np.ndarray
+    ) -> np.ndarray:
+        """The derivatives of `along`, d_x held, while (x, p) moves along the W columns and directions, shape (W, n)."""
+        at_t, width = 3 if self.n_p else 2, len(columns)
+        active = (*self._active, at_t + 1)
+        lanes = None if width == 1 else width
+
+        def derive(program: Program) -> Program:
+            return forward(optimise(forward(program, (0, 1, at_t), None)), active, lanes)
+
+        given = (np.empty(self.n), x, *self._p(p), t, np.zeros(self.n), d_x, np.ones(()))
+        shape = (self.n,) if lanes is None else (width, self.n)
+        changes = np.zeros(shape)
+        moving = (columns.reshape(shape), *self._p(directions.reshape((*shape[:-1], self.n_p))))
+        self._run(self._kernel(("along_changes", width), derive), *given, np.zeros(shape), *moving, changes)
+        return changes.reshape(width, self.n)
 
     def cotangent_x(self, x: np.ndarray, p: np.ndarray, t: float, covector: np.ndarray) -> np.ndarray:
         """The vector ``Jᵀ covector``."""
@@ -208,6 +239,7 @@ class CompiledRhs:
     def _continued(self, x: np.ndarray, p: np.ndarray, t: float) -> "CompiledRhs":
         twin = object.__new__(CompiledRhs)
         twin.name, twin.n, twin.n_p, twin._flat, twin._known = self.name, self.n, self.n_p, self._flat, {}
+        twin.mass = self.mass
         twin._set_up(x, p, t, one_sided=True)
         return twin
 

@@ -180,8 +180,11 @@ class Run(NamedTuple):
         grad_p: np.ndarray = adjoint.grad_p + by_p
         if problem.dx0_dp is not None:
             grad_p = grad_p + adjoint.grad_x0 @ problem.dx0_dp
-        by_t0 = -float(adjoint.arriving @ problem.slope(problem.x0, problem.t0)) if "t0" in self.wrt else 0.0
-        self._fill(result, grad_p, adjoint.grad_x0, by_t0)
+        by_t0 = float(adjoint.grad_x0 @ problem.start_by_t0)
+        if "t0" in self.wrt:
+            by_t0 -= float(adjoint.arriving @ problem.velocity(problem.x0, problem.t0))
+        by_x0 = adjoint.grad_x0 if problem.consistent is None else problem.consistent.by_x.T @ adjoint.grad_x0
+        self._fill(result, grad_p, by_x0, by_t0)
         self._fill_times(result, y, cotangents, at_data)
         return grad_p
 
@@ -208,7 +211,7 @@ class Run(NamedTuple):
         if "t0" in self.wrt:
             by_t0 = float(total[columns.t0][0])
             if problem.t_eval is not None and problem.t_eval[:1] == problem.t0:  # this datum is x0, wherever t0 is
-                by_t0 -= float(cotangents[:, 0] @ derivatives[0][:, -1])
+                by_t0 -= float(cotangents[:, 0] @ (derivatives[0][:, -1] - problem.start_by_t0))
         self._fill(result, total[columns.p] if "p" in self.wrt else None, total[columns.x0], by_t0)
         self._fill_times(result, y, cotangents, at_data)
 
@@ -266,12 +269,12 @@ class Run(NamedTuple):
         if "t1" in self.wrt and problem.ended:
             result.grad_t1 = 0.0
         elif "t1" in self.wrt:
-            slope = problem.slope(y[:, -1], problem.t1)
+            slope = problem.velocity(y[:, -1], problem.t1)
             moving = cotangents[:, -1] if problem.t_eval is None else np.append(np.zeros(n), cotangents[n:, -1])  # data stay
             result.grad_t1 = float(moving @ slope)
         if "t_eval" in self.wrt and problem.t_eval is not None:
             columns = self._rows(problem.output_times(problem.running)[1], y)
-            slopes = [problem.slope(y[:, k], t) for k, t in zip(columns, problem.t_eval.tolist(), strict=True)]
+            slopes = [problem.velocity(y[:, k], t) for k, t in zip(columns, problem.t_eval.tolist(), strict=True)]
             result.grad_t_eval = np.array([c @ slope[:n] for c, slope in zip(at_data.T, slopes, strict=True)])
 
     def _result(self, course: Course, y: np.ndarray, rows: np.ndarray, mode: str) -> Sensitivity:

@@ -15,6 +15,7 @@ from .doubled import named
 from .inside import Inside
 from .kept import Kept
 from .loss import check_loss, evaluate
+from .mass import Mass, check_mass, without_regular
 from .problem import Problem
 from .signature import Event, flat_event, flat_of_p, flat_rhs, flat_stops, name_of
 from .variations import Posed
@@ -34,17 +35,23 @@ def hessian_of_loss(
     tstops: Any,
     wrt: tuple[str, ...],
     options: Mapping[str, Any],
+    mass_matrix: Any = None,
 ) -> np.ndarray:
     """The Hessian over the concatenated raveled `wrt`, shape (N, N).
 
     Parameters
     ----------
     problem : Problem
-    rhs, x0, loss, running, events, tstops, wrt
+    rhs, x0, loss, running, events, tstops, wrt, mass_matrix
         As in `odead.sensitivity`.
     options : mapping
         Of `odead.solve`.
     """
+    mass = check_mass(mass_matrix, problem.n, problem.x_layout)
+    if mass is not None and mass.is_singular and (events is not None or not {"p", "x0"}.issuperset(wrt)):
+        raise NotImplementedError(
+            "order=2 with a singular mass_matrix and events, or with respect to times, is not supported yet"
+        )
     functions = () if events is None else (events,) if callable(events) else tuple(events)
     attributes = tuple(
         [(getattr(e, "terminal", None), getattr(e, "direction", None), getattr(e, "reset", None)) for e in functions]
@@ -52,8 +59,8 @@ def hessian_of_loss(
     start = x0 if callable(x0) else None
     stops = tstops if callable(tstops) else tuple(np.asarray(tstops, dtype=float).tolist())
     key: tuple[Any, ...] = (rhs, loss, running, problem.x_layout, problem.p_layout, start, functions, attributes, stops, wrt)
-    key = (*key, problem.t_eval is None, tuple((name, _hashable(value)) for name, value in options.items()))
-    whole = _KEPT.get(key, lambda: _Loss(problem, rhs, loss, running, start, functions, stops, wrt, options))
+    key = (*key, problem.t_eval is None, tuple((name, _hashable(value)) for name, value in options.items()), mass)
+    whole = _KEPT.get(key, lambda: _Loss(problem, rhs, loss, running, start, functions, stops, wrt, options, mass))
     n = problem.n
     known = {
         "p": problem.p, "x0": np.zeros(n) if start is not None else problem.x0[:n], "t0": np.array([problem.t0]),
@@ -80,14 +87,16 @@ class _Loss:
 
     def __init__(
         self, problem: Problem, rhs: Function, loss: Any, running: Function | None, start: Function | None,
-        events: Sequence[Function], tstops: Any, wrt: tuple[str, ...], options: Mapping[str, Any],
+        events: Sequence[Function], tstops: Any, wrt: tuple[str, ...], options: Mapping[str, Any], mass: Mass | None,
     ) -> None:  # fmt: skip
         layouts = (problem.x_layout, problem.p_layout)
-        flat = flat_rhs(rhs, running, *layouts)
+        flat, mass = without_regular(
+            flat_rhs(rhs, running, *layouts), mass if mass is None or running is None else mass.extended()
+        )
         if isinstance(flat, partial):
             flat = named(flat, name_of(rhs))
         placed = [flat_event(Event.of(event), *layouts) for event in events]
-        self.posed = Posed(flat, name_of(rhs), options, placed, flat_stops(tstops, problem.p_layout))
+        self.posed = Posed(flat, name_of(rhs), options, placed, flat_stops(tstops, problem.p_layout), mass)
         self.start = None if start is None else flat_of_p(start, "x0", *layouts)
         self.loss = None if loss is None else partial(evaluate, loss, check_loss(loss) == 2, *layouts)
         self.runs, self.has_data, self.n, self.wrt = running is not None, problem.t_eval is not None, problem.n, wrt

@@ -17,7 +17,7 @@ from .problem import Problem, make_problem
 from .progress import shown
 from .run import Run
 from .solution import Sensitivity
-from .solve import choose_engine
+from .solve import choose_engine, keeps_mass, method_for_mass
 
 __all__ = ["sensitivity"]
 
@@ -119,10 +119,12 @@ def sensitivity(
     jac : "auto", callable ``jac(x, p, t)``, or array of shape (n, n)
         "auto": the exact Jacobian of the recorded right-hand side, on its pattern. One that is given, dense or sparse, is
         compared with it before the solve, and a wrong entry raises; the steps take the exact one in any case.
+    mass_matrix : array or scipy.sparse matrix, shape (n, n), optional
+        M of M x' = f(x, p, t), constant. A singular one makes a differential-algebraic equation, of index 1: then the part of
+        x0 that M x does not determine is a guess, which is made consistent at t0, and all derivatives know of that. It is
+        solved by Rodas5P or BDF, and not yet with mode="continuous", events, tstops or branches of rhs.
     progress : bool
         Show a progress bar of the forward solve, by tqdm.
-    mass_matrix
-        Not supported yet beyond its default.
 
     Returns
     -------
@@ -135,7 +137,6 @@ def sensitivity(
     IntegrationError
         A solve stopped before its end; ``exc.result`` has what was computed, never a gradient.
     """
-    check_not_yet(mass_matrix=mass_matrix)
     stepper = choose_engine(engine, method)
     x0, p, wanted, shadows = unwrap(x0, p, check_wrt(wrt))
     has_loss = loss is not None or running is not None
@@ -143,12 +144,14 @@ def sensitivity(
         check_loss(loss)
     check_mode(mode, wanted, shadows, has_loss)
     problem = make_problem(
-        rhs, x0, p, tspan, t_eval, running, differentiated=wanted, events=events, tstops=tstops, complex_states=True
-    )
+        rhs, x0, p, tspan, t_eval, running, differentiated=wanted, events=events, tstops=tstops, complex_states=True,
+        mass_matrix=mass_matrix, keeps_mass=keeps_mass(stepper, method) and mode != "continuous",
+    )  # fmt: skip
     check_jacobian(problem, jac)
     atol, sens_atol = problem.x_layout.tolerances(atol, "atol"), problem.p_layout.tolerances(sens_atol, "sens_atol")
+    takes = method_for_mass(problem, stepper, method, mode)
     controls = check_controls(
-        stepper, method, rtol, atol, first_step, max_step, max_steps, problem.n, abs(problem.t1 - problem.t0)
+        stepper, takes, rtol, atol, first_step, max_step, max_steps, problem.n, abs(problem.t1 - problem.t0)
     )
     tolerances = sens_tolerances(problem.p.size, rtol, sens_rtol, sens_atol)
     _check_second(order, has_loss)
@@ -176,7 +179,7 @@ def sensitivity(
         }  # fmt: skip
         from .second import hessian_of_loss  # it solves inside a function, which takes this module
 
-        result.hess = hessian_of_loss(problem, rhs, x0, loss, running, events, tstops, wanted, options)
+        result.hess = hessian_of_loss(problem, rhs, x0, loss, running, events, tstops, wanted, options, mass_matrix)
     accumulate(shadows, result)
     return result
 

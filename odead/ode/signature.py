@@ -11,6 +11,8 @@ from functools import partial
 from types import FunctionType, MethodType
 from typing import Any, Final, NamedTuple
 
+import numpy as np
+
 from ..containers import Structure
 from ..errors import ArgumentTypeError, ArgumentValueError
 from .layout import Layout, Slot, Static
@@ -25,6 +27,7 @@ __all__ = [
     "flat_stops",
     "from_scipy",
     "is_in_place",
+    "multiplied",
     "name_of",
     "required_parameters",
 ]
@@ -148,6 +151,17 @@ def _with_running(form: Form, rhs: Callable[..., Any], running: Callable[..., An
     state, parameters = x_layout.unpack(x[:n]), p_layout.unpack(p)
     dx[n] = running(state, parameters, t)
     return form(rhs, x_layout, dx[:n], state, parameters, t)
+
+
+def multiplied(flat: Flat, matrix: np.ndarray) -> Flat:
+    """The right-hand side multiplied by a constant matrix; a diagonal one is given by its diagonal."""
+    return partial(_multiplied, flat, matrix, matrix.ndim == 1)
+
+
+def _multiplied(flat: Flat, matrix: Any, diagonal: bool, dx: Any, x: Any, p: Any, t: Any) -> Any:
+    returned = flat(dx, x, p, t)
+    dx[:] = matrix * dx if diagonal else matrix @ dx
+    return returned
 
 
 def _form(rhs: Callable[..., Any], x_layout: Layout) -> Form:

@@ -12,14 +12,14 @@ from .engines.native import NativeEngine
 from .engines.scipy import COMPILED_ONLY, METHODS, ScipyEngine
 from .failures import raise_failure
 from .given_jacobian import check_jacobian
-from .methods import NATIVE
-from .options import check_controls, check_not_yet
+from .methods import EXPLICIT, NATIVE
+from .options import check_controls
 from .piecewise import Course, integrate
 from .problem import Problem, every, make_problem
 from .progress import shown
 from .solution import Solution
 
-__all__ = ["choose_engine", "ended", "solution_fields", "solve"]
+__all__ = ["choose_engine", "ended", "keeps_mass", "method_for_mass", "solution_fields", "solve"]
 
 NATIVE_ENGINE: Final = NativeEngine()
 SCIPY_ENGINE: Final = ScipyEngine()
@@ -58,15 +58,13 @@ def solve(
 
     Parameters
     ----------
-    rhs, x0, p, tspan, t_eval, method, engine, rtol, atol, events, tstops, jac, dense_output, first_step, max_step,
-    max_steps
+    rhs, x0, p, tspan, t_eval, method, engine, rtol, atol, events, tstops, jac, mass_matrix, dense_output, first_step,
+    max_step, max_steps
         As in `sensitivity`.
     mode, sens_rtol, sens_atol, checkpoints
         As in `sensitivity`, for a solve that is differentiated.
     progress : bool
         Show a progress bar, by tqdm; none inside a function that is being differentiated.
-    mass_matrix
-        Not supported yet beyond its default.
 
     Returns
     -------
@@ -80,7 +78,6 @@ def solve(
     IntegrationError
         The solve stopped before t1; ``exc.result`` has what was computed.
     """
-    check_not_yet(mass_matrix=mass_matrix)
     nest = nest_of(rhs, x0, p, tspan, t_eval)
     if nest is not None:
         from .inside import solve_inside  # it takes the sensitivities, which are built on this module
@@ -93,12 +90,23 @@ def solve(
         }  # fmt: skip
         return solve_inside(nest, solve, rhs, x0, p, tspan, t_eval, options)
     stepper = choose_engine(engine, method)
-    problem = make_problem(rhs, x0, p, tspan, t_eval, events=events, tstops=tstops, complex_states=True)
+    problem = make_problem(
+        rhs, x0, p, tspan, t_eval, events=events, tstops=tstops, complex_states=True, mass_matrix=mass_matrix,
+        keeps_mass=keeps_mass(stepper, method),
+    )  # fmt: skip
     layout = problem.x_layout
     atol = layout.tolerances(atol, "atol")
     check_jacobian(problem, jac)
     controls = check_controls(
-        stepper, method, rtol, atol, first_step, max_step, max_steps, problem.n, abs(problem.t1 - problem.t0)
+        stepper,
+        method_for_mass(problem, stepper, method),
+        rtol,
+        atol,
+        first_step,
+        max_step,
+        max_steps,
+        problem.n,
+        abs(problem.t1 - problem.t0),
     )
     times, positions = problem.output_times()
     with shown(progress, problem.t0, problem.t1, problem.name) as bar:
@@ -128,6 +136,35 @@ def choose_engine(engine: Any, method: Any) -> AbstractEngine:
     if engine in ("auto", "scipy"):
         return SCIPY_ENGINE
     raise ArgumentValueError(f'engine={engine!r} is unknown; use "auto", "native" or "scipy"')
+
+
+def keeps_mass(engine: AbstractEngine, method: Any) -> bool:
+    """Whether the method can do with a mass matrix."""
+    return engine.name == "native" and (method == "auto" or method not in EXPLICIT)
+
+
+def method_for_mass(problem: Problem, engine: AbstractEngine, method: Any, mode: str = "auto") -> Any:
+    """The method, which where there is a mass matrix must be one that takes it; "auto" becomes one."""
+    if problem.rhs.mass is None:
+        return method
+    if engine.name != "native":
+        raise ArgumentValueError(
+            'engine="scipy" cannot solve a problem with a singular mass_matrix; engine="native" can, with method="Rodas5P" or '
+            '"BDF"'
+        )
+    if method in EXPLICIT:
+        raise ArgumentValueError(
+            f'method="{method}" is explicit and cannot solve a problem with a singular mass_matrix; use "Rodas5P", "BDF" or '
+            f'"auto"'
+        )
+    if mode == "continuous":
+        raise NotImplementedError('mode="continuous" with a mass_matrix is not supported yet; use mode="adjoint" or "forward"')
+    if not problem.is_smooth:
+        raise NotImplementedError(
+            "events=, tstops= and branches of rhs with a singular mass_matrix are not supported yet: the algebraic part of x "
+            "may jump there; solve piece by piece, or smooth the branch"
+        )
+    return "Rodas5P" if method == "auto" else method
 
 
 def ended(problem: Problem, course: Course) -> Problem:

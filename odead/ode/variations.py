@@ -21,12 +21,13 @@ from ..tracing.recorder import is_traced
 from .doubled import doubled_event, doubled_rhs, doubled_stops
 from .forward import augmented, column_atol, directions, split
 from .loss import Weighted
+from .mass import Mass
 from .options import check_controls
 from .piecewise import Happened, integrate
 from .problem import make_problem
 from .sensitivity import sensitivity
 from .solution import Solution
-from .solve import choose_engine, solve
+from .solve import choose_engine, method_for_mass, solve
 
 __all__ = ["Posed", "solved"]
 
@@ -52,6 +53,8 @@ class Posed:
     tstops : callable or array
     expected : tuple of int or None
         How many of the times a run reaches, then how often each event happens.
+    mass : Mass or None
+        A singular mass matrix.
     half : Posed or None
         The problem of which this one is the doubled one.
     """
@@ -63,10 +66,11 @@ class Posed:
         options: Mapping[str, Any],
         events: Sequence[Any] = (),
         tstops: Any = (),
+        mass: Mass | None = None,
         expected: tuple[int, ...] | None = None,
         half: Posed | None = None,
     ) -> None:
-        self.rhs, self.name, self.options, self.half = rhs, name, dict(options), half
+        self.rhs, self.name, self.options, self.mass, self.half = rhs, name, dict(options), mass, half
         self.events, self.tstops, self.expected = tuple(events), tstops, expected
         self._doubled: dict[tuple[int, int], Posed] = {}
 
@@ -76,15 +80,16 @@ class Posed:
         if found is None:
             events = [doubled_event(e, self.rhs, n, n_p, getattr(e, "__name__", "event")) for e in self.events]
             tstops = doubled_stops(self.tstops, n_p) if callable(self.tstops) else self.tstops
+            mass = None if self.mass is None else self.mass.doubled()
             found = self._doubled[n, n_p] = Posed(
-                doubled_rhs(self.rhs, n, n_p, self.name), self.name, self.options, events, tstops, self.expected, self
+                doubled_rhs(self.rhs, n, n_p, self.name), self.name, self.options, events, tstops, mass, self.expected, self
             )
         return found
 
     def expecting(self, x: np.ndarray, p: np.ndarray, ends: np.ndarray, times: np.ndarray) -> Posed:
         """The same problem, which expects the events that it has here."""
         result = _solution(self, x, p, ends, times)
-        return Posed(self.rhs, self.name, self.options, self.events, self.tstops, _counted(result))
+        return Posed(self.rhs, self.name, self.options, self.events, self.tstops, self.mass, _counted(result))
 
     @cached_property
     def order(self) -> int:
@@ -93,8 +98,9 @@ class Posed:
 
     @property
     def placed(self) -> dict[str, Any]:
-        """The events and stops."""
-        return {"events": list(self.events) or None, "tstops": self.tstops}
+        """The events and stops, and the mass matrix."""
+        mass = None if self.mass is None else self.mass.elements
+        return {"events": list(self.events) or None, "tstops": self.tstops, "mass_matrix": mass}
 
     def atol(self, x: np.ndarray, p: np.ndarray) -> Any:
         """Of the states: for a tangent, that of a derivative times the size of the direction."""
@@ -153,10 +159,11 @@ def _pushed(
     _refuse_traced(posed, x, p, d_x, d_p)
     options = posed.options
     engine = choose_engine(options["engine"], options["method"])
-    problem = make_problem(posed.rhs, x, _given(p), ends, times, differentiated=("p", "x0"), **posed.placed)
+    problem = make_problem(posed.rhs, x, _given(p), ends, times, differentiated=("p", "x0"), keeps_mass=True, **posed.placed)
+    method = method_for_mass(problem, engine, options["method"])
     steps = (options["first_step"], options["max_step"], options["max_steps"])
     span = abs(problem.t1 - problem.t0)
-    controls = check_controls(engine, options["method"], options["rtol"], posed.atol(x, p), *steps, problem.n, span)
+    controls = check_controls(engine, method, options["rtol"], posed.atol(x, p), *steps, problem.n, span)
     columns = directions(problem, d_x, d_p)
     sens_atol = options["sens_atol"] if np.ndim(options["sens_atol"]) == 0 and options["sens_atol"] is not None else None
     atol = column_atol(problem, columns, controls.atol, None if sens_atol is None else np.asarray(sens_atol, dtype=float))

@@ -435,6 +435,11 @@ class Namespace:
                 (container.extend if isinstance(container, (list, deque)) else container.update)(items)
                 self.observations.note(items_of, container, None)
 
+    def captured(self, x: Any) -> Any:
+        """The user's array for one of ours that is it; anything else, also what was computed from it, as it is."""
+        found = (thing for thing, made in self._memo.values() if made is x and isinstance(thing, np.ndarray))
+        return next(found, x)
+
     def original(self, x: Any) -> Any:
         """The user's object for one of ours; a traced value as the value of the recorded run."""
         for thing, made in self._memo.values():

@@ -177,6 +177,8 @@ def _run_leg(
     """Step by one method, of a solve that may change it if the number of the leg is given; the loop and what stopped it."""
     while True:
         loop = _make_loop(system, compiled, controls, rtol, times, record)
+        if system.mass is not None:
+            loop.divide = system.mass.divide
         if number is not None:
             loop.judges = True
             # Each change back takes longer to convince, so that the changes are few.
@@ -256,7 +258,10 @@ def _make_loop(
         )
     if controls.method in _BDF:
         alone = states.compiled() if isinstance(compiled, Tangents) else compiled
-        return BDF(compiled, alone, *states.linearised(), _BDF[controls.method], **options)
+        loop = BDF(compiled, alone, *states.linearised(), _BDF[controls.method], **options)
+        if system.slopes is not None:
+            loop.slopes = system.slopes()
+        return loop
     step = Step(compiled, _ROSENBROCK[controls.method], *system.linearised())
     return Rosenbrock(step, **options)
 
