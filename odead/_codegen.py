@@ -52,7 +52,7 @@ _PROLOGUE: Final = """\
 
 /* One version per instruction set, chosen when the module is loaded; needs the indirect functions of glibc. */
 #if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && defined(__GLIBC__)
-#define ODEAD_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
+#define ODEAD_CLONES __attribute__((target_clones("avx2", "default")))
 #else
 #define ODEAD_CLONES
 #endif
