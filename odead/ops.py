@@ -108,6 +108,7 @@ def _rounding(name: str, c: str) -> Op:
 _LARGER = ("where(x > y, 1, where(x == y, 0.5, 0))", "where(x > y, 0, where(x == y, 0.5, 1))")
 _SMALLER = ("where(x < y, 1, where(x == y, 0.5, 0))", "where(x < y, 0, where(x == y, 0.5, 1))")
 _TIES = "ties share equally"
+_TWICE = "rounded twice, as the two operations are"
 
 
 def _special(name: str, scipy: str, *partials: str | None, note: str = "") -> Op:
@@ -127,7 +128,12 @@ _ROWS = (
     Op("sub",          "x - y",                          ("1", "-1"),                "subtract", "fi"),
     Op("mul",          "x * y",                          ("y", "x"),                 "multiply", "fi"),
     Op("div",          "x / y",                          ("1 / y", "-out / y"),      "divide"),
-    Op("muladd",       "x * y + z",                      ("y", "x", "1")),
+    Op("muladd",       "x * y + z",                      ("y", "x", "1"),            note=_TWICE),
+    Op("mulsub",       "x * y - z",                      ("y", "x", "-1"),           note=_TWICE),
+    Op("negmuladd",    "z - x * y",                      ("-y", "-x", "1"),          note=_TWICE),
+    Op("addmul",       "(x + y) * z",                    ("z", "z", "x + y"),        note=_TWICE),
+    Op("submul",       "(x - y) * z",                    ("z", "-z", "x - y"),       note=_TWICE),
+    Op("addadd",       "x + y + z",                      ("1", "1", "1"),            note=_TWICE),
     Op("zero_mul",     "x == 0 ? 0 : y == 0 ? (x < 0 ? -y : y) : x * y", ("y", "x"), piecewise=True, note="0 * nan = 0 * inf = 0"),
     Op("reciprocal",   "1 / x",                          ("-out * out",),            "reciprocal"),
     Op("square",       "x * x",                          ("2 * x",),                 "square", "fi"),

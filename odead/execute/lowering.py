@@ -13,6 +13,7 @@ from ..rules.signature import offsets
 from ..structured import STRUCTURED
 from ..tape import Buffer, Instruction, Program, Role
 from ..views import View, contiguous
+from .contraction import contract
 from .fusion import TILE, Block, fuse
 from .memory import CACHE_LINE, plan_memory, round_up
 from .rows import ARENA, CONSTANTS, ITEM, NOTHING, Call, Rows
@@ -57,7 +58,7 @@ class Lowered:
 
 def lower(program: Program, opcodes: Mapping[str, int], tile: int = TILE) -> Lowered:
     """Lower a program; `opcodes` are those of the core, `tile` the elements of an operand in a tile of a block."""
-    prepared, positions, blocks = fuse(*_prepare(program), _keeps_its_place, tile)
+    prepared, positions, blocks = fuse(*contract(*_prepare(program)), _keeps_its_place, tile)
     local = _local_buffers(prepared, blocks)
     storage = _place(prepared, blocks, local)
     rows = Rows(prepared.buffers, storage.base, storage.start, opcodes)

@@ -25,6 +25,11 @@ _WITHOUT_UFUNC: Final[dict[str, Callable[..., Any]]] = {
     "stop": lambda x: x,
     "cast": lambda x: x,  # the assignment to the result converts
     "muladd": lambda x, y, z: x * y + z,
+    "mulsub": lambda x, y, z: x * y - z,
+    "negmuladd": lambda x, y, z: z - x * y,
+    "addmul": lambda x, y, z: (x + y) * z,
+    "submul": lambda x, y, z: (x - y) * z,
+    "addadd": lambda x, y, z: x + y + z,
     "zero_mul": lambda x, y: np.where(x == 0, x.dtype.type(0), np.where(y == 0, np.where(x < 0, -y, y), x * y)),
 }
 

@@ -14,9 +14,10 @@ from ..tape import Program, Role
 __all__ = ["unselected_singular"]
 
 _REGULAR: Final = frozenset({
-    "copy", "cast", "stop", "neg", "add", "sub", "mul", "muladd", "zero_mul", "square", "abs", "sign", "copysign", "heaviside",
-    "maximum", "minimum", "fmax", "fmin", "where", "floor", "ceil", "trunc", "rint", "sin", "cos", "arctan", "tanh", "arcsinh",
-    "expit", "erf", "erfc", "hypot", "deg2rad", "rad2deg",
+    "copy", "cast", "stop", "neg", "add", "sub", "mul", "muladd", "mulsub", "negmuladd", "addmul", "submul", "addadd",
+    "zero_mul", "square", "abs", "sign", "copysign", "heaviside", "maximum", "minimum", "fmax", "fmin", "where",
+    "floor", "ceil", "trunc", "rint", "sin", "cos", "arctan", "tanh", "arcsinh", "expit", "erf", "erfc", "hypot",
+    "deg2rad", "rad2deg",
     "sum", "matmul", "take", "put", "put_add", "amax", "amin",
 })  # fmt: skip
 """Operations that are finite, with finite partials, wherever their operands are moderate."""

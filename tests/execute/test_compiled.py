@@ -20,7 +20,8 @@ ROWS = [pytest.param(op, dtype, id=f"{op.name}-{dtype}") for op in ALL_OPS for k
 
 # Rounded once by IEEE 754, so every executor must agree in every bit; the others may differ by a few units in the last place.
 EXACT = {
-    "copy", "cast", "neg", "add", "sub", "mul", "div", "muladd", "zero_mul", "reciprocal", "square", "floor_divide",
+    "copy", "cast", "neg", "add", "sub", "mul", "div", "muladd", "mulsub", "negmuladd", "addmul",
+    "submul", "addadd", "zero_mul", "reciprocal", "square", "floor_divide",
     "remainder", "fmod", "sqrt", "abs", "sign", "copysign", "heaviside", "maximum", "minimum", "fmax", "fmin", "where",
     "floor", "ceil", "trunc", "rint",
 }  # fmt: skip

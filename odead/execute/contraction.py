@@ -1,0 +1,125 @@
+"""Pairs of instructions become one, where a temporary goes from the first to the second and nowhere else.
+
+`x*y + z`, `(x - y)*z` and their like are single rows of the op table, so that the value in between needs no storage and no
+second instruction. They round twice, exactly as the two instructions do: nothing changes in any bit.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final
+
+from ..tape import Program, Role
+from ..views import View, overlap
+
+__all__ = ["contract"]
+
+# (consumer, which of its operands, producer): the operation that is both, and the order of its operands; 0 and 1 are those
+# of the producer (of `neg`: 0), 2 and 3 the others of the consumer.
+_PAIRS: Final[dict[tuple[str, int, str], tuple[str, tuple[int, ...]]]] = {
+    ("add", 0, "mul"): ("muladd", (0, 1, 2)),
+    ("add", 1, "mul"): ("muladd", (0, 1, 2)),
+    ("sub", 0, "mul"): ("mulsub", (0, 1, 2)),
+    ("sub", 1, "mul"): ("negmuladd", (0, 1, 2)),
+    ("mul", 0, "add"): ("addmul", (0, 1, 2)),
+    ("mul", 1, "add"): ("addmul", (0, 1, 2)),
+    ("mul", 0, "sub"): ("submul", (0, 1, 2)),
+    ("mul", 1, "sub"): ("submul", (0, 1, 2)),
+    ("add", 0, "add"): ("addadd", (0, 1, 2)),
+    ("add", 1, "add"): ("addadd", (0, 1, 2)),
+    ("muladd", 0, "neg"): ("negmuladd", (0, 2, 3)),
+    ("muladd", 1, "neg"): ("negmuladd", (2, 0, 3)),
+}
+_PRODUCERS: Final = frozenset(producer for _, _, producer in _PAIRS)
+_CONSUMERS: Final = frozenset(consumer for consumer, _, _ in _PAIRS)
+
+
+def contract(program: Program, positions: Sequence[int]) -> tuple[Program, Sequence[int]]:
+    """Merge pairs of instructions.
+
+    Parameters
+    ----------
+    program : Program
+    positions : sequence of int
+        Of its instructions, somewhere else.
+
+    Returns
+    -------
+    tuple of Program, sequence of int
+        The program with fewer instructions, and their positions.
+    """
+    if not any(op in _CONSUMERS for op in program.op):
+        return program, positions
+    found = _Contraction(program)
+    for number, op in enumerate(program.op):
+        if op in _CONSUMERS:
+            found.visit(number)
+    return found.result(positions) if found.gone else (program, positions)
+
+
+class _Contraction:
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.op, self.ins = list(program.op), list(program.ins)
+        self.gone: set[int] = set()
+        self._writes: dict[int, list[int]] = {}
+        for number, out in enumerate(program.out):
+            if out is not None:
+                self._writes.setdefault(out.buffer, []).append(number)
+        reads = Counter(view.buffer for views in program.ins for view in views)
+        # By buffer the instruction that computes all of a temporary, which is read once.
+        self._producers = {
+            buffer: writes[0]
+            for buffer, writes in self._writes.items()
+            if len(writes) == 1 and reads[buffer] == 1 and program.op[writes[0]] in _PRODUCERS and self._is_temporary(buffer)
+        }
+
+    def _is_temporary(self, number: int) -> bool:
+        buffer = self.program.buffers[number]
+        return buffer.role is Role.TEMP and buffer.dtype[0] == "f"
+
+    def visit(self, number: int) -> None:
+        """Merge an instruction with the one that computes one of its operands, if there is one."""
+        for place, view in enumerate(self.ins[number][:2]):
+            producer = self._producers.get(view.buffer)
+            pair = None if producer is None else _PAIRS.get((self.op[number], place, self.op[producer]))
+            if producer is not None and pair is not None and self._feeds(producer, view, number):
+                own = self.ins[producer]
+                others = [other for k, other in enumerate(self.ins[number]) if k != place]
+                operands = [*own, *[view] * (2 - len(own)), *others]
+                self.op[number], self.ins[number] = pair[0], tuple(operands[k] for k in pair[1])
+                self.gone.add(producer)
+                return
+
+    def _feeds(self, producer: int, view: View, number: int) -> bool:
+        """Whether an instruction can do what the producer of an operand does."""
+        split = self.program.split
+        return (
+            producer < number
+            and self.program.out[producer] == view
+            and not (split is not None and producer < split <= number)
+            and all(self._lasts(operand, producer, number) for operand in self.ins[producer])
+        )
+
+    def _lasts(self, view: View, start: int, stop: int) -> bool:
+        """Whether a view can still be read where `stop` is: it is not written in between, nor by `stop` in another order."""
+        writes = self._writes.get(view.buffer, ())
+        for k in range(bisect_right(writes, start), len(writes)):
+            if writes[k] > stop:
+                break
+            out = self.program.out[writes[k]]
+            if out is not None and overlap(out, view) and not (writes[k] == stop and out == view):
+                return False
+        return True
+
+    def result(self, positions: Sequence[int]) -> tuple[Program, Sequence[int]]:
+        program = self.program
+        left = [number for number in range(len(program)) if number not in self.gone]
+        new = program.empty_like()
+        for number in left:
+            new.emit(self.op[number], program.out[number], self.ins[number], program.params[number], program.line[number])
+        if program.split is not None:
+            new.split = sum(number < program.split for number in left)
+        return new, [positions[number] for number in left]

@@ -1,0 +1,186 @@
+"""Pairs of instructions that become one give the same bits, and become one only where nothing else is touched."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from odead.execute.compiled import Executable
+from odead.execute.contraction import contract
+from odead.tape import Program, Role, verify
+from odead.views import View, contiguous
+
+SHAPE = (50,)
+
+
+def program_of(build: Callable[[Program, list[View]], None], dtype: str = "float64") -> Program:
+    """A program of four arrays, which `build` fills."""
+    program = Program("built")
+    build(program, [program.bound(dtype, SHAPE, Role.ARGUMENT, name) for name in "abcd"])
+    verify(program)
+    return program
+
+
+def contracted(program: Program) -> list[str]:
+    new, positions = contract(program, range(len(program)))
+    verify(new)
+    assert [program.out[k] for k in positions] == new.out
+    return new.op
+
+
+def emit(program: Program, op: str, *ins: View, out: View | None = None) -> View:
+    out = program.temp(program.dtype(ins[0]), ins[0].shape) if out is None else out
+    program.emit(op, out, ins)
+    return out
+
+
+PAIRS = {
+    ("mul", "add", 0): ("muladd", lambda a, b, c: a * b + c),
+    ("mul", "add", 1): ("muladd", lambda a, b, c: c + a * b),
+    ("mul", "sub", 0): ("mulsub", lambda a, b, c: a * b - c),
+    ("mul", "sub", 1): ("negmuladd", lambda a, b, c: c - a * b),
+    ("add", "mul", 0): ("addmul", lambda a, b, c: (a + b) * c),
+    ("add", "mul", 1): ("addmul", lambda a, b, c: c * (a + b)),
+    ("sub", "mul", 0): ("submul", lambda a, b, c: (a - b) * c),
+    ("sub", "mul", 1): ("submul", lambda a, b, c: c * (a - b)),
+    ("add", "add", 0): ("addadd", lambda a, b, c: (a + b) + c),
+    ("add", "add", 1): ("addadd", lambda a, b, c: c + (a + b)),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: "-".join(map(str, pair)))
+def test_a_pair_becomes_one_instruction_of_the_same_bits(pair, dtype):
+    first, second, place = pair
+    name, formula = PAIRS[pair]
+
+    def build(program: Program, arrays: list[View]) -> None:
+        a, b, c, d = arrays
+        inner = emit(program, first, a, b)
+        emit(program, second, *((inner, c) if place == 0 else (c, inner)), out=d)
+
+    program = program_of(build, dtype)
+    assert contracted(program) == [name]
+    rng = np.random.default_rng(0)
+    values = [rng.standard_normal(SHAPE).astype(dtype) * 10.0 ** rng.integers(-9, 9) for _ in range(4)]
+    values = [x.astype(dtype) for x in values]
+    expected = formula(*values[:3])
+    Executable(program).run(values)
+    np.testing.assert_array_equal(values[3].view(np.uint8), expected.view(np.uint8))
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_sign_goes_into_the_sum_with_a_product(place):
+    def build(program: Program, arrays: list[View]) -> None:
+        a, b, c, d = arrays
+        minus = emit(program, "neg", a)
+        emit(program, "muladd", *((minus, b) if place == 0 else (b, minus)), c, out=d)
+
+    program = program_of(build)
+    assert contracted(program) == ["negmuladd"]
+    values = [np.random.default_rng(k).standard_normal(SHAPE) for k in range(4)]
+    expected = values[2] - values[0] * values[1]
+    Executable(program).run(values)
+    np.testing.assert_array_equal(values[3], expected)
+
+
+def test_a_chain_becomes_pairs():
+    def build(program: Program, arrays: list[View]) -> None:
+        a, b, c, d = arrays
+        s = emit(program, "mul", a, b)
+        s = emit(program, "sub", c, s)
+        s = emit(program, "add", s, b)
+        emit(program, "mul", a, s, out=d)
+
+    assert contracted(program_of(build)) == ["negmuladd", "addmul"]
+
+
+def test_a_pair_may_update_in_place():
+    def build(program: Program, arrays: list[View]) -> None:
+        a, b, c, _ = arrays
+        emit(program, "add", emit(program, "mul", a, b), c, out=a)
+
+    assert contracted(program_of(build)) == ["muladd"]
+
+
+def _read_twice(program: Program, arrays: list[View]) -> None:
+    a, b, c, d = arrays
+    product = emit(program, "mul", a, b)
+    emit(program, "add", product, c, out=d)
+    emit(program, "sin", product, out=c)
+
+
+def _squared(program: Program, arrays: list[View]) -> None:
+    a, b, _, d = arrays
+    total = emit(program, "add", a, b)
+    emit(program, "mul", total, total, out=d)
+
+
+def _overwritten_before(program: Program, arrays: list[View]) -> None:
+    a, b, c, d = arrays
+    product = emit(program, "mul", a, b)
+    emit(program, "sin", c, out=b)
+    emit(program, "add", product, c, out=d)
+
+
+def _overwritten_by_itself(program: Program, arrays: list[View]) -> None:
+    a, b, c, _ = arrays
+    n = SHAPE[0] - 1
+    low, high = (a._replace(offset=k, shape=(n,), strides=contiguous((n,))) for k in (0, 1))
+    b, c = (x._replace(shape=(n,)) for x in (b, c))
+    emit(program, "add", emit(program, "mul", low, b), c, out=high)
+
+
+def _across_the_split(program: Program, arrays: list[View]) -> None:
+    a, b, c, d = arrays
+    product = emit(program, "mul", a, b)
+    program.split = len(program)
+    emit(program, "add", product, c, out=d)
+
+
+def _partly_read(program: Program, arrays: list[View]) -> None:
+    a, b, c, d = arrays
+    product = emit(program, "mul", a, b)
+    part, c, d = (x._replace(shape=(10,)) for x in (product, c, d))
+    emit(program, "add", part, c, out=d)
+
+
+def _repeated(program: Program, arrays: list[View]) -> None:
+    a, b, c, d = arrays
+    one = emit(program, "mul", *(x._replace(shape=(1,)) for x in (a, b)))
+    emit(program, "add", one._replace(shape=SHAPE, strides=(0,)), c, out=d)
+
+
+def _visible(program: Program, arrays: list[View]) -> None:
+    a, b, c, d = arrays
+    emit(program, "mul", a, b, out=d)
+    emit(program, "add", d, c, out=c)
+
+
+@pytest.mark.parametrize(
+    "build",
+    [_read_twice, _squared, _overwritten_before, _overwritten_by_itself, _across_the_split, _partly_read, _repeated, _visible],
+)
+def test_what_somebody_else_sees_stays(build):
+    program = program_of(build)
+    assert contracted(program) == program.op
+
+
+def test_integers_stay():
+    def build(program: Program, arrays: list[View]) -> None:
+        a, b, c, d = arrays
+        emit(program, "add", emit(program, "mul", a, b), c, out=d)
+
+    assert contracted(program_of(build, "int64")) == ["mul", "add"]
+
+
+def test_the_split_stays_where_it_was():
+    def build(program: Program, arrays: list[View]) -> None:
+        a, b, c, d = arrays
+        emit(program, "add", emit(program, "mul", a, b), c, out=d)
+        program.split = len(program)
+        emit(program, "sub", emit(program, "mul", a, b), d, out=c)
+        emit(program, "sin", a, out=a)
+
+    new, positions = contract(program_of(build), range(5))
+    assert (new.op, new.split, list(positions)) == (["muladd", "mulsub", "sin"], 1, [1, 3, 4])
