@@ -40,6 +40,7 @@ MODULES: dict[str, list[str]] = {
     "_places": [],
     "_storage": [],
     "_linear": [],
+    "_fourier": [],
     "_structured": [],
     "_calls": ["odead/_pointers.h"],
     "_core": [],

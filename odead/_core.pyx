@@ -26,6 +26,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uintptr_t
 from libc.string cimport memcpy, memmove, memset
 
 from ._structured cimport Instruction, Walk, advance, begin, parameters, structured, sum_of
+from ._ufuncs cimport Loop, PyUFuncObject
 
 cdef extern from "_kernels.h" nogil:
     int odead_scalar(int opcode, char* out, const char* x, const char* y, const char* z)
@@ -61,24 +62,6 @@ cdef int BLOCK = OPCODES["block"]
 cdef int SUM = OPCODES["sum.float64"]
 
 # --------------------------------------------------------------------------------------------------------- sweep
-
-
-cdef extern from "numpy/ufuncobject.h" nogil:
-    ctypedef void (*PyUFuncGenericFunction)(char** args, const cnp.npy_intp* n, const cnp.npy_intp* strides, void* d) noexcept
-
-    ctypedef struct PyUFuncObject:      # NumPy's own declarations for Cython hide these fields from 2.5 on
-        int nin
-        int nargs
-        int ntypes
-        const char* types
-        PyUFuncGenericFunction* functions
-        void** data
-
-
-cdef struct Loop:           # of a NumPy function
-    PyUFuncGenericFunction call
-    void* data
-    int arity
 
 
 # NumPy's loops over exp, sin, pow, ... are vectorised (0.8 against 2.6 ns per exp) and give NumPy's bits. Filled once, below.

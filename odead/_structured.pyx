@@ -7,13 +7,16 @@ Each gets its rows from a `Walk`; what its extra words mean beyond the strides i
 from libc.stdint cimport int64_t, uint8_t
 from scipy.linalg.cython_blas cimport dgemm, dgemv, sgemm, sgemv
 
+from ._fourier import FOUND
+
+from ._fourier cimport fourier
 from ._linear cimport linear
 from ._structured cimport Instruction, Walk, advance, begin, parameters
 
 # In the order of the enums below.
 OPERATIONS = (
     "sum", "sum_add", "prod", "amax", "amin", "recurrence", "cumprod", "take", "put", "put_add", "searchsorted", "guard",
-    "matmul", "gemm", "gemv", "lu", "lu_solve", "trsm",
+    "matmul", "gemm", "gemv", "fft" if FOUND else "", "lu", "lu_solve", "trsm",
 )
 DTYPES = ("float64", "float32", "int64", "bool")
 
@@ -34,6 +37,7 @@ cdef enum Structured:
     MATMUL                  # by plain loops
     GEMM                    # by BLAS
     GEMV
+    FFT                     # in `_fourier.pyx`
     LINEAR                  # this one and those behind are in `_linear.pyx`
 
 
@@ -352,6 +356,9 @@ cdef int structured_of(const Instruction* i, int operation, number* tag) noexcep
 cdef int structured(const Instruction* i, int operation, int dtype) noexcept nogil:
     if operation >= LINEAR:
         linear(i, operation - LINEAR, dtype == FLOAT64)
+        return 0
+    if operation == FFT:
+        fourier(i, dtype == FLOAT64)
         return 0
     if dtype == FLOAT64:
         return structured_of(i, operation, <double*> NULL)

@@ -312,6 +312,22 @@ def _call(rows: Rows, position: int, op: str, out: View, ins: Operands, params: 
     return True
 
 
+def _fft(rows: Rows, position: int, op: str, out: View, ins: Operands, params: Hashable) -> bool:
+    """Transforms one by one, but for those of one axis, which NumPy's loops take together."""
+    (x,) = ins
+    name = f"fft.{rows.dtype(x)}"
+    if not rows.knows(name) or any(view.strides[-1] != 1 for view in (out, x)):
+        return False
+    n = out.shape[-2]
+    rows.work += out.size * max(1, n.bit_length())
+    axes = merge(_axes(out.shape[:-2], out.strides, x.strides))
+    beside = axes.pop() if axes else Axis(1, (0, 0))
+    distances = [stride * ITEM[rows.dtype(x)] for stride in beside.strides]
+    row = Axis(n, (out.strides[-2], x.strides[-2]))
+    rows.emit(position, name, row, axes, (out, x), params=(int(bool(params)), beside.extent, *distances))
+    return True
+
+
 _KERNELS: Final[dict[str, Callable[[Rows, int, str, View, Operands, Hashable], bool]]] = {
     "call": _call,
     "sum": _sum,
@@ -327,6 +343,7 @@ _KERNELS: Final[dict[str, Callable[[Rows, int, str, View, Operands, Hashable], b
     "put_add": _put,
     "put_along_add": _put_along_add,
     "searchsorted": _searchsorted,
+    "fft": _fft,
     "lu": _lu,
     "solve": _solve,
     "solve_triangular": _solve_triangular,
