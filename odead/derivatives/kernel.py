@@ -23,6 +23,7 @@ from ..tracing.collection import uncollected
 from ..tracing.recorder import is_traced
 from ..tracing.trace import Trace, trace
 from ..transform.passes import optimise
+from .interchangeable import representative
 from .nested import Called, Nest
 
 __all__ = [
@@ -346,7 +347,7 @@ class _Same:
 
 def function_key(f: Callable[..., Any]) -> Hashable:
     """A function as part of a key: an object that can be called is only itself, whatever it says that it equals."""
-    return f if isinstance(f, _FUNCTIONS) else _Same(f)
+    return representative(f) if isinstance(f, _FUNCTIONS) else _Same(f)
 
 
 def static_key(leaf: Any) -> Hashable:

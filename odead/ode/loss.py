@@ -7,6 +7,7 @@ from typing import Any, Final
 import numpy as np
 
 from ..containers import flatten
+from ..derivatives.interchangeable import representative
 from ..derivatives.kernel import Kernel, Variant
 from ..errors import ArgumentTypeError, IntegrationError
 from ..transform.reverse import reverse
@@ -47,7 +48,7 @@ class Loss:
         self._arrays = [leaf for leaf in flatten(p)[0] if isinstance(leaf, np.ndarray)]
         self._n_p = p_layout.size
         self._flat = partial(evaluate, loss, takes_p, x_layout, p_layout)
-        self._key = (loss, x_layout, p_layout)
+        self._key = (representative(loss), x_layout, p_layout)
 
     def value_and_gradient(self, y: np.ndarray, p: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
         """The loss, and its derivatives with respect to y, shape (n, m), and to p, shape (n_p,).

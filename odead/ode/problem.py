@@ -12,6 +12,7 @@ import numpy as np
 
 from .._system import all_finite, goes_strictly
 from ..containers import flatten
+from ..derivatives.interchangeable import representative
 from ..errors import ArgumentTypeError, ArgumentValueError
 from .consistent import Consistent, make_consistent, velocities, velocity
 from .doubled import halves_of, is_doubled_twice
@@ -212,7 +213,8 @@ def make_problem(
         flat = flat if matrix is None else multiplied(flat, matrix)
         return CompiledRhs(flat, name, state, p_vector, t0, in_place=is_in_place(rhs), mass=left)
 
-    key = (rhs, running, x_layout, p_layout, mass)
+    functions = (representative(rhs), None if running is None else representative(running))
+    key = (*functions, x_layout, p_layout, mass)
     compiled_rhs = compiled(key, build)
     if mass is not None:
         keeps = keeps_mass and events is None and not np.size(tstops) and not compiled_rhs.branches

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from ..derivatives.interchangeable import representative
 from ..derivatives.nested import Nest, nest_of
 from ..derivatives.second_order import hessian_of_first
 from .doubled import named
@@ -58,7 +59,8 @@ def hessian_of_loss(
     )
     start = x0 if callable(x0) else None
     stops = tstops if callable(tstops) else tuple(np.asarray(tstops, dtype=float).tolist())
-    key: tuple[Any, ...] = (rhs, loss, running, problem.x_layout, problem.p_layout, start, functions, attributes, stops, wrt)
+    parts = tuple([None if f is None else representative(f) for f in (rhs, loss, running)])
+    key: tuple[Any, ...] = (*parts, problem.x_layout, problem.p_layout, start, functions, attributes, stops, wrt)
     key = (*key, problem.t_eval is None, tuple((name, _hashable(value)) for name, value in options.items()), mass)
     whole = _KEPT.get(key, lambda: _Loss(problem, rhs, loss, running, start, functions, stops, wrt, options, mass))
     n = problem.n

@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from ..containers import Structure
+from ..derivatives.interchangeable import representative
 from ..errors import ArgumentTypeError, ArgumentValueError
 from .layout import Layout, Slot, Static
 
@@ -101,7 +102,7 @@ def from_scipy(fun: Callable[..., Any]) -> ScipyRhs:
         For `solve`, `sensitivity` and the others.
     """
     required_parameters(fun, "fun")
-    return ScipyRhs(fun)
+    return ScipyRhs(representative(fun))
 
 
 def _refuse_early_time(rhs: Callable[..., Any], count: int) -> None:
