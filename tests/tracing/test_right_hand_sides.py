@@ -1,0 +1,14 @@
+"""Every right-hand side of the registry, in both modes, with its mutations, against differences of the plain call."""
+
+import copy
+
+import pytest
+from right_hand_sides import CASES
+
+import odead
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_derivatives(name):
+    f, arguments = CASES[name]
+    odead.check_derivatives(f, *copy.deepcopy(arguments))
