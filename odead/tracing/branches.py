@@ -22,11 +22,13 @@ from ..structured import STRUCTURED
 from ..tape import Role
 from ..views import View, broadcast, overlap
 from .array import TracedArray
-from .complexes import TracedComplexArray, combined, is_complex, parts_of
 from .effects import code_of, has_effects, must_be_seen
-from .observations import IMMUTABLE, MISSING
+from .loop_exits import RESULT
+from .merging import Merging
+from .observations import MISSING
 from .recorder import Recorder, is_traced
-from .scalar import TracedScalar, scalar_dtype
+from .rounds import Rounds, padded
+from .scalar import TracedScalar
 
 __all__ = ["Branch", "Branching", "Place", "Plan", "Reconsidered"]
 
@@ -44,11 +46,19 @@ Place = tuple[str, int, int]
 class Plan(Protocol):
     """Which of the user's `if`s are to be converted; it lasts from one attempt at a recording to the next."""
 
-    def ask(self, frame: FrameType) -> bool:
-        """Convert the `if` whose test the frame is at, if there is one that can be; whether the plan has changed."""
+    rounds: dict[Place, int]
+    """How many rounds a loop takes whose end varies."""
+
+    def ask(self, frame: FrameType, several: bool) -> bool:
+        """Convert the `if` whose test the frame is at, if there is one that can be; whether the plan has changed.
+
+        `several` says that its function was called more than once.
+        """
 
     def refuse(self, place: Place) -> None:
         """Leave this `if` as it is."""
+
+    def is_refused(self, place: Place) -> bool: ...
 
     @property
     def is_empty(self) -> bool: ...
@@ -85,7 +95,8 @@ class Branching:
         self.plan = plan
         self.stack: list[Branch] = []
         self.reconsidered = False
-        self._tests: dict[tuple[int, int], tuple[int, Any]] = {}
+        self.rounds: dict[Place, tuple[int, int]] = {}  # fewest and most rounds that such a loop took
+        self._tests: dict[tuple[int, int], tuple[int, Any, FrameType | None, bool]] = {}
         self.names: dict[str, Any] = {
             "__odead_missing__": MISSING,
             "__odead_branch__": self.branch,
@@ -95,6 +106,7 @@ class Branching:
             "__odead_not__": self.negated,
             "__odead_target__": self.target,
             "__odead_callee__": self.callee,
+            "__odead_loop__": self.loop,
         }
 
     # ------------------------------------------------------------------------------------------ what recurs
@@ -102,12 +114,13 @@ class Branching:
     def met(self, frame: FrameType, view: View) -> None:
         """A test was guarded: note where, and reconsider the plan where that recurs for other elements."""
         place = (id(frame.f_code), frame.f_lasti)
-        count, last = self._tests.get(place, (0, None))
+        count, last, seen_in, several = self._tests.get(place, (0, None, None, False))
         test = self._described(view)
         if test == last:  # the same question again, as of a parameter inside a loop
             return
-        self._tests[place] = (count + 1, test)
-        if count + 1 == RECURS and self.plan.ask(frame):
+        again = seen_in is not None and frame is not seen_in and not several
+        self._tests[place] = (count + 1, test, frame, several or again)
+        if (count + 1 == RECURS or (again and count + 1 > RECURS)) and self.plan.ask(frame, several or again):
             self.reconsider()
 
     def _described(self, view: View) -> Any:
@@ -148,6 +161,8 @@ class Branching:
         if not self.reconsidered and not (error is not None and not isinstance(error, Exception)):
             if left is not None:
                 self.plan.refuse(left)
+            elif error is None and self._more_rounds():
+                pass
             elif error is None or self.plan.is_empty:
                 return
             else:
@@ -156,7 +171,21 @@ class Branching:
         if self.reconsidered:
             raise Reconsidered from None
 
+    def _more_rounds(self) -> bool:
+        """Whether a loop took other numbers of rounds than the plan has, or they differed; the plan then has the largest."""
+        changed = False
+        for place, (fewest, most) in self.rounds.items():
+            known = self.plan.rounds.get(place, 0)
+            if most > known and (known or fewest < most):
+                self.plan.rounds[place] = padded(most)
+                changed = True
+        return changed
+
     # ------------------------------------------------------------------------------------------ what rewritten code asks
+
+    def loop(self, line: int, column: int) -> Rounds:
+        """A loop whose end may vary is entered."""
+        return Rounds(self, (sys._getframe(1).f_code.co_filename, line, column))
 
     def branch(self, test: Any, place: Place, names: tuple[str, ...] = ()) -> Any:
         """How to go through an `if`."""
@@ -263,11 +292,15 @@ class Branch:
         What the names that a side may assign are before the `if`, `MISSING` where they are not bound.
     merged : list
         What they are after it.
+    condition : View
+        The test.
+    taken : bool
+        Its outcome in the recorded run.
     """
 
     __slots__ = (
-        "_begin", "_branching", "_condition", "_entry", "_fills", "_first", "_guards", "_journal", "_mark", "_names", "_noisy",
-        "_now", "_outer", "_rec", "_taken", "_valid", "before", "merged", "place",
+        "_begin", "_branching", "_entry", "_fills", "_first", "_guards", "_journal", "_mark", "_names", "_noisy",
+        "_now", "_outer", "_rec", "_valid", "before", "condition", "merged", "place", "taken",
     )  # fmt: skip
     both = True
 
@@ -276,7 +309,7 @@ class Branch:
         self.before: list[Any] = []
         self.merged: list[Any] = []
         self._branching, self._rec = branching, branching.rec
-        self._condition, self._taken, self._names = condition, taken, names
+        self.condition, self.taken, self._names = condition, taken, names
         self._outer: Branch | None = None
         self._noisy: Any = None
         self._valid: View | None = None
@@ -299,7 +332,7 @@ class Branch:
         """End the first side and begin the second."""
         names = self._bound(sys._getframe(1)) if self._names else ()
         writes = self._shut()
-        after = [(view, self._rec.contents(view)) for view, _ in self._journal] if self._taken else []
+        after = [(view, self._rec.contents(view)) for view, _ in self._journal] if self.taken else []
         self._undo()
         self._first = (names, writes, after)
         self._entry = self._journal
@@ -310,13 +343,15 @@ class Branch:
         """End the second side and join the two."""
         names = self._bound(sys._getframe(1)) if self._names else ()
         self._join()
-        self.merged = list(map(_Merging(self._rec, self).merged, self._first[0], names))
+        merging = Merging(self._rec, self)
+        both = zip(self._names, self._first[0], names, strict=True)
+        self.merged = [merging.result(a, b) if name == RESULT else merging.merged(a, b) for name, a, b in both]
         return True
 
     def merge(self, first: Any, second: Any) -> Any:
         """End the second side of an expression and join the two."""
         self._join()
-        return _Merging(self._rec, self).merged(first, second)
+        return Merging(self._rec, self).merged(first, second)
 
     def _bound(self, frame: FrameType) -> list[Any]:
         bound = frame.f_locals
@@ -332,7 +367,7 @@ class Branch:
         self._guards = 0
         self._valid = None
         self._rec.side = self
-        if now is not self._taken:
+        if now is not self.taken:
             self._noisy = np.errstate(all="ignore")
             self._noisy.__enter__()
 
@@ -363,7 +398,7 @@ class Branch:
         rec = self._rec
         second = self._shut()
         _, first, after = self._first
-        if self._taken:
+        if self.taken:
             self._undo()
             for view, value in after:
                 rec.set_contents(view, value)
@@ -378,11 +413,15 @@ class Branch:
             if view.buffer in rec.static:
                 rec.static.discard(view.buffer)
             chosen = first.get(view, view), second.get(view, view)
-            condition = self._condition if not view.shape else broadcast(self._condition, view.shape)
+            condition = self.condition if not view.shape else broadcast(self.condition, view.shape)
             rec.program.emit("where", view, (condition, *chosen), None, line)
         if not _separate(places):
-            self._branching.plan.refuse(self.place)
-            self._branching.reconsider()
+            self.give_up()
+
+    def give_up(self) -> NoReturn:
+        """Leave this `if` as it is."""
+        self._branching.plan.refuse(self.place)
+        self._branching.reconsider()
 
     # ------------------------------------------------------------------------------------------ what the recorder asks
 
@@ -398,7 +437,7 @@ class Branch:
     def valid(self) -> View:
         """Whether a run takes the side being recorded."""
         if self._valid is None:
-            view = self._condition
+            view = self.condition
             if not self._now:
                 view = self._rec.record("logical_not", "bool", (view,))
             if self._outer is not None:
@@ -408,7 +447,7 @@ class Branch:
 
     def is_taken(self) -> bool:
         """Whether the recorded run takes the side being recorded."""
-        return self._now is self._taken and (self._outer is None or self._outer.is_taken())
+        return self._now is self.taken and (self._outer is None or self._outer.is_taken())
 
     def guarded(self, view: View, expected: bool | int) -> View:
         """What to guard instead of `view`: it matters only to a run that takes this side."""
@@ -494,85 +533,3 @@ def _separate(views: Iterable[View]) -> bool:
     """Whether no two of the views overlap."""
     wide = [view for view in views if view.shape]
     return not any(view != other and overlap(view, other) for view in wide for other in views)
-
-
-class _Merging:
-    """What a name, or an expression, is after the `if`, from what it is at the end of either side."""
-
-    def __init__(self, rec: Recorder, branch: Branch) -> None:
-        self.rec, self.branch = rec, branch
-        self.seen: set[int] = set()  # buffers of arrays, to notice two names for one
-
-    def merged(self, a: Any, b: Any) -> Any:
-        if a is b:
-            return a
-        if a is MISSING or b is MISSING:
-            return MISSING  # the name is bound on one side only, so nothing may rely on it
-        if not is_traced(a) and not is_traced(b) and type(a) is type(b) and type(a) in IMMUTABLE and _equal(a, b):
-            return a
-        if type(a) is tuple and type(b) is tuple and len(a) == len(b):
-            return tuple(map(self.merged, a, b))
-        if is_complex(a) or is_complex(b):
-            return self.complex(a, b)
-        if _is_number(a) and _is_number(b):
-            return self.number(a, b)
-        if type(a) is TracedArray and type(b) is TracedArray:
-            return self.array(a, b)
-        return self.refuse()
-
-    def refuse(self) -> NoReturn:
-        self.branch._branching.plan.refuse(self.branch.place)
-        self.branch._branching.reconsider()
-
-    def complex(self, a: Any, b: Any) -> Any:
-        """Part by part, numbers with numbers and arrays with arrays."""
-        if type(a) is TracedComplexArray and type(b) is TracedComplexArray:
-            return TracedComplexArray(self.array(a.pairs, b.pairs))
-        if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
-            return self.refuse()
-        kind = _common_type(*(x.value if is_traced(x) else x for x in (a, b)))
-        re, im = map(self.merged, parts_of(self.rec, a), parts_of(self.rec, b))
-        return combined(self.rec, re, im, kind)
-
-    def number(self, a: Any, b: Any) -> Any:
-        rec, branch = self.rec, self.branch
-        values = [x.value if is_traced(x) else x for x in (a, b)]
-        kind = _common_type(*values)
-        dtype = scalar_dtype(kind(0))
-        views = [self.view(x, dtype) for x in (a, b)]
-        view = rec.record("where", dtype, (branch._condition, *views))
-        return TracedScalar(rec, view, kind(values[0] if branch._taken else values[1]), dtype)
-
-    def view(self, x: Any, dtype: str) -> View:
-        if is_traced(x):
-            return self.rec.cast(x.place, dtype)
-        return self.rec.number(x) if dtype == "float64" else self.rec.program.constant(x, dtype)
-
-    def array(self, a: TracedArray, b: TracedArray) -> Any:
-        """A new array: only if neither is a view of another that is still in use."""
-        if a.place == b.place:
-            return a
-        fresh = not any(self.branch.is_old(x.place.buffer) or x.place.buffer in self.seen for x in (a, b))
-        if not fresh or a.shape != b.shape or a.dtype != b.dtype:
-            return self.refuse()
-        self.seen |= {a.place.buffer, b.place.buffer}
-        test = TracedScalar(self.rec, self.branch._condition, self.branch._taken, "bool")
-        return self.rec.api.function(self.rec, np.where, (test, a, b), {})
-
-
-def _is_number(x: Any) -> bool:
-    return type(x) is TracedScalar or type(x) in (float, int, bool) or isinstance(x, np.generic)
-
-
-def _equal(a: Any, b: Any) -> bool:
-    return bool(a == b) and (not isinstance(a, float) or np.signbit(a) == np.signbit(b))
-
-
-def _common_type(a: Any, b: Any) -> type:
-    """The type of a number that is one or the other: not that of the one chosen, for types must not hang on values."""
-    if type(a) is type(b):
-        return type(a)
-    if not isinstance(a, np.generic) and not isinstance(b, np.generic):
-        return next((kind for kind in (complex, float) if isinstance(a, kind) or isinstance(b, kind)), int)
-    kind: type = np.result_type(a, b).type
-    return kind

@@ -88,7 +88,7 @@ def vecmat(x1: Any, x2: Any) -> Any:
 
 def polymul(a1: Any, a2: Any) -> Any:
     rec = recorder_of((a1, a2))
-    return convolve(*(np.atleast_1d(as_traced(rec, a)) for a in (a1, a2)))
+    return convolve(np.atleast_1d(as_traced(rec, a1)), np.atleast_1d(as_traced(rec, a2)))
 
 
 def lexsort(keys: Any, axis: int = -1) -> Any:

@@ -14,7 +14,7 @@
                                              (s,) = _odead_1.merged
                                              if s is __odead_missing__: del s
 
-An early `return` or `continue` has become a side before that; see `exits`. `x if c else y` becomes a call that evaluates its
+An early exit has become a side before that; see `straightening`. `x if c else y` becomes a call that evaluates its
 arguments in this order, `and`, `or`, `not` and chained comparisons in a test become calls that short-circuit only on what does
 not vary.
 
@@ -35,7 +35,8 @@ from types import CodeType, FrameType
 from typing import Any, Final, TypeAlias, TypeVar
 
 from .branches import Place
-from .exits import straightened
+from .loop_exits import LOOP, is_ours
+from .straightening import straightened
 
 __all__ = ["Conversions"]
 
@@ -59,6 +60,7 @@ class Conversions:
         self._refused: set[Place] = set()
         self._seen: set[tuple[str, int, str]] = set()  # functions that sides call, by file, line and name
         self._codes: dict[CodeType, CodeType] = {}  # converted -> the user's
+        self.rounds: dict[Place, int] = {}
 
     @property
     def is_empty(self) -> bool:
@@ -69,7 +71,7 @@ class Conversions:
         self._refused |= self._wanted
         self._wanted.clear()
 
-    def ask(self, frame: FrameType) -> bool:
+    def ask(self, frame: FrameType, several: bool) -> bool:
         code = self._codes.get(frame.f_code, frame.f_code)
         module = _straightened_module_of(code)
         if module is None:
@@ -78,9 +80,9 @@ class Conversions:
         if line is None or end_line is None or column is None or end_column is None:
             return False
         found = _choice_at(module, (line, column), (end_line, end_column))
-        if found is None or not self._can_convert(code, found):
+        if found is None or not self._can_convert(code, found) or found not in _together(module, found, several):
             return False
-        recurring = {self._place(code, node) for node in _together(module, found) if self._can_convert(code, node)}
+        recurring = {self._place(code, node) for node in _together(module, found, several) if self._can_convert(code, node)}
         fresh = recurring - self._wanted
         self._wanted |= fresh
         return bool(fresh)
@@ -91,6 +93,9 @@ class Conversions:
     @staticmethod
     def _place(code: CodeType, node: Choice) -> Place:
         return code.co_filename, node.lineno, node.col_offset
+
+    def is_refused(self, place: Place) -> bool:
+        return place in self._refused
 
     def refuse(self, place: Place) -> None:
         self._refused.add(place)
@@ -201,8 +206,12 @@ def _choice_at(module: ast.Module, start: tuple[int, int], end: tuple[int, int])
     return found
 
 
-def _together(module: ast.Module, choice: Choice) -> list[Choice]:
-    """The `if`s that recur with this one: all in the outermost loop around it in its function, or else in the function."""
+def _together(module: ast.Module, choice: Choice, several: bool) -> list[Choice]:
+    """The `if`s that recur with this one: all in the outermost loop around it in its function, or else in the function.
+
+    A loop that is run once, as an iteration of the whole state, ends where it ends: its own exits are no `if`s to convert. With
+    `several` it has been run more than once.
+    """
     path: list[ast.AST] = []
 
     def descend(node: ast.AST) -> bool:
@@ -217,7 +226,17 @@ def _together(module: ast.Module, choice: Choice) -> list[Choice]:
     inner = max(k for k, node in enumerate(path) if isinstance(node, functions))
     loops = [node for node in path[inner:] if isinstance(node, (ast.For, ast.While))]
     around = loops[0] if loops else path[inner]
-    return [node for node in _in_function(around) if isinstance(node, (ast.If, ast.IfExp))]
+    found = [node for node in _in_function(around) if isinstance(node, (ast.If, ast.IfExp)) and not is_ours(node)]
+    if several or not loops or not is_ours(around):
+        return found
+    assert isinstance(around, (ast.For, ast.While))
+    own = around.body[0]
+    assert isinstance(own, ast.If) and isinstance(own.test, ast.Name)
+    return [node for node in found if node is not own and not _assigns(node, own.test.id)]
+
+
+def _assigns(node: ast.AST, name: str) -> bool:
+    return any(isinstance(each, ast.Name) and each.id == name and isinstance(each.ctx, ast.Store) for each in ast.walk(node))
 
 
 def _in_function(node: ast.AST) -> Iterator[ast.AST]:
@@ -235,6 +254,8 @@ def _has_plain_sides(node: Choice) -> bool:
 
 
 def _leads_out(node: ast.AST) -> bool:
+    if is_ours(node):
+        return False
     return isinstance(node, _FINAL) or (isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Load))
 
 
@@ -259,7 +280,7 @@ class _Rewriting(ast.NodeTransformer):
         visited = self.generic_visit(node)
         if self.inside and isinstance(visited, ast.Subscript) and isinstance(visited.ctx, ast.Store):
             visited.value = _call("__odead_target__", [visited.value], visited.value)
-        if self.inside and isinstance(visited, ast.Call):
+        if self.inside and isinstance(visited, ast.Call) and not is_ours(visited):
             visited.func = _call("__odead_callee__", [visited.func], visited.func)
         return visited
 
@@ -371,7 +392,8 @@ class _Rewriting(ast.NodeTransformer):
 def _assigned(node: ast.If) -> list[str]:
     """The names that a side may bind, in the order of the alphabet."""
     stores = (each for side in (*node.body, *node.orelse) for each in _in_function_or_self(side))
-    return sorted({each.id for each in stores if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)})
+    names = {each.id for each in stores if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)}
+    return sorted(name for name in names if not name.startswith(LOOP))
 
 
 def _in_function_or_self(node: ast.AST) -> Iterator[ast.AST]:

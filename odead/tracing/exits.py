@@ -1,4 +1,4 @@
-"""Early `return` and `continue` as sides of an `if`, so that `conversion` can record both.
+"""Early exits as sides of an `if`, so that `conversion` can record both.
 
 ::
 
@@ -15,67 +15,41 @@
                                                  _odead_result = min(a, b)
                                              return _odead_result
 
-What follows the `if` goes into the side that falls through to it; where both do, into both. A `return` inside a loop and a
-`break` stay as they are: their loop would have to run to its end for all values.
+What follows the `if` goes into the side that falls through to it; where both do, into both. Exits from loops are taken out
+before, by `loop_exits`.
 """
 
 from __future__ import annotations
 
 import ast
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-__all__ = ["straightened"]
+__all__ = ["Exits", "leaves"]
 
 _MOST_COPIED: Final = 2000  # nodes of the syntax tree: what is copied into both sides is recorded twice
 _LEAVING: Final = (ast.Return, ast.Raise, ast.Break, ast.Continue)
-_RESULT: Final = "_odead_result"
-
-
-def straightened(module: ast.Module) -> ast.Module:
-    """The same program with early exits made sides; every node keeps its place in the source."""
-    made = _Straightening().visit(copy.deepcopy(module))
-    assert isinstance(made, ast.Module)
-    return ast.fix_missing_locations(made)
 
 
 class _TooLongError(Exception):
     """Too much would have to be copied."""
 
 
-class _Straightening(ast.NodeTransformer):
-    def visit_For(self, node: ast.For) -> ast.AST:
-        return self._loop(node)
+class Exits:
+    """Takes exits of one kind out of a list of statements.
 
-    def visit_While(self, node: ast.While) -> ast.AST:
-        return self._loop(node)
+    Parameters
+    ----------
+    kind : type
+        Return, Break or Continue.
+    instead : callable
+        The exit -> the statements that stand for it at the end of a side.
+    """
 
-    def _loop(self, node: ast.For | ast.While) -> ast.AST:
-        self.generic_visit(node)
-        node.body = _Exits(ast.Continue).rest_made_sides(node.body) or [ast.copy_location(ast.Pass(), node.body[0])]
-        return node
-
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
-        self.generic_visit(node)
-        exits = _Exits(ast.Return)
-        if not any(map(exits.may_leave, node.body)) or any(isinstance(x, (ast.Yield, ast.YieldFrom)) for x in ast.walk(node)):
-            return node
-        end = node.body[-1]
-        final = ast.copy_location(ast.Return(None), end)
-        body = exits.rest_made_sides(node.body if _leaves(node.body) else [*node.body, final])
-        if any(map(exits.may_leave, body)):  # as before: too long
-            return node
-        result = ast.copy_location(ast.Name(_RESULT, ast.Load()), end)
-        node.body = [*body, ast.copy_location(ast.Return(result), end)]
-        return node
-
-
-class _Exits:
-    """Takes exits of one kind out of a list of statements."""
-
-    def __init__(self, kind: type[ast.stmt]) -> None:
+    def __init__(self, kind: type[ast.stmt], instead: Callable[[Any], list[ast.stmt]]) -> None:
         self._kind = kind
+        self._instead = instead
         self._left = _MOST_COPIED
 
     def may_leave(self, statement: ast.stmt) -> bool:
@@ -100,7 +74,7 @@ class _Exits:
                 return [*made, *self._instead(statement)]
             if isinstance(statement, ast.If) and self.may_leave(statement):
                 rest = statements[k + 1 :]
-                through = [not _leaves(side) for side in (statement.body, statement.orelse)]
+                through = [not leaves(side) for side in (statement.body, statement.orelse)]
                 if all(through):
                     self._left -= sum(1 for each in rest for _ in ast.walk(each))
                     if self._left < 0:
@@ -112,19 +86,10 @@ class _Exits:
             made.append(statement)
         return made
 
-    @staticmethod
-    def _instead(statement: Any) -> list[ast.stmt]:
-        """What stands for the exit at the end of a side."""
-        if not isinstance(statement, ast.Return):
-            return []
-        name = ast.copy_location(ast.Name(_RESULT, ast.Store()), statement)
-        value = statement.value or ast.copy_location(ast.Constant(None), statement)
-        return [ast.copy_location(ast.Assign([name], value), statement)]
 
-
-def _leaves(statements: Sequence[ast.stmt]) -> bool:
+def leaves(statements: Sequence[ast.stmt]) -> bool:
     """Whether what follows these statements is never reached from them."""
     return any(
-        isinstance(each, _LEAVING) or (isinstance(each, ast.If) and _leaves(each.body) and _leaves(each.orelse))
+        isinstance(each, _LEAVING) or (isinstance(each, ast.If) and leaves(each.body) and leaves(each.orelse))
         for each in statements
     )

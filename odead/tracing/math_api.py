@@ -56,7 +56,10 @@ def _elementwise(function: Function, op: str) -> Callable[[Recorder], Function]:
             if not any(map(is_traced, xs)):
                 return function(*xs)
             operands = [_number(rec, x) for x in xs]
-            value = function(*[value for _, value in operands])
+            try:
+                value = function(*[value for _, value in operands])
+            except (ValueError, OverflowError) as error:
+                value = rec.beside(error)
             return TracedScalar(rec, rec.record(op, result, tuple([view for view, _ in operands])), value, result)
 
         return call

@@ -206,7 +206,8 @@ class Namespace:
             pyfunc = self.translate(x.pyfunc)
             return vectorize(self.rec, pyfunc, x.otypes, excluded=x.excluded, signature=x.signature)
         if isinstance(x, _JOINING):
-            return Joining(x, self.rebuild(type(x).__getitem__))
+            get: Any = type(x).__getitem__
+            return Joining(x, self.rebuild(get))
         if isinstance(x, PLAIN_OBJECTS) or (is_user_module(type(x).__module__) and not isinstance(x, BaseException)):
             return object_view(self, x)
         return x

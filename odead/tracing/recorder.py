@@ -9,6 +9,7 @@ is recorded for it until something that varies is written into it or computed fr
 
 from __future__ import annotations
 
+import math
 import sys
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping
@@ -532,6 +533,16 @@ class Recorder:
         self.emit("copy", out, (broadcast(source, out.shape),))
 
     # ------------------------------------------------------------------------------------------ guards
+
+    def is_beside(self) -> bool:
+        """Whether what is being recorded is not what the recorded run does: a side that it does not take."""
+        return self.side is not None and not self.side.is_taken()
+
+    def beside(self, error: Exception) -> float:
+        """The value of a number that could not be computed: NaN on a side that the run does not take, else the error."""
+        if not self.is_beside():
+            raise error
+        return math.nan
 
     def guard(self, view: View, expected: bool | int) -> None:
         """Record that the program holds only while every element of `view` is `expected`."""

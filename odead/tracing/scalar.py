@@ -290,14 +290,20 @@ def _binary(op: str, python: Callable[[Any, Any], Any], ufunc: np.ufunc, result:
         if self.kind == "float64":
             if kind is make:
                 if other.kind == "float64":
-                    value = python(self.value, other.value)
                     rec = self.rec
+                    try:
+                        value = python(self.value, other.value)
+                    except ArithmeticError as error:
+                        value = rec.beside(error)
                     if type(value) is complex:
                         return rec.api.ufunc(rec, ufunc, "__call__", (self, other), {"value": value})
                     return make(rec, rec.record(op, result, (self.place, other.place)), value, result)
             elif kind is float or kind is int or kind is _float64:
-                value = python(self.value, other)
                 rec = self.rec
+                try:
+                    value = python(self.value, other)
+                except ArithmeticError as error:
+                    value = rec.beside(error)
                 if type(value) is complex:
                     return rec.api.ufunc(rec, ufunc, "__call__", (self, other), {"value": value})
                 return make(rec, rec.record(op, result, (self.place, rec.number(other))), value, result)
@@ -306,8 +312,11 @@ def _binary(op: str, python: Callable[[Any, Any], Any], ufunc: np.ufunc, result:
     def backward(self: TracedScalar, other: Any) -> Any:
         kind = type(other)
         if self.kind == "float64" and (kind is float or kind is int or kind is _float64):
-            value = python(other, self.value)
             rec = self.rec
+            try:
+                value = python(other, self.value)
+            except ArithmeticError as error:
+                value = rec.beside(error)
             if type(value) is complex:
                 return rec.api.ufunc(rec, ufunc, "__call__", (other, self), {"value": value})
             return make(rec, rec.record(op, result, (rec.number(other), self.place)), value, result)

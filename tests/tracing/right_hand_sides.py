@@ -1,4 +1,5 @@
 """Right-hand sides as scientists write them: a name, the function, and arguments at which it is smooth."""
+# ruff: noqa: N803, N806, E731, E741, F841  (names as in the papers)
 
 import math
 from collections import namedtuple
@@ -36,7 +37,7 @@ POPULATION = np.array([20.0, 50.0, 30.0])
 @case(zeros(9), numbers(9, high=10.0), np.array([0.05, 0.2]), 0.0)
 def sir_with_age_groups(dx, x, p, t):
     beta, gamma = p
-    S, I, R = x[0:3], x[3:6], x[6:9]  # noqa: E741
+    S, I, R = x[0:3], x[3:6], x[6:9]
     force = beta * CONTACTS @ (I / POPULATION)
     dx[0:3] = -force * S
     dx[3:6] = force * S - gamma * I
@@ -58,7 +59,7 @@ def predator_prey_with_try(dx, x, p, t):
 def gray_scott(dx, x, p, t):
     F, k, Du, Dv = p
     u, v = x
-    lap = lambda w: np.roll(w, 1) + np.roll(w, -1) - 2 * w  # noqa: E731
+    lap = lambda w: np.roll(w, 1) + np.roll(w, -1) - 2 * w
     uvv = u * v * v
     dx[0] = Du * lap(u) - uvv + F * (1 - u)
     dx[1] = Dv * lap(v) + uvv - (F + k) * v
@@ -201,7 +202,12 @@ def arrhenius(dx, x, p, t):
     dx[2] = r2
 
 
-@case(zeros(4), np.array([2.0, 1.0, 0.5, 1.2]), {"vmax": {"hk": 1.2, "pfk": 2.0, "pk": 1.5}, "km": {"glc": 0.5, "f6p": 0.3, "pep": 0.4}, "atp": 2.5}, 0.0)
+@case(
+    zeros(4),
+    np.array([2.0, 1.0, 0.5, 1.2]),
+    {"vmax": {"hk": 1.2, "pfk": 2.0, "pk": 1.5}, "km": {"glc": 0.5, "f6p": 0.3, "pep": 0.4}, "atp": 2.5},
+    0.0,
+)
 def glycolysis(dx, x, p, t):
     glc, f6p, pep, atp = x
     vmax, km = p["vmax"], p["km"]
@@ -295,7 +301,9 @@ def shallow_water(dq, q, g, t):
         u = hu[i - 1] / h[i - 1] if h[i - 1] > 1e-6 else 0.0
         speed = abs(u) + sqrt(g * left)
         fh[i] = 0.5 * (left * u + hu[i]) - 0.5 * speed * (h[i] - left)
-        fhu[i] = 0.5 * (left * u**2 + 0.5 * g * left**2 + hu[i] ** 2 / h[i] + 0.5 * g * h[i] ** 2) - 0.5 * speed * (hu[i] - left * u)
+        fhu[i] = 0.5 * (left * u**2 + 0.5 * g * left**2 + hu[i] ** 2 / h[i] + 0.5 * g * h[i] ** 2) - 0.5 * speed * (
+            hu[i] - left * u
+        )
     dq[0] = -(fh[1:] - fh[:-1])
     dq[1] = -(fhu[1:] - fhu[:-1])
 
@@ -319,7 +327,7 @@ def friction_with_hysteresis(dx, x, p, t):
     position, velocity, bristle = x
     g = coulomb + (1.0 - coulomb) * math.exp(-((velocity / stribeck) ** 2))
     rate = velocity - stiffness * abs(velocity) * bristle / g
-    if bristle > 1.0 and rate > 0.0 or bristle < -1.0 and rate < 0.0:
+    if (bristle > 1.0 and rate > 0.0) or (bristle < -1.0 and rate < 0.0):
         rate = 0.0
     drive = np.clip(3.0 * math.sin(t + 1.0), -1.5, 1.5)
     dx[0], dx[1], dx[2] = velocity, drive - position - bristle, rate
@@ -385,7 +393,7 @@ def delay_by_table(dx, x, p, t):
     step = 0.25
     history = [1.0 - 0.1 * k for k in range(40)]
     past = t - p["lag"] * step
-    k = int(math.floor(past / step))
+    k = math.floor(past / step)
     weight = past / step - k
     old = history[k] * (1 - weight) + history[k + 1] * weight
     chain = np.concatenate(([old], x[:-1]))
@@ -471,7 +479,7 @@ class Model:
     def fluxes(self, x, k):
         self.work[:] = 0
         self.work[1:] = -k * self.areas[1:] * (x[1:] - x[:-1]) / self.mean_area
-        left, right = self.boundary
+        left = self.boundary[0]
         if left is not None:
             self.work[0] = -k * (x[0] - left)
         return self.work

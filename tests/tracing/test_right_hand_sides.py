@@ -3,9 +3,9 @@
 import copy
 
 import pytest
-from right_hand_sides import CASES
 
 import odead
+from tracing.right_hand_sides import CASES
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -6,6 +6,7 @@ What cannot be proven to give the same values stays as it was: a recurrence insi
 iterations, between the vector instructions of the rest. Nested loops roll from the inside out, one level per round.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
 from typing import Final
@@ -22,6 +23,7 @@ from .repetition import periods, runs, stretches
 __all__ = ["roll"]
 
 _REGIONS: Final = 512  # looked at in one round: each costs about a millisecond, however short
+_IN_VAIN: Final = 32  # regions of one period without a loop, one after the other: the next are of the same kind
 
 
 def roll(program: Program) -> Program:
@@ -41,21 +43,30 @@ def _find(program: Program) -> list[Loop]:
     columns = Columns(program)
     free = np.ones(len(program), dtype=bool)
     found: list[Loop] = []
-    for start, stop, period in islice(_repetitions(columns, free), _REGIONS):
+    in_vain: Counter[int] = Counter()
+    for start, stop, period in islice(_repetitions(columns, free, in_vain), _REGIONS):
+        in_vain[period] += 1
         start = _aligned(columns, start, period)
         count = (stop - start) // period
         if count >= LEAST:
             loops = Region(program, columns, start, period, count).loops()
             found += loops
+            if loops:
+                in_vain[period] = 0
             for loop in loops:
                 free[loop.start : loop.stop] = False
     return sorted(found, key=lambda loop: loop.start)
 
 
-def _repetitions(columns: Columns, free: np.ndarray) -> Iterator[tuple[int, int, int]]:
-    """Ranges (start, stop, period) of free instructions that repeat; `free` shrinks as their loops are taken."""
+def _repetitions(columns: Columns, free: np.ndarray, in_vain: Counter[int]) -> Iterator[tuple[int, int, int]]:
+    """Ranges (start, stop, period) of free instructions that repeat; `free` shrinks as their loops are taken.
+
+    `in_vain` counts, for each period, the last ranges that gave no loop.
+    """
     for period in periods(columns.signature, LEAST - 1):
         for start, stop in runs(columns.signature, free, period, LEAST):
+            if in_vain[period] >= _IN_VAIN:
+                break
             for begin, end in stretches(free[start:stop], LEAST * period):  # a run may share an iteration with its neighbour
                 yield start + begin, start + end, period
 
