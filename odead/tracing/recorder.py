@@ -23,6 +23,7 @@ from ..rules.primitive import Primitive
 from ..tape import DTYPES, Buffer, Program, Role, SourceLine
 from ..views import View, broadcast, contiguous, covers_extent, overlap
 from .lines import line_table
+from .side import Side
 
 if TYPE_CHECKING:
     from .observations import Observations
@@ -117,25 +118,6 @@ class Api(Protocol):
     def ufunc(self, rec: Recorder, ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any: ...
 
     def function(self, rec: Recorder, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any: ...
-
-
-class Side(Protocol):
-    """One side of an `if`, both of which are recorded; see `branches`."""
-
-    def is_old(self, buffer: int) -> bool:
-        """Whether a buffer is from before the `if`."""
-
-    def save(self, view: View) -> None:
-        """Elements are about to be written."""
-
-    def valid(self) -> View:
-        """Whether a run takes this side."""
-
-    def is_taken(self) -> bool:
-        """Whether the recorded run takes this side."""
-
-    def guarded(self, view: View, expected: bool | int) -> View:
-        """What to guard instead of `view`, so that it matters only to runs that take this side."""
 
 
 class Recorder:
