@@ -38,6 +38,8 @@ cdef class Method:
     cdef Combination error[2]
     cdef int n_errors                       # 1, or 2 for the combined estimate of DOP853
     cdef double exponent                    # of the error in the factor of the next step
+    cdef double gain                        # the same where the error of the step before counts too, and its exponent;
+    cdef double memory                      # 0: it does not
     cdef double interpolant[MOST_STAGES][MOST_DEGREES]
     cdef bint used[MOST_STAGES]             # by the interpolant
     cdef bint flip[MOST_DEGREES]
@@ -90,6 +92,7 @@ cdef class Explicit:
     cdef double t_end
     cdef double direction                   # 1 or -1
     cdef readonly double h_abs              # of the step to try next
+    cdef double last_error                  # of the last accepted step
     cdef double max_step
     cdef int64_t max_steps
     cdef int64_t n
@@ -117,6 +120,7 @@ cdef class Explicit:
     cdef Outcome choose_step(self) noexcept nogil
     cdef Outcome advance(self) noexcept nogil
     cdef Outcome step(self) noexcept nogil
+    cdef double growth(self, double error) noexcept nogil
     cdef Outcome attempt(self, double h) noexcept nogil
     cdef Outcome add_stages(self, double h) noexcept nogil
     cdef Outcome deliver(self, double t_new, double h) noexcept nogil

@@ -26,6 +26,7 @@ OUTCOMES = ("done", "raised", "too small", "not finite", "too many", "no memory"
 cdef double SAFETY = 0.9
 cdef double MIN_FACTOR = 0.2
 cdef double MAX_FACTOR = 10
+cdef double NO_ERROR = 1e-4  # of a step, for the control of those after it
 cdef int64_t FEW = 64  # states
 cdef int64_t LOOKS = 4  # per step, for what may change its sign twice within one
 cdef double STABLE = 0.9 * 3.5  # most that h times an eigenvalue may be for Tsit5, with a margin
@@ -74,6 +75,7 @@ cdef class Method:
         for i in range(self.n_errors):
             compress(tableau.errors[i], &self.error[i])
         self.exponent = -1 / (tableau.error_order + 1)
+        self.gain, self.memory = (share * self.exponent for share in tableau.control)
         for i in range(self.all_stages):
             self.used[i] = tableau.interpolant[i].any()
             for j in range(self.degree):
@@ -281,7 +283,7 @@ cdef class Explicit:
         self.rtol, self.atol, self.times, self.out = floats(rtol), floats(atol), floats(times), floats(self.y)
         self.norms, self.sums = floats(norms), floats(norms[1])
         self.t, self.t_end, self.direction = t0, t1, -1 if t1 < t0 else 1
-        self.max_step, self.max_steps = max_step, max_steps
+        self.max_step, self.max_steps, self.last_error = max_step, max_steps, 1
         self.h_abs = -1 if first_step is None else first_step
         self.wants_all_stages = record is not None and record.rows > method.stages
 
@@ -420,7 +422,7 @@ cdef class Explicit:
         if outcome != DONE:
             return outcome
         self.add_norms()
-        factor = MAX_FACTOR if error == 0 else fmin(MAX_FACTOR, SAFETY * pow(error, self.method.exponent))
+        factor = self.growth(error)
         self.h_abs = h_abs * (fmin(1, factor) if rejected else factor)
         if self.judges and t_new != self.t_end:
             outcome = self.judge(t_new, h, &turned)
@@ -431,6 +433,18 @@ cdef class Explicit:
         memcpy(self.x, self.z, self.n * sizeof(double))
         memcpy(self.k, self.k + (self.method.stages - 1) * self.n, self.n * sizeof(double))
         return TURNED if turned else DONE
+
+    cdef double growth(self, double error) noexcept nogil:
+        """The factor of the next step after one that was accepted with this error."""
+        cdef double factor
+        if error == 0:
+            factor = MAX_FACTOR
+        elif self.method.memory == 0:
+            factor = SAFETY * pow(error, self.method.exponent)
+        else:
+            factor = SAFETY * pow(error, self.method.gain) * pow(self.last_error, self.method.memory)
+        self.last_error = fmax(error, NO_ERROR)
+        return fmin(MAX_FACTOR, factor)
 
     cdef Outcome attempt(self, double h) noexcept nogil:
         """Compute the stages of a step of size h; the argument of the last one is the new state."""

@@ -37,6 +37,9 @@ class Tableau:
         Basis function k is the one before it (first: 1) times q, or times 1 - q where flips[k].
     extra_c, extra_a : array, shapes (extra,) and (extra, s + extra - 1)
         Stages that only the interpolant needs.
+    control : tuple of float
+        How the size of the next step follows from the errors of the last step and the one before: the exponents, as parts of
+        ``-1 / (error_order + 1)``. (1, 0) is the elementary control of SciPy.
     """
 
     name: str
@@ -49,6 +52,7 @@ class Tableau:
     flips: tuple[bool, ...]
     extra_c: np.ndarray = field(default_factory=lambda: np.zeros(0))
     extra_a: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
+    control: tuple[float, float] = (1.0, 0.0)
 
     @property
     def stages(self) -> int:
