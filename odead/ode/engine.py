@@ -87,6 +87,8 @@ class Controls(NamedTuple):
         Accepted steps after which to give up.
     progress : Progress or None
         Is told how far the solve has come.
+    stiff : bool
+        Whether the problem is known to be stiff: where "auto" begins.
     """
 
     method: str
@@ -96,6 +98,7 @@ class Controls(NamedTuple):
     max_step: float = np.inf
     max_steps: int = 100_000
     progress: Progress | None = None
+    stiff: bool = False
 
     def with_tolerances(self, rtol: float, atol: np.ndarray) -> "Controls":
         return self._replace(rtol=rtol, atol=atol)

@@ -65,6 +65,12 @@ class _Plan:
         return _fitting(self.pattern)
 
     @cached_property
+    def entries(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Rows, columns, and where the entries are among the products, each of int64."""
+        rows, columns = self.pattern.rows.astype(np.int64), self.pattern.columns.astype(np.int64)
+        return rows, columns, self.colours[columns].astype(np.int64) * self.pattern.n + rows
+
+    @cached_property
     def seeds(self) -> np.ndarray:
         seeds = np.zeros((int(self.colours.max(initial=-1)) + 1, self.colours.size))
         seeds[self.colours, np.arange(self.colours.size)] = 1
@@ -98,12 +104,10 @@ class Linearisations:
                 tape, find = self._tapes(plan, self._kernel(plan, len(directions)), x, p, t)
             except PatternGrewError:
                 continue
-            rows, columns = plan.pattern.rows, plan.pattern.columns
-            source = plan.colours[columns] * self._n + rows
             facts = (plan.timed, self._constant(plan))
-            made = Linearised(tape, self._n, p, plan.seeds, rows, columns, source, *facts, directions, find)
+            made = Linearised(tape, self._n, p, plan.seeds, *plan.entries, *facts, directions, find)
             kind, more = plan.fitting
-            matrix = kind(self._n, rows, columns, source, *more)
+            matrix = kind(self._n, *plan.entries, *more)
             if self._mass is not None:
                 matrix.take_mass(self._placed(self._mass, plan.pattern))
             return made, matrix

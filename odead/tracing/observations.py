@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from operator import is_
 from typing import Any, Final
 
 import numpy as np
@@ -45,16 +46,19 @@ class Observations:
     contents of an array are read at every run.
     """
 
-    __slots__ = ("_entries", "_others")
+    __slots__ = ("_entries", "_lists", "_others")
 
     def __init__(self) -> None:
         self._entries: dict[tuple[int, Any], tuple[Read, Any, Any]] = {}  # apart, because asking `stale` is part of every run
+        self._lists: dict[int, tuple[list[Any], tuple[Any, ...]]] = {}  # looked at element by element, without a snapshot
         self._others: dict[tuple[int, Any], tuple[Read, Any, Any, Any]] = {}
 
     def note(self, read: Read, place: Any, name: Any) -> None:
         """Note the present value, in place of one noted before."""
         if read is entry_of:
             self._entries[id(place), name] = (place.get, name, place.get(name, MISSING))
+        elif read is items_of and type(place) is list:
+            self._lists[id(place)] = (place, tuple(place))
         else:
             self._others[id(place), name] = (read, place, name, read(place, name))
 
@@ -63,6 +67,9 @@ class Observations:
         for get, name, value in self._entries.values():
             now = get(name, MISSING)
             if now is not value and not _same(now, value):
+                return True
+        for items, then in self._lists.values():
+            if len(items) != len(then) or not (all(map(is_, items, then)) or _same(tuple(items), then)):
                 return True
         for read, place, name, value in self._others.values():
             now = read(place, name)

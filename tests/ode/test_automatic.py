@@ -135,3 +135,11 @@ def test_the_steps_of_both_methods_count():
     with pytest.raises(odead.IntegrationError, match=r"Tsit5\+Rodas5P stopped .* after 60 steps.* max_steps=60") as failure:
         odead.solve(robertson, ROBERTSON_X0, ROBERTSON_P, (0, 1e4), max_steps=60)
     assert failure.value.result.t.size == 61
+
+
+def test_after_a_stop_the_method_found_before_goes_on():
+    p = np.array([0.7, 1.1])
+    once = odead.solve(attracted, [1.0, 0.0], p, (0, 3), t_eval=[3.0])
+    stopped = odead.solve(attracted, [1.0, 0.0], p, (0, 3), t_eval=[3.0], tstops=[1.0, 2.0])
+    assert once.nfev < stopped.nfev < 1.3 * once.nfev  # Tsit5 alone would take as many to find out again
+    np.testing.assert_allclose(stopped.y[:, -1], attracted_exact(p, 3.0)[0], rtol=5e-5, atol=5e-5)

@@ -140,11 +140,12 @@ def run_loop(
     while outcome == "turned":
         here, rest, left = controls, system, times
         if controls.method == "auto":
-            here = controls._replace(method=AUTO[len(legs) % len(AUTO)])
+            here = controls._replace(method=AUTO[(controls.stiff + len(legs)) % len(AUTO)])
         if loops:
             here, rest, left = _what_is_left(loops, here, rest, left)
         record = None if keep is None else keep(here.method)
-        loop, outcome = _run_leg(rest, compiled, here, rtol, left, record, len(legs) if controls.method == "auto" else None)
+        number = controls.stiff + len(legs) if controls.method == "auto" else None
+        loop, outcome = _run_leg(rest, compiled, here, rtol, left, record, number)
         if left is None:
             assert record is not None
             left = record.times[min(len(legs), 1) :]

@@ -45,7 +45,7 @@ TSIT5: Final = Tableau(
         [0, 1.5, -4, 2.5],
     ]),
     flips=(False,) * 4,
-    # Proportional-integral control (K. Gustafsson, ACM Trans. Math. Softw. 17, 1991). At the stability limit, where the elementary
+    # Proportional-integral control (K. Gustafsson, ACM Trans. Math. Softw. 17, 1991). At the stability limit, where elementary
     # control bounces, 3 of 339 steps are rejected instead of 75 of 410 (Brusselator with 50 states), at a smaller error; on
     # Lotka-Volterra both take 120. With (0.7, 0.4) these were 131.
     control=(0.9, -0.2),
