@@ -159,7 +159,7 @@ class Run(NamedTuple):
             error.result = result
             raise
         grad_p = self._gradients_by_adjoint(result, adjoint, trajectory.y, *losses)
-        result.sens_error = probes.error_of_gradient(losses[1], grad_p, adjoint.grad_x0)
+        result.estimate_later(partial(probes.error_of_gradient, losses[1], grad_p.copy(), adjoint.grad_x0.copy()))
         return result
 
     def _gradients_by_adjoint(
@@ -206,7 +206,7 @@ class Run(NamedTuple):
             if scale.size:
                 size = norm(scale * total[part])
                 groups.append(Group(derivatives[:, :, part], floor[:, part], errors[1:][part], scale, size))
-        result.sens_error = error_of_gradient(cotangents, groups, float(errors[0]))
+        result.estimate_later(partial(error_of_gradient, cotangents, groups, float(errors[0])))
         by_t0 = 0.0
         if "t0" in self.wrt:
             by_t0 = float(total[columns.t0][0])

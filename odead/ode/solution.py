@@ -1,5 +1,6 @@
 """What `solve` and `sensitivity` return: SciPy's OdeResult with more fields, a readable print and a plot."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -116,6 +117,21 @@ class Sensitivity(Solution):
     hess: np.ndarray | None
     sens_error: float | None
     parameter_names: list[str]
+
+    def estimate_later(self, estimate: Callable[[], float]) -> None:
+        """Have `sens_error` computed when it is first asked for: it takes a tenth of the time of a small gradient."""
+        self.pop("sens_error", None)
+        self.__dict__["estimate"] = estimate
+
+    def __missing__(self, name: str) -> Any:
+        if name != "sens_error" or "estimate" not in self.__dict__:
+            raise KeyError(name)
+        self[name] = self.__dict__.pop("estimate")()
+        return self[name]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        self.sens_error  # noqa: B018 (computes it: what it needs does not pickle)
+        return type(self), (), None, None, iter(self.items())
 
     def _summary(self) -> list[str]:
         head, method, y, *rest = super()._summary()
