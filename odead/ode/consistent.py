@@ -10,6 +10,7 @@ a change of the guess along V changes nothing.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final, Protocol
 
 import numpy as np
@@ -105,8 +106,23 @@ class Consistent:
     by_x: scipy.sparse.csr_array
     by_t: np.ndarray
 
+    def push(self, tangents: np.ndarray, directions: np.ndarray) -> np.ndarray:
+        """The tangents of it, shape (W, n), for those of the guess and directions of p."""
+        return np.asarray((self.by_x @ tangents.T).T + directions @ self.by_p.T)
+
+    def pull(self, covector: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The cotangents of the guess and of p."""
+        return np.asarray(self.by_x.T @ covector), np.asarray(self.by_p.T @ covector)
+
+    def along(self, slope: np.ndarray) -> np.ndarray:
+        """How it changes while the guess moves at this rate."""
+        return np.asarray(self.by_x @ slope + self.by_t)
+
+    @cached_property
     def by_p(self) -> np.ndarray:
         """Its derivative by p at a fixed guess, shape (n, n_p)."""
+        if not self.p.size:
+            return np.zeros((self.x.size, 0))
         rows = [self.rhs.cotangent_p(self.x, self.p, self.t, row) for row in self.mass.null_left.T.toarray()]
         return np.asarray(-(self.mass.null_right @ self.regular.solve(np.array(rows).reshape(-1, self.p.size))))
 

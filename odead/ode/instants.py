@@ -10,6 +10,8 @@ from typing import Final
 
 import numpy as np
 
+from ..errors import ArgumentValueError
+from .consistent import Consistent, make_consistent
 from .events import Events
 from .jumps import Gradient, Jump, Move, Transition
 from .problem import Problem
@@ -109,8 +111,8 @@ def first_signs(problem: Problem, x: np.ndarray, t: float) -> np.ndarray:
     signs = np.sign(events.values(x, p, t))
     if not signs.all():
         h = PROBE * (problem.t1 - problem.t0)
-        middle = x + 0.5 * h * problem.slope(x, t)
-        probed = np.sign(events.values(x + h * problem.slope(middle, t + 0.5 * h), p, t + h))
+        middle = x + 0.5 * h * problem.velocity(x, t)
+        probed = np.sign(events.values(x + h * problem.velocity(middle, t + 0.5 * h), p, t + h))
         signs = np.where(signs == 0, probed, signs)
     return np.asarray(signs)
 
@@ -176,18 +178,34 @@ class _Moment:
 
     def _slope(self, branch: Branch | None, x: np.ndarray, t: float) -> np.ndarray:
         rhs: CompiledRhs = self.problem.rhs if branch is None else branch.rhs
-        slope = np.empty(x.size)
-        rhs(slope, x, self.problem.p, t)
-        return slope
+        return self.problem._replace(rhs=rhs).velocity(x, t)
+
+    def _made_consistent(self, branch: Branch | None, x: np.ndarray) -> Consistent | None:
+        """The constraints of the right-hand side after the instant, solved; None where there are none."""
+        problem = self.problem
+        rhs = problem.rhs if branch is None else branch.rhs
+        if rhs.mass is None:
+            return None
+        try:
+            found = make_consistent(rhs, rhs.mass, x, problem.p, self.instant.after, problem.name, problem.state_names)
+        except ArgumentValueError:
+            self.reason = self.reason or "no values of the algebraic part of x were found that are consistent after it jumped"
+            return None
+        if self._branch(found.x) is not branch:
+            self.reason = self.reason or "the algebraic part of x jumps across another branch of the right-hand side"
+        return found
 
     # ------------------------------------------------------------------------------------------ the right-hand side
 
     def _switch(self, others: list[Move]) -> None:
         """A right-hand side that jumps: at one of its branches, at a stop, or with an event."""
-        instant = self.instant
-        slope = self._slope(self.following, instant.x, instant.after)
+        instant, changes = self.instant, self.following is not self.branch or bool(self.instant.stops.size)
+        consistent = self._made_consistent(self.following, instant.x) if changes else None
+        if consistent is not None:
+            self.x = consistent.x
+        slope = self._slope(self.following, self.x, instant.after)
         before, self.slope = self.slope, slope
-        if np.abs(slope - before).max(initial=0.0) <= NO_JUMP * max(
+        if consistent is None and np.abs(slope - before).max(initial=0.0) <= NO_JUMP * max(
             np.abs(slope).max(initial=0), np.abs(before).max(initial=0)
         ):
             return
@@ -197,6 +215,9 @@ class _Moment:
             self._switch_doubled(roots, before)
         elif self.reason or not self.differentiated:
             return
+        elif consistent is not None:
+            move = moves[0] if moves else Move(np.zeros(instant.x.size), np.zeros(self.problem.p.size))
+            self.jumps.append(Jump(move, consistent.along(before) - slope, consistent))
         elif moves and _agree(moves):
             self.jumps.append(Jump(moves[0], before - slope))
         if moves and not _agree(moves):
@@ -273,6 +294,8 @@ class _Moment:
         assert reset is not None
         x = reset(self.x, p, instant.after)
         following = self._branch(x)
+        consistent = self._made_consistent(following, x)
+        x = x if consistent is None else consistent.x
         slope = self._slope(following, x, instant.after)
         if self.differentiated:
             if occurrence.move is None:
@@ -281,7 +304,11 @@ class _Moment:
                 )
                 return
             linearised = reset.at(self.x, p, instant.after)
-            self.jumps.append(Jump(occurrence.move, linearised.along(self.slope) - slope, linearised))
+            if consistent is None:
+                self.jumps.append(Jump(occurrence.move, linearised.along(self.slope) - slope, linearised))
+            else:  # one after the other
+                self.jumps.append(Jump(occurrence.move, linearised.along(self.slope), linearised))
+                self.jumps.append(Jump(occurrence.move, consistent.by_t - slope, consistent))
         self.x, self.following, self.slope = x, following, slope
 
     def _signs_after(self, events: Events, crossed: Sequence[Occurrence], before: np.ndarray) -> np.ndarray:

@@ -226,6 +226,8 @@ class _Walk:
         here = problem._replace(rhs=rhs, t0=t, t1=end, x0=z[: self.n].copy(), events=None, stops=None)
         side = None if branch is None and self.passive.all() else self._side(here, branch, signs)
         system = self.make(here)._replace(x0=z, side=side)
+        if system.slopes is not None and self.directions is not None:
+            system = system._replace(slopes=here.slopes_with(z[self.n :].reshape(-1, self.n), self.directions))
         controls = self.controls
         if self.parts:
             left = controls.max_steps - sum(part.nsteps for part in self.parts)

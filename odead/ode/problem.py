@@ -235,7 +235,7 @@ def make_problem(
         consistent = make_consistent(compiled_rhs, compiled_rhs.mass, *at, name, x_layout.names("x"))
         state = consistent.x
         if "p" in differentiated and p_vector.size:
-            dx0_dp = consistent.by_p() + (0 if dx0_dp is None else consistent.by_x @ dx0_dp)
+            dx0_dp = consistent.by_p + (0 if dx0_dp is None else consistent.by_x @ dx0_dp)
     problem = Problem(
         compiled_rhs, name, n, running is not None, x_layout, p_layout, state, p_vector, dx0_dp, t0, t1, times,
         events=make_events(events, x_layout, p_layout, state, p_vector, t0, p),

@@ -122,7 +122,8 @@ def sensitivity(
     mass_matrix : array or scipy.sparse matrix, shape (n, n), optional
         M of M x' = f(x, p, t), constant. A singular one makes a differential-algebraic equation, of index 1: then the part of
         x0 that M x does not determine is a guess, which is made consistent at t0, and all derivatives know of that. It is
-        solved by Rodas5P or BDF, and not yet with mode="continuous", events, tstops or branches of rhs.
+        solved by Rodas5P or BDF, and not yet with mode="continuous"; after a switch, a stop or a reset it is made consistent
+        anew.
     progress : bool
         Show a progress bar of the forward solve, by tqdm.
 

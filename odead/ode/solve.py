@@ -159,10 +159,9 @@ def method_for_mass(problem: Problem, engine: AbstractEngine, method: Any, mode:
         )
     if mode == "continuous":
         raise NotImplementedError('mode="continuous" with a mass_matrix is not supported yet; use mode="adjoint" or "forward"')
-    if not problem.is_smooth:
+    if problem.halves is not None and not problem.is_smooth:
         raise NotImplementedError(
-            "events=, tstops= and branches of rhs with a singular mass_matrix are not supported yet: the algebraic part of x "
-            "may jump there; solve piece by piece, or smooth the branch"
+            "second derivatives with a singular mass_matrix and events, tstops or branches of rhs are not supported yet"
         )
     return "Rodas5P" if method == "auto" else method
 

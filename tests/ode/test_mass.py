@@ -334,6 +334,96 @@ def test_regular_matrix_with_events_and_branches():
     assert found.grad[0] == pytest.approx(-0.5 / np.sqrt(9.81), rel=1e-5)
 
 
+# --------------------------------------------------------------------------------------------------- discontinuities
+
+
+def valve(dx, x, p, t):
+    """A flow z out of a tank, algebraic, which jumps where the tank is half empty and at t = 1."""
+    opening = p[0] if x[0] > 0.5 else p[1]
+    dx[0] = -x[1]
+    dx[1] = x[1] + 0.1 * x[1] ** 3 - opening * x[0] - (0.2 if t > 1.0 else 0.0)
+
+
+def valve_without(dx, x, p, t):
+    """The same with the flow computed, by Cardano's formula."""
+    opening = p[0] if x[0] > 0.5 else p[1]
+    q = (opening * x[0] + (0.2 if t > 1.0 else 0.0)) / 0.1
+    root = np.sqrt(0.25 * q * q + 1000.0 / 27.0)
+    dx[0] = -((root + 0.5 * q) ** (1 / 3) - (root - 0.5 * q) ** (1 / 3))
+
+
+def refill(x, p, t):
+    return x[0] - p[2]
+
+
+def refilled(x, p, t):
+    x[0] = x[0] + p[3] + 0.1 * t
+
+
+refill.reset = refilled
+refill.direction = -1
+VALVE_P = np.array([0.9, 0.6, 0.3, 0.7])
+
+
+@pytest.mark.parametrize("events", [None, refill])
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("method", IMPLICIT)
+def test_switches_stops_and_resets_as_without_the_constraint(method, mode, events):
+    times = [0.2, 0.9, 1.0, 1.7, 3.0]
+    options = {"wrt": ("p", "x0", "t0"), "events": events, "t_eval": times}
+    expected = odead.sensitivity(
+        valve_without, np.array([1.0]), VALVE_P, (0.0, 3.0), loss=lambda y: np.sum(y[0] ** 2), **options, **PRECISE
+    )
+    found = odead.sensitivity(
+        valve, np.array([1.0, 0.5]), VALVE_P, (0.0, 3.0), loss=lambda y: np.sum(y[0] ** 2), mass_matrix=np.diag([1.0, 0.0]),
+        method=method, mode=mode, rtol=1e-8, atol=1e-10, **options,
+    )  # fmt: skip
+    np.testing.assert_allclose(found.y[0], expected.y[0], rtol=5e-7)
+    np.testing.assert_allclose(found.grad, expected.grad, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(found.grad_x0, [expected.grad_x0[0], 0.0], rtol=1e-6, atol=1e-10)
+    np.testing.assert_allclose(found.grad_t0, expected.grad_t0, rtol=1e-6)
+    if events is not None:
+        assert found.t_events[0].size == expected.t_events[0].size > 0
+        np.testing.assert_allclose(found.t_events[0], expected.t_events[0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("method", IMPLICIT)
+def test_end_at_an_event_of_the_algebraic_part_and_stops_that_move(method, mode):
+    """x' = -z, z = p0 x: z falls to p1 at t = log(p0 / p1) / p0; the integral of z is 1 - p1 / p0."""
+
+    def flow(dx, x, p, t):
+        dx[:] = -x[1], x[1] - p[0] * x[0]
+
+    def low(x, p, t):
+        return x[1] - p[1]
+
+    low.terminal = True
+    p = np.array([2.0, 0.5])
+    found = odead.sensitivity(
+        flow, np.array([1.0, 0.0]), p, (0.0, 5.0), events=low, running=lambda x, p, t: x[1] + t, tstops=lambda p: [p[1]],
+        mass_matrix=np.diag([1.0, 0.0]), method=method, mode=mode, rtol=1e-9, atol=1e-11,
+    )  # fmt: skip
+
+    def cost(p):
+        return 1 - p[1] / p[0] + (np.log(p[0] / p[1]) / p[0]) ** 2 / 2
+
+    assert found.loss == pytest.approx(cost(p), rel=1e-8)
+    np.testing.assert_allclose(found.grad, difference(cost, p), rtol=1e-7)
+
+
+def test_no_consistent_values_after_a_reset():
+    def outside(x, p, t):
+        x[0] = 2.0
+
+    def at(x, p, t):
+        return x[0] - 0.5
+
+    at.reset = outside
+    with pytest.raises(odead.IntegrationError, match="no values of the algebraic part of x were found"):
+        odead.solve(circle, np.array([0.0, 1.0]), np.array([1.0]), (0.0, 1.0), mass_matrix=np.diag([1.0, 0.0]), events=at)
+
+
 # ------------------------------------------------------------------------------------------------- other ways in
 
 
@@ -426,11 +516,6 @@ def test_no_consistent_values():
         odead.solve(circle, np.array([2.0, 0.5]), np.array([1.0]), (0.0, 1.0), mass_matrix=np.diag([1.0, 0.0]))
 
 
-def jumps(dx, x, p, t):
-    dx[0] = -x[0]
-    dx[1] = x[1] - (p[0] if x[0] > 0.5 else 0.0)
-
-
 @pytest.mark.parametrize(
     ("change", "error", "words"),
     [
@@ -438,9 +523,8 @@ def jumps(dx, x, p, t):
         ({"engine": "scipy"}, ValueError, 'engine="scipy" cannot .* singular mass_matrix'),
         ({"method": "LSODA"}, ValueError, 'engine="scipy" cannot .* singular mass_matrix'),
         ({"mode": "continuous", "loss": loss}, NotImplementedError, 'mode="continuous" with a mass_matrix'),
-        ({"events": lambda x, p, t: x[0] - 0.5}, NotImplementedError, "events=, tstops= and branches"),
-        ({"tstops": [0.5]}, NotImplementedError, "events=, tstops= and branches"),
-        ({"rhs": jumps}, NotImplementedError, "events=, tstops= and branches"),
+        ({"events": lambda x, p, t: x[0], "order": 2, "loss": loss}, NotImplementedError, "order=2 with a singular"),
+        ({"tstops": [0.5], "order": 2, "loss": loss}, NotImplementedError, "second derivatives with a singular"),
     ],
 )
 def test_what_a_singular_matrix_does_not_go_with(change, error, words):
