@@ -78,13 +78,14 @@ class Probes(NamedTuple):
 
     def error_of_gradient(self, cotangents: np.ndarray, grad_p: np.ndarray, grad_x0: np.ndarray) -> float:
         """The estimate of `sens_error`, from the cotangents (N, m) of the solution and the gradients found."""
-        groups, looked_at = [], cotangents.any(axis=0)
-        values = self.values[looked_at]
+        groups, values, looked_at = [], self.values, cotangents.any(axis=0)
+        if not looked_at.all():
+            values, cotangents = values[looked_at], cotangents[:, looked_at]
         for k, direction in enumerate(self.directions):
             change = direction * grad_p if direction.any() else self.start[k] * grad_x0
             part = slice(k, k + 1)
             groups.append(Group(values[:, :, part], self.floor[:, part], self.errors[1:][part], np.ones(1), norm(change)))
-        return error_of_gradient(cotangents[:, looked_at], groups, float(self.errors[0]))
+        return error_of_gradient(cotangents, groups, float(self.errors[0]))
 
 
 def solve_for_adjoint(

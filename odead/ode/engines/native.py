@@ -213,7 +213,9 @@ def _summarise(
         message = f"{message} ({changes}, then {legs[-1].method})"
     flips = compiled.flips if isinstance(compiled, Recorded) else 0
     nfev, njev, nlu = compiled.calls, 0, 0
-    errors = [accumulated(leg.method, rtol, loop.nsteps, loop.errors) for leg, loop in zip(legs, loops, strict=True)]
+    errors = accumulated(legs[0].method, rtol, loops[0].nsteps, loops[0].errors)
+    for leg, loop in zip(legs[1:], loops[1:], strict=True):
+        errors = errors + accumulated(leg.method, rtol, loop.nsteps, loop.errors)
     for loop in loops:
         if isinstance(loop, Rosenbrock):
             step = loop.attempted
@@ -226,7 +228,7 @@ def _summarise(
     return Trajectory(
         _joined([leg.times for leg in legs]), y.T, None, nfev, njev, nlu, nsteps, sum([loop.nrejected for loop in loops]),
         message, failure, flips, _crossing(last, legs[-1].method) if outcome == "flipped" else None,
-        tuple([leg.method for leg in legs]), errors=sum(errors, np.zeros(rtol.size)),
+        tuple([leg.method for leg in legs]), errors=errors,
     )  # fmt: skip
 
 
