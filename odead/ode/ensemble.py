@@ -2,9 +2,10 @@
 
 import os
 import pickle
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -66,39 +67,25 @@ def ensemble(
         The members do not fit together, or the problem does not pickle though a process pool is to run it.
     """
     members = _members(x0s, ps)
-    bar = open_bar(total=len(members), unit="solve") if progress else None
     run = sensitivity if _OF_SENSITIVITY & same.keys() else solve
-    problem = (run, rhs, tspan, same)
-    if isinstance(executor, ProcessPoolExecutor):
-        _check_pickles(problem)
-    with _opened(executor, threads, len(members)) as pool:
-        futures: list[Future[Member]] = [pool.submit(_solve_member, *problem, x0, p) for x0, p in members]
-        try:
-            for _ in as_completed(futures):
-                if bar is not None:
-                    bar.update()
-        except BaseException:  # Ctrl-C: what has not begun never will
-            for future in futures:
-                future.cancel()
-            raise
-        finally:
-            if bar is not None:
-                bar.close()
-    return [_outcome(future) for future in futures]
+    workers = _workers(executor, threads, len(members))
+    bar = open_bar(total=len(members), unit="solve") if progress else None
+    done = _nothing if bar is None else bar.update
+    try:
+        if executor is None:
+            return _in_threads(partial(_solve_member, run, rhs, tspan, same), members, workers, done)
+        return _by_executor(executor, (run, rhs, tspan, same), members, done)
+    finally:
+        if bar is not None:
+            bar.close()
 
 
 def _solve_member(run: Callable[..., Member], rhs: Any, tspan: Any, same: dict[str, Any], x0: Any, p: Any) -> Member:
     return run(rhs, x0, p, tspan, **same)
 
 
-def _outcome(future: "Future[Member]") -> Member:
-    """The result, or the exception of the member or of what should have run it."""
-    error = future.exception()
-    if error is None:
-        return future.result()
-    if isinstance(error, Exception):
-        return error
-    raise error
+def _nothing() -> None:
+    pass
 
 
 # ------------------------------------------------------------------------------------------------ members
@@ -136,9 +123,8 @@ def _items(values: Any, name: str) -> list[Any]:
 # ---------------------------------------------------------------------------------------------- execution
 
 
-@contextmanager
-def _opened(executor: Executor | None, threads: int | None, members: int) -> Iterator[Executor]:
-    """The user's executor, which stays open, or threads."""
+def _workers(executor: Executor | None, threads: int | None, members: int) -> int:
+    """How many threads, the caller's among them."""
     if executor is not None:
         if threads is not None:
             raise ArgumentValueError("threads= is for the case without executor=; the executor has its own number of workers")
@@ -147,12 +133,66 @@ def _opened(executor: Executor | None, threads: int | None, members: int) -> Ite
                 f"executor is a {type(executor).__name__}, which is no concurrent.futures.Executor; of a Dask client, pass "
                 f"client.get_executor()"
             )
-        yield executor
-        return
     if threads is not None and (not isinstance(threads, int) or threads < 1):
         raise ArgumentValueError(f"threads must be a positive integer, not {threads!r}")
-    with ThreadPoolExecutor(min(threads or os.cpu_count() or 1, max(members, 1)), thread_name_prefix="odead") as pool:
-        yield pool
+    return max(1, min(threads or os.cpu_count() or 1, members))
+
+
+def _in_threads(
+    solve_member: Callable[..., Member], members: Sequence[tuple[Any, Any]], workers: int, done: Callable[[], Any]
+) -> list[Member]:
+    """Each thread takes the next member when it has finished one: a future for each would cost half of a small solve."""
+    results: list[Any] = [None] * len(members)
+    waiting = deque(range(len(members)))
+
+    def work() -> None:
+        while waiting:
+            try:
+                k = waiting.popleft()
+            except IndexError:  # another thread took it
+                return
+            try:
+                results[k] = solve_member(*members[k])
+            except Exception as error:
+                results[k] = error
+            done()
+
+    with ThreadPoolExecutor(max(workers - 1, 1), thread_name_prefix="odead") as pool:
+        others = [pool.submit(work) for _ in range(workers - 1)]
+        try:
+            work()
+            for other in others:
+                other.result()
+        finally:  # after Ctrl-C, what has not begun never will
+            waiting.clear()
+    return results
+
+
+def _by_executor(
+    executor: Executor, problem: tuple[Any, ...], members: Sequence[tuple[Any, Any]], done: Callable[[], Any]
+) -> list[Member]:
+    """By the user's executor, which stays open."""
+    if isinstance(executor, ProcessPoolExecutor):
+        _check_pickles(problem)
+    futures: list[Future[Member]] = [executor.submit(_solve_member, *problem, x0, p) for x0, p in members]
+    try:
+        for _ in as_completed(futures):
+            done()
+    except BaseException:  # Ctrl-C: what has not begun never will
+        for future in futures:
+            future.cancel()
+        raise
+    return [_outcome(future) for future in futures]
+
+
+def _outcome(future: "Future[Member]") -> Member:
+    """The result, or the exception of the member or of what should have run it."""
+    error = future.exception()
+    if error is None:
+        return future.result()
+    if isinstance(error, Exception):
+        return error
+    raise error
 
 
 def _check_pickles(problem: tuple[Any, ...]) -> None:
