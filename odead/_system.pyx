@@ -267,6 +267,16 @@ cdef class Roots(Recorded):
                 return False
         return True
 
+    def along(self, const double[::1] t, const double[:, ::1] x):
+        """Their values at k points, shape (k, m); None where one of them raises: who asks in Python will see it."""
+        cdef int64_t k
+        cdef cnp.ndarray found = np.empty((t.shape[0], self.m))
+        cdef double* row = floats(found)
+        for k in range(t.shape[0]):
+            if self.value(t[k], &x[k, 0], row + k * self.m) != DONE:
+                return None
+        return found
+
 
 cdef class Tangents(Recorded):
     """The right-hand side with W tangents: its state is x, then the W sensitivities of x, each of n numbers.

@@ -78,6 +78,14 @@ class Events:
         self._value(out, x, *self._p(p), t)
         return out
 
+    def along(self, times: np.ndarray, states: np.ndarray, p: np.ndarray) -> np.ndarray:
+        """The values at k points, shape (k, m), of states (k, N)."""
+        signs = np.zeros(len(self))
+        found = self.watch(states[0].copy(), p, float(times[0]), signs, None).along(times, states)
+        if found is None:
+            found = np.array([self.values(x, p, t) for x, t in zip(states, times.tolist(), strict=True)])
+        return found.reshape(-1, len(self))
+
     def gradient(self, number: int, x: np.ndarray, p: np.ndarray, t: float) -> Gradient:
         """The derivatives of one of them."""
         seed, x_bar, p_bar, t_bar = np.zeros(len(self)), np.zeros(x.size), np.zeros(self._n_p), np.zeros(())

@@ -1,22 +1,29 @@
 """`solve_ivp`: SciPy's call with a compiled right-hand side, and with derivatives on request."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Final
 
 import numpy as np
 import scipy.integrate
+from scipy.integrate._ivp.ivp import MESSAGES, OdeResult  # SciPy does not export them
 
 from ..errors import ArgumentTypeError, ArgumentValueError, IntegrationError, OdeadError, warn
 from .problem import Problem, make_problem
 from .sensitivity import sensitivity
 from .signature import call_scipys, from_scipy, name_of
+from .solve import solve
 
 __all__ = ["solve_ivp"]
 
 IMPLICIT: Final = ("Radau", "BDF", "LSODA")
 DIFFERENTIABLE: Final = ("rtol", "atol", "first_step", "max_step", "max_steps", "sens_rtol", "sens_atol", "tstops")
 RTOL, ATOL = 1e-3, 1e-6  # SciPy's
+FINEST: Final = 100 * float(np.finfo(float).eps)  # of rtol, as in SciPy
+EXPLICITS: Final = ("RK23", "RK45", "DOP853")
+NATIVE_OPTIONS: Final = frozenset({"rtol", "atol", "first_step", "max_step"})
+UNLIMITED: Final = 10**15
+FIELDS: Final = ("t", "y", "sol", "t_events", "y_events", "nfev", "njev", "nlu", "status", "message", "success")
 
 
 def solve_ivp(
@@ -50,8 +57,8 @@ def solve_ivp(
     Returns
     -------
     OdeResult
-        SciPy's own, with its status and message: nothing is raised when the solve stops early. With ``sens=True`` a
-        `Sensitivity`.
+        SciPy's own, with its status and message: nothing is raised when the solve stops early. RK23, RK45 and DOP853 run in
+        the compiled loop where that takes the same steps. With ``sens=True`` a `Sensitivity`.
 
     Raises
     ------
@@ -67,6 +74,10 @@ def solve_ivp(
     if (engine, mode) != ("auto", "auto"):
         raise ArgumentValueError("engine and mode are for sens=True; without it SciPy's own steppers run")
     problem = None if np.ndim(y0) != 1 else _compiled(fun, t_span, y0, given)
+    if problem is not None and _is_native(problem, method, options):
+        found = _native(fun, t_span, y0, given, method, t_eval, dense_output, events, options)
+        if found is not None:
+            return found
     options |= {"t_eval": t_eval, "dense_output": dense_output, "events": events, "args": args}
     scipys: Any = scipy.integrate.solve_ivp  # its stubs have an overload for each kind of call
     if problem is None:
@@ -97,6 +108,37 @@ def _compiled(fun: Any, t_span: Any, y0: Any, args: tuple[Any, ...] | None) -> P
         return None
 
 
+def _is_native(problem: Problem, method: Any, options: dict[str, Any]) -> bool:
+    """Whether the compiled loop takes SciPy's very steps: the same formulas, and no branch that it would step onto."""
+    plain = set(options) <= NATIVE_OPTIONS and np.ndim(options.get("rtol", RTOL)) == 0 and options.get("rtol", RTOL) >= FINEST
+    return plain and isinstance(method, str) and method in EXPLICITS and not problem.rhs.branches and problem.t0 != problem.t1
+
+
+def _native(
+    fun: Any, t_span: Any, y0: Any, args: tuple[Any, ...] | None, method: str, t_eval: Any, dense_output: bool, events: Any,
+    options: dict[str, Any],
+) -> Any:  # fmt: skip
+    """SciPy's result from the compiled loop; None where SciPy is to say what it does with the call."""
+    roots = [events] if callable(events) else list(events or ())
+    if any(root(float(t_span[0]), np.array(y0, dtype=float), *(args or ())) == 0 for root in roots):
+        return None  # SciPy may count a root at the start, odead does not
+    if any(getattr(root, "terminal", None) not in (None, False, True, 0, 1) for root in roots):
+        return None  # the loop would stop at each of them
+    limits = {"max_steps": UNLIMITED, "rtol": RTOL, "atol": ATOL, **options}
+    try:
+        found = solve(
+            from_scipy(fun), y0, args, t_span, method=method, engine="native", t_eval=t_eval, dense_output=dense_output,
+            events=_events(events), **limits,
+        )  # fmt: skip
+    except (OdeadError, NotImplementedError):
+        return None
+    result: Any = OdeResult(**{name: found[name] for name in FIELDS})
+    if result.y_events is not None:
+        result.y_events = [each if each.size else np.array([]) for each in result.y_events]
+    result.message = MESSAGES[result.status]
+    return result
+
+
 def _with_sensitivities(
     fun: Any, t_span: Any, y0: Any, args: tuple[Any, ...] | None, options: dict[str, Any], **named: Any
 ) -> Any:
@@ -120,8 +162,11 @@ def _events(events: Any) -> Any:
         return None
     if isinstance(events, Sequence):
         return [_events(event) for event in events]
-    made: Any = partial(call_scipys, events)
-    for name in ("terminal", "direction"):
-        if hasattr(events, name):
-            setattr(made, name, getattr(events, name))
+    return _event(events, getattr(events, "terminal", None), getattr(events, "direction", None))
+
+
+@lru_cache(maxsize=64)  # what is recorded for an event is kept with it
+def _event(event: Callable[..., Any], terminal: Any, direction: Any) -> Any:
+    made: Any = partial(call_scipys, event)
+    made.__name__, made.terminal, made.direction = name_of(event), terminal, direction
     return made

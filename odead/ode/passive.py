@@ -33,8 +33,7 @@ def passed(problem: Problem, sol: Any, until: float, signs: np.ndarray) -> tuple
     assert events is not None
     direction = -1.0 if until < problem.t0 else 1.0
     times = _looks(sol.ts, problem.t0, until, direction)
-    states = np.ascontiguousarray(sol(times)[:n].T)
-    values = np.array([events.values(x, p, t) for x, t in zip(states, times.tolist(), strict=True)]).reshape(-1, len(events))
+    values = events.along(times, np.ascontiguousarray(sol(times)[:n].T), p)
     found, signs = [], signs.copy()
     for number in np.flatnonzero(events.passive & (signs != 0)).tolist():
 

@@ -97,6 +97,12 @@ class Course(NamedTuple):
     ending: Jump | None = None
     terminated: Occurrence | None = None
 
+    def velocity(self, x: np.ndarray, t: float) -> np.ndarray:
+        """The velocity of the solution at one of its points; where a piece ends, that before the end."""
+        sign = -1.0 if self.pieces[-1].until < self.pieces[0].problem.t0 else 1.0
+        piece = next((piece for piece in self.pieces if sign * (t - piece.until) <= 0), self.pieces[-1])
+        return piece.problem.velocity(np.ascontiguousarray(x), t)
+
 
 def integrate(
     engine: AbstractEngine,

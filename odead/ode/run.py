@@ -130,7 +130,7 @@ class Run(NamedTuple):
             self._raise(failure.trajectory, failure.system, result, what="the backward solve of the adjoint")
         warn_of_branches(problem, trajectory.flips)
         warn_of_selects(problem, course)
-        self._gradients_by_adjoint(result, adjoint, trajectory.y, *losses)
+        self._gradients_by_adjoint(result, adjoint, course, *losses)
         result.sens_error = float(trajectory.errors.max()) + adjoint.error
         return result
 
@@ -158,7 +158,7 @@ class Run(NamedTuple):
             result.update(success=False, status=-1, message=str(error))
             error.result = result
             raise
-        grad_p = self._gradients_by_adjoint(result, adjoint, trajectory.y, *losses)
+        grad_p = self._gradients_by_adjoint(result, adjoint, course, *losses)
         result.estimate_later(partial(probes.error_of_gradient, losses[1], grad_p.copy(), adjoint.grad_x0.copy()))
         return result
 
@@ -166,7 +166,7 @@ class Run(NamedTuple):
         self,
         result: Sensitivity,
         adjoint: AdjointResult,
-        y: np.ndarray,
+        course: Course,
         value: float,
         cotangents: np.ndarray,
         at_data: np.ndarray,
@@ -185,7 +185,7 @@ class Run(NamedTuple):
             by_t0 -= float(adjoint.arriving @ problem.velocity(problem.x0, problem.t0))
         by_x0 = adjoint.grad_x0 if problem.consistent is None else problem.consistent.by_x.T @ adjoint.grad_x0
         self._fill(result, grad_p, by_x0, by_t0)
-        self._fill_times(result, y, cotangents, at_data)
+        self._fill_times(result, course, cotangents, at_data)
         return grad_p
 
     def _gradients_by_chain_rule(
@@ -213,7 +213,7 @@ class Run(NamedTuple):
             if problem.t_eval is not None and problem.t_eval[:1] == problem.t0:  # this datum is x0, wherever t0 is
                 by_t0 -= float(cotangents[:, 0] @ (derivatives[0][:, -1] - problem.start_by_t0))
         self._fill(result, total[columns.p] if "p" in self.wrt else None, total[columns.x0], by_t0)
-        self._fill_times(result, y, cotangents, at_data)
+        self._fill_times(result, course, cotangents, at_data)
 
     # ------------------------------------------------------------------------------------------ what they share
 
@@ -264,17 +264,17 @@ class Run(NamedTuple):
         if "t0" in self.wrt:
             result.grad_t0 = by_t0
 
-    def _fill_times(self, result: Sensitivity, y: np.ndarray, cotangents: np.ndarray, at_data: np.ndarray) -> None:
-        problem, n = self.problem, self.problem.n
+    def _fill_times(self, result: Sensitivity, course: Course, cotangents: np.ndarray, at_data: np.ndarray) -> None:
+        problem, n, y = self.problem, self.problem.n, course.trajectory.y[: self.problem.x0.size]
         if "t1" in self.wrt and problem.ended:
             result.grad_t1 = 0.0
         elif "t1" in self.wrt:
-            slope = problem.velocity(y[:, -1], problem.t1)
+            slope = course.velocity(y[:, -1], problem.t1)
             moving = cotangents[:, -1] if problem.t_eval is None else np.append(np.zeros(n), cotangents[n:, -1])  # data stay
             result.grad_t1 = float(moving @ slope)
         if "t_eval" in self.wrt and problem.t_eval is not None:
             columns = self._rows(problem.output_times(problem.running)[1], y)
-            slopes = [problem.velocity(y[:, k], t) for k, t in zip(columns, problem.t_eval.tolist(), strict=True)]
+            slopes = [course.velocity(y[:, k], t) for k, t in zip(columns, problem.t_eval.tolist(), strict=True)]
             result.grad_t_eval = np.array([c @ slope[:n] for c, slope in zip(at_data.T, slopes, strict=True)])
 
     def _result(self, course: Course, y: np.ndarray, rows: np.ndarray, mode: str) -> Sensitivity:

@@ -79,7 +79,8 @@ def sensitivity(
         ``running(x, p, t)``: its integral over tspan is added to the loss.
     wrt : "p", "x0", "t0", "t1", "t_eval", or a tuple of them
     mode : {"auto", "forward", "adjoint", "continuous"}
-        "forward": all derivatives of the solution; "adjoint": the exact gradient of the computed loss, back over the steps;
+        "forward": all derivatives of the solution; "adjoint": the exact gradient of the computed loss, back over the steps (at
+        instants that move, to the accuracy of the solution: the slopes there are those of rhs, not of the interpolant);
         "continuous": its gradient by an adjoint solve. SciPy's steppers have no adjoint of their own, "adjoint" is the
         continuous one there; ``result.mode`` says what ran.
     method : {"auto", "LSODA", "BDF", "Radau", "Rodas5P", "RK23", "RK45", "DOP853", "Tsit5"}
@@ -109,7 +110,8 @@ def sensitivity(
         order of the list; one that has just happened cannot at that instant, and one whose root is at t0 does not happen
         there. y at a time of t_eval at which x is reset is that before. Where an event ends the solve, all derivatives are
         total ones: its instant moves. What changes its sign twice between two looks (four in each step) is missed, which
-        max_step bounds. Events without reset and terminal leave the steps alone; they need the solution as a function of time,
+        max_step bounds. Where the resets of events of one instant do not commute, derivatives are those of the order of the list, for
+        changes that leave the events in this order. Events without reset and terminal leave the steps alone; they need the solution as a function of time,
         and so the memory of dense_output.
     tstops : sequence of float, or callable ``tstops(p)``
         Times inside tspan to step onto exactly, and at which the right-hand side may jump.

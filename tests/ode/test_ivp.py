@@ -137,3 +137,29 @@ def test_sensitivities_raise_where_scipy_returns():
     with pytest.raises(TypeError, match="lband"):
         odead.solve_ivp(lambda t, y, a: a * y, (0, 2), [1.0], args=(1.0,), sens=True, lband=0)
     assert_array_equal(odead.solve_ivp(linear, (0, 1), np.ones(3), sens=True).sens.shape[1:], (3, 0))
+
+
+def test_what_the_compiled_loop_cannot_do_as_scipy_is_left_to_scipy():
+    """A root at the start, an event that ends the solve the second time, and a branch, onto which the loop would step."""
+
+    def branching(t, y):
+        return [1.0 if y[0] < 1 else -y[0]]
+
+    def at_start(t, y):
+        return y[0] - 1.0
+
+    def second(t, y):
+        return np.cos(3 * t)
+
+    second.terminal = 2
+    for fun, y0, options in (
+        (linear, [1.0, 2.0, 3.0], {"events": at_start}),
+        (linear, [1.0, 2.0, 3.0], {"events": [second]}),
+        (branching, [0.0], {}),
+    ):
+        expected = scipy.integrate.solve_ivp(fun, (0, 2), y0, **options)
+        found = odead.solve_ivp(fun, (0, 2), y0, **options)
+        assert found.status == expected.status
+        assert_allclose(found.t, expected.t, rtol=1e-9)
+        if options:
+            assert_allclose(found.t_events[0], expected.t_events[0], rtol=1e-9)

@@ -173,3 +173,23 @@ def test_first_derivative_of_t0():
     _, by = threshold_exact(P, 0.2, 4.0)
     assert found.grad_t0 == pytest.approx(-by[3] * P[0], rel=1e-6)
     assert other.grad_t0 == pytest.approx(-by[3] * P[0], rel=1e-6)
+
+
+@pytest.mark.parametrize("mode", ["forward", "adjoint", "continuous"])
+def test_a_datum_at_the_instant_of_a_switch_moves_with_the_slope_before_it(mode):
+    def rhs(x, p, t):
+        return [p[0] if x[0] < 1 else 3 * p[0] * x[0]]
+
+    result = odead.sensitivity(
+        rhs,
+        [0.0],
+        [0.5],
+        (0, 3),
+        t_eval=[2.0, 2.5],
+        loss=lambda y: y.sum(),
+        wrt=("p", "t_eval"),
+        mode=mode,
+        rtol=1e-9,
+        atol=1e-11,
+    )
+    np.testing.assert_allclose(result.grad_t_eval, [0.5, 1.5 * np.exp(0.75)], rtol=1e-7)
