@@ -111,8 +111,8 @@ def sensitivity(
         there. y at a time of t_eval at which x is reset is that before. Where an event ends the solve, all derivatives are
         total ones: its instant moves. What changes its sign twice between two looks (four in each step) is missed, which
         max_step bounds. Where the resets of events of one instant do not commute, derivatives are those of the order of the
-        list, for changes that leave the events in this order. Events without reset and terminal leave the steps alone; they need
-        the solution as a function of time, and so the memory of dense_output.
+        list, for changes that leave the events in this order. Events without reset and terminal leave the steps alone; they
+        need the solution as a function of time, and so the memory of dense_output.
     tstops : sequence of float, or callable ``tstops(p)``
         Times inside tspan to step onto exactly, and at which the right-hand side may jump.
     order : {1, 2}
