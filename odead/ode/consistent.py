@@ -15,9 +15,9 @@ from typing import Final, Protocol
 
 import numpy as np
 import scipy.sparse
-from scipy.linalg import lu_factor, lu_solve
 from scipy.sparse.linalg import splu
 
+from .._matrices import Dense, MassMatrix
 from ..errors import ArgumentValueError
 from .jacobian import Jacobian
 from .mass import Mass
@@ -27,8 +27,8 @@ __all__ = ["Consistent", "Constrained", "make_consistent", "velocities", "veloci
 _ITERATIONS: Final = 50
 _HALVINGS: Final = 20
 _QUADRATIC: Final = 1e-9  # of the state: the step after one so small ends at round-off
-_REGULAR: Final = 1e-13  # of the largest pivot, with rows and columns scaled to 1: what is not larger is 0
-_DENSE: Final = 300  # constraints
+_REGULAR: Final = 1e-13  # with rows and columns scaled to 1, a matrix as close as this to a singular one is singular
+_DENSE: Final = 100  # constraints
 
 
 class Constrained(Protocol):
@@ -61,22 +61,34 @@ class _Scaled:
         scaled = scipy.sparse.csc_array(scaled @ scipy.sparse.diags_array(self._columns))
         self._solve: Callable[[np.ndarray], np.ndarray]
         if scaled.shape[0] <= _DENSE:
-            factors = lu_factor(scaled.toarray())
-            pivots = np.abs(np.diagonal(factors[0]))
-            self._solve = lambda b: lu_solve(factors, b)
+            inverse = _inverse(scaled.toarray())
+            smallest, self._solve = 1 / np.abs(inverse).max(initial=1.0), lambda b: inverse @ b
         else:
             try:
-                sparse = splu(scaled)
+                factors = splu(scaled)
             except RuntimeError as error:
                 raise ValueError("singular") from error
-            pivots, self._solve = np.abs(sparse.U.diagonal()), sparse.solve
-        if not pivots.min(initial=1.0) > _REGULAR * pivots.max(initial=1.0):
+            pivots = np.abs(factors.U.diagonal())
+            smallest, self._solve = pivots.min() / pivots.max(), factors.solve
+        if not smallest > _REGULAR:
             raise ValueError("singular")
 
     def solve(self, b: np.ndarray) -> np.ndarray:
         """For a vector, or the columns of a matrix."""
         rows, columns = (self._rows, self._columns) if b.ndim == 1 else (self._rows[:, None], self._columns[:, None])
         return np.asarray(columns * self._solve(rows * b))
+
+
+def _inverse(matrix: np.ndarray) -> np.ndarray:
+    """By loops: LAPACK's threads were seen to take 17 ms for a matrix of one number on a busy machine."""
+    n = len(matrix)
+    columns, rows = np.divmod(np.arange(n * n), n)
+    solver = Dense(n, rows, columns, np.arange(n * n))
+    solver.take_mass(MassMatrix(n, (), (), (), ()))  # 0 - (-1) * matrix
+    found = solver.solved(matrix.T.ravel(), -1.0, np.eye(n))
+    if found is None:
+        raise ValueError("singular")
+    return np.asarray(found.T)
 
 
 def _reciprocals(sizes: np.ndarray) -> np.ndarray:

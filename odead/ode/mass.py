@@ -6,7 +6,7 @@ Uᵀ f_x V is regular (E. Hairer, G. Wanner, Solving Ordinary Differential Equat
 """
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -52,7 +52,7 @@ class Mass:
         rows, columns = np.frombuffer(self.rows, dtype=np.int64), np.frombuffer(self.columns, dtype=np.int64)
         return scipy.sparse.coo_array((np.frombuffer(self.values), (rows, columns)), shape=(self.n, self.n))
 
-    @property
+    @cached_property
     def is_identity(self) -> bool:
         found = self.elements
         return found.nnz == self.n and bool((found.row == found.col).all() and (found.data == 1).all())
@@ -74,6 +74,7 @@ class Mass:
         self.divide(rows, transposed=True)
         return rows
 
+    @cached_property
     def extended(self) -> "Mass":
         """With one more row and column, those of the identity."""
         return Mass.of(scipy.sparse.block_diag([self.elements, np.ones((1, 1))]))
@@ -140,6 +141,7 @@ class Mass:
         """An orthogonal matrix, shape (n, n), that makes equations of their own of the constraints."""
         return np.linalg.qr(self.null_left.toarray(), mode="complete")[0].T
 
+    @cached_property
     def separated(self) -> "Mass":
         """The mass matrix of the equations multiplied by `separation`."""
         rows = self.separation @ self.elements.toarray()
@@ -228,5 +230,11 @@ def check_mass(mass_matrix: Any, n: int, layout: Layout) -> Mass | None:
         raise ArgumentValueError(f"mass_matrix must have shape ({n}, {n}), one row per state; its shape is {values.shape}")
     if not np.isfinite(values.data if sparse else values).all():
         raise ArgumentValueError("mass_matrix must be finite")
-    mass = Mass.of(values)
+    mass = _known(Mass.of(values))
     return None if mass.is_identity else mass
+
+
+@lru_cache(maxsize=64)
+def _known(mass: Mass) -> Mass:
+    """The same matrix that was there before, with all that has been found out about it."""
+    return mass

@@ -202,7 +202,7 @@ def make_problem(
 
     mass = None if mass_matrix is None else check_mass(mass_matrix, n, x_layout)
     if mass is not None and running is not None:
-        mass = mass.extended()
+        mass = mass.extended
 
     def build(matrix: np.ndarray | None = None, left: Mass | None = mass) -> CompiledRhs:
         if running is not None and required_parameters(running, "running") != 3:
@@ -258,5 +258,5 @@ def _multiplier(mass: Mass, *, keeps: bool) -> tuple[np.ndarray | None, Mass | N
     if not mass.is_singular:
         return (mass.inverse, None) if not keeps or mass.is_diagonal or mass.n <= FEW else (None, mass)
     if mass.has_mixed_constraints and mass.n <= FEW:
-        return mass.separation, mass.separated()
+        return mass.separation, mass.separated
     return None, mass

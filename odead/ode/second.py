@@ -93,7 +93,7 @@ class _Loss:
     ) -> None:  # fmt: skip
         layouts = (problem.x_layout, problem.p_layout)
         flat, mass = without_regular(
-            flat_rhs(rhs, running, *layouts), mass if mass is None or running is None else mass.extended()
+            flat_rhs(rhs, running, *layouts), mass if mass is None or running is None else mass.extended
         )
         if isinstance(flat, partial):
             flat = named(flat, name_of(rhs))
