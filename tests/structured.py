@@ -157,6 +157,8 @@ def _cases() -> Iterator[Case]:
         yield Case("slogdet", label, _regular(a), (*batch, 2))
         yield Case("expm", label, _normal(a), a)
         yield Case("expm_frechet", label, _normal(a, a), a)
+        yield Case("solve_sylvester", label, _regular(a, a, a), a)
+        yield Case("sqrtm", label, _positive(a), a)
         yield Case("cholesky", label, _positive(a), a)
     yield Case("det", "singular", _singular, ())
     for label, batch, n in (("one", (), 4), ("batch", (2,), 3), ("small", (2,), 1)):

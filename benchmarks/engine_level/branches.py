@@ -1,5 +1,6 @@
 """An `if` per cell beside its `np.where` form."""
 
+import math
 from functools import partial
 
 import numpy as np
@@ -12,6 +13,7 @@ from .table import Rows, Table
 from .timing import Timer
 
 CELLS = 1000
+ROUNDS = 8  # of Newton's iteration, at most
 
 
 def upwind_loop(du, u, c):
@@ -45,6 +47,59 @@ def minmod_where(du, u, c):
     du[1:-1] = c * np.where(a * b <= 0, 0.0, np.where(abs(a) < abs(b), a, b))
 
 
+def superbee_loop(du, u, c):
+    for i in range(1, len(u) - 1):
+        a, b = u[i] - u[i - 1], u[i + 1] - u[i]
+        if b == 0:
+            phi = 0.0
+        else:
+            phi = max(0.0, min(2 * a / b, 1.0), min(a / b, 2.0))
+        du[i] = c * phi * b
+
+
+def superbee_where(du, u, c):
+    a, b = u[1:-1] - u[:-2], u[2:] - u[1:-1]
+    ratio = a / np.where(b == 0, 1.0, b)
+    phi = np.maximum(np.maximum(0.0, np.minimum(2 * ratio, 1.0)), np.minimum(ratio, 2.0))
+    du[1:-1] = c * np.where(b == 0, 0.0, phi) * b
+
+
+def dry_loop(du, u, c):
+    for i in range(1, len(u) - 1):
+        if u[i] <= 0:
+            du[i] = 0.0
+            continue
+        du[i] = -c * math.sqrt(u[i])
+        if u[i - 1] > 0:
+            du[i] += c * math.sqrt(u[i - 1])
+
+
+def dry_where(du, u, c):
+    wet, left = u[1:-1] > 0, u[:-2] > 0
+    inflow = np.where(left, c * np.sqrt(np.where(left, u[:-2], 1.0)), 0.0)
+    du[1:-1] = np.where(wet, inflow - c * np.sqrt(np.where(wet, u[1:-1], 1.0)), 0.0)
+
+
+def newton_loop(du, u, c):
+    for i in range(len(u)):
+        y = u[i]
+        for _ in range(ROUNDS):
+            residual = y + c * y**3 - u[i]
+            if abs(residual) < 1e-9:
+                break
+            y = y - residual / (1 + 3 * c * y * y)
+        du[i] = y
+
+
+def newton_where(du, u, c):
+    y, going = u.copy(), np.ones(len(u), bool)
+    for _ in range(ROUNDS):
+        residual = y + c * y**3 - u
+        going = going & (abs(residual) >= 1e-9)
+        y = np.where(going, y - residual / (1 + 3 * c * y * y), y)
+    du[:] = y
+
+
 def upwind_grid(du, u, c):
     n, m = u.shape
     for i in range(1, n - 1):
@@ -55,10 +110,16 @@ def upwind_grid(du, u, c):
                 du[i, j] = -c * (u[i + 1, j] - u[i, j])
 
 
+FORMS = (
+    ("upwind", upwind_loop, upwind_where), ("minmod", minmod_loop, minmod_where), ("superbee", superbee_loop, superbee_where),
+    ("dry or wet", dry_loop, dry_where), ("Newton's iteration", newton_loop, newton_where),
+)  # fmt: skip
+
+
 def measure(timer: Timer, quick: bool) -> Rows:
     calls: Calls = {}
     u = np.random.default_rng(0).standard_normal(CELLS)
-    for name, loop, where in (("upwind", upwind_loop, upwind_where), ("minmod", minmod_loop, minmod_where)):
+    for name, loop, where in FORMS:
         for part, derive in (("primal", None), ("vjp", partial(reverse, active=(0, 1, 2)))):
             shadows = [] if derive is None else [np.ones(CELLS), np.zeros(CELLS), np.zeros(())]
             calls[f"{name}, {part}"] = {
@@ -68,4 +129,6 @@ def measure(timer: Timer, quick: bool) -> Rows:
     return measured(timer, calls)
 
 
-TABLE = Table("Branches per cell", f"A loop over {CELLS} cells with an `if` in it, and the same on whole arrays.", measure)
+TABLE = Table(
+    "Branches per cell", f"A loop over {CELLS} cells with an `if` or `break` in it, and the same on whole arrays.", measure
+)

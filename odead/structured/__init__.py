@@ -20,6 +20,7 @@ from .reductions import Maximum, Prod, Sum
 from .scans import Cumprod, Recurrence
 from .solves import Lu, Solve, SolveBanded, SolveTriangular
 from .spectral import Eigh, Eigvalsh, Qr, Svd, Svdvals
+from .sylvester import Sqrtm, Sylvester
 
 __all__ = ["RESULT", "STRUCTURED", "AbstractStructured", "Inactive", "Site"]
 
@@ -31,7 +32,7 @@ _ALL: Final[tuple[AbstractStructured, ...]] = (
     Argsort(), Extremum("argmax"), Extremum("argmin"), Searchsorted(), Permutation(),
     Lu(), Solve(), SolveTriangular(), SolveBanded(),
     Det(), Cofactor(), Slogdet(), Pinv(), Cholesky(), Expm(), ExpmFrechet(),
-    Eigh(), Eigvalsh(), Svd(), Svdvals(), Qr(),
+    Eigh(), Eigvalsh(), Svd(), Svdvals(), Qr(), Sylvester(), Sqrtm(),
     Fourier(),
     Guard(), Call(),
 )  # fmt: skip

@@ -40,6 +40,7 @@ from .linalg import (
 )  # fmt: skip
 from .recorder import Recorder, contains_traced
 from .reductions import axes_of, maximum, sum_
+from .scipy_matrices import SCIPY_MATRICES
 from .structured import as_float, broadcast_array, part, structured
 
 __all__ = ["SCIPY", "bind_scipy"]
@@ -260,6 +261,6 @@ SCIPY: Final[Mapping[Callable[..., Any], Handler]] = {
     linalg.eigvalsh: lambda a, b=None, *, lower=True, **options: _eigh(a, b, lower=lower, eigvals_only=True, **options),
     linalg.svd: _svd, linalg.svdvals: lambda a, *_, **__: svdvals(a), linalg.qr: _qr, linalg.pinv: _pinv,
     linalg.norm: lambda a, ord=None, axis=None, keepdims=False, check_finite=True: norm(a, ord, axis, keepdims),
-    linalg.expm: _expm, linalg.block_diag: _block_diag, **SCIPY_FOURIER,
+    linalg.expm: _expm, linalg.block_diag: _block_diag, **SCIPY_FOURIER, **SCIPY_MATRICES,
     special.logsumexp: _logsumexp, special.softmax: _softmax, special.log_softmax: _log_softmax, special.polygamma: _polygamma,
 }  # fmt: skip

@@ -38,17 +38,33 @@ return np.polynomial.polynomial.polyval(p, x) * y
 return np.polynomial.chebyshev.chebval(p, x) * y
 return np.poly1d(x)(p) * y
 return np.i0(x) * p
+return signal.convolve(x, y[:3], 'same') * p
+return signal.fftconvolve(x, y) * p
+return integrate.trapezoid(x, y)
+return integrate.simpson(x, dx=p)
+return integrate.cumulative_trapezoid(x, y, initial=0)
+return special.multigammaln(x * x + 2, 2) * y
+return special.rgamma(x) * special.beta(x * x + 1, y * y + 1)
+return special.gammasgn(x) * y
 """
 MATRIX: Final = """
 return np.nanpercentile(x, [20, 70], axis=0) * p
 return np.nanmedian(np.where(y > 0.5, np.nan, x), axis=1, keepdims=True) * p
 return np.linalg.cond(x[:, :2] + 4 * np.eye(2), 1) * y
 return np.linalg.cond(x) * y
+return linalg.sqrtm(x @ x.T + np.eye(2)) * p
+return linalg.solve_sylvester(x[:, :2] + 4 * np.eye(2), y[:, :2] + 4 * np.eye(2), x @ y.T) * p
+return linalg.solve_continuous_lyapunov(x[:, :2] - 4 * np.eye(2), y @ y.T)
+return linalg.lstsq(x.T, y[0])[0] * p
+return linalg.toeplitz(x[0], y[1]) * p
+return linalg.toeplitz(x[0]) * p
+return linalg.circulant(x[0]) * p
+return linalg.hankel(x[0]) * p
 return np.maximum.reduceat(x, [0, 2], axis=1) * y[:, :2]
 np.maximum.at(x, (slice(None), [0, 0]), y[:, :2])
 """
 ROWS: Final = [(row, shape) for rows, shape in ((VECTOR, (4,)), (MATRIX, (2, 3))) for row in rows.strip().splitlines()]
-HEAD: Final = "import numpy as np\nimport scipy.integrate\nimport scipy.linalg as linalg\nimport scipy.special as special\n\n\n"
+HEAD: Final = "import numpy as np\nfrom scipy import integrate, linalg, signal, special\n\n\n"
 
 
 def function(body: str) -> Any:
