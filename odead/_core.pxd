@@ -58,6 +58,7 @@ cdef class Tape:
     cdef char** bound                   # per slot: the address that the instructions contain
     cdef char** caller                  # per slot: the address given last
     cdef list bounces                   # per slot: a contiguous stand-in for an array that is not, once one was needed
+    cdef tuple captured                 # as in the code, or copies
     cdef Calls calls
     cdef PyThread_type_lock lock        # held during a run
     cdef tuple owners
@@ -68,4 +69,6 @@ cdef class Tape:
     cdef int64_t _run(self, tuple arrays, Part part) except -3
     cdef bint _bind_object(self, int64_t slot, object item, Part part) except -1
     cdef int _bind_number(self, int64_t slot, object item) except -1
+    cdef int _refuse_overlap(self, tuple arrays, Part part, bint bounced) except -1
+    cdef int _fail_overlap(self, int64_t slot, int64_t other) except -1
     cdef int _unbounce(self, tuple arrays, Part part) except -1

@@ -11,6 +11,7 @@ import numpy as np
 from scipy import special
 
 from ._structured import DTYPES, OPERATIONS
+from .errors import ArgumentTypeError, ArgumentValueError
 
 from ._calls cimport Calls, call_pointer
 
@@ -347,6 +348,7 @@ cdef class Tape:
         if self.lock == NULL:
             raise MemoryError
         self.code = code
+        self.captured = code.captured
         self.calls = Calls(code.calls)
         arena = _memory(code.arena_size)
         instructions = _memory(code.length * sizeof(Instruction))
@@ -375,9 +377,12 @@ cdef class Tape:
         if self.lock != NULL:
             PyThread_free_lock(self.lock)
 
-    def clone(self):
-        """Return a tape with storage of its own for the same code."""
-        return Tape(self.code)
+    def clone(self, bint frozen=False):
+        """Return a tape with storage of its own for the same code; frozen, with what captured arrays hold now."""
+        cdef Tape twin = Tape(self.code)
+        if frozen:
+            twin.captured = tuple([np.array(array, order="C") for array in self.captured])
+        return twin
 
     def run(self, arrays, Part part):
         """Bind, run, and return -1, the position of the instruction that stopped the run, or BUSY."""
@@ -397,7 +402,8 @@ cdef class Tape:
         for slot in range(code.n_bound):
             bounced |= self._bind_object(slot, arrays[slot], part)
         for slot in range(code.n_bound, code.n_slots):
-            bounced |= self._bind_object(slot, code.captured[slot - code.n_bound], part)
+            bounced |= self._bind_object(slot, self.captured[slot - code.n_bound], part)
+        self._refuse_overlap(arrays, part, bounced)
         if code.is_long:
             with nogil:
                 status = self.execute(part)
@@ -421,9 +427,11 @@ cdef class Tape:
             item = self.bounces[slot] = np.array(item)  # keeps it alive
         array = item
         if not _fits(array, spec):
-            raise ValueError(f"{self.code.names[slot]}: an array of {array.dtype} with {array.size} elements does not fit")
+            raise ArgumentValueError(
+                f"{self.code.names[slot]}: an array of {array.dtype} with {array.size} elements does not fit"
+            )
         if _writes(spec, part) and not cnp.PyArray_ISWRITEABLE(array):
-            raise ValueError(f"{self.code.names[slot]}: the array is read-only and would be written")
+            raise ArgumentValueError(f"{self.code.names[slot]}: the array is read-only and would be written")
         if cnp.PyArray_ISCARRAY_RO(array):
             self.bind(slot, <char*> cnp.PyArray_DATA(array))
             return False
@@ -434,11 +442,44 @@ cdef class Tape:
         self.bind(slot, <char*> cnp.PyArray_DATA(bounce))
         return True
 
+    cdef int _refuse_overlap(self, tuple arrays, Part part, bint bounced) except -1:
+        """Raise where an array that is written shares memory with another: the program was recorded for arrays apart."""
+        cdef int64_t slot, other
+        cdef Slot* written
+        cdef Slot* beside
+        cdef char* low
+        cdef char* high
+        for slot in range(self.code.n_bound):
+            written = self.code.slots + slot
+            if not written.size or not _writes(written, part):
+                continue
+            low = self.caller[slot]
+            high = low + written.size * written.item
+            for other in range(self.code.n_slots):
+                beside = self.code.slots + other
+                if other != slot and beside.size and self.caller[other] < high \
+                        and low < self.caller[other] + beside.size * beside.item:
+                    self._fail_overlap(slot, other)
+        if bounced:     # what was bound are copies: look at the arrays themselves
+            arrays = arrays + self.captured
+            for slot in range(self.code.n_bound):
+                if _writes(self.code.slots + slot, part):
+                    for other in range(self.code.n_slots):
+                        if other != slot and _share(arrays[slot], arrays[other]):
+                            self._fail_overlap(slot, other)
+        return 0
+
+    cdef int _fail_overlap(self, int64_t slot, int64_t other) except -1:
+        raise ArgumentValueError(
+            f"{self.code.names[slot]} is written by this call and shares memory with {self.code.names[other]}: pass a copy of "
+            f"one of them"
+        )
+
     cdef int _bind_number(self, int64_t slot, object item) except -1:
         cdef Slot* spec = self.code.slots + slot
         cdef char* home = self.arena + spec.home
         if spec.home < 0 or spec.size != 1:
-            raise TypeError(f"{self.code.names[slot]}: an array is expected, not {type(item).__name__}")
+            raise ArgumentTypeError(f"{self.code.names[slot]}: an array is expected, not {type(item).__name__}")
         if spec.type_number == cnp.NPY_FLOAT64:
             (<double*> home)[0] = item
         elif spec.type_number == cnp.NPY_FLOAT32:
@@ -495,6 +536,10 @@ cdef class Tape:
             if spec.staged and _writes(spec, part) and self.caller[slot] != self.bound[slot]:
                 memcpy(self.caller[slot], self.bound[slot], spec.size * spec.item)
         return -1
+
+
+def _share(x, y):
+    return isinstance(x, np.ndarray) and isinstance(y, np.ndarray) and np.shares_memory(x, y)
 
 
 cdef inline bint _fits(cnp.ndarray array, const Slot* spec):

@@ -257,6 +257,17 @@ def test_strong_zero_keeps_infinite_partials_from_derivatives_that_are_zero():
     assert autodiff(Forward(strong_zero=True), f, Duplicated(x, d_x)) == 0.0
 
 
+@pytest.mark.parametrize("mode", [Reverse, Forward, Reverse(holomorphic=True), Forward(holomorphic=True)])
+def test_strong_zero_in_gradients(mode):
+    def f(x, k):
+        return (k * np.log(x)).sum()
+
+    x = np.zeros(2, complex if mode.holomorphic else float)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        assert mode.holomorphic or np.isnan(odead.gradient(f, x, 0.0, mode=mode)).all()
+        assert_array_equal(odead.gradient(f, x, 0.0, mode=mode(strong_zero=True)), np.zeros(2))
+
+
 @pytest.mark.parametrize("kind", [np.float32, np.float64, float])
 def test_numbers_of_every_precision(kind):
     """The shadow of a float32 is one, whichever annotation it has."""

@@ -89,6 +89,12 @@ MESSAGES = {
         TypeError,
         ["argument 0, m", "Active(x)"],
     ),
+    "option of a mode": (lambda: Reverse(strong=True), TypeError, ["no option 'strong'", "strong_zero, check, holomorphic"]),
+    "list that is appended to": (
+        lambda: autodiff(lambda xs: xs.append(xs[0] * 2), Duplicated([X], [D])),
+        odead.TracingError,
+        ["appends to a list or dict among its arguments", "list(x)"],
+    ),
     "return activity": (lambda: autodiff(energy, Cache, Duplicated(X, D)), TypeError, ["Cache is no return activity", "Const"]),
     "Duplicated return in reverse mode": (
         lambda: autodiff(Reverse, energy, Duplicated, Duplicated(X, D)),

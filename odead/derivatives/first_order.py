@@ -70,13 +70,13 @@ def value_and_gradient(f: Callable[..., Any], *args: Any, wrt: Wrt = 0, mode: Ab
         return outcome  # type: ignore[no-any-return]
     inputs = Inputs(f, args, wrt)
     if mode.holomorphic:
-        value, blocks = holomorphic(f, inputs)
+        value, blocks = holomorphic(f, inputs, mode.strong_zero)
         if value.size != 1:
             raise ArgumentTypeError(f"the function returns an array of shape {value.shape}; a gradient is of one number")
         pairs = zip(blocks, inputs.shapes(), strict=True)
         return number(value.reshape(())), inputs.structured([number(block.reshape(shape)) for block, shape in pairs])
     if isinstance(mode, ForwardMode):
-        value, blocks = columns(f, inputs, real=True)
+        value, blocks = columns(f, inputs, real=True, strong_zero=mode.strong_zero)
         blocks = [complex_columns(b, np.iscomplexobj(x)) for b, x in zip(blocks, inputs.differentiated(), strict=True)]
         blocks = [np.moveaxis(block, 0, -1).reshape(shape) for block, shape in zip(blocks, inputs.shapes(), strict=True)]
         return number(np.reshape(value, ())), inputs.structured([number(block) for block in blocks])
@@ -206,7 +206,7 @@ class _Pullback:
 
     def __init__(self, f: Callable[..., Any], variant: Variant, inputs: Inputs) -> None:
         self._f, self._variant, self._inputs = f, variant, inputs
-        self._executable = variant.executable.clone()
+        self._executable = variant.executable.clone(frozen=True)
         self._values = copies(inputs.values)
         self._results = empty_results(variant)
         arrays = [*self._values, *inputs.zeros(), *_zero_seeds(variant), *self._results]

@@ -2,9 +2,10 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Final, Self
 
+from ..errors import ArgumentTypeError
 from ..rules.registry import Direction
 from ..tape import Program
 from ..transform.forward import forward
@@ -38,6 +39,10 @@ class AbstractMode(ABC):
     holomorphic: bool = False
 
     def __call__(self, **options: Any) -> Self:
+        known = [field.name for field in fields(self) if field.name != "with_primal"]
+        for name in options:
+            if name not in known:
+                raise ArgumentTypeError(f"a mode has no option {name!r}; its options are {', '.join(known)}")
         return replace(self, **options)
 
     @abstractmethod

@@ -64,7 +64,7 @@ def value_at(kernel: Kernel, inputs: Inputs) -> np.ndarray:
     return results[0]
 
 
-def holomorphic(f: Callable[..., Any], inputs: Inputs) -> tuple[np.ndarray, list[np.ndarray]]:
+def holomorphic(f: Callable[..., Any], inputs: Inputs, strong_zero: bool = False) -> tuple[np.ndarray, list[np.ndarray]]:
     """Value, and per differentiated leaf the complex derivative (out.size, in.size); checked to be one."""
     kernel = kernel_of(f, inputs, "primal", None)
     value = value_at(kernel, inputs)
@@ -74,11 +74,13 @@ def holomorphic(f: Callable[..., Any], inputs: Inputs) -> tuple[np.ndarray, list
             f"leave holomorphic=True out"
         )
     by_columns = sum(inputs.sizes()) <= value.size
-    blocks = columns(f, inputs)[1] if by_columns else rows(f, inputs, value)
+    blocks = columns(f, inputs, strong_zero=strong_zero)[1] if by_columns else rows(f, inputs, value, strong_zero)
     return complex_blocks(kernel.variant, inputs, value, blocks)
 
 
-def columns(f: Callable[..., Any], inputs: Inputs, real: bool = False) -> tuple[np.ndarray, list[np.ndarray]]:
+def columns(
+    f: Callable[..., Any], inputs: Inputs, real: bool = False, strong_zero: bool = False
+) -> tuple[np.ndarray, list[np.ndarray]]:
     """Value, and per differentiated leaf the block (out.size, in.size), by forward sweeps over unit tangents.
 
     Complex numbers count as two floats. With `real`, the function must return real numbers.
@@ -86,7 +88,8 @@ def columns(f: Callable[..., Any], inputs: Inputs, real: bool = False) -> tuple[
     sizes = inputs.sizes()
     total = sum(sizes)
     width = max(1, min(total, LANES))
-    kernel = kernel_of(f, inputs, ("forward", width), partial(forward, active=inputs.active, width=width))
+    derive = partial(forward, active=inputs.active, width=width, strong_zero=strong_zero)
+    kernel = kernel_of(f, inputs, ("forward", width, strong_zero), derive)
     value = np.empty(0)
     found: list[np.ndarray] = []
     for start in range(0, max(total, 1), width):
@@ -105,10 +108,11 @@ def columns(f: Callable[..., Any], inputs: Inputs, real: bool = False) -> tuple[
     return value, np.split(whole, np.cumsum(sizes)[:-1], axis=1)
 
 
-def rows(f: Callable[..., Any], inputs: Inputs, value: np.ndarray) -> list[np.ndarray]:
+def rows(f: Callable[..., Any], inputs: Inputs, value: np.ndarray, strong_zero: bool = False) -> list[np.ndarray]:
     """Per differentiated leaf the block (out.size, in.size), by reverse sweeps over unit cotangents."""
     width = max(1, min(value.size, LANES))
-    kernel = kernel_of(f, inputs, ("reverse", width), partial(reverse, active=inputs.active, width=width))
+    derive = partial(reverse, active=inputs.active, width=width, strong_zero=strong_zero)
+    kernel = kernel_of(f, inputs, ("rows", width, strong_zero), derive)
     blocks: list[list[np.ndarray]] = [[] for _ in inputs.active]
     for start in range(0, value.size, width):
         seed = np.eye(width, value.size, start, dtype=value.dtype).reshape(width, *value.shape)

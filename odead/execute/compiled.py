@@ -106,11 +106,11 @@ class Executable:
         """What runs, for compiled loops to clone."""
         return self._tape
 
-    def clone(self) -> Executable:
-        """Return an executable of the same code with storage of its own."""
+    def clone(self, frozen: bool = False) -> Executable:
+        """Return an executable of the same code with storage of its own; frozen, with what captured arrays hold now."""
         twin = object.__new__(Executable)
         twin.program = self.program
-        twin._tape = self._tape.clone()
+        twin._tape = self._tape.clone(frozen)
         twin._spare = []
         twin._pullbacks = None if self._pullbacks is None else {}
         return twin

@@ -394,7 +394,12 @@ class _Binder:
 def _check_containers(rec: Recorder, before: Sequence[Any], arguments: Any, names: Sequence[str]) -> None:
     after, _ = flatten(arguments)
     if len(after) != len(before) or any(a is not b for a, b in zip(after, before, strict=True)):
-        changed = next((n for n, a, b in zip(names, after, before, strict=False) if a is not b), "a container")
+        if len(after) != len(before):
+            raise TracingError(
+                f"{rec.program.name}: the function appends to a list or dict among its arguments, or takes something out. "
+                f"Do so with a copy (x = list(x), x = dict(x)), or return the new value"
+            )
+        changed = next(n for n, a, b in zip(names, after, before, strict=True) if a is not b)
         raise TracingError(
             f"{rec.program.name}: the function puts another object in the place of {changed}. Only arrays can be changed: "
             f"write into an array (x[k] = ...), or return the new value"
