@@ -37,7 +37,7 @@ class _Zeroing:
 
     def __init__(self, x: Any) -> None:
         self._made: dict[int, tuple[Any, Any]] = {}  # id -> the thing, so that the id stays its own, and its shadow
-        leaves = flatten(x)[0]
+        leaves = [leaf for leaf in flatten(x)[0] if not _is_traced(leaf)]
         inside = [item.value for leaf in leaves if is_holder(leaf) for item in held(leaf)]
         for span in spans([leaf for leaf in (*leaves, *inside) if isinstance(leaf, np.ndarray) and leaf.dtype.kind in "fc"]):
             memory = np.zeros(span.size, span.dtype)
@@ -48,8 +48,10 @@ class _Zeroing:
         return map_leaves(self._leaf, x)
 
     def _leaf(self, x: Any) -> Any:
+        if _is_traced(x) and isinstance(x, np.ndarray):
+            return self._once(x, np.zeros_like)
         if isinstance(x, (float, complex, np.inexact)):
-            return type(x)(0)
+            return x.__class__(0)  # of a traced number, the class that it stands for
         if isinstance(x, np.ndarray):
             return self._once(x, self._array)
         if isinstance(x, MethodType) and is_holder(x):
@@ -98,6 +100,11 @@ class _Zeroing:
         for name, value in attributes(x).items():
             object.__setattr__(made, name, self.of(value))
         return made
+
+
+def _is_traced(x: Any) -> bool:
+    """Whether x is of a function that is being recorded; its arrays are taken as if none overlapped."""
+    return hasattr(type(x), "__odead_stop__")
 
 
 def _is_bound(cell: CellType) -> bool:

@@ -116,6 +116,41 @@ def test_functions_that_close_over_functions_and_lists():
     check_derivatives(f, X)
 
 
+def of_globals(x):
+    """Looks up names of the module."""
+    return np.sin(x) * TABLE[: len(x)] + odead.stop_gradient(x)
+
+
+class Scaled:
+    def __init__(self, scale):
+        self.scale = scale
+
+    def __call__(self, x):
+        return self.scale * np.exp(x)
+
+
+@pytest.mark.parametrize("f", [of_globals, Scaled(2.0), Scaled(np.array([1.0, 2.0, 3.0]))])
+def test_functions_and_objects_in_closures_at_every_depth(f):
+    """What a closure made inside holds has been translated once already."""
+    exact = jacobian(lambda x: np.diag(jacobian(f, x)), X)
+    assert_allclose(jacobian(lambda x: gradient(lambda y: f(y).sum(), x), X), exact)
+    assert_allclose(jacobian(lambda x: jacobian(lambda y: f(y), x) @ V, X), exact * V)
+    check_derivatives(lambda x: gradient(lambda y: gradient(lambda z: f(z).sum(), y) @ y, x), X)
+
+
+def test_a_zero_shadow_made_inside():
+    def f(x):
+        shadow = odead.make_zero({"a": x, "b": [x[0], x], "n": 3})
+        assert shadow["a"] is shadow["b"][1]
+        odead.autodiff(
+            lambda p: (p["a"] ** 2).sum() * p["b"][0], odead.Active, odead.Duplicated({"a": x, "b": [x[0], x], "n": 3}, shadow)
+        )
+        return shadow["a"] * shadow["b"][0]
+
+    check_derivatives(f, X)
+    assert_allclose(f(X), 2 * X * X[0] * (X @ X))
+
+
 def test_in_a_loop():
     def newton(a):
         x = 1.0

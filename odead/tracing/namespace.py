@@ -164,6 +164,7 @@ class Namespace:
         if known is None:
             known = (x, self._translated(x, name))
             self._memo[id(x)] = known
+            self._memo.setdefault(id(known[1]), (known[1], known[1]))  # a closure made inside may hold it, and be translated
         return known[1]
 
     def _translated(self, x: Any, name: str) -> Any:
