@@ -50,11 +50,15 @@ _PROLOGUE: Final = """\
 #define ODEAD_IVDEP
 #endif
 
-/* One version per instruction set, chosen when the module is loaded; needs the indirect functions of glibc. */
+/* One version per instruction set, chosen when the module is loaded; needs the indirect functions of glibc. Vectors of 64
+   bytes pay for divisions and roots (half the time); elsewhere they cost more, since those that begin one element later cross
+   a cache line at each load and store. */
 #if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && defined(__GLIBC__)
 #define ODEAD_CLONES __attribute__((target_clones("avx2", "default")))
+#define ODEAD_WIDE_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
 #else
 #define ODEAD_CLONES
+#define ODEAD_WIDE_CLONES
 #endif
 
 """
@@ -131,6 +135,11 @@ class _Kernel(NamedTuple):
         return not self.c or not set(re.findall(r"(\w+)\(", self.c)) <= _CHEAP_CALLS
 
     @property
+    def is_wide(self) -> bool:
+        """Whether the arithmetic takes longer than to load and to store."""
+        return "/" in self.c or "sqrt" in self.c
+
+    @property
     def layouts(self) -> list[str]:
         if self.is_costly:
             return ["strided"]
@@ -161,7 +170,8 @@ def render_header(table: Mapping[str, Op], *, checked: bool = False) -> str:
         *(f'    "{kernel.function if kernel.is_costly and layout == "strided" else ""}",\n' for kernel, layout in numbered),
         "};\n",
         *_scalar_switch(own),
-        *_row_switch([entry for entry in vectors if entry[0].c]),
+        *_row_switch("odead_wide_row", "ODEAD_WIDE_CLONES", [entry for entry in vectors if entry[0].c and entry[0].is_wide]),
+        *_row_switch("odead_row", "ODEAD_CLONES", [entry for entry in vectors if entry[0].c and not entry[0].is_wide]),
         "\n#endif\n",
     ]
     return "".join(parts)
@@ -215,14 +225,16 @@ def _scalar_switch(kernels: list[_Kernel]) -> Iterator[str]:
     yield "    default: return 0;\n    }\n}\n"
 
 
-def _row_switch(vectors: list[tuple[_Kernel, str]]) -> Iterator[str]:
+def _row_switch(function: str, clones: str, vectors: list[tuple[_Kernel, str]]) -> Iterator[str]:
     yield "\n/* Execute an operation on n elements; `stride`: the steps of out, x, y, z in bytes, read by strided layouts. */\n"
-    yield "ODEAD_CLONES static void odead_row(int opcode, int64_t n, char *out, const char *x, const char *y, const char *z,\n"
-    yield "                                   const int64_t *stride) {\n    int64_t k;\n    switch (opcode) {\n"
+    yield f"{clones} static void {function}(int opcode, int64_t n, char *out, const char *x, const char *y, const char *z,\n"
+    yield "    const int64_t *stride) {\n    int64_t k;\n    switch (opcode) {\n"
     for kernel, layout in vectors:
         yield f"    case {_opcode(kernel, layout)}: {{\n"
         yield from _strided_loop(kernel) if layout == "strided" else _dense_loop(kernel, layout)
         yield "        return;\n    }\n"
+    if function == "odead_row":
+        yield "    default: odead_wide_row(opcode, n, out, x, y, z, stride);\n"
     yield "    }\n}\n"
 
 
