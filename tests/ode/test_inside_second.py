@@ -93,10 +93,10 @@ def test_a_product_with_the_hessian_costs_a_few_gradients_whatever_the_number_of
 
     def took(run):
         run()
-        starts = [time.perf_counter()]
+        starts = [time.process_time()]
         for _ in range(5):
             run()
-            starts.append(time.perf_counter())
+            starts.append(time.process_time())
         return np.diff(starts).min()
 
-    assert took(lambda: hvp(f, p, v)) < 10 * took(lambda: gradient(f, p))
+    assert took(lambda: hvp(f, p, v)) < 10 * took(lambda: gradient(f, p))  # the 1000 products of a Hessian take 1000 times that
