@@ -11,7 +11,7 @@ a change of the guess along V changes nothing.
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 import scipy.sparse
@@ -20,7 +20,7 @@ from scipy.sparse.linalg import splu
 from .._matrices import Dense, MassMatrix
 from ..errors import ArgumentValueError
 from .jacobian import Jacobian
-from .mass import Mass
+from .mass import SMALL, Mass, dense
 
 __all__ = ["Consistent", "Constrained", "make_consistent", "velocities", "velocity"]
 
@@ -54,16 +54,20 @@ class Constrained(Protocol):
 class _Scaled:
     """A square matrix with rows and columns scaled, factored. ValueError if it is singular."""
 
-    def __init__(self, matrix: scipy.sparse.csc_array) -> None:
-        self._rows = _reciprocals(abs(matrix).max(axis=1).toarray().ravel())
-        scaled = scipy.sparse.csc_array(scipy.sparse.diags_array(self._rows) @ matrix)
-        self._columns = _reciprocals(abs(scaled).max(axis=0).toarray().ravel())
-        scaled = scipy.sparse.csc_array(scaled @ scipy.sparse.diags_array(self._columns))
+    def __init__(self, matrix: Any) -> None:
         self._solve: Callable[[np.ndarray], np.ndarray]
-        if scaled.shape[0] <= _DENSE:
-            inverse = _inverse(scaled.toarray())
+        if matrix.shape[0] <= _DENSE:
+            matrix = dense(matrix)
+            self._rows = _reciprocals(np.abs(matrix).max(axis=1))
+            scaled = self._rows[:, None] * matrix
+            self._columns = _reciprocals(np.abs(scaled).max(axis=0))
+            inverse = _inverse(scaled * self._columns)
             smallest, self._solve = 1 / np.abs(inverse).max(initial=1.0), lambda b: inverse @ b
         else:
+            self._rows = _reciprocals(abs(matrix).max(axis=1).toarray().ravel())
+            scaled = scipy.sparse.diags_array(self._rows) @ matrix
+            self._columns = _reciprocals(abs(scaled).max(axis=0).toarray().ravel())
+            scaled = scipy.sparse.csc_array(scaled @ scipy.sparse.diags_array(self._columns))
             try:
                 factors = splu(scaled)
             except RuntimeError as error:
@@ -104,7 +108,7 @@ class Consistent:
     Attributes
     ----------
     x : array, shape (n,)
-    by_x : sparse array, shape (n, n)
+    by_x : array or sparse array, shape (n, n)
         Its derivative by the guess, a projection along V.
     by_t : array, shape (n,)
     """
@@ -115,7 +119,7 @@ class Consistent:
     p: np.ndarray
     t: float
     regular: _Scaled
-    by_x: scipy.sparse.csr_array
+    by_x: Any
     by_t: np.ndarray
 
     def push(self, tangents: np.ndarray, directions: np.ndarray) -> np.ndarray:
@@ -135,8 +139,13 @@ class Consistent:
         """Its derivative by p at a fixed guess, shape (n, n_p)."""
         if not self.p.size:
             return np.zeros((self.x.size, 0))
-        rows = [self.rhs.cotangent_p(self.x, self.p, self.t, row) for row in self.mass.null_left.T.toarray()]
+        rows = [self.rhs.cotangent_p(self.x, self.p, self.t, row) for row in dense(self.mass.null_left).T.copy()]
         return np.asarray(-(self.mass.null_right @ self.regular.solve(np.array(rows).reshape(-1, self.p.size))))
+
+
+def _jacobian(rhs: Constrained, mass: Mass, x: np.ndarray, p: np.ndarray, t: float) -> Any:
+    found = rhs.jacobian(x, p, t)
+    return found.dense() if mass.n <= SMALL else found.sparse()
 
 
 def velocity(rhs: Constrained, mass: Mass, x: np.ndarray, p: np.ndarray, t: float) -> np.ndarray:
@@ -157,8 +166,8 @@ def velocities(
     if not mass.is_singular:
         return slopes
     left, right = mass.null_left, mass.null_right
-    jacobian = rhs.jacobian(x, p, t).sparse()
-    regular = _Scaled(scipy.sparse.csc_array(left.T @ jacobian @ right))
+    jacobian = _jacobian(rhs, mass, x, p, t)
+    regular = _Scaled(left.T @ jacobian @ right)
     slopes[0] -= right @ regular.solve(left.T @ rhs.along(x, p, t, slopes[0]))
     if len(columns):
         changes = rhs.along_changes(x, p, t, slopes[0], columns, directions) + (jacobian @ slopes[1:].T).T
@@ -206,8 +215,11 @@ def make_consistent(
             f"hold were found at t = {t:.6g}; give a better guess of them in x0"
         ) from None
     right = mass.null_right
-    moved = scipy.sparse.csr_array(regular.solve(constraints.by_x(x).toarray()))
-    by_x = scipy.sparse.csr_array(scipy.sparse.eye_array(x.size) - right @ moved)
+    moved = regular.solve(dense(constraints.by_x(x)))
+    if x.size <= SMALL:
+        by_x = np.eye(x.size) - right @ moved
+    else:
+        by_x = scipy.sparse.csr_array(scipy.sparse.eye_array(x.size) - right @ scipy.sparse.csr_array(moved))
     by_t = -(right @ regular.solve(mass.null_left.T @ rhs.along(x, p, t, np.zeros(x.size))))
     return Consistent(rhs, mass, x, p, t, regular, by_x, np.asarray(by_t))
 
@@ -226,12 +238,12 @@ class _Constraints:
         self.rhs(slope, x, self.p, self.t)
         return np.asarray(self.mass.null_left.T @ slope)
 
-    def by_x(self, x: np.ndarray) -> scipy.sparse.csr_array:
-        return scipy.sparse.csr_array(self.mass.null_left.T @ self.rhs.jacobian(x, self.p, self.t).sparse())
+    def by_x(self, x: np.ndarray) -> Any:
+        return self.mass.null_left.T @ _jacobian(self.rhs, self.mass, x, self.p, self.t)
 
     def regular(self, x: np.ndarray) -> _Scaled:
         """G; ValueError if it is singular."""
-        return _Scaled(scipy.sparse.csc_array(self.by_x(x) @ self.mass.null_right))
+        return _Scaled(self.by_x(x) @ self.mass.null_right)
 
     def damping(self, x: np.ndarray, step: np.ndarray, regular: _Scaled) -> float:
         """The largest of 1, 1/2, 1/4, ... of a Newton step after which the next simplified correction is smaller."""
@@ -259,5 +271,5 @@ def _solve(constraints: _Constraints, x: np.ndarray) -> np.ndarray:
 
 
 def _algebraic(mass: Mass, names: list[str]) -> str:
-    found = [names[k] for k in np.unique(mass.null_right.tocoo().row)]
+    found = [names[k] for k in np.flatnonzero(dense(mass.null_right).any(axis=1))]
     return ", ".join(found[:5]) + (", ..." if len(found) > 5 else "")

@@ -16,6 +16,7 @@ import numpy as np
 
 from .engine import System
 from .jacobian import Jacobian
+from .mass import dense
 from .problem import Problem
 from .systems import tangents
 
@@ -60,7 +61,7 @@ def columns_for(problem: Problem, wrt: tuple[str, ...]) -> Columns:
     if by_x0:
         start[by_p : by_p + n, :n] = np.eye(n)
         if problem.consistent is not None:
-            start[by_p : by_p + n] = problem.consistent.by_x.toarray()[:, :n].T
+            start[by_p : by_p + n] = dense(problem.consistent.by_x)[:, :n].T
         # a start at 0 says nothing about the size that matters
         scale[by_p : by_p + n] = np.maximum(1.0, np.abs(problem.x0[:n]))
     if by_t0:

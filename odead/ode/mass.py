@@ -18,7 +18,9 @@ from ..errors import ArgumentTypeError, ArgumentValueError
 from .layout import Layout
 from .signature import Flat, multiplied
 
-__all__ = ["Mass", "check_mass", "without_regular"]
+__all__ = ["SMALL", "Mass", "check_mass", "dense", "without_regular"]
+
+SMALL: Final = 100  # states up to which arrays cost less than sparse matrices
 
 _RANK: Final = 10 * float(np.finfo(float).eps)  # times the number of rows: a singular value as small as this is 0
 _LARGE: Final = 500  # rows of a part of M above which no singular values are taken, if it can be factored
@@ -59,7 +61,7 @@ class Mass:
 
     @property
     def is_singular(self) -> bool:
-        return self.null_right.shape[1] > 0
+        return bool(self.null_right.shape[1] > 0)
 
     @property
     def is_diagonal(self) -> bool:
@@ -84,12 +86,12 @@ class Mass:
         return Mass.of(scipy.sparse.block_diag([self.elements, self.elements]))
 
     @property
-    def null_left(self) -> scipy.sparse.csc_array:
-        """U, shape (n, number of constraints); orthonormal columns."""
+    def null_left(self) -> Any:
+        """U, shape (n, number of constraints), orthonormal columns; sparse beyond `SMALL` states."""
         return self._analysis.left
 
     @property
-    def null_right(self) -> scipy.sparse.csc_array:
+    def null_right(self) -> Any:
         """V, of the same shape."""
         return self._analysis.right
 
@@ -134,12 +136,12 @@ class Mass:
     @property
     def has_mixed_constraints(self) -> bool:
         """Whether a constraint is a combination of equations that have derivatives."""
-        return bool(self.null_left.nnz > self.null_left.shape[1])
+        return bool(np.count_nonzero(dense(self.null_left)) > self.null_left.shape[1])
 
     @cached_property
     def separation(self) -> np.ndarray:
         """An orthogonal matrix, shape (n, n), that makes equations of their own of the constraints."""
-        return np.linalg.qr(self.null_left.toarray(), mode="complete")[0].T
+        return np.linalg.qr(dense(self.null_left), mode="complete")[0].T
 
     @cached_property
     def separated(self) -> "Mass":
@@ -153,9 +155,9 @@ class Mass:
 class _Analysis:
     """Null spaces, and a pseudoinverse: as a matrix, and by factors of large parts with the equations and states of each."""
 
-    left: scipy.sparse.csc_array
-    right: scipy.sparse.csc_array
-    inverse: scipy.sparse.csc_array
+    left: Any
+    right: Any
+    inverse: Any
     factored: list[tuple[np.ndarray, np.ndarray, Any]]
 
 
@@ -174,11 +176,16 @@ class _Blocks:
         self.add(rows, self._width + np.arange(block.shape[1]), block)
         self._width += block.shape[1]
 
-    def matrix(self, n: int, width: int | None = None) -> scipy.sparse.csc_array:
+    def matrix(self, n: int, width: int | None = None) -> Any:
         rows, columns, values = (np.concatenate(parts) for parts in zip(*self._blocks, strict=True))
         found = scipy.sparse.csc_array((values, (rows, columns)), shape=(n, self._width if width is None else width))
         found.eliminate_zeros()
-        return found
+        return found.toarray() if n <= SMALL else found
+
+
+def dense(matrix: Any) -> np.ndarray:
+    """A sparse matrix, or one that is dense already, as an array."""
+    return matrix if isinstance(matrix, np.ndarray) else np.asarray(matrix.toarray())
 
 
 def _factor(block: scipy.sparse.csc_array) -> Any:
