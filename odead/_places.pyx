@@ -183,6 +183,18 @@ cdef int _put_view(tuple view, Py_ssize_t row, Py_ssize_t k, int64_t[:, ::1] buf
     return 0
 
 
+def recurring(const int64_t[::1] signature, const char[::1] free, Py_ssize_t period, Py_ssize_t least):
+    """Ranges (start, stop) of free instructions, each of which recurs `period` later, at least `least` times in a row."""
+    cdef list found = []
+    cdef Py_ssize_t k, start = 0, end = len(signature) - period
+    for k in range(end + 1):
+        if k == end or signature[k] != signature[k + period] or not (free[k] and free[k + period]):
+            if k - start >= least and k > start:
+                found.append((start, k + period))
+            start = k + 1
+    return found
+
+
 def numbered(items, int64_t[::1] numbers):
     """Number the distinct items in the order in which they come."""
     cdef dict known = {}

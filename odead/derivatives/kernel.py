@@ -75,10 +75,10 @@ class Variant:
 
     __slots__ = ("complex_results", "executable", "guarded", "is_silent", "nest", "primal", "returned", "trace", "written")
 
-    def __init__(self, recorded: Trace, derive: Derive | None, nest: Nest | None = None) -> None:
+    def __init__(self, recorded: Trace, derive: Derive | None, nest: Nest | None = None, primal: Program | None = None) -> None:
         self.trace = recorded
         self.nest = nest
-        self.primal = optimise(recorded.program)
+        self.primal = optimise(recorded.program) if primal is None else primal
         derived = self.primal if derive is None else optimise(derive(self.primal))
         self.executable = Executable(derived)
         written = {out.buffer for out in self.primal.out if out is not None}
@@ -114,6 +114,8 @@ class Kernel:
         The recording in which f is differentiated; the arguments may be traced ones of it.
     watches : bool
         Whether each run looks for changes of what f reads from globals, closures and attributes. If not, ask `is_stale`.
+    recorded : Variant, optional
+        What another kernel of the same function has recorded at the same example: it is not recorded again.
 
     Raises
     ------
@@ -131,6 +133,7 @@ class Kernel:
         nest: Nest | None = None,
         *,
         watches: bool = True,
+        recorded: Variant | None = None,
     ) -> None:
         self._nest = nest
         self._watches = watches
@@ -147,7 +150,17 @@ class Kernel:
         self._lock = threading.RLock()
         self._variants: list[Variant] = []
         self._has_warned = False
-        self.variant = self._record(leaves)
+        if recorded is None or recorded.trace.namespace.stale():
+            self.variant = self._record(leaves)
+        else:
+            with uncollected():
+                self.variant = Variant(recorded.trace, derive, nest, recorded.primal)
+            self._variants.append(self.variant)
+
+    @property
+    def first(self) -> Variant:
+        """The way taken at the example arguments, or the oldest that is kept."""
+        return self._variants[0]
 
     @property
     def trace(self) -> Trace:

@@ -256,18 +256,17 @@ def _array(buffer: Buffer) -> np.ndarray:
 def _writes(program: Program) -> tuple[dict[int, int], set[int]]:
     """Which parts write each buffer (bits of `Slot.writes`), and which buffers a run that stops must leave alone."""
     writes: dict[int, int] = {}
-    before_stop: set[int] = set()
+    first: dict[int, int] = {}
+    last_stop = -1
     stopping = {op for op in set(program.op) if op in _INDEXED or op in STRUCTURED}
     split = len(program) if program.split is None else program.split
     for number, (op, out) in enumerate(zip(program.op, program.out, strict=True)):
-        stops = op in stopping and _may_stop(program, number)
-        if stops:
-            before_stop.update(writes)
+        if op in stopping and _may_stop(program, number):
+            last_stop = number  # maybe at an index in the middle of its own work
         if out is not None:
             writes[out.buffer] = writes.get(out.buffer, 0) | (2 if number >= split else 1)
-            if stops:  # at an index in the middle of its own work
-                before_stop.add(out.buffer)
-    return writes, before_stop
+            first.setdefault(out.buffer, number)
+    return writes, {buffer for buffer, number in first.items() if number <= last_stop}
 
 
 def _may_stop(program: Program, number: int) -> bool:

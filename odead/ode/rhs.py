@@ -282,7 +282,8 @@ class CompiledRhs:
         made = derive
         if self._one_sided:
             made = without_guards if derive is None else lambda program: derive(without_guards(program))
-        kernel = Kernel(self._flat, self._example, made, watches=False)
+        first = self._made[0].first if self._made else None
+        kernel = Kernel(self._flat, self._example, made, watches=False, recorded=first)
         self._made.append(kernel)
         return kernel
 

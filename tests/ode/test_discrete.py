@@ -11,6 +11,7 @@ from scipy.integrate import solve_ivp
 
 from odead._adjoint import Adjoint
 from odead._steppers import Record
+from odead.derivatives import kernel
 from odead.errors import ArgumentValueError, IntegrationError
 from odead.ode import sensitivity
 from odead.ode.adjoint import AdjointOptions
@@ -20,6 +21,7 @@ from odead.ode.engines.native import Leg, NativeEngine, compiled_method, run_loo
 from odead.ode.methods import EXPLICIT
 from odead.ode.problem import make_problem
 from odead.ode.systems import cotangents, recorded, tangents
+from odead.tracing.trace import trace
 
 METHODS = pytest.mark.parametrize("method", list(EXPLICIT))
 
@@ -367,3 +369,16 @@ def test_explicit_method_at_its_stability_limit(method):
     forward = NativeEngine().integrate(system, controls_for(method, 1e-7, 1e-5), times, False)
     expected = np.einsum("kim,im->k", forward.y[x0.size :].reshape(2, x0.size, 11), forward.y[: x0.size] - 1)
     np.testing.assert_allclose(directions @ adjoint.grad_p, expected, rtol=1e-5)
+
+
+def test_rhs_is_recorded_once_for_all_its_derivatives(monkeypatch):
+    recordings = []
+    monkeypatch.setattr(kernel, "trace", lambda f, *rest: recordings.append(f) or trace(f, *rest))
+
+    def rhs(dx, x, p, t):
+        dx[0] = -p[0] * x[0]
+        dx[1] = p[0] * x[0] - p[1] * x[1]
+
+    p = np.array([1.0, 2.0])
+    sensitivity(rhs, np.ones(2), p, (0, 1), loss=lambda y: (y**2).sum(), mode="adjoint", method="BDF", t_eval=[0.5, 1.0])
+    assert len(recordings) == 2  # the right-hand side, with its Jacobian and its cotangents, and the loss

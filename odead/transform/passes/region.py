@@ -92,6 +92,8 @@ class Region:
         straight = np.delete(continues, erratic, axis=1).all(axis=1)
         stretched = _apart([(start, stop + 2) for start, stop in stretches(straight, LEAST - 2)])
         self.block_unbatched(blocks, stretched)
+        if not stretched or not self.may_be_worth_it(blocks):
+            return []
         stretched = self.legal(blocks, stretched)
         for start, stop in stretched:
             self.block_unproven(blocks, start, stop)
@@ -101,6 +103,14 @@ class Region:
     def loop(self, start: int, stop: int, blocks: Blocks) -> Loop:
         local = (self.key[0, start:stop] == -2 - np.arange(self.period)).all(axis=0)
         return Loop(self.start + start * self.period, self.period, stop - start, blocks, local.tolist())
+
+    def may_be_worth_it(self, blocks: Blocks) -> bool:
+        """Whether `is_worth_it` may hold; blocks only grow."""
+        if not blocks.inside.any():
+            return True
+        ops = self.program.op[self.start : self.start + self.period]
+        is_load = self.local[0].all(axis=0) & np.array([op == "copy" for op in ops])
+        return not (blocks.inside | is_load).all()
 
     def is_worth_it(self, loop: Loop) -> bool:
         """Whether more than loads becomes vector instructions; loads alone go by copy forwarding, whether rolled or not."""
@@ -153,10 +163,8 @@ class Region:
 
     def legal(self, blocks: Blocks, stretched: list[tuple[int, int]]) -> list[tuple[int, int]]:
         """Stretches that may be distributed; blocks grow until that is so."""
+        accesses = self.accesses(stretched)
         for _ in range(_ATTEMPTS):
-            if not stretched:
-                return []
-            accesses = self.accesses(stretched)
             if accesses is None:
                 return stretched
             iteration, slot, after = accesses.violations(blocks)
@@ -165,9 +173,14 @@ class Region:
             cuts = np.unique(iteration)
             if len(cuts) <= _CUTS:
                 stretched = _cut(stretched, cuts.tolist())
+                if not stretched:
+                    return []
+                accesses = self.accesses(stretched)
                 continue
             for first, last in np.unique(np.stack([slot, after]), axis=1).T.tolist():
                 blocks.add(min(first, last), max(first, last))
+            if not self.may_be_worth_it(blocks):
+                return []
         return []
 
     def accesses(self, stretched: list[tuple[int, int]]) -> Accesses | None:

@@ -4,6 +4,8 @@ from typing import Final
 
 import numpy as np
 
+from ..._places import recurring
+
 __all__ = ["periods", "runs", "stretches"]
 
 _LAGS: Final = (1, 2, 3, 4, 6, 8)  # an instruction that comes k times in a body recurs at lag k with the length of the body
@@ -25,14 +27,16 @@ def periods(signature: np.ndarray, least: int) -> list[int]:
 
 def runs(signature: np.ndarray, free: np.ndarray, period: int, least: int) -> list[tuple[int, int]]:
     """Ranges (start, stop) of free instructions that repeat with this period at least `least` times, long ones first."""
-    same = (signature[period:] == signature[:-period]) & free[period:] & free[:-period]
-    found = [(start, stop + period) for start, stop in stretches(same, (least - 1) * period)]
-    return sorted(found, key=lambda run: run[0] - run[1])
+    return sorted(recurring(signature, free.view(np.int8), period, (least - 1) * period), key=lambda run: run[0] - run[1])
 
 
 def stretches(flags: np.ndarray, least: int) -> list[tuple[int, int]]:
     """The maximal ranges (start, stop) in which all flags are set, of length `least` or more."""
-    edges = np.flatnonzero(np.diff(flags, prepend=False, append=False))
+    if len(flags) < least:
+        return []
+    padded = np.zeros(len(flags) + 2, dtype=bool)
+    padded[1:-1] = flags
+    edges = (padded[1:] != padded[:-1]).nonzero()[0]
     starts, stops = edges[::2], edges[1::2]
     long = stops - starts >= least
     return list(zip(starts[long].tolist(), stops[long].tolist(), strict=True))
