@@ -50,7 +50,9 @@ MODULES: dict[str, list[str]] = {
     "_adjoint": ["odead/_vectors.h"],
     "_matrices": ["odead/_lu.h", "odead/_vectors.h"],
     "_linearised": [],
+    "_implicit": ["odead/_vectors.h"],
     "_rosenbrock": ["odead/_vectors.h"],
+    "_diagonal": ["odead/_vectors.h"],
     "_bdf": ["odead/_vectors.h"],
     "_bdf_adjoint": ["odead/_vectors.h"],
 }

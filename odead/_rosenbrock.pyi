@@ -4,41 +4,20 @@ import numpy as np
 
 from ._adjoint import Adjoint
 from ._core import Tape
+from ._implicit import ImplicitMethod, Step
 from ._linearised import Linearised
 from ._matrices import Matrix
-from ._steppers import Explicit, Method, Record
+from ._steppers import Record
 from ._system import Cotangents, Recorded, System, _Find
 from .ode.rosenbrock import RosenbrockTableau
 
-class RosenbrockMethod(Method):
+class RosenbrockMethod(ImplicitMethod):
     @property
     def weights_of_time(self) -> np.ndarray: ...
     def __init__(self, tableau: RosenbrockTableau) -> None: ...
 
-class Step:
-    system: System
-    linearised: Linearised
-    matrix: Matrix
-    njev: int
-    nlu: int
+class RosenbrockStep(Step):
     def __init__(self, system: System, method: RosenbrockMethod, linearised: Linearised, matrix: Matrix) -> None: ...
-
-class Rosenbrock(Explicit):
-    attempted: Step
-    def __init__(
-        self,
-        step: Step,
-        t0: float,
-        t1: float,
-        x0: Any,
-        rtol: Any,
-        atol: Any,
-        first_step: float | None,
-        max_step: float,
-        max_steps: int,
-        times: Any,
-        record: Record | None = None,
-    ) -> None: ...
 
 class StepCotangents(Recorded):
     def __init__(
@@ -46,6 +25,6 @@ class StepCotangents(Recorded):
     ) -> None: ...
 
 class RosenbrockAdjoint(Adjoint):
-    step: Step
+    step: RosenbrockStep
     joint: StepCotangents
-    def __init__(self, step: Step, record: Record, cotangents: Cotangents, joint: StepCotangents) -> None: ...
+    def __init__(self, step: RosenbrockStep, record: Record, cotangents: Cotangents, joint: StepCotangents) -> None: ...

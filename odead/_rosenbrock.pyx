@@ -23,35 +23,21 @@ tangent of f, so one reverse run of the program with all stages as tangents give
 import numpy as np
 
 cimport numpy as cnp
-from libc.math cimport NAN, fabs, fmax, fmin
 from libc.stdint cimport int64_t
 from libc.string cimport memcpy, memset
 
 from ._adjoint cimport Adjoint
 from ._arrays cimport floats
 from ._core cimport Tape
+from ._implicit cimport ImplicitMethod, Step
 from ._linearised cimport Linearised
 from ._matrices cimport Matrix
-from ._steppers cimport (
-    MOST_DEGREES,
-    MOST_STAGES,
-    Combination,
-    Explicit,
-    Method,
-    Record,
-    compress,
-    odead_combine,
-    odead_norm,
-    odead_spread,
-)
+from ._steppers cimport Combination, Record, compress, odead_combine, odead_spread
 from ._system cimport DONE, NOT_FINITE, Cotangents, Outcome, Recorded, System
 
 cnp.import_array()
 
-cdef double CALM = 2  # below this an eigenvalue times h is no limit for Tsit5
-
-
-cdef class RosenbrockMethod(Method):
+cdef class RosenbrockMethod(ImplicitMethod):
     """Coefficients in the form that the loop reads.
 
     Parameters
@@ -60,24 +46,12 @@ cdef class RosenbrockMethod(Method):
     """
 
     def __init__(self, tableau):
-        cdef int64_t i, j
-        self.stages = self.all_stages = tableau.stages
-        self.degree = tableau.interpolant.shape[1]
-        if self.stages > MOST_STAGES or self.degree > MOST_DEGREES:
-            raise ValueError(f"{tableau.name} has too many stages, or an interpolant of too high a degree")
-        self.gamma, self.exponent, self.n_errors = tableau.gamma, -1 / (tableau.error_order + 1), 1
+        cdef int64_t i
+        self.read(tableau)
         compress(tableau.m, &self.solution)
-        compress(tableau.error, &self.error[0])
         for i in range(self.stages):
-            self.c[i], self.d[i], self.used[i] = tableau.c[i], tableau.d[i], True
-            compress(tableau.a[i], &self.argument[i])
+            self.d[i] = tableau.d[i]
             compress(tableau.shift[i], &self.shift[i])
-            self.middle_slope[i] = 0
-            for j in range(self.degree):
-                self.interpolant[i][j] = tableau.interpolant[i, j]
-                self.middle_slope[i] += (j + 1) * 0.5 ** j * self.interpolant[i][j]
-        for j in range(self.degree):
-            self.flip[j] = False
 
     @property
     def weights_of_time(self):
@@ -85,48 +59,23 @@ cdef class RosenbrockMethod(Method):
         return np.array([self.d[i] for i in range(self.stages)])
 
 
-cdef class Step:
+cdef class RosenbrockStep(Step):
     """One step and what it needs.
 
     Parameters
     ----------
-    system : System
+    system, matrix
+        As in `Step`.
     method : RosenbrockMethod
     linearised : Linearised
-        Of the same right-hand side, with the sensitivities of `system`.
-    matrix : Matrix
-        On its pattern.
+        With the sensitivities of `system`.
     """
 
     def __init__(self, System system, RosenbrockMethod method, Linearised linearised, Matrix matrix):
-        if linearised.n != system.n or matrix.n != linearised.n_x or matrix.entries != linearised.entries:
-            raise ValueError("system, linearisation and matrix do not fit together")
-        self.system, self.method, self.linearised, self.matrix, self.n = system, method, linearised, matrix, system.n
-        vectors = np.zeros((4, self.n))
-        self.owner = vectors
-        self.slope = floats(vectors)
-        self.z, self.w, self.sum = self.slope + self.n, self.slope + 2 * self.n, self.slope + 3 * self.n
-        self.t = NAN
-
-    cdef Outcome begin(self, double t, const double* x) noexcept nogil:
-        """Linearise at (t, x), unless that was done last time."""
-        cdef Outcome outcome
-        self.x = x
-        if self.t == t:
-            return DONE
-        outcome = self.linearised.at(t, x, self.slope)
-        if outcome != DONE:
-            self.pass_on(self.linearised)
-            return outcome
-        self.t = t
-        self.njev += 1
-        return DONE
-
-    cdef bint factor(self, double h) noexcept nogil:
-        """Factor the matrix of the stages' equations; False if it is singular."""
-        self.matrix.assemble(self.linearised.values, h * self.method.gamma)
-        self.nlu += 1
-        return self.matrix.factor()
+        Step.__init__(self, system, method, linearised, matrix)
+        if linearised.n != system.n:
+            raise ValueError("system and linearisation do not fit together")
+        self.rosenbrock = method
 
     cdef Outcome compute_stages(self, double h) noexcept nogil:
         cdef int64_t i
@@ -144,10 +93,10 @@ cdef class Step:
 
     cdef void complete_stage(self, int64_t i, double h, const double* slope) noexcept nogil:
         """Solve the equations of stage i, the states' first: the others have them on their right-hand side."""
-        cdef const Combination* shift = &self.method.shift[i]
+        cdef const Combination* shift = &self.rosenbrock.shift[i]
         cdef double* stage = self.k + i * self.n
         cdef const double* by_time
-        cdef double gamma = self.method.gamma, weight = h * self.method.d[i]
+        cdef double gamma = self.method.gamma, weight = h * self.rosenbrock.d[i]
         cdef int64_t size = self.linearised.n_x, block, j
         self.add_sum(slope, 1, shift, stage)
         if self.linearised.timed and weight != 0:
@@ -161,123 +110,6 @@ cdef class Step:
         if self.linearised.width:
             self.linearised.add_changes(stage, gamma * h, stage + size)
             self.matrix.solve(stage + size, self.linearised.width)
-
-    cdef void add_sum(self, const double* start, double factor, const Combination* weights, double* out) noexcept nogil:
-        """Write start + factor * (sum of stages, times the mass matrix if there is one) into out."""
-        if self.matrix.mass is None:
-            odead_combine(self.n, start, factor, weights.count, weights.weight, weights.index, self.k, self.n, out)
-            return
-        memset(self.sum, 0, self.n * sizeof(double))
-        odead_combine(self.n, self.sum, factor, weights.count, weights.weight, weights.index, self.k, self.n, self.sum)
-        memcpy(out, start, self.n * sizeof(double))
-        self.matrix.mass.add_product(self.sum, 1, out, 1 + self.linearised.width)
-
-    cdef Outcome interpolant_error(self, double h, double* error) noexcept nogil:
-        """Estimate the error of the interpolant in the middle of the step.
-
-        Where stiff components only follow, the ends of a step are far more accurate than its inside, and the error estimate
-        says nothing about that: on Prothero and Robinson's problem with rate 1e6 and tolerance 1e-6 the interpolant was wrong
-        by 3e-3. A component with rate r has the residual r e where the interpolant is off by e; h gamma (I - h gamma J)^-1
-        makes e of it where h r is large, and where h r is small the integral of the residual over a part of the step.
-        """
-        cdef Combination weights
-        cdef int64_t i, j
-        cdef double gamma = self.method.gamma
-        cdef Outcome outcome
-        self.method.weigh(0.5, &weights)
-        odead_combine(self.n, self.x, h, weights.count, weights.weight, weights.index, self.k, self.n, self.z)
-        outcome = self.system.evaluate(self.t + 0.5 * h, self.z, self.w)
-        if outcome != DONE:
-            return outcome
-        for i in range(weights.count):
-            weights.weight[i] = self.method.middle_slope[weights.index[i]]
-        self.add_sum(self.w, -1, &weights, error)
-        for j in range(self.n):
-            error[j] *= h * gamma
-        self.matrix.solve(error, 1 + self.linearised.width)
-        return DONE
-
-    cdef void pass_on(self, System other) noexcept with gil:
-        """Make an exception of another system that of `system`, which is where the loops look."""
-        self.system.error = other.error
-
-
-# ------------------------------------------------------------------------------------------------------------ loop
-
-
-cdef class Rosenbrock(Explicit):
-    """One solve by a Rosenbrock method.
-
-    Parameters
-    ----------
-    step : Step
-        Whose system is solved.
-    t0, t1, x0, rtol, atol, first_step, max_step, max_steps, times, record
-        As in `Explicit`.
-    """
-
-    def __init__(self, Step step, double t0, double t1, x0, rtol, atol, first_step, double max_step, int64_t max_steps, times,
-                 Record record=None):
-        Explicit.__init__(
-            self, step.system, step.method, t0, t1, x0, rtol, atol, first_step, max_step, max_steps, times, record
-        )
-        residual, sums = np.zeros(self.n), np.zeros((2, step.matrix.n))
-        self.owners += (residual, sums)
-        self.residual, self.row_sums = floats(residual), floats(sums)
-        self.attempted = step
-        step.k = self.k
-
-    cdef Outcome attempt(self, double h) noexcept nogil:
-        cdef const Combination* solution = &self.method.solution
-        cdef Outcome outcome = self.attempted.begin(self.t, self.x)
-        if outcome != DONE:
-            return outcome
-        self.failed = not self.attempted.factor(h)
-        if self.failed:
-            return DONE
-        outcome = self.attempted.compute_stages(h)
-        if outcome != DONE:
-            return outcome
-        odead_combine(self.n, self.x, h, solution.count, solution.weight, solution.index, self.k, self.n, self.z)
-        self.looks_inside = self.interpolates(self.t + h) and Explicit.error_norm(self, h) < 1
-        return self.attempted.interpolant_error(h, self.residual) if self.looks_inside else DONE
-
-    cdef bint interpolates(self, double t_new) noexcept nogil:
-        """Whether the solution is wanted between the ends of the step; what is watched is looked for there."""
-        if self.watch is not None or (self.record is not None and self.record.interpolated):
-            return True
-        return self.delivered < self.n_times and self.direction * (self.times[self.delivered] - t_new) < 0
-
-    cdef double error_norm(self, double h) noexcept nogil:
-        cdef int64_t size = self.n // self.blocks, block, start
-        cdef double norm
-        if self.failed:
-            return NAN
-        norm = Explicit.error_norm(self, h)
-        if self.looks_inside:
-            for block in range(self.blocks):
-                start = block * size
-                norm = fmax(norm, odead_norm(size, self.residual + start, self.z + start, self.rtol[block], self.atol + start))
-        return norm
-
-    cdef Outcome look_for_sign(self, double t_new, double h, bint* sign) noexcept nogil:
-        """Whether steps of this size are stable for an explicit method too: norms of J bound its eigenvalues."""
-        cdef int64_t e, j, n = self.attempted.linearised.n_x
-        cdef const double* values = self.attempted.linearised.values
-        cdef const int64_t* at = self.attempted.linearised.position
-        cdef const int64_t* row = self.attempted.linearised.row
-        cdef const int64_t* column = self.attempted.linearised.column
-        cdef double* column_sums = self.row_sums + n
-        cdef double size, by_rows = 0, by_columns = 0
-        memset(self.row_sums, 0, 2 * n * sizeof(double))
-        for e in range(self.attempted.linearised.entries):
-            size = fabs(values[at[e]])
-            self.row_sums[row[e]] += size
-            column_sums[column[e]] += size
-        for j in range(n):
-            by_rows, by_columns = fmax(by_rows, self.row_sums[j]), fmax(by_columns, column_sums[j])
-        sign[0] = fabs(h) * fmin(by_rows, by_columns) < CALM
-        return DONE
 
 
 # --------------------------------------------------------------------------------------------------------- adjoint
@@ -346,7 +178,7 @@ cdef class RosenbrockAdjoint(Adjoint):
 
     Parameters
     ----------
-    step : Step
+    step : RosenbrockStep
         Computes again what the record has not; without sensitivities.
     record : Record
         Of the states, and of the stages of each step; without stages, they are computed again.
@@ -355,7 +187,7 @@ cdef class RosenbrockAdjoint(Adjoint):
     joint : StepCotangents
     """
 
-    def __init__(self, Step step, Record record, Cotangents cotangents, StepCotangents joint):
+    def __init__(self, RosenbrockStep step, Record record, Cotangents cotangents, StepCotangents joint):
         Adjoint.__init__(self, step.method, record, step.system, cotangents)
         mu = np.zeros((step.method.stages, self.n))
         self.owners += (mu,)
@@ -396,13 +228,13 @@ cdef class RosenbrockAdjoint(Adjoint):
         if outcome == DONE:
             outcome = self.joint.pull(t, x, self.k, self.covector, self.mu, self.sum_bar)
             if outcome != DONE:
-                self.step.pass_on(self.joint)
+                self.step.pass_on(self.joint, outcome)
         memcpy(self.x_bar, self.sum_bar, size)
         return outcome
 
     cdef void spread_shift(self, int64_t i, const double* covector) noexcept nogil:
         """Carry the cotangent of the right-hand side of stage i to the stages before, of which it has a sum."""
-        cdef const Combination* weights = &self.step.method.shift[i]
+        cdef const Combination* weights = &self.step.rosenbrock.shift[i]
         if self.step.matrix.mass is not None:
             memset(self.z_bar, 0, self.n * sizeof(double))
             self.step.matrix.mass.add_transposed_product(covector, 1, self.z_bar, 1)

@@ -16,7 +16,8 @@ import numpy as np
 from .._adjoint import Adjoint
 from .._bdf import Formulas
 from .._bdf_adjoint import BackwardAdjoint
-from .._rosenbrock import RosenbrockAdjoint, RosenbrockMethod, Step
+from .._diagonal import DiagonalAdjoint, DiagonalMethod, DiagonalStep
+from .._rosenbrock import RosenbrockAdjoint, RosenbrockMethod, RosenbrockStep
 from .._steppers import Record
 from .._system import all_finite
 from ..errors import ArgumentValueError, IntegrationError
@@ -304,6 +305,8 @@ def _go_back(problem: Problem, leg: Leg, times: np.ndarray, y_bar: np.ndarray) -
     if isinstance(adjoint, RosenbrockAdjoint):
         step = adjoint.step
         nfev, njev, nlu = nfev + step.linearised.calls + adjoint.joint.calls, step.njev, step.nlu
+    elif isinstance(adjoint, DiagonalAdjoint):
+        nfev, njev, nlu = nfev + adjoint.step.linearised.calls, adjoint.step.njev, adjoint.step.nlu
     elif isinstance(adjoint, BackwardAdjoint):
         nfev, njev, nlu = nfev + adjoint.linearised.calls, adjoint.njev, adjoint.nlu
     return AdjointResult(pull.p_bar.copy(), x_bar, x_bar, nfev, njev, nlu, 0)
@@ -314,7 +317,7 @@ def _adjoint(problem: Problem, leg: Leg) -> Adjoint:
     rhs, at = problem.rhs, (problem.x0, problem.p, problem.t0)
     system, pull = recorded(rhs, *at), cotangents(rhs, *at)
     method = compiled_method(leg.method)
-    if not isinstance(method, RosenbrockMethod | Formulas):
+    if not isinstance(method, RosenbrockMethod | DiagonalMethod | Formulas):
         return Adjoint(method, leg.record, system, pull)
     linearised, matrix = rhs.linearisations.make(*at, np.empty((0, problem.p.size)))
     if isinstance(method, Formulas):
@@ -322,7 +325,11 @@ def _adjoint(problem: Problem, leg: Leg) -> Adjoint:
         if rhs.mass is not None:
             adjoint.divide_transposed = rhs.mass.divide_transposed
         return adjoint
-    step = Step(system, method, linearised, matrix)
+    if isinstance(method, DiagonalMethod):
+        atol = np.broadcast_to(leg.atol.ravel()[: problem.x0.size], problem.x0.shape)
+        stages = DiagonalStep(system, system, linearised, matrix, method, leg.rtol, atol)
+        return DiagonalAdjoint(stages, leg.record, pull)
+    step = RosenbrockStep(system, method, linearised, matrix)
     joint = rhs.linearisations.step_cotangents(*at, pull, method.weights_of_time)
     return RosenbrockAdjoint(step, leg.record, pull, joint)
 

@@ -6,6 +6,8 @@ from functools import cached_property
 import numpy as np
 from numpy.polynomial import Polynomial
 
+from .tableaus import polynomial_weights
+
 __all__ = ["BackwardFormulas"]
 
 
@@ -69,8 +71,7 @@ class BackwardFormulas:
 
     def weights(self, q: np.ndarray) -> np.ndarray:
         """Weights of the rows of a record at fractions of a step: y(t + q h) = y + h sum_j weights[j] row_j."""
-        powers = np.asarray(q, dtype=float) ** np.arange(1, self.orders + 1).reshape(-1, *(1,) * np.ndim(q))
-        return np.tensordot(self.interpolant, powers, axes=1)
+        return polynomial_weights(self.interpolant, q)
 
     def __post_init__(self) -> None:
         if self.kappa.ndim != 1 or self.orders < 1 or self.kappa[0] != 0:

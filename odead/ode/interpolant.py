@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from .diagonal import DiagonalTableau
 from .formulas import BackwardFormulas
 from .rosenbrock import RosenbrockTableau
 from .tableaus import Tableau
@@ -18,7 +19,7 @@ class Interpolant:
 
     Attributes
     ----------
-    tableau : Tableau, RosenbrockTableau or BackwardFormulas
+    tableau : Tableau, RosenbrockTableau, DiagonalTableau or BackwardFormulas
     ts : array, shape (m + 1,)
         Ends of the steps, in the order they were taken.
     states : array, shape (m + 1, n)
@@ -27,7 +28,7 @@ class Interpolant:
         The stages of each step.
     """
 
-    tableau: Tableau | RosenbrockTableau | BackwardFormulas
+    tableau: Tableau | RosenbrockTableau | DiagonalTableau | BackwardFormulas
     ts: np.ndarray
     states: np.ndarray
     slopes: np.ndarray

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from .tableaus import polynomial_weights
+
 __all__ = ["RosenbrockTableau"]
 
 _ROUND_OFF = 1e-11  # relative to the coefficients: they are published with 16 digits, and cancel
@@ -67,8 +69,7 @@ class RosenbrockTableau:
 
     def weights(self, q: np.ndarray) -> np.ndarray:
         """Weights of the stages at fractions of a step: y(t + q h) = y + h sum_j weights[j] k_j."""
-        powers = np.asarray(q, dtype=float) ** np.arange(1, self.interpolant.shape[1] + 1).reshape(-1, *(1,) * np.ndim(q))
-        return np.tensordot(self.interpolant, powers, axes=1)
+        return polynomial_weights(self.interpolant, q)
 
     def __post_init__(self) -> None:
         s = self.c.size

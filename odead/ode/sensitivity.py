@@ -83,12 +83,12 @@ def sensitivity(
         instants that move, to the accuracy of the solution: the slopes there are those of rhs, not of the interpolant);
         "continuous": its gradient by an adjoint solve. SciPy's steppers have no adjoint of their own, "adjoint" is the
         continuous one there; ``result.mode`` says what ran.
-    method : {"auto", "LSODA", "BDF", "Radau", "Rodas5P", "RK23", "RK45", "DOP853", "Tsit5"}
+    method : {"auto", "LSODA", "BDF", "Radau", "Rodas5P", "Kvaerno5", "RK23", "RK45", "DOP853", "Tsit5"}
         "auto" begins with Tsit5, and goes on with Rodas5P where it finds the problem stiff (``result.method`` says what ran);
         LSODA with engine="scipy". For large stiff problems BDF is the fast one.
     engine : {"auto", "native", "scipy"}
         "native" is the compiled loop, for all but LSODA and Radau; "scipy" is `scipy.integrate.solve_ivp` itself, for all but
-        Tsit5 and Rodas5P. "auto": native where it has the method.
+        Tsit5, Rodas5P and Kvaerno5. "auto": native where it has the method.
     rtol : float
     atol : float or array, shape (n,)
     sens_rtol : float, optional

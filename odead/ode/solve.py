@@ -12,7 +12,7 @@ from .engines.native import NativeEngine
 from .engines.scipy import COMPILED_ONLY, METHODS, ScipyEngine
 from .failures import raise_failure
 from .given_jacobian import check_jacobian
-from .methods import EXPLICIT, NATIVE
+from .methods import DIAGONAL, EXPLICIT, NATIVE
 from .options import check_controls
 from .piecewise import Course, integrate
 from .problem import Problem, every, make_problem
@@ -140,7 +140,7 @@ def choose_engine(engine: Any, method: Any) -> AbstractEngine:
 
 def keeps_mass(engine: AbstractEngine, method: Any) -> bool:
     """Whether the method can do with a mass matrix."""
-    return engine.name == "native" and (method == "auto" or method not in EXPLICIT)
+    return engine.name == "native" and (method == "auto" or not (method in EXPLICIT or method in DIAGONAL))
 
 
 def method_for_mass(problem: Problem, engine: AbstractEngine, method: Any, mode: str = "auto") -> Any:
@@ -152,10 +152,10 @@ def method_for_mass(problem: Problem, engine: AbstractEngine, method: Any, mode:
             'engine="scipy" cannot solve a problem with a singular mass_matrix; engine="native" can, with method="Rodas5P" or '
             '"BDF"'
         )
-    if method in EXPLICIT:
+    if method in EXPLICIT or method in DIAGONAL:
         raise ArgumentValueError(
-            f'method="{method}" is explicit and cannot solve a problem with a singular mass_matrix; use "Rodas5P", "BDF" or '
-            f'"auto"'
+            f'method="{method}" {"is explicit" if method in EXPLICIT else "begins with an explicit stage"} and cannot solve a '
+            f'problem with a singular mass_matrix; use "Rodas5P", "BDF" or "auto"'
         )
     if mode == "continuous":
         raise NotImplementedError('mode="continuous" with a mass_matrix is not supported yet; use mode="adjoint" or "forward"')

@@ -9,9 +9,15 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Tableau"]
+__all__ = ["Tableau", "polynomial_weights"]
 
 _ROUND_OFF = 1e-11  # the published coefficients of some interpolants have no more digits
+
+
+def polynomial_weights(interpolant: np.ndarray, q: np.ndarray) -> np.ndarray:
+    """Weights ``sum_k interpolant[j, k] q**(k + 1)`` at fractions q of a step, shape ``(len(interpolant), *q.shape)``."""
+    powers = np.asarray(q, dtype=float) ** np.arange(1, interpolant.shape[1] + 1).reshape(-1, *(1,) * np.ndim(q))
+    return np.tensordot(interpolant, powers, axes=1)
 
 
 @dataclass(frozen=True, eq=False)

@@ -196,7 +196,7 @@ def test_gradient_is_that_of_the_computed_solution(method, span):
     blind = np.append(1e-6, np.full(6, 1e300))
     trajectory = run_loop(system, controls_for(method), times, lambda _: record, blind)[0]
     weights = np.random.default_rng(1).normal(size=(2, times.size))
-    adjoint = discrete_adjoint(problem, Steps([Leg(method, record, times)], times), weights)
+    adjoint = discrete_adjoint(problem, Steps([Leg(method, record, times, 1e-6, np.array(1e-9))], times), weights)
     derivatives = trajectory.y[2:].reshape(6, 2, times.size)
     expected = np.einsum("kim,im->k", derivatives, weights)
     np.testing.assert_allclose(adjoint.grad_p, expected[:4], rtol=1e-12, atol=1e-13)
@@ -214,7 +214,9 @@ def test_budget_changes_nothing(method, budget):
         record = Record(2, compiled_method(method).stages, limit)
         run_loop(compiled_system(problem), controls_for(method), times, lambda _, record=record: record)
         assert record.kept * 2 * 8 <= limit / 2
-        results.append(discrete_adjoint(problem, Steps([Leg(method, record, times)], times), np.ones((2, 57))))
+        results.append(
+            discrete_adjoint(problem, Steps([Leg(method, record, times, 1e-6, np.array(1e-9))], times), np.ones((2, 57)))
+        )
     np.testing.assert_array_equal(results[0].grad_p, results[1].grad_p)
     np.testing.assert_array_equal(results[0].grad_x0, results[1].grad_x0)
 
@@ -296,7 +298,9 @@ def test_gradient_that_is_not_finite_is_refused():
     record = Record(1, 7)
     run_loop(compiled_system(problem), controls_for("RK45"), problem.t_eval, lambda _: record)
     with pytest.raises(IntegrationError, match="not finite"):
-        discrete_adjoint(problem, Steps([Leg("RK45", record, problem.t_eval)], problem.t_eval), np.ones((1, 1)))
+        discrete_adjoint(
+            problem, Steps([Leg("RK45", record, problem.t_eval, 1e-6, np.array(1e-9))], problem.t_eval), np.ones((1, 1))
+        )
 
 
 def test_mismatched_parts_are_refused():
@@ -361,7 +365,7 @@ def test_explicit_method_at_its_stability_limit(method):
     record = Record(x0.size, compiled_method(method).stages)
     careless = run_loop(compiled_system(problem), controls_for(method, 1e-7, 1e-5), times, lambda _: record)[0]
     np.testing.assert_allclose(careless.y, trajectory.y, rtol=1e-4)
-    wild = discrete_adjoint(problem, Steps([Leg(method, record, times)], times), careless.y - 1).grad_p
+    wild = discrete_adjoint(problem, Steps([Leg(method, record, times, 1e-6, np.array(1e-9))], times), careless.y - 1).grad_p
     assert np.abs(wild).max() > 100 * np.abs(adjoint.grad_p).max()
     directions = np.random.default_rng(5).normal(size=(2, p.size))
     start = np.concatenate([x0, np.zeros(2 * x0.size)])

@@ -21,10 +21,10 @@ from ode.problems import (
     logistic_exact,
     robertson,
 )
-from odead.ode.methods import MULTISTEP, ROSENBROCK
+from odead.ode.methods import DIAGONAL, MULTISTEP, ROSENBROCK
 
-METHODS = pytest.mark.parametrize("method", [*ROSENBROCK, *MULTISTEP])
-ONE_STEP = pytest.mark.parametrize("method", list(ROSENBROCK))
+METHODS = pytest.mark.parametrize("method", [*ROSENBROCK, *DIAGONAL, *MULTISTEP])
+ONE_STEP = pytest.mark.parametrize("method", [*ROSENBROCK, *DIAGONAL])
 TOLERANCES = pytest.mark.parametrize("rtol", [1e-6, 1e-9])
 
 
@@ -58,7 +58,7 @@ def test_order_conditions_of_rosenbrock_methods(tableau):
     np.testing.assert_allclose(beta[-1], b, atol=1e-13)  # stiffly accurate
 
 
-@ONE_STEP
+@pytest.mark.parametrize("method", list(ROSENBROCK))
 def test_convergence_of_a_step(method):
     """Halving the steps divides the error at the end by 2**5, between the steps by 2**4 or more."""
     errors, between = [], []
@@ -220,7 +220,7 @@ def test_too_many_steps(method):
 @ONE_STEP
 def test_a_matrix_that_is_singular_at_one_step_size(method):
     """I - h gamma J is singular for the first step; a smaller one does."""
-    gamma = ROSENBROCK[method].gamma
+    gamma = {**ROSENBROCK, **DIAGONAL}[method].gamma
     run = odead.solve(
         lambda x, p, t: p * x, [1.0], [1.0], (0, 1 / gamma), method=method, first_step=1 / gamma, rtol=1e-8, atol=1e-8
     )

@@ -19,11 +19,12 @@ from ode.problems import (
     robertson,
 )
 from odead.errors import ArgumentValueError
-from odead.ode.methods import MULTISTEP, ROSENBROCK
+from odead.ode.methods import DIAGONAL, MULTISTEP, ROSENBROCK
 
-METHODS = pytest.mark.parametrize("method", [*ROSENBROCK, *MULTISTEP])
+METHODS = pytest.mark.parametrize("method", [*ROSENBROCK, *DIAGONAL, *MULTISTEP])
 ONE_STEP = pytest.mark.parametrize("method", list(ROSENBROCK))
-STEPS = pytest.mark.parametrize("method", list(MULTISTEP))
+STEPS = pytest.mark.parametrize("method", [*DIAGONAL, *MULTISTEP])
+MULTISTEPS = pytest.mark.parametrize("method", list(MULTISTEP))
 
 
 def forced(dx, x, p, t):
@@ -94,7 +95,7 @@ def test_the_adjoint_of_several_orders_and_step_sizes(method, rhs, x0, p, rtol, 
     np.testing.assert_allclose(adjoint.grad_x0, forward.grad_x0, rtol=agreement, atol=agreement * size)
 
 
-@STEPS
+@MULTISTEPS
 def test_a_budget_for_too_few_states(method):
     options = {"method": method, "loss": loss, "t_eval": [1.0, 2.0], "mode": "adjoint"}
     with pytest.raises(ArgumentValueError, match=r"checkpoints: .* needs the states of all steps"):

@@ -30,7 +30,7 @@ def closed(v):
 
 
 @pytest.mark.parametrize("mode", ["forward", "adjoint", "continuous"])
-@pytest.mark.parametrize("method", ["Tsit5", "RK45", "Rodas5P"])
+@pytest.mark.parametrize("method", ["Tsit5", "RK45", "Rodas5P", "Kvaerno5"])
 def test_logistic(mode, method):
     found = sensitivity(logistic, X0, P, (0, 2), loss=loss, wrt=("p", "x0"), mode=mode, method=method, order=2, **TIGHT)
     assert_allclose(found.hess, hessian(closed, np.array([*P, *X0])), rtol=1e-6, atol=1e-7)

@@ -44,8 +44,8 @@ PROBLEMS = {
     "Robertson": (robertson, ROBERTSON_X0, ROBERTSON_P, 4e3, np.array([1.0, 1e-4, 1.0]), True),
     "heat": (heat_eq, HEAT_X0, HEAT_P, 0.05, 1.0, True),
 }
-NON_STIFF = ("RK45", "DOP853", "Tsit5", "Rodas5P", "BDF", "auto")
-STIFF = ("Rodas5P", "BDF", "auto")
+NON_STIFF = ("RK45", "DOP853", "Tsit5", "Rodas5P", "Kvaerno5", "BDF", "auto")
+STIFF = ("Rodas5P", "Kvaerno5", "BDF", "auto")
 
 
 def run(name, mode="forward", with_loss=True, wrt="p", **options):

@@ -11,6 +11,7 @@ ENGINES = [
     ("native", "Tsit5"),
     ("native", "DOP853"),
     ("native", "Rodas5P"),
+    ("native", "Kvaerno5"),
     ("native", "BDF"),
     ("scipy", "RK45"),
     ("scipy", "LSODA"),

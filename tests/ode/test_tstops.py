@@ -10,6 +10,7 @@ ENGINES = [
     ("native", "RK45"),
     ("native", "Tsit5"),
     ("native", "Rodas5P"),
+    ("native", "Kvaerno5"),
     ("native", "BDF"),
     ("scipy", "DOP853"),
     ("scipy", "Radau"),

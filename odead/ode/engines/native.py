@@ -7,7 +7,9 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from ..._bdf import BDF, Formulas
-from ..._rosenbrock import Rosenbrock, RosenbrockMethod, Step
+from ..._diagonal import DiagonalMethod, DiagonalStep
+from ..._implicit import Implicit
+from ..._rosenbrock import RosenbrockMethod, RosenbrockStep
 from ..._steppers import Explicit, Method, Record
 from ..._system import Callback, Recorded, Tangents
 from ...errors import ArgumentValueError, OdeadWarning
@@ -15,7 +17,7 @@ from ..engine import AbstractEngine, Controls, Crossing, Failure, System, Trajec
 from ..estimate import accumulated
 from ..interpolant import Interpolant, join
 from ..linearised import PatternGrewError
-from ..methods import EXPLICIT, MULTISTEP, NATIVE, ROSENBROCK
+from ..methods import DIAGONAL, EXPLICIT, MULTISTEP, NATIVE, ROSENBROCK
 from ..progress import following
 
 __all__ = ["AUTO", "Leg", "NativeEngine", "compiled_method", "interpolant", "run_loop"]
@@ -26,9 +28,10 @@ _CALM_STEPS: Final = 10
 
 _METHODS: Final = {name: Method(tableau) for name, tableau in EXPLICIT.items()}
 _ROSENBROCK: Final = {name: RosenbrockMethod(tableau) for name, tableau in ROSENBROCK.items()}
+_DIAGONAL: Final = {name: DiagonalMethod(tableau) for name, tableau in DIAGONAL.items()}
 _BDF: Final = {name: Formulas(formulas) for name, formulas in MULTISTEP.items()}
-_COMPILED: Final[dict[str, Method]] = {**_METHODS, **_ROSENBROCK, **_BDF}
-_ELSEWHERE: Final = ("Kvaerno5", "Radau", "LSODA")
+_COMPILED: Final[dict[str, Method]] = {**_METHODS, **_ROSENBROCK, **_DIAGONAL, **_BDF}
+_ELSEWHERE: Final = ("Radau", "LSODA")
 _FINEST: Final = 100 * float(np.finfo(float).eps)  # rtol below which round-off decides; SciPy's limit
 
 
@@ -41,15 +44,19 @@ class Leg(NamedTuple):
     record : Record or None
     times : array, shape (m,)
         Of the outputs in it.
+    rtol, atol : float, and array of shape (n,) or more
+        Of the states.
     """
 
     method: str
     record: Record | None
     times: np.ndarray
+    rtol: float
+    atol: np.ndarray
 
 
 class NativeEngine(AbstractEngine):
-    """Explicit and Rosenbrock methods and BDF, compiled.
+    """Explicit, Rosenbrock and diagonally implicit methods and BDF, compiled.
 
     "auto" begins with Tsit5, changes to Rodas5P where stability and not accuracy limits the steps, and back where it no longer
     would.
@@ -152,7 +159,7 @@ def run_loop(
         else:
             left = left[: loop.delivered]
         loops.append(loop)
-        legs.append(Leg(here.method, record, left))
+        legs.append(Leg(here.method, record, left, float(rtol[0]), controls.atol))
     trajectory = _summarise(loops, legs, compiled, outcome, controls, times, rtol)
     if trajectory.crossing is not None and keep_crossing:
         loops[-1].keep_last_step()
@@ -217,10 +224,12 @@ def _summarise(
     for leg, loop in zip(legs[1:], loops[1:], strict=True):
         errors = errors + accumulated(leg.method, rtol, loop.nsteps, loop.errors)
     for loop in loops:
-        if isinstance(loop, Rosenbrock):
+        if isinstance(loop, Implicit):
             step = loop.attempted
             flips += step.linearised.flips
             nfev, njev, nlu = nfev + step.linearised.calls, njev + step.njev, nlu + step.nlu
+            if isinstance(step, DiagonalStep) and step.states is not compiled:
+                nfev += step.states.calls
         elif isinstance(loop, BDF):
             flips += loop.linearised.flips
             nfev += loop.states.calls if loop.states is not compiled else 0
@@ -259,14 +268,17 @@ def _make_loop(
             f'method="{controls.method}" with engine="native" does not solve for a continuous adjoint; use mode="adjoint", '
             f'mode="forward" or engine="scipy"'
         )
+    if controls.method in _ROSENBROCK:
+        return Implicit(RosenbrockStep(compiled, _ROSENBROCK[controls.method], *system.linearised()), **options)
+    alone = states.compiled() if isinstance(compiled, Tangents) else compiled
     if controls.method in _BDF:
-        alone = states.compiled() if isinstance(compiled, Tangents) else compiled
         loop = BDF(compiled, alone, *states.linearised(), _BDF[controls.method], **options)
         if system.slopes is not None:
             loop.slopes = system.slopes()
         return loop
-    step = Step(compiled, _ROSENBROCK[controls.method], *system.linearised())
-    return Rosenbrock(step, **options)
+    atol = np.broadcast_to(controls.atol, system.x0.shape)
+    step = DiagonalStep(compiled, alone, *states.linearised(), _DIAGONAL[controls.method], float(rtol[0]), atol)
+    return Implicit(step, **options)
 
 
 def describe_failure(loop: Explicit, outcome: str, max_steps: int, nsteps: int) -> Failure:

@@ -2,20 +2,23 @@
 
 from typing import Final
 
+from ..diagonal import DiagonalTableau
 from ..formulas import BackwardFormulas
 from ..rosenbrock import RosenbrockTableau
 from ..tableaus import Tableau
 from .bdf import BDF
 from .dop853 import DOP853
+from .kvaerno5 import KVAERNO5
 from .rk23 import RK23
 from .rk45 import RK45
 from .rodas5p import RODAS5P
 from .tsit5 import TSIT5
 
-__all__ = ["EXPLICIT", "MULTISTEP", "NATIVE", "ONE_STEP", "ROSENBROCK"]
+__all__ = ["DIAGONAL", "EXPLICIT", "MULTISTEP", "NATIVE", "ONE_STEP", "ROSENBROCK"]
 
 EXPLICIT: Final[dict[str, Tableau]] = {tableau.name: tableau for tableau in (RK23, RK45, DOP853, TSIT5)}
 ROSENBROCK: Final[dict[str, RosenbrockTableau]] = {tableau.name: tableau for tableau in (RODAS5P,)}
-ONE_STEP: Final[dict[str, Tableau | RosenbrockTableau]] = {**EXPLICIT, **ROSENBROCK}
+DIAGONAL: Final[dict[str, DiagonalTableau]] = {tableau.name: tableau for tableau in (KVAERNO5,)}
+ONE_STEP: Final[dict[str, Tableau | RosenbrockTableau | DiagonalTableau]] = {**EXPLICIT, **ROSENBROCK, **DIAGONAL}
 MULTISTEP: Final[dict[str, BackwardFormulas]] = {formulas.name: formulas for formulas in (BDF,)}
-NATIVE: Final[dict[str, Tableau | RosenbrockTableau | BackwardFormulas]] = {**ONE_STEP, **MULTISTEP}
+NATIVE: Final[dict[str, Tableau | RosenbrockTableau | DiagonalTableau | BackwardFormulas]] = {**ONE_STEP, **MULTISTEP}

@@ -1,0 +1,29 @@
+from typing import Any
+
+from ._adjoint import Adjoint
+from ._implicit import ImplicitMethod, Step
+from ._linearised import Linearised
+from ._matrices import Matrix
+from ._steppers import Record
+from ._system import Cotangents, System
+from .ode.diagonal import DiagonalTableau
+
+class DiagonalMethod(ImplicitMethod):
+    def __init__(self, tableau: DiagonalTableau) -> None: ...
+
+class DiagonalStep(Step):
+    states: System
+    def __init__(
+        self,
+        system: System,
+        states: System,
+        linearised: Linearised,
+        matrix: Matrix,
+        method: DiagonalMethod,
+        rtol: float,
+        atol: Any,
+    ) -> None: ...
+
+class DiagonalAdjoint(Adjoint):
+    step: DiagonalStep
+    def __init__(self, step: DiagonalStep, record: Record, cotangents: Cotangents) -> None: ...
