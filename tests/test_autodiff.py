@@ -268,15 +268,16 @@ def test_strong_zero_in_gradients(mode):
         assert_array_equal(odead.gradient(f, x, 0.0, mode=mode(strong_zero=True)), np.zeros(2))
 
 
+def cube(a):
+    return a**3
+
+
 @pytest.mark.parametrize("kind", [np.float32, np.float64, float])
 def test_numbers_of_every_precision(kind):
-    """The shadow of a float32 is one, whichever annotation it has."""
-
-    def cube(a):
-        return a**3
-
+    """The shadow of a float32 is one, whichever annotation it has, and whatever the call before was at."""
     x, dx = kind(2.0), kind(1.0)
     assert odead.autodiff(cube, Active, Active(x)) == (12.0,)
+    assert odead.gradient(cube, x) == 12.0
     assert odead.autodiff(Forward, cube, Duplicated(x, dx)) == 12.0
     assert odead.autodiff(Forward, cube, BatchDuplicated(x, (dx, kind(2.0)))) == (12.0, 24.0)
     shadow = {"a": kind(0.0)}

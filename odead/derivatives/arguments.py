@@ -14,7 +14,7 @@ from ..containers import Place, Structure, flatten, places, promoted
 from ..errors import ArgumentTypeError, ArgumentValueError, argument_name
 from ..holders import Held, held, is_holder
 from ..spans import Span, address_of, spans
-from .kernel import is_bound, layout, static_key
+from .kernel import is_bound, layout, number_kind, static_key
 from .nested import part_of
 from .overlapping import Piece, joined
 
@@ -116,7 +116,7 @@ class Arguments:
         self._check_overlap()
         for position, pieces in self.pieces.items():
             self.shadows[position] = tuple(joined(self._spans[position], pieces, self.describe))
-        kinds = tuple(layout(leaf) if isinstance(leaf, np.ndarray) else np.iscomplexobj(leaf) for leaf in self.bound)
+        kinds = tuple(layout(leaf) if isinstance(leaf, np.ndarray) else number_kind(leaf) for leaf in self.bound)
         self.key = (
             tuple(self.structures),
             keywords,

@@ -9,7 +9,7 @@ from ..containers import flatten, promoted
 from ..errors import ArgumentTypeError, ArgumentValueError
 from ..tracing.recorder import is_traced
 from ..transform.builder import FLOATS
-from .kernel import is_bound, layout, static_key
+from .kernel import is_bound, layout, number_kind, static_key
 from .nested import copy_in_layout, nest_of
 
 __all__ = ["DIFFERENTIABLE", "Inputs", "Wrt"]
@@ -74,7 +74,7 @@ class Inputs:
     @property
     def key(self) -> Hashable:
         kinds = tuple(
-            layout(leaf) if isinstance(leaf, np.ndarray) else _number_type(leaf) if is_bound(leaf) else static_key(leaf)
+            layout(leaf) if isinstance(leaf, np.ndarray) else number_kind(leaf) if is_bound(leaf) else static_key(leaf)
             for leaves in self._leaves
             for leaf in leaves
         )
@@ -142,10 +142,6 @@ class Inputs:
                         )
                     shadows.append(shadow)
         return shadows
-
-
-def _number_type(leaf: Any) -> type:
-    return type(leaf) if isinstance(leaf, complex) else float
 
 
 def _position(k: int, n: int) -> int:

@@ -36,6 +36,7 @@ __all__ = [
     "is_bound",
     "layout",
     "number",
+    "number_kind",
     "returns_complex",
     "static_key",
 ]
@@ -343,6 +344,11 @@ def is_bound(leaf: Any) -> bool:
 def layout(array: np.ndarray) -> Hashable:
     """What a recorded program depends on: the strides too, for they decide which of its rearrangements are views."""
     return array.dtype.str, array.shape, None if array.flags.c_contiguous else array.strides
+
+
+def number_kind(leaf: Any) -> Hashable:
+    """What a recorded program depends on of a number: its precision; np.float64 and float are alike."""
+    return np.asarray(leaf.value if is_traced(leaf) else leaf).dtype.char
 
 
 class _Same:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from types import FunctionType, MethodType
 from typing import Any
 
@@ -58,6 +58,17 @@ class _Partial:
         return self.func(*self.args, *args, **{**self.keywords, **kwargs})
 
 
+class _Whole:
+    """An object of the user's that is not to be taken apart: what it holds is read at each run, as of any other object."""
+
+    def __init__(self, thing: Any) -> None:
+        self._thing = thing
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        traced = next(leaf for leaf in flatten((args, kwargs))[0] if is_traced(leaf))
+        return traced.__odead_inside__(self._thing)(*args, **kwargs)
+
+
 class Called:
     """A function that is an argument itself, for what it closes over."""
 
@@ -90,7 +101,10 @@ class Nest:
         if isinstance(f, functools.partial):
             args, keywords = map_leaves(self._leaf_outside, (f.args, f.keywords))
             return _Partial(self.outside(f.func), args, keywords)
-        return detached(f, original, is_traced) if isinstance(f, FunctionType) else original(f)
+        if isinstance(f, FunctionType):
+            return detached(f, original, is_traced)
+        thing = original(f)
+        return _Whole(thing) if thing is not f and is_dataclass(thing) else thing
 
     def _leaf_outside(self, leaf: Any) -> Any:
         return leaf if is_traced(leaf) else self.outside(leaf)

@@ -339,15 +339,31 @@ class Named:
 def test_objects_without_a_hash():
     f, x = Weighted(np.array([1.0, 2.0])), np.array([0.5, 1.5])
     dx = np.zeros(2)
+
+    def slope(y):
+        return odead.gradient(f, y)
+
     for scale in (1.0, 7.0):  # the array is read at each call, also inside
         f.weights[:] = [scale, 2 * scale]
         assert_allclose(odead.gradient(f, x), 3 * f.weights * x**2)
         assert_allclose(odead.hessian(f, x), np.diag(6 * f.weights * x))
         assert_allclose(odead.jacobian(lambda y: odead.gradient(f, y), x), np.diag(6 * f.weights * x))
+        assert_allclose(odead.jacobian(slope, x), np.diag(6 * f.weights * x))
         assert odead.autodiff(odead.Forward, f, odead.Duplicated(x, np.ones(2))) == pytest.approx((3 * f.weights * x**2).sum())
         dx[:] = 0.0
         odead.autodiff(f, odead.Active, odead.Duplicated(x, dx))
         assert_allclose(dx, 3 * f.weights * x**2)
+
+
+def test_a_changed_number_of_a_dataclass_is_noticed_inside():
+    f, x = Weighted(np.ones(2)), np.array([0.5, 1.5])
+
+    def slope(y):
+        return odead.gradient(f, y)
+
+    for power in (3, 2, 4):
+        f.power = power
+        assert_allclose(odead.jacobian(slope, x), np.diag(power * (power - 1) * x ** (power - 2)))
 
 
 def test_objects_that_are_equal_but_hold_other_arrays():
