@@ -29,6 +29,7 @@ from .nested import Called, Nest
 __all__ = [
     "Kernel",
     "Kind",
+    "Prepare",
     "Variant",
     "cached_kernel",
     "empty_results",
@@ -44,6 +45,7 @@ __all__ = [
 MAX_VARIANTS: Final = 64  # a chain of guards this long is better written with np.where
 
 Derive = Callable[[Program], Program]
+Prepare = Callable[[Program, Sequence[Any]], Program]
 Kind = tuple[tuple[int, ...], np.dtype[Any]]  # shape and dtype of an array
 
 _FUNCTIONS: Final = (FunctionType, MethodType, BuiltinFunctionType, np.ufunc)
@@ -117,6 +119,8 @@ class Kernel:
         Whether each run looks for changes of what f reads from globals, closures and attributes. If not, ask `is_stale`.
     recorded : Variant, optional
         What another kernel of the same function has recorded at the same example: it is not recorded again.
+    prepare : callable, optional
+        From what was recorded, and the values of its arguments, to the program that is used.
 
     Raises
     ------
@@ -135,8 +139,10 @@ class Kernel:
         *,
         watches: bool = True,
         recorded: Variant | None = None,
+        prepare: Prepare | None = None,
     ) -> None:
         self._nest = nest
+        self._prepare = prepare
         self._watches = watches
         self._closed: list[Any] = []  # what f closes over in the outer recording
         if nest is not None:
@@ -306,12 +312,21 @@ class Kernel:
         values = leaves[len(leaves) - len(self._held) :]
         held = [item._replace(value=value) for item, value in zip(self._held, values, strict=True)]
         with uncollected():
-            self.variant = Variant(trace(self._f, args, kwargs, held), self.derive, self._nest)
+            recorded = trace(self._f, args, kwargs, held)
+            self.variant = Variant(recorded, self.derive, self._nest, self._prepared(recorded, leaves))
         if len(self._variants) >= MAX_VARIANTS:
             self._variants.pop(0)
             self._warn()
         self._variants.append(self.variant)
         return self.variant
+
+    def _prepared(self, recorded: Trace, leaves: Sequence[Any]) -> Program | None:
+        if self._prepare is None:
+            return None
+        values: list[Any] = [None] * len(recorded.program.arguments)
+        for k, position in zip(self._bound, recorded.leaves, strict=True):
+            values[position] = leaves[k]
+        return optimise(self._prepare(recorded.program, values))
 
     def _warn(self) -> None:
         """Say once that the function takes too many ways."""

@@ -1,12 +1,13 @@
 """What makes the derivatives of a solve doubtful: discontinuities that were met and not located."""
 
-import numpy as np
+from collections.abc import Sequence
 
 from ..errors import warn
 from .piecewise import Course
 from .problem import Problem
+from .selects import Flips
 
-__all__ = ["warn_of_branches", "warn_of_selects"]
+__all__ = ["jumping_selects", "warn_of_branches", "warn_of_selects"]
 
 
 def warn_of_branches(problem: Problem, flips: int) -> None:
@@ -19,27 +20,20 @@ def warn_of_branches(problem: Problem, flips: int) -> None:
         )
 
 
-def warn_of_selects(problem: Problem, course: Course) -> None:
-    """Warn if switches recorded as values flipped where their two sides differ."""
-    if not problem.rhs.has_selects:
-        return
-    t, y = course.trajectory.t, course.trajectory.y[: problem.x0.size]
-    lines: dict[str, None] = {}
-    for inside in _columns_of_pieces(course):  # between two pieces there is a jump, if need be
-        lines |= dict.fromkeys(problem.rhs.discontinuous_selects(t[inside], y[:, inside], problem.p))
-    if lines:
-        warn(
-            f"{problem.name} switched during the solve at {'; '.join(lines)}, where the values on both sides differ; the "
-            f"derivatives lack the jump of such a switch. Write it as a plain if on a number, which is located, or "
-            f"give its time as tstops",
-        )
+def jumping_selects(problem: Problem, course: Course) -> dict[str, Flips]:
+    """The switches recorded as values that flipped where their two sides differ, by their source lines."""
+    found: dict[str, Flips] = {}
+    for piece in course.pieces:  # between two pieces there is a jump, if need be
+        if piece.path is not None:
+            for line, flips in problem.rhs.discontinuous_selects(*piece.path, problem.p).items():
+                found[line] = flips + found[line] if line in found else flips
+    return found
 
 
-def _columns_of_pieces(course: Course) -> list[np.ndarray]:
-    """The numbers of the columns of a trajectory that belong to each piece."""
-    t = course.trajectory.t
-    if len(course.pieces) <= 1:
-        return [np.arange(t.size)]
-    sign = -1.0 if course.pieces[-1].until < course.pieces[0].problem.t0 else 1.0
-    pieces = np.searchsorted(sign * np.array([piece.until for piece in course.pieces]), sign * t, side="left")
-    return [np.flatnonzero(pieces == k) for k in range(len(course.pieces))]
+def warn_of_selects(problem: Problem, lines: Sequence[str], reason: str) -> None:
+    """Warn of switches recorded as values that jumped and could not be located, for this reason."""
+    warn(
+        f"{problem.name} switched during the solve at {'; '.join(lines)}, where the values on both sides differ; the "
+        f"derivatives lack the jump of such a switch, which could not be located ({reason}). Make the right-hand side "
+        f"continuous there, or give the time of the switch as tstops",
+    )

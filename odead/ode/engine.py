@@ -53,6 +53,8 @@ class System(NamedTuple):
         The steppers stop before a step that ends on another side.
     mass : Mass or None
         M, for the states and for each sensitivity; x0 is consistent. None: the identity.
+    path : int
+        How many numbers of the state, from its start, are wanted at every step.
     slopes : callable or None
         Where M is singular: from nothing to x' at x0, shape (blocks, n), for the states and each sensitivity.
     """
@@ -70,6 +72,7 @@ class System(NamedTuple):
     side: Side | None = None
     mass: Mass | None = None
     slopes: Callable[[], np.ndarray] | None = None
+    path: int = 0
 
 
 class Controls(NamedTuple):
@@ -147,6 +150,8 @@ class Trajectory(NamedTuple):
     errors : array, shape (blocks,)
         Estimated relative errors of the states and of each sensitivity, as `estimate.accumulated` gives them; one for all where
         the stepper does not tell them apart.
+    path : tuple of array, shapes (k,) and (k, `System.path`), or None
+        The times of the steps, and the states there.
     """
 
     t: np.ndarray
@@ -164,6 +169,7 @@ class Trajectory(NamedTuple):
     methods: tuple[str, ...] = ()
     steps: Any = None
     errors: np.ndarray = np.zeros(1)
+    path: tuple[np.ndarray, np.ndarray] | None = None
 
     def name_method(self, asked: str) -> str:
         """What took the steps, in words."""

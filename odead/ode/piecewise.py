@@ -47,6 +47,8 @@ class Piece(NamedTuple):
         Which of the events of the course happened on it, and changed nothing.
     happened : range
         Which ones happened at its end.
+    path : tuple of array, or None
+        As in `Trajectory`, up to its end.
     """
 
     problem: Problem
@@ -56,6 +58,7 @@ class Piece(NamedTuple):
     steps: Any = None
     passed: range = range(0)
     happened: range = range(0)
+    path: tuple[np.ndarray, np.ndarray] | None = None
 
 
 class Happened(NamedTuple):
@@ -129,10 +132,12 @@ def integrate(
     differentiated : bool
         Whether the transitions are wanted, for these tangents or for an adjoint.
     """
+    path = problem.x0.size if differentiated and problem.rhs.has_selects else 0
     if problem.is_smooth:
-        trajectory = engine.integrate(make(problem), controls, times, dense)
-        return Course(trajectory, [Piece(problem, trajectory.sol, None, problem.t1, trajectory.steps)], [])
-    return _Walk(engine, problem, make, controls, times, dense, directions, differentiated).run()
+        trajectory = engine.integrate(make(problem)._replace(path=path), controls, times, dense)
+        piece = Piece(problem, trajectory.sol, None, problem.t1, trajectory.steps, path=trajectory.path)
+        return Course(trajectory, [piece], [])
+    return _Walk(engine, problem, make, controls, times, dense, directions, differentiated, path).run()
 
 
 @dataclass(frozen=True)
@@ -170,8 +175,9 @@ class _Walk:
 
     def __init__(self, engine: AbstractEngine, problem: Problem, make: Callable[[Problem], System], controls: Controls,
                  times: np.ndarray | None, dense: bool, directions: np.ndarray | None,
-                 differentiated: bool) -> None:  # fmt: skip
+                 differentiated: bool, path: int) -> None:  # fmt: skip
         self.engine = engine
+        self.path = path
         self.problem = problem
         self.make = make
         self.controls = controls
@@ -219,9 +225,12 @@ class _Walk:
             if self.sign * (problem.t1 - instant.after) <= 0:
                 return self._finish(part, here, instant)
             self.parts.append(part)
-            self.pieces.append(Piece(here, part.sol, happening.transition, instant.after, part.steps, *self._new_events()))
+            self._keep_piece(here, part, happening.transition, instant.after)
             t, z = instant.after, self._state_after(happening, z)
             branch, signs = happening.branch, happening.signs
+
+    def _keep_piece(self, here: Problem, part: Trajectory, end: Transition | None, until: float) -> None:
+        self.pieces.append(Piece(here, part.sol, end, until, part.steps, *self._new_events(), part.path))
 
     def _solve_piece(self, t: float, z: np.ndarray, branch: Branch | None, signs: np.ndarray) -> tuple[Problem, Trajectory]:
         problem = self.problem
@@ -231,7 +240,7 @@ class _Walk:
             end = float(np.nextafter(self.stops[self.passed], problem.t0))
         here = problem._replace(rhs=rhs, t0=t, t1=end, x0=z[: self.n].copy(), events=None, stops=None)
         side = None if branch is None and self.passive.all() else self._side(here, branch, signs)
-        system = self.make(here)._replace(x0=z, side=side)
+        system = self.make(here)._replace(x0=z, side=side, path=self.path)
         if system.slopes is not None and self.directions is not None:
             system = system._replace(slopes=here.slopes_with(z[self.n :].reshape(-1, self.n), self.directions))
         controls = self.controls
@@ -281,6 +290,9 @@ class _Walk:
             z = np.array(crossing.sol(after))
             part = self._extend(part, crossing, here.t0, after)
             x_before, x = np.array(crossing.sol(before)[:n]), z[:n]
+            if part.path is not None:
+                times, states = part.path
+                part = part._replace(path=(np.append(times, before), np.vstack([states, x_before])))
         signs = self._pass(part, here, signs, before)
         crossed = self._crossed(here, branch, signs, crossing, after, x)
         return part, Instant(before, after, x.copy(), x_before, self._due(after), crossed), z, signs
@@ -387,7 +399,7 @@ class _Walk:
     def _finish(self, part: Trajectory, here: Problem, instant: Instant | None) -> Course:
         self.parts.append(part)
         until = here.t1 if instant is None else instant.after
-        self.pieces.append(Piece(here, part.sol, None, until, part.steps, *self._new_events()))
+        self._keep_piece(here, part, None, until)
         return Course(self._joined(), self.pieces, self.events)
 
     def _joined(self) -> Trajectory:

@@ -5,15 +5,15 @@ at once, and cotangents.
 """
 
 import threading
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from typing import Any, Final
 
 import numpy as np
 
 from .._system import Recorded
-from ..derivatives.kernel import MAX_VARIANTS, Kernel, Variant
+from ..derivatives.kernel import MAX_VARIANTS, Kernel, Prepare, Variant
 from ..errors import ArgumentTypeError, ArgumentValueError, TracingError
 from ..tape import Program, Role
 from ..transform.forward import forward
@@ -21,11 +21,12 @@ from ..transform.passes import optimise
 from ..transform.reverse import reverse
 from ..views import View
 from .compressed import CompressedJacobian
+from .frozen import freeze, observe_keys
 from .jacobian import Jacobian
 from .kept import Kept
 from .linearised import Linearisations
 from .mass import Mass
-from .selects import discontinuous_selects, observe_selects
+from .selects import Flips, discontinuous_selects
 from .signature import Flat
 from .switches import Switches, without_guards
 from .values import without_values
@@ -52,6 +53,10 @@ class CompiledRhs:
 
     Attributes
     ----------
+    frozen : frozenset of str
+        The source lines of switches recorded as values that are branches here.
+    origin : CompiledRhs
+        The one without these.
     flips : int
         How often an evaluation took another way through the branches than the one before it.
     linearisations : Linearisations
@@ -71,6 +76,10 @@ class CompiledRhs:
         self.n, self.n_p = x.size, p.size
         self._flat = flat
         self._known: dict[Variant, Branch] = {}
+        self.origin: CompiledRhs
+        self._located: CompiledRhs | None
+        self.origin, self._located = self, None
+        self.frozen: frozenset[str] = frozenset()
         self._set_up(x, p, t, one_sided=False)
         self._validate(in_place)
 
@@ -203,16 +212,30 @@ class CompiledRhs:
 
     @cached_property
     def _selects(self) -> Kernel:
-        return self._record(observe_selects)
+        return self._record(observe_keys)
 
     @property
     def has_selects(self) -> bool:
         """Whether there are switches recorded as values."""
         return bool(self._selects.program.results)
 
-    def discontinuous_selects(self, t: np.ndarray, y: np.ndarray, p: np.ndarray) -> list[str]:
+    def discontinuous_selects(self, t: np.ndarray, y: np.ndarray, p: np.ndarray) -> dict[str, Flips]:
         """Source lines of switches recorded as values that flip between these states while their sides differ."""
         return discontinuous_selects(self._selects, t, y, self._p(p))
+
+    @property
+    def located(self) -> "CompiledRhs":
+        """What `locating` has made of this one last, or this one."""
+        return self._located or self
+
+    def locating(self, lines: Iterable[str]) -> "CompiledRhs":
+        """The same, with the switches of these source lines as branches too; the origin remembers it."""
+        twin = self._twin()
+        twin.frozen = self.frozen.union(lines)
+        _, x, p, t = self._example
+        twin._set_up(x, np.zeros(0) if p is None else p, t, one_sided=False)
+        self.origin._located = twin
+        return twin
 
     # ------------------------------------------------------------------------------------------- what is known
 
@@ -237,16 +260,22 @@ class CompiledRhs:
             return self._known[variant]
 
     def _continued(self, x: np.ndarray, p: np.ndarray, t: float) -> "CompiledRhs":
+        twin = self._twin()
+        twin.frozen = self.frozen
+        twin._set_up(x, p, t, one_sided=True)
+        return twin
+
+    def _twin(self) -> "CompiledRhs":
+        """The same function, nothing of it recorded."""
         twin = object.__new__(CompiledRhs)
         twin.name, twin.n, twin.n_p, twin._flat, twin._known = self.name, self.n, self.n_p, self._flat, {}
-        twin.mass = self.mass
-        twin._set_up(x, p, t, one_sided=True)
+        twin.mass, twin.origin, twin._located = self.mass, self.origin, None
         return twin
 
     def _switches(self, x: np.ndarray, p: np.ndarray, t: float) -> Switches:
         example = (np.zeros(self.n), x.copy(), p.copy() if self.n_p else None, float(t))
-        second = cache(lambda: Kernel(self._flat, example, Switches.derive_twice))
-        return Switches(Kernel(self._flat, example, Switches.derive), second, self.n, self.n_p)
+        second = cache(lambda: Kernel(self._flat, example, Switches.derive_twice, prepare=self._prepare))
+        return Switches(Kernel(self._flat, example, Switches.derive, prepare=self._prepare), second, self.n, self.n_p)
 
     def program_at(self, x: np.ndarray, p: np.ndarray, t: float) -> Program:
         """The optimised program of the way taken at these values."""
@@ -283,9 +312,13 @@ class CompiledRhs:
         if self._one_sided:
             made = without_guards if derive is None else lambda program: derive(without_guards(program))
         first = self._made[0].first if self._made else None
-        kernel = Kernel(self._flat, self._example, made, watches=False, recorded=first)
+        kernel = Kernel(self._flat, self._example, made, watches=False, recorded=first, prepare=self._prepare)
         self._made.append(kernel)
         return kernel
+
+    @property
+    def _prepare(self) -> Prepare | None:
+        return partial(freeze, lines=self.frozen) if self.frozen else None
 
     def _kernel(self, key: Hashable, derive: Callable[[Program], Program]) -> Kernel:
         kernel = self._derived.get(key)

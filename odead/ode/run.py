@@ -8,7 +8,7 @@ import numpy as np
 from ..errors import IntegrationError
 from .adjoint import AdjointOptions, AdjointResult, BackwardFailure, continuous_adjoint, forward_controls, piecewise_adjoint
 from .discrete import Probes, go_back, solve_for_adjoint
-from .doubts import warn_of_branches, warn_of_selects
+from .doubts import jumping_selects, warn_of_branches, warn_of_selects
 from .engine import AbstractEngine, Controls, Trajectory
 from .engines.native import NativeEngine
 from .engines.scipy import ScipyEngine
@@ -19,6 +19,7 @@ from .loss import Loss, Weighted
 from .methods import EXPLICIT, MULTISTEP, ONE_STEP
 from .piecewise import Course, FirstRows, Piece, integrate
 from .problem import Problem, every
+from .rhs import CompiledRhs
 from .solution import Sensitivity
 from .solve import ended, solution_fields
 
@@ -34,7 +35,16 @@ NO_DERIVATIVES: Final = dict.fromkeys(
 
 
 class Run(NamedTuple):
-    """One call, checked."""
+    """One call, checked.
+
+    Attributes
+    ----------
+    problem, engine, controls, tolerances, wrt, loss
+    locates : bool
+        Whether switches recorded as values are made branches where they jump.
+    reason : str
+        Why not.
+    """
 
     problem: Problem
     engine: AbstractEngine
@@ -42,9 +52,12 @@ class Run(NamedTuple):
     tolerances: AdjointOptions
     wrt: tuple[str, ...]
     loss: Loss | Weighted | None
+    locates: bool = True
+    reason: str = ""
 
     def forward(self, dense: bool) -> Sensitivity:
         """Integrate the derivatives beside the states; a loss is differentiated by the chain rule."""
+        self = self._with_known_switches()
         problem = self.problem
         columns = columns_for(problem, self.wrt)
         share = MULTISTEP_SHARE if self.controls.method in MULTISTEP else 1.0
@@ -63,6 +76,9 @@ class Run(NamedTuple):
             columns.seeds,
             differentiated=True,
         )
+        again = self._again(course)
+        if again is not None:
+            return again.forward(dense)
         y, derivatives = split(problem, columns, course.trajectory.y)
         if course.trajectory.failure is not None:
             system = augmented(problem, columns)
@@ -74,7 +90,6 @@ class Run(NamedTuple):
     ) -> Sensitivity:
         problem, trajectory = self.problem, course.trajectory
         warn_of_branches(problem, trajectory.flips)
-        warn_of_selects(problem, course)
         if course.ending is not None:
             moves = course.ending.move.along(derivatives[-1].T, columns.seeds)
             derivatives[-1] += course.ending.gap[:, None] * moves
@@ -95,10 +110,14 @@ class Run(NamedTuple):
 
     def continuous(self, dense: bool) -> Sensitivity:
         """Solve, then integrate the adjoint backwards."""
+        self = self._with_known_switches()
         problem = self.problem
         times, positions = problem.output_times(with_end=problem.running)
         controls = forward_controls(problem, self.controls, self.tolerances)
         course = integrate(self.engine, problem, Problem.system, controls, times, dense=True, differentiated=True)
+        again = self._again(course)
+        if again is not None:
+            return again.continuous(dense)
         trajectory = course.trajectory
         if trajectory.failure is not None:
             self._raise(trajectory, problem.system(), self._result(course, trajectory.y, positions[:0], "continuous"))
@@ -129,16 +148,19 @@ class Run(NamedTuple):
         except BackwardFailure as failure:
             self._raise(failure.trajectory, failure.system, result, what="the backward solve of the adjoint")
         warn_of_branches(problem, trajectory.flips)
-        warn_of_selects(problem, course)
         self._gradients_by_adjoint(result, adjoint, course, *losses)
         result.sens_error = float(trajectory.errors.max()) + adjoint.error
         return result
 
     def discrete(self, dense: bool, budget: float) -> Sensitivity:
         """Solve, then go back over the very steps taken."""
+        self = self._with_known_switches()
         problem = self.problem
         times, positions = problem.output_times(with_end=problem.running)
         course, probes = solve_for_adjoint(problem, self.controls, self.tolerances, times, self.wrt, dense=dense, budget=budget)
+        again = self._again(course)
+        if again is not None:
+            return again.discrete(dense, budget)
         trajectory = course.trajectory
         if trajectory.failure is not None:
             self._raise(trajectory, problem.system(), self._result(course, trajectory.y, positions[:0], "adjoint"))
@@ -150,7 +172,6 @@ class Run(NamedTuple):
         result = self._result(course, trajectory.y, rows, "adjoint")
         if dense:
             result.sol = problem.interpolant(FirstRows(trajectory.sol, problem.n))
-        warn_of_selects(problem, course)
         losses = self._loss(trajectory.y, rows)
         try:
             adjoint = piecewise_adjoint(course, losses[1], go_back, self._at_events(course))
@@ -216,6 +237,31 @@ class Run(NamedTuple):
         self._fill_times(result, course, cotangents, at_data)
 
     # ------------------------------------------------------------------------------------------ what they share
+
+    def _with_known_switches(self) -> "Run":
+        """With those as branches that jumped in a solve before."""
+        return self._with_rhs(self.problem.rhs.located) if self.locates else self
+
+    def _with_rhs(self, rhs: CompiledRhs) -> "Run":
+        return self._replace(problem=self.problem._replace(rhs=rhs))
+
+    def _again(self, course: Course) -> "Run | None":
+        """What to do instead, where switches recorded as values jumped and are to be located, or could not be located."""
+        rhs, failure = self.problem.rhs, course.trajectory.failure
+        if failure is not None:
+            origin = self._with_rhs(rhs.origin)
+            return origin._replace(locates=False, reason=failure.reason) if rhs.frozen and self.locates else None
+        found = jumping_selects(self.problem, course)
+        if not found:
+            return None
+        reason = self.reason
+        if self.locates:
+            few = [line for line, flips in found.items() if flips.are_few(course.trajectory.nsteps)]
+            if few and (rhs.mass is None or rhs.mass.is_singular):
+                return self._with_rhs(rhs.locating(few))
+            reason = "it switches in too many ways" if not few else "mass_matrix is regular and no identity"
+        warn_of_selects(self.problem, list(found), reason)
+        return None
 
     def _until_end(self, course: Course) -> "Run":
         """Of the problem that ends where an event ended it."""

@@ -1,46 +1,48 @@
-"""Switches that are recorded as values: `np.where`, steps, and an `if` per element, which the recording turns into `where`.
+"""Which switches recorded as values jump during a solve: their sides differ where they flip.
 
-They are not located as the branches of `switches` are. Where the right-hand side jumps at the instant of the switch, the
-sensitivities lack a jump, so that a solve that met one says so.
+`np.where`, steps, comparisons used as numbers, and an `if` per element, which the recording turns into `where`: most flip
+without a jump, as limiters do in each step, and stay what they are. Those that jump are to be located.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import numpy as np
 
 from ..derivatives.kernel import Kernel, Variant, empty_results
-from ..tape import Instruction, Program, Role
-from ..transform.builder import FLOATS
-from ..views import View
 
-__all__ = ["discontinuous_selects", "observe_selects"]
+__all__ = ["Flips", "discontinuous_selects"]
 
-STEPS: Final = frozenset({"sign", "heaviside", "floor", "ceil", "trunc", "rint", "floor_divide"})
 BISECTIONS: Final = 50  # down to neighbouring floats of the time
 AGREE: Final = 1e-9  # a change of the slope at the switch, relative to its size on the way, that is rounding or less: no jump
 
 
-def observe_selects(program: Program) -> Program:
-    """The program with a result for each switch: its condition; for a step its value."""
-    observed = program.empty_like()
-    for instruction in program:
-        if instruction.op == "where" and _varies(program, instruction):
-            _keep(observed, instruction, instruction.ins[0])
-        observed.append(instruction)
-        if instruction.op in STEPS and instruction.out is not None:
-            _keep(observed, instruction, instruction.out)
-    return observed
+MOST_WAYS: Final = 32  # each is a recording of its own
+FEW_STEPS: Final = 8  # a flip in no more than every so manyth step is no chattering
 
 
-def _varies(program: Program, instruction: Instruction) -> bool:
-    return instruction.out is not None and program.dtype(instruction.out) in FLOATS
+@dataclass(frozen=True)
+class Flips:
+    """How a switch that jumps flips during a solve.
 
+    Attributes
+    ----------
+    steps : int
+        With a flip.
+    ways : int
+        Different values of all of its elements, those between the flips of one step counted.
+    """
 
-def _keep(observed: Program, instruction: Instruction, view: View) -> None:
-    source = str(observed.lines[instruction.line]) if instruction.line >= 0 else "an unknown line"
-    result = observed.bound(observed.dtype(view), view.shape, Role.RESULT, source)
-    observed.emit("copy", result, (view,), None, instruction.line)
+    steps: int
+    ways: int
+
+    def __add__(self, other: "Flips") -> "Flips":
+        return Flips(self.steps + other.steps, self.ways + other.ways)
+
+    def are_few(self, nsteps: int) -> bool:
+        """Whether they can be located one by one, in a solve of so many steps."""
+        return self.ways <= MOST_WAYS and (self.steps <= MOST_WAYS or self.steps * FEW_STEPS <= nsteps)
 
 
 class _Seen(NamedTuple):
@@ -51,28 +53,28 @@ class _Seen(NamedTuple):
     values: list[np.ndarray]
 
     def switches(self) -> Iterator[tuple[str, np.ndarray]]:
-        """Source line, condition or step."""
+        """Source line, key."""
         program = self.variant.executable.program
         for buffer, value in zip(program.results, self.values, strict=True):
             yield program.buffers[buffer].name, np.ravel(value)
 
 
-def discontinuous_selects(kernel: Kernel, t: np.ndarray, y: np.ndarray, p: tuple[np.ndarray, ...]) -> list[str]:
-    """The source lines of switches that flip between the columns of `y` while their two sides differ.
+def discontinuous_selects(kernel: Kernel, t: np.ndarray, y: np.ndarray, p: tuple[np.ndarray, ...]) -> dict[str, Flips]:
+    """The source lines of switches that flip between the rows of `y` while their two sides differ.
 
     Parameters
     ----------
     kernel : Kernel
-        Derived by `observe_selects`.
+        Derived by `frozen.observe_keys`.
     t : array, shape (m,)
-    y : array, shape (n, m)
+    y : array, shape (m, n)
     p : tuple of array
         The parameters, if there are any.
 
     Returns
     -------
-    list of str
-        Each line once. Between two columns the states are taken on the straight line.
+    dict of str to Flips
+        Between two rows the states are taken on the straight line.
     """
 
     def seen(time: float, x: np.ndarray) -> _Seen:
@@ -87,7 +89,7 @@ def discontinuous_selects(kernel: Kernel, t: np.ndarray, y: np.ndarray, p: tuple
         return _Seen(kernel.run(arguments, assemble), slope, values)
 
     found: dict[str, None] = {}
-    points = [seen(time, x) for time, x in zip(t, y.T, strict=True)]
+    points = [seen(time, x) for time, x in zip(t, y, strict=True)]
     negligible = AGREE * max((np.abs(point.slope).max(initial=0.0) for point in points), default=0.0)
     for k in range(len(points) - 1):
         before, after = points[k], points[k + 1]
@@ -98,7 +100,7 @@ def discontinuous_selects(kernel: Kernel, t: np.ndarray, y: np.ndarray, p: tuple
             if line in found or not flipped.size:
                 continue
             element = int(flipped[0])
-            low, high = (t[k], y[:, k]), (t[k + 1], y[:, k + 1])
+            low, high = (t[k], y[k]), (t[k + 1], y[k + 1])
             slopes = [before.slope, after.slope]
             for _ in range(BISECTIONS):
                 middle = (0.5 * (low[0] + high[0]), 0.5 * (low[1] + high[1]))
@@ -111,4 +113,18 @@ def discontinuous_selects(kernel: Kernel, t: np.ndarray, y: np.ndarray, p: tuple
                     high, slopes[1] = middle, here.slope
             if np.abs(slopes[1] - slopes[0]).max(initial=0.0) > negligible:
                 found[line] = None
-    return list(found)
+    return {line: _flips(line, points) for line in found}
+
+
+def _flips(line: str, points: list[_Seen]) -> Flips:
+    """How the switches of a line flip between these points."""
+    steps, between, ways = 0, 0, set()
+    before: list[np.ndarray] = []
+    for point in points:
+        keys = [value for source, value in point.switches() if source == line]
+        ways.add(b"".join(key.tobytes() for key in keys))
+        flipped = sum(int(np.count_nonzero(a != b)) for a, b in zip(before, keys, strict=False))
+        steps += flipped > 0
+        between += max(flipped - 1, 0)
+        before = keys
+    return Flips(steps, len(ways) + between)

@@ -83,6 +83,11 @@ class NativeEngine(AbstractEngine):
             def keep(method: str) -> Record:
                 return Record(system.x0.size, NATIVE[method].all_stages if dense else 0)
 
+        elif system.path:
+
+            def keep(method: str) -> Record:
+                return Record(system.path, 0)
+
         trajectory, legs = run_loop(system, controls, times, keep)
         return trajectory._replace(sol=interpolant(legs)) if dense else trajectory
 
@@ -161,9 +166,20 @@ def run_loop(
         loops.append(loop)
         legs.append(Leg(here.method, record, left, float(rtol[0]), controls.atol))
     trajectory = _summarise(loops, legs, compiled, outcome, controls, times, rtol)
+    if system.path:
+        trajectory = trajectory._replace(path=_path(legs, system.path))
     if trajectory.crossing is not None and keep_crossing:
         loops[-1].keep_last_step()
     return trajectory, legs
+
+
+def _path(legs: Sequence[Leg], n: int) -> tuple[np.ndarray, np.ndarray]:
+    """The states that were kept, and their times."""
+    records = [leg.record for leg in legs if leg.record is not None]
+    return (
+        np.concatenate([record.times[:: record.stride] for record in records]),
+        np.concatenate([record.states[:, :n] for record in records]),
+    )
 
 
 def _what_is_left(
