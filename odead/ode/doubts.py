@@ -1,6 +1,7 @@
 """What makes the derivatives of a solve doubtful: discontinuities that were met and not located."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from ..errors import warn
 from .piecewise import Course
@@ -8,6 +9,9 @@ from .problem import Problem
 from .selects import Flips
 
 __all__ = ["jumping_selects", "warn_of_branches", "warn_of_selects"]
+
+
+ENOUGH: Final = 5000  # steps of a solve that failed, to look for what stopped it
 
 
 def warn_of_branches(problem: Problem, flips: int) -> None:
@@ -21,11 +25,16 @@ def warn_of_branches(problem: Problem, flips: int) -> None:
 
 
 def jumping_selects(problem: Problem, course: Course) -> dict[str, Flips]:
-    """The switches recorded as values that flipped where their two sides differ, by their source lines."""
+    """The switches recorded as values that flipped where their two sides differ, by their source lines.
+
+    Of a solve that failed, perhaps because it took too many steps, only some of them are looked at.
+    """
     found: dict[str, Flips] = {}
     for piece in course.pieces:  # between two pieces there is a jump, if need be
         if piece.path is not None:
-            for line, flips in problem.rhs.discontinuous_selects(*piece.path, problem.p).items():
+            t, y = piece.path
+            every = 1 if course.trajectory.failure is None else -(-t.size // ENOUGH)
+            for line, flips in problem.rhs.discontinuous_selects(t[::every], y[::every], problem.p).items():
                 found[line] = flips + found[line] if line in found else flips
     return found
 

@@ -9,7 +9,7 @@ from ..errors import IntegrationError
 from .adjoint import AdjointOptions, AdjointResult, BackwardFailure, continuous_adjoint, forward_controls, piecewise_adjoint
 from .discrete import Probes, go_back, solve_for_adjoint
 from .doubts import jumping_selects, warn_of_branches, warn_of_selects
-from .engine import AbstractEngine, Controls, Trajectory
+from .engine import AbstractEngine, Controls, Failure, Trajectory
 from .engines.native import NativeEngine
 from .engines.scipy import ScipyEngine
 from .estimate import Group, error_of_gradient, norm
@@ -44,6 +44,8 @@ class Run(NamedTuple):
         Whether switches recorded as values are made branches where they jump.
     reason : str
         Why not.
+    insists : bool
+        Whether there is nothing else to try: without these branches the solve fails too, and says less about the cause.
     """
 
     problem: Problem
@@ -54,6 +56,7 @@ class Run(NamedTuple):
     loss: Loss | Weighted | None
     locates: bool = True
     reason: str = ""
+    insists: bool = False
 
     def forward(self, dense: bool) -> Sensitivity:
         """Integrate the derivatives beside the states; a loss is differentiated by the chain rule."""
@@ -248,9 +251,10 @@ class Run(NamedTuple):
     def _again(self, course: Course) -> "Run | None":
         """What to do instead, where switches recorded as values jumped and are to be located, or could not be located."""
         rhs, failure = self.problem.rhs, course.trajectory.failure
-        if failure is not None:
-            origin = self._with_rhs(rhs.origin)
-            return origin._replace(locates=False, reason=failure.reason) if rhs.frozen and self.locates else None
+        if failure is not None and not self.insists:
+            return self._after_failure(course, failure)
+        if failure is not None or not rhs.has_selects:
+            return None
         found = jumping_selects(self.problem, course)
         if not found:
             return None
@@ -262,6 +266,15 @@ class Run(NamedTuple):
             reason = "it switches in too many ways" if not few else "mass_matrix is regular and no identity"
         warn_of_selects(self.problem, list(found), reason)
         return None
+
+    def _after_failure(self, course: Course, failure: Failure) -> "Run | None":
+        rhs = self.problem.rhs
+        if rhs.frozen:
+            return self._with_rhs(rhs.origin)._replace(locates=False, reason=failure.reason)
+        if not self.locates:
+            return self._with_rhs(rhs.located)._replace(locates=True, insists=True)
+        found = jumping_selects(self.problem, course) if rhs.has_selects and rhs.mass is None else None
+        return self._with_rhs(rhs.locating(found))._replace(insists=True) if found else None
 
     def _until_end(self, course: Course) -> "Run":
         """Of the problem that ends where an event ended it."""

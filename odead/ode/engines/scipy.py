@@ -186,7 +186,9 @@ class ScipyEngine(AbstractEngine):
         span = (system.t0, system.t1)
         fun, seen = _noting_time(system) if controls.progress is not None else (system.fun, [system.t0])
         with following(controls.progress, lambda: seen[0]):
-            found = solve_ivp(fun, span, system.x0, method=method.solver, t_eval=asked, dense_output=dense or system.path > 0, **options)
+            found = solve_ivp(
+                fun, span, system.x0, method=method.solver, t_eval=asked, dense_output=dense or system.path > 0, **options
+            )
         t, sol = np.asarray(found.t, dtype=float), found.sol
         y = np.asarray(found.y, dtype=float).reshape(system.x0.size, -1)
         if no_time and times is not None:
@@ -197,9 +199,19 @@ class ScipyEngine(AbstractEngine):
         rejected = method.attempts(found.nfev - starting, watch.ndense) - watch.nsteps if method.stages else None
         counts = (found.nfev, found.njev, found.nlu, watch.nsteps, rejected)
         errors = accumulated(controls.method, controls.rtol, watch.nsteps, None)
-        path = None if sol is None or not system.path else (sol.ts, sol(sol.ts)[: system.path].T)
+        path = None
+        if system.path and sol is not None and sol.ts.size > 1:
+            path = sol.ts, np.ascontiguousarray(sol(sol.ts)[: system.path].T)
         return Trajectory(
-            t, y, sol if dense else None, *counts, found.message, watch.failure, crossing=watch.crossing, errors=errors, path=path
+            t,
+            y,
+            sol if dense else None,
+            *counts,
+            found.message,
+            watch.failure,
+            crossing=watch.crossing,
+            errors=errors,
+            path=path,
         )
 
 
