@@ -11,6 +11,7 @@ from ..containers import Structure, flatten
 from ..derivatives.kernel import is_bound
 from ..derivatives.nested import Nest
 from ..rules.closures import Closure
+from .loss import check_loss
 from .signature import Event, ScipyRhs, is_in_place
 
 __all__ = ["Closing"]
@@ -27,6 +28,8 @@ class Closing:
     rhs : callable
     events : sequence of callable
     tstops : callable or times
+    running, loss, start : callable, optional
+        The other functions of `odead.sensitivity`; start is x0 where it is a function of p.
 
     Attributes
     ----------
@@ -35,14 +38,20 @@ class Closing:
     rhs : callable
     events : list of Event
     tstops : callable or times
+    running, loss, start : callable or None
     """
 
-    def __init__(self, nest: Nest, p: Any, rhs: Callable[..., Any], events: Sequence[Callable[..., Any]], tstops: Any) -> None:
+    def __init__(
+        self, nest: Nest, p: Any, rhs: Callable[..., Any], events: Sequence[Callable[..., Any]], tstops: Any,
+        running: Callable[..., Any] | None = None, loss: Callable[..., Any] | None = None,
+        start: Callable[..., Any] | None = None,
+    ) -> None:  # fmt: skip
         self._nest = nest
         self._closed: list[tuple[Any, ...]] = []
         resets = [getattr(event, "reset", None) for event in events]
         made = [self._outside(f) for f in (rhs, *events, *(r for r in resets if r is not None))]
         stops = self._outside(tstops) if callable(tstops) else None
+        others = [None if f is None else self._outside(f) for f in (running, loss, start)]
         self._closes = any(self._closed)
         self.p = (p, *self._closed) if self._closes else p
         self.rhs = self._method(made[0], "in_place" if is_in_place(rhs) else "returning")
@@ -55,6 +64,10 @@ class Closing:
             for event, own, reset in zip(events, made[1:], resets, strict=False)
         ]  # fmt: skip
         self.tstops = tstops if stops is None else self._method(stops, "of_p")
+        names = ("returning", "of_states" if loss is None or check_loss(loss) == 1 else "of_both", "of_p")
+        self.running, self.loss, self.start = [
+            None if f is None else self._method(f, name) for f, name in zip(others, names, strict=True)
+        ]
 
     def jac(self, jac: Any) -> Any:
         """The user's Jacobian of these parameters."""
@@ -105,6 +118,12 @@ class _Outside:
 
     def of_p(self, p: Any) -> Any:
         return self.function(p)(p[0])
+
+    def of_states(self, y: Any, p: Any) -> Any:
+        return self.function(p)(y)
+
+    def of_both(self, y: Any, p: Any) -> Any:
+        return self.function(p)(y, p[0])
 
 
 def _of_first(jac: Callable[..., Any], x: Any, p: Any, t: Any) -> Any:

@@ -27,7 +27,7 @@ from .signature import flat_event, flat_rhs, flat_stops, name_of
 from .solution import Solution
 from .variations import Posed, solved
 
-__all__ = ["Inside", "solve_inside"]
+__all__ = ["OPTIONS", "Inside", "as_array", "check_options", "packed", "pair_of_times", "solve_inside", "twins"]
 
 OPTIONS: Final = (
     "method", "engine", "rtol", "atol", "first_step", "max_step", "max_steps", "mode", "sens_rtol", "sens_atol", "checkpoints",
@@ -62,20 +62,14 @@ def solve_inside(
             "t_eval: a solve inside a function that is being differentiated needs it, because the number of steps differs from "
             "call to call; t_eval=[t1] gives the end"
         )
-    options = {**options, "mass_matrix": nest.untraced(options["mass_matrix"])}
-    for name in ("mass_matrix", "rtol", "atol", "first_step", "max_step", "sens_rtol", "sens_atol"):
-        if any(map(is_traced, flatten(options[name])[0])):
-            raise ArgumentTypeError(f"{name}: an option of a solve cannot be computed from what is differentiated")
-    if not callable(options["tstops"]) and any(map(is_traced, flatten(options["tstops"])[0])):
-        raise ArgumentTypeError("tstops: times that are computed from what is differentiated must be a function tstops(p)")
+    options = check_options(nest, options)
     if callable(x0):
         x0 = x0(p)
-    if not isinstance(tspan, (tuple, list)) and np.shape(getattr(tspan, "value", tspan)) == (2,):
-        tspan = (tspan[0], tspan[1])
-    problem, layout = _posed(nest, solve, rhs, _as_array(nest, x0), p, tuple(tspan), options)
-    times = _as_array(nest, t_eval)
+    tspan = pair_of_times(tspan)
+    problem, layout = _posed(nest, solve, rhs, as_array(nest, x0), p, tspan, options)
+    times = as_array(nest, t_eval)
     if problem.posed.mass is not None:
-        times = _as_array(nest, nest.untraced(t_eval))
+        times = as_array(nest, nest.untraced(t_eval))
         if problem.posed.events or any(map(is_traced, (times, *tspan))):
             raise NotImplementedError(
                 "events of a solve with a singular mass_matrix inside a function that is being differentiated, and derivatives "
@@ -92,6 +86,24 @@ def solve_inside(
     return Solution(**fields)
 
 
+def check_options(nest: Nest, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a solve, the mass matrix as the user's own array; refused where they depend on what is differentiated."""
+    options = {**options, "mass_matrix": nest.untraced(options["mass_matrix"])}
+    for name in ("mass_matrix", "rtol", "atol", "first_step", "max_step", "sens_rtol", "sens_atol"):
+        if any(map(is_traced, flatten(options[name])[0])):
+            raise ArgumentTypeError(f"{name}: an option of a solve cannot be computed from what is differentiated")
+    if not callable(options["tstops"]) and any(map(is_traced, flatten(options["tstops"])[0])):
+        raise ArgumentTypeError("tstops: times that are computed from what is differentiated must be a function tstops(p)")
+    return options
+
+
+def pair_of_times(tspan: Any) -> tuple[Any, ...]:
+    """t0 and t1, perhaps of an array."""
+    if not isinstance(tspan, (tuple, list)) and np.shape(getattr(tspan, "value", tspan)) == (2,):
+        return tspan[0], tspan[1]
+    return tuple(tspan)
+
+
 def _posed(
     nest: Nest, solve: Solve, rhs: Callable[..., Any], x0: Any, p: Any, ends: tuple[Any, ...], options: Mapping[str, Any]
 ) -> tuple[Inside, Layout]:
@@ -99,7 +111,7 @@ def _posed(
     events, stops = options["events"], options["tstops"]
     closing = Closing(nest, p, rhs, () if events is None else (events,) if callable(events) else tuple(events), stops)
     trees = ((x0, "x0"), (closing.p, "p"))
-    (x_layout, x), (p_layout, p_values) = [lay_out(_twins(nest, tree), name, complex_allowed=True) for tree, name in trees]
+    (x_layout, x), (p_layout, p_values) = [lay_out(twins(nest, tree), name, complex_allowed=True) for tree, name in trees]
     flat = flat_rhs(closing.rhs, None, x_layout, p_layout)
     flat, mass = without_regular(flat, check_mass(options["mass_matrix"], x.size, x_layout))
     if isinstance(flat, partial):
@@ -113,8 +125,8 @@ def _posed(
     if not isinstance(jac, str):  # compared with the exact one
         span = [nest.twin(end) for end in ends]
         given = {"jac": jac, "mass_matrix": options["mass_matrix"], "max_steps": options["max_steps"]}
-        solve(closing.rhs, _twins(nest, x0), _twins(nest, closing.p), span, **given)
-    vectors = (_packed(nest, x_layout, x0, x), _packed(nest, p_layout, closing.p, p_values))
+        solve(closing.rhs, twins(nest, x0), twins(nest, closing.p), span, **given)
+    vectors = (packed(nest, x_layout, x0, x), packed(nest, p_layout, closing.p, p_values))
     return Inside(nest, posed, *vectors, ends), x_layout
 
 
@@ -177,7 +189,7 @@ class Inside:
 
     def interpolant(self, t: Any) -> Any:
         """The solution as a function of time: one more solve."""
-        times = _as_array(self.nest, t)
+        times = as_array(self.nest, t)
         values = self.nest.twin(times)
         order = np.argsort(values, kind="stable")
         if self.nest.twin(self.ends[1]) < self.nest.twin(self.ends[0]):
@@ -192,7 +204,7 @@ class Inside:
         nest, posed, x = self.nest, self.posed, self.x
         ends = [stop_gradient(end) if is_traced(end) else end for end in self.ends]
         if is_traced(self.ends[0]):
-            x = moved(self.flat, x, self._parameters, self.ends[0], -shift(self.ends[0]))
+            x = moved(self.flat, nest.array(x, np.float64), self._parameters, self.ends[0], -shift(self.ends[0]))
         fixed = stop_gradient(times) if is_traced(times) else times
         span = nest.array(ends, np.float64) if any(map(is_traced, ends)) else np.array(ends, dtype=float)
         at = (x, self.p, span, fixed)
@@ -224,12 +236,12 @@ class Inside:
         return np.where(fixed[k] == start, shift(self.ends[0]), own)
 
 
-def _twins(nest: Nest, tree: Any) -> Any:
+def twins(nest: Nest, tree: Any) -> Any:
     """A container with the values that it has in the recording."""
     return map_leaves(nest.twin, tree)
 
 
-def _packed(nest: Nest, layout: Layout, tree: Any, values: np.ndarray) -> Any:
+def packed(nest: Nest, layout: Layout, tree: Any, values: np.ndarray) -> Any:
     """The vector of a container: traced if anything in it is."""
     leaves = flatten(tree)[0]
     if not any(map(is_traced, leaves)):
@@ -248,7 +260,7 @@ def _floats(nest: Nest, x: Any, is_complex: bool) -> Any:
     return np.stack([z.real, z.imag], axis=1).reshape(-1)
 
 
-def _as_array(nest: Nest, x: Any) -> Any:
+def as_array(nest: Nest, x: Any) -> Any:
     """Numbers, or a list of them, as one array; other containers as they are."""
     leaves, structure = flatten(x)
     if not _is_plain(structure) or (is_traced(x) and isinstance(x, np.ndarray) and x.ndim):

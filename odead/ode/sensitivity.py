@@ -5,6 +5,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from ..activity import Duplicated
+from ..derivatives.nested import nest_of
 from ..errors import ArgumentValueError
 from .annotated import accumulate, unwrap
 from .discrete import BUDGET
@@ -58,6 +60,8 @@ def sensitivity(
     progress: bool = False,
 ) -> Sensitivity:
     """Solve an ordinary differential equation and differentiate the solution, or a loss of it.
+
+    Inside a function that is being differentiated, t, y, loss, the gradients, sens and hess have derivatives again.
 
     Parameters
     ----------
@@ -141,11 +145,25 @@ def sensitivity(
         A solve stopped before its end; ``exc.result`` has what was computed, never a gradient.
     """
     stepper = choose_engine(engine, method)
+    nest = nest_of(rhs, x0, p, tspan, t_eval) or nest_of(loss) or nest_of(running)
+    if nest is not None and any(isinstance(each, Duplicated) for each in (x0, p)):
+        raise NotImplementedError("Duplicated inside a function that is being differentiated is not supported; use grad")
     x0, p, wanted, shadows = unwrap(x0, p, check_wrt(wrt))
     has_loss = loss is not None or running is not None
     if loss is not None and not isinstance(loss, Weighted):
         check_loss(loss)
     check_mode(mode, wanted, shadows, has_loss)
+    _check_second(order, has_loss)
+    if nest is not None:
+        from .sensitivity_inside import sensitivity_inside  # it solves inside a function, which takes this module
+
+        options = {
+            "method": method, "engine": engine, "rtol": rtol, "atol": atol, "events": events, "jac": jac,
+            "mass_matrix": mass_matrix, "tstops": tstops, "dense_output": dense_output, "first_step": first_step,
+            "max_step": max_step, "max_steps": max_steps, "mode": mode, "sens_rtol": sens_rtol, "sens_atol": sens_atol,
+            "checkpoints": checkpoints,
+        }  # fmt: skip
+        return sensitivity_inside(nest, rhs, x0, p, tspan, t_eval, loss, running, wanted, order, options)
     problem = make_problem(
         rhs, x0, p, tspan, t_eval, running, differentiated=wanted, events=events, tstops=tstops, complex_states=True,
         mass_matrix=mass_matrix, keeps_mass=keeps_mass(stepper, method) and mode != "continuous",
@@ -157,7 +175,6 @@ def sensitivity(
         stepper, takes, rtol, atol, first_step, max_step, max_steps, problem.n, abs(problem.t1 - problem.t0)
     )
     tolerances = sens_tolerances(problem.p.size, rtol, sens_rtol, sens_atol)
-    _check_second(order, has_loss)
     forward = mode == "forward" or not has_loss or (mode == "auto" and _forward_is_cheaper(problem, stepper, wanted))
     discrete = not forward and mode != "continuous" and isinstance(stepper, NativeEngine)
     if not discrete:
