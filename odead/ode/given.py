@@ -22,8 +22,8 @@ def refuse_traced(**given: Any) -> None:
             continue
         if any(map(is_traced, flatten(value)[0])):
             raise NotImplementedError(
-                f"{name} comes from a function that is being differentiated, inside which odead.solve is what can be "
-                f"differentiated; or put the rest of that function into loss= of odead.sensitivity"
+                f"{name} comes from a function that is being differentiated, inside which odead.solve and "
+                f"odead.sensitivity are what can be differentiated"
             )
 
 

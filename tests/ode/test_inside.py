@@ -135,8 +135,6 @@ def test_what_is_refused_says_so():
     x0, p = np.array([0.4]), np.array([0.9, 2.0])
     with pytest.raises(ValueError, match="t_eval"):
         gradient(lambda p: odead.solve(logistic, x0, p, (0, 2)).y[0, -1], p)
-    with pytest.raises(NotImplementedError, match=r"odead\.solve"):
-        gradient(lambda p: odead.sensitivity(logistic, x0, p, (0, 2), t_eval=TIMES).y[0, -1], p)
     with pytest.raises(TypeError, match="rtol"):
         gradient(lambda p: odead.solve(logistic, x0, p, (0, 2), t_eval=TIMES, rtol=p[0]).y[0, -1], p)
     with pytest.raises(TypeError, match="tstops"):
