@@ -50,6 +50,7 @@ MODULES: dict[str, list[str]] = {
     "_adjoint": ["odead/_vectors.h"],
     "_matrices": ["odead/_lu.h", "odead/_vectors.h"],
     "_linearised": [],
+    "_krylov": [],
     "_implicit": ["odead/_vectors.h"],
     "_rosenbrock": ["odead/_vectors.h"],
     "_diagonal": ["odead/_vectors.h"],

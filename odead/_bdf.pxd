@@ -2,6 +2,7 @@
 
 from libc.stdint cimport int64_t
 
+from ._krylov cimport Krylov
 from ._linearised cimport Linearised
 from ._matrices cimport Matrix
 from ._steppers cimport Explicit, Method
@@ -25,6 +26,10 @@ cdef class BDF(Explicit):               # the rows of k are the backward differe
     cdef readonly System states         # the right-hand side without sensitivities
     cdef readonly Linearised linearised
     cdef readonly Matrix matrix
+    cdef readonly Krylov krylov         # the matrix, where it is, or was at first, solved with by iteration; or None
+    cdef readonly bint iterates         # it still is
+    cdef public object direct           # makes what to go on with where the iteration stalls: (Linearised, Matrix); or None
+    cdef int64_t stalls                 # systems that the iteration gave up
     cdef readonly int64_t njev
     cdef readonly int64_t nlu
     cdef readonly int64_t order
@@ -44,6 +49,9 @@ cdef class BDF(Explicit):               # the rows of k are the backward differe
 
     cdef void resize(self, double factor) noexcept nogil
     cdef Outcome linearise(self, double t, const double* x) noexcept nogil
+    cdef Outcome factor_instead(self) noexcept with gil
+    cdef bint prepare(self, double c) noexcept nogil
+    cdef Outcome solve(self, double* b, int64_t first, int64_t count) noexcept nogil
     cdef Outcome try_step(self, double t_new, double h, int* iterations) noexcept nogil
     cdef Outcome iterate(self, double t_new, double c, int* iterations) noexcept nogil
     cdef void subtract_formula(self, double c, const double* slope, const double* psi, const double* d, int64_t count,

@@ -1,7 +1,9 @@
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from ._krylov import Krylov
 from ._linearised import Linearised
 from ._matrices import Matrix
 from ._steppers import Explicit, Method, Record
@@ -15,6 +17,9 @@ class BDF(Explicit):
     states: System
     linearised: Linearised
     matrix: Matrix
+    krylov: Krylov | None
+    iterates: bool
+    direct: Callable[[], tuple[Linearised, Matrix]] | None
     njev: int
     nlu: int
     order: int

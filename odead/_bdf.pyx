@@ -9,6 +9,10 @@ Sensitivities are blocks of the state that follow the states, and are staggered:
 equations of the sensitivities are linear, with the matrix I - c J at the new state, and are solved exactly, all with one
 factorisation of n rows. That matrix then serves the Newton iteration of the next step. The largest of the errors of the states
 and of each sensitivity decides on the step, its size and the order.
+
+Where the matrix is not factored, but solved with by iteration, each linear system is solved to a fraction of the tolerance of
+the Newton iteration; one that does not converge shortens the step, as a Newton iteration does. Where that happens again and
+again, the matrix is factored after all from there on.
 """
 
 import numpy as np
@@ -19,16 +23,19 @@ from libc.stdint cimport int64_t
 from libc.string cimport memcpy, memset
 
 from ._arrays cimport floats
+from ._krylov cimport Krylov
 from ._linearised cimport Linearised
 from ._matrices cimport Matrix
 from ._steppers cimport Combination, Explicit, Method, Record, odead_all_finite, odead_combine, odead_norm
-from ._system cimport DONE, NOT_FINITE, TOO_SMALL, Outcome, System
+from ._system cimport DONE, NOT_FINITE, RAISED, TOO_SMALL, Outcome, System
 
 cnp.import_array()
 
 cdef int MOST_ITERATIONS = 4
 cdef double MIN_FACTOR = 0.2
 cdef double MAX_FACTOR = 10
+cdef int64_t MOST_STALLS = 3     # of an iteration for linear systems, before the matrix is factored instead
+cdef double LINEAR = 0.05    # tolerance of linear systems that are solved by iteration, against that of the Newton iteration
 
 
 cdef class Formulas(Method):
@@ -101,6 +108,8 @@ cdef class BDF(Explicit):
         self.predicted, self.psi = floats(vectors), floats(vectors[1])
         self.correction, self.change, self.scaled = floats(vectors[2]), floats(vectors[3]), floats(scaled)
         self.states, self.linearised, self.matrix = states, linearised, matrix
+        self.krylov = matrix if isinstance(matrix, Krylov) else None
+        self.iterates = self.krylov is not None
         self.formulas, self.size, self.order = method, states.n, 1
         self.tolerance = fmax(10 * np.finfo(float).eps / self.rtol[0], fmin(0.03, sqrt(self.rtol[0])))
 
@@ -125,9 +134,45 @@ cdef class BDF(Explicit):
 
     cdef Outcome linearise(self, double t, const double* x) noexcept nogil:
         cdef Outcome outcome = self.linearised.at(t, x, self.change)
-        self.njev += 1
+        self.njev += not self.iterates
         self.factored = False
         return outcome if outcome == DONE else self.pass_on(self.linearised, outcome)
+
+    cdef bint prepare(self, double c) noexcept nogil:
+        """Make the matrix I - c J, ready to be solved with; False if it is singular."""
+        self.matrix.assemble(self.linearised.values, c)
+        self.nlu += not self.iterates
+        self.factored = self.matrix.factor()
+        self.factored_at = c
+        return self.factored
+
+    cdef Outcome solve(self, double* b, int64_t first, int64_t count) noexcept nogil:
+        """Solve with the `count` rows of b, which belong to the blocks from `first`; NOT_FINITE if an iteration gives up."""
+        cdef int64_t k, start
+        cdef Outcome outcome
+        if not self.iterates:
+            self.matrix.solve(b, count)
+            return DONE
+        for k in range(first, first + count):
+            start = k * self.size
+            self.krylov.demand(self.predicted + start, self.rtol[k], self.atol + start, LINEAR * self.tolerance)
+            outcome = self.krylov.approximate(b + (k - first) * self.size)
+            if outcome == NOT_FINITE:
+                self.stalls += 1
+                return outcome
+            if outcome != DONE:
+                return self.pass_on(self.linearised, outcome)
+        return DONE
+
+    cdef Outcome factor_instead(self) noexcept with gil:
+        """Give up iterating."""
+        try:
+            self.linearised, self.matrix = self.direct()
+        except BaseException as error:
+            self.system.error = error
+            return RAISED
+        self.iterates = False
+        return DONE
 
     cdef Outcome pass_on(self, System other, Outcome outcome) noexcept with gil:
         """An outcome of another system, with its exception where `run` looks for it."""
@@ -169,6 +214,11 @@ cdef class BDF(Explicit):
             error = self.worst(self.correction, self.formulas.error_constant[self.order], 1)
             if error <= 1 and self.blocks > 1:
                 outcome = self.solve_sensitivities(t_new, h / self.formulas.alpha[self.order])
+                if outcome == NOT_FINITE and self.iterates:  # a shorter step makes it converge, or is too short
+                    self.nrejected += 1
+                    self.resize(0.5)
+                    self.factored = False
+                    continue
                 if outcome != DONE:
                     return outcome
                 error = self.worst(self.correction, self.formulas.error_constant[self.order], self.blocks)
@@ -243,20 +293,27 @@ cdef class BDF(Explicit):
         cdef double ones[MOST_ORDER]
         cdef int64_t index[MOST_ORDER]
         cdef int64_t j, n = self.n
+        cdef bint anew = self.iterates
         cdef Outcome outcome
         for j in range(self.order):
             weights[j], ones[j], index[j] = self.formulas.gamma[j + 1] / alpha, 1, j
         odead_combine(n, self.k, 1, <int> self.order, ones, index, self.k + n, n, self.predicted)
         memset(self.psi, 0, n * sizeof(double))
         odead_combine(n, self.psi, 1, <int> self.order, weights, index, self.k + n, n, self.psi)
+        if self.stalls >= MOST_STALLS and self.iterates and self.direct is not None:
+            outcome = self.factor_instead()
+            if outcome != DONE:
+                return outcome
+            self.stalls = 0
+            anew = True
+        if anew:  # products cost the same wherever J is
+            outcome = self.linearise(t_new, self.predicted)
+            if outcome != DONE:
+                return outcome
+            self.fresh = True
         while True:
-            if not self.factored:
-                self.matrix.assemble(self.linearised.values, c)
-                self.nlu += 1
-                self.factored = self.matrix.factor()
-                self.factored_at = c
             outcome = DONE
-            if self.factored:
+            if self.factored or self.prepare(c):
                 outcome = self.iterate(t_new, c, iterations)
             if outcome != DONE or iterations[0] or self.fresh:
                 return outcome
@@ -280,7 +337,9 @@ cdef class BDF(Explicit):
             if not odead_all_finite(self.size, self.w):
                 return DONE
             self.subtract_formula(c, self.w, self.psi, self.correction, 1, self.change)
-            self.matrix.solve(self.change, 1)
+            outcome = self.solve(self.change, 0, 1)
+            if outcome != DONE:
+                return DONE if outcome == NOT_FINITE else outcome
             norm = odead_norm(self.size, self.change, self.predicted, self.rtol[0], self.atol)
             if not isfinite(norm):
                 return DONE
@@ -323,16 +382,13 @@ cdef class BDF(Explicit):
             outcome = self.linearise(t_new, self.z)
             if outcome != DONE:
                 return outcome
-        if not self.factored or self.factored_at != c:
-            self.matrix.assemble(self.linearised.values, c)
-            self.nlu += 1
-            self.factored = self.matrix.factor()
-            self.factored_at = c
-            if not self.factored:
-                return NOT_FINITE
+        if (not self.factored or self.factored_at != c) and not self.prepare(c):
+            return NOT_FINITE
         memset(self.change, 0, self.n * sizeof(double))
         self.subtract_formula(c, self.w + self.size, self.psi + self.size, self.change, rest // self.size, d)
-        self.matrix.solve(d, rest // self.size)
+        outcome = self.solve(d, 1, rest // self.size)
+        if outcome != DONE:
+            return outcome
         for j in range(self.size, self.n):
             self.z[j] += self.correction[j]
         return DONE if odead_all_finite(rest, d) else NOT_FINITE

@@ -57,6 +57,8 @@ class System(NamedTuple):
         How many numbers of the state, from its start, are wanted at every step.
     slopes : callable or None
         Where M is singular: from nothing to x' at x0, shape (blocks, n), for the states and each sensitivity.
+    iterated : callable or None
+        What `linearised` is, for a method whose linear systems may be solved by iteration; None: the same.
     """
 
     fun: Callable[[float, np.ndarray], np.ndarray]
@@ -73,6 +75,7 @@ class System(NamedTuple):
     mass: Mass | None = None
     slopes: Callable[[], np.ndarray] | None = None
     path: int = 0
+    iterated: Callable[[], tuple[Any, Any]] | None = None
 
 
 class Controls(NamedTuple):

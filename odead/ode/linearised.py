@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from .._krylov import ByProducts, Products
 from .._linearised import Linearised
 from .._matrices import Band, Dense, MassMatrix, Matrix, Sparse
 from .._rosenbrock import StepCotangents
@@ -41,8 +42,6 @@ class _Plan:
     ----------
     pattern : Pattern
         Of J, with the places of a mass matrix.
-    colours : array of int, shape (n,)
-        Of the columns.
     timed : bool
         Whether df/dt is computed too.
     kernels : dict
@@ -54,11 +53,15 @@ class _Plan:
     """
 
     pattern: Pattern
-    colours: np.ndarray
     timed: bool
     kernels: dict[int, Kernel] = field(default_factory=dict)
     covered: list[Program] = field(default_factory=list)
     constant: bool | None = None
+
+    @cached_property
+    def colours(self) -> np.ndarray:
+        """Of the columns, of shape (n,)."""
+        return colour(self.pattern.matrix())
 
     @cached_property
     def fitting(self) -> tuple[type[Matrix], tuple[Any, ...]]:
@@ -112,6 +115,14 @@ class Linearisations:
                 matrix.take_mass(self._placed(self._mass, plan.pattern))
             return made, matrix
 
+    def make_for_iteration(self, x: np.ndarray, p: np.ndarray, t: float) -> tuple[Linearised, Matrix]:
+        """The same without sensitivities, for a method whose linear systems need not be solved exactly."""
+        if not self._by_products:
+            return self.make(x, p, t, np.empty((0, self._n_p)))
+        tape, find = self._tapes(None, self._products, x, p, t, leave_out=1)
+        products = Products(tape, self._n, p, find)
+        return products, ByProducts(self._n, (), (), (), products)
+
     def step_cotangents(
         self, x: np.ndarray, p: np.ndarray, t: float, cotangents: Cotangents, weights: np.ndarray
     ) -> StepCotangents:
@@ -124,6 +135,17 @@ class Linearisations:
         return StepCotangents(tape, self._n, cotangents, weights, plan.timed, find)
 
     # ------------------------------------------------------------------------------------------------ internals
+
+    @cached_property
+    def _by_products(self) -> bool:
+        """Whether the pattern is so large and full that a few products with J cost less than its elements and factors."""
+        if self._n < _FULL or self._mass is not None:
+            return False
+        return self._current().pattern.density > _DENSITY
+
+    @cached_property
+    def _products(self) -> Kernel:
+        return self._record(lambda program: without_values(forward(program, (0, 1), None)))
 
     def _current(self) -> _Plan:
         with self._lock:
@@ -145,7 +167,7 @@ class Linearisations:
     def _prepare(self, found: Pattern, program: Program) -> _Plan:
         dx, t = program.arguments[0], program.arguments[self._at_t]
         timed = "guard" in program.op or pattern(program, [program.whole(dx)], [program.whole(t)]).nnz > 0
-        return _Plan(found, colour(found.matrix()), timed)
+        return _Plan(found, timed)
 
     @property
     def _at_t(self) -> int:
@@ -196,9 +218,12 @@ class Linearisations:
         return (0, 1, self._at_t) if plan.timed else (0, 1)
 
     def _tapes(
-        self, plan: _Plan, kernel: Kernel, x: np.ndarray, p: np.ndarray, t: float, leave_out: int = 0
+        self, plan: _Plan | None, kernel: Kernel, x: np.ndarray, p: np.ndarray, t: float, leave_out: int = 0
     ) -> tuple[Any, Callable[[np.ndarray, float], Any]]:
-        """A tape for (x, t), and a function that gives one whose guards hold there; they leave out the first arguments."""
+        """A tape for (x, t), and a function that gives one whose guards hold there; they leave out the first arguments.
+
+        Without a plan they need no pattern.
+        """
 
         def find(x: np.ndarray, t: float) -> Any:
             arguments = [np.zeros(x.size), x, *((p,) if p.size else ()), t]
@@ -209,13 +234,19 @@ class Linearisations:
                 return [*values, *(np.zeros(program.buffers[b].shape or ()) for b in program.arguments[len(values) :])]
 
             variant = kernel.run(arguments, assemble)
-            if not self._covers(plan, variant.primal):
+            if plan is not None and not self._covers(plan, variant.primal):
                 raise PatternGrewError
             return variant.executable.tape
 
         return find(x, t) if kernel.variant.guarded else kernel.variant.executable.tape, find
 
 
+# From how many rows on a full matrix is not factored, but solved with by products. Measured with one thread, in ms, products
+# and then LU: an integral operator K @ x, n = 100: 1.3 and 3.6, 200: 3.3 and 18, 400: 16 and 101; all pairs of n oscillators,
+# with the time to compile it, 100: 38 and 237, 300: 300 and 12500. Chebyshev collocation, where the iteration gives up: 200: 17
+# and 9.
+_FULL: Final = 200
+_DENSITY: Final = 0.25  # of the elements
 _BAND: Final = 0.5  # of the rows: a band as high as this is better stored as a whole
 _NARROW: Final = 24  # diagonals beside the main one up to which nothing is cheaper than a band
 _SPARSE: Final = 60  # rows from which on it pays to look for a sparse factorisation

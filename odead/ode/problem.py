@@ -129,6 +129,7 @@ class Problem(NamedTuple):
             compiled=lambda: recorded(self.rhs, self.x0, self.p, self.t0),
             linearised=lambda: self.rhs.linearisations.make(self.x0, self.p, self.t0, np.empty((0, self.p.size))),
             mass=self.rhs.mass, slopes=self.slopes_with(np.empty((0, self.x0.size)), np.empty((0, self.p.size))),
+            iterated=lambda: self.rhs.linearisations.make_for_iteration(self.x0, self.p, self.t0),
         )  # fmt: skip
 
     def interpolant(self, sol: Any) -> Any:

@@ -234,6 +234,8 @@ def _summarise(
     if len(legs) > 1:
         changes = ", ".join(f"{leg.method} until t = {loop.t:.6g}" for leg, loop in zip(legs[:-1], loops, strict=False))
         message = f"{message} ({changes}, then {legs[-1].method})"
+    if isinstance(last, BDF) and last.krylov is not None:
+        message = f"{message} (GMRES, {last.krylov.products} products with the Jacobian{'' if last.iterates else ', then LU'})"
     flips = compiled.flips if isinstance(compiled, Recorded) else 0
     nfev, njev, nlu = compiled.calls, 0, 0
     errors = accumulated(legs[0].method, rtol, loops[0].nsteps, loops[0].errors)
@@ -288,7 +290,8 @@ def _make_loop(
         return Implicit(RosenbrockStep(compiled, _ROSENBROCK[controls.method], *system.linearised()), **options)
     alone = states.compiled() if isinstance(compiled, Tangents) else compiled
     if controls.method in _BDF:
-        loop = BDF(compiled, alone, *states.linearised(), _BDF[controls.method], **options)
+        loop = BDF(compiled, alone, *(states.iterated or states.linearised)(), _BDF[controls.method], **options)
+        loop.direct = states.linearised
         if system.slopes is not None:
             loop.slopes = system.slopes()
         return loop

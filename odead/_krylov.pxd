@@ -1,0 +1,43 @@
+"""Matrices I - scale J that are never factored: products with J, and the generalised minimal residual method."""
+
+from libc.stdint cimport int64_t
+
+from ._linearised cimport Linearised
+from ._matrices cimport Matrix
+from ._system cimport Outcome
+
+cdef enum:
+    RESTART = 30                        # products of a cycle
+    CYCLES = 2                          # after which a system counts as one that does not converge
+
+
+cdef class Products(Linearised):        # J alone, by its products at a point that stays where `at` put it
+    cdef double* point
+
+    cdef Outcome multiply(self, const double* v, double* out) noexcept nogil
+
+
+cdef class Krylov(Matrix):
+    cdef readonly int64_t products      # with J, so far
+    cdef double scale                   # as assembled
+    cdef double tolerance               # of the norm of a residual
+    cdef double* weight                 # per row: what the residual is multiplied by in that norm
+    cdef double* basis                  # RESTART + 1 rows, in the scaled coordinates
+    cdef double* found                  # the solution so far
+    cdef double* vector                 # what J is multiplied with
+    cdef double* image                  # the product
+    cdef double upper[RESTART][RESTART + 1]     # columns of the least squares problem, rotated to a triangle
+    cdef double cosine[RESTART]
+    cdef double sine[RESTART]
+    cdef double remaining[RESTART + 1]  # right-hand side of the least squares problem
+
+    cdef void demand(self, const double* y, double rtol, const double* atol, double tolerance) noexcept nogil
+    cdef Outcome approximate(self, double* b) noexcept nogil
+    cdef Outcome multiply(self, const double* v, double* out) noexcept nogil
+    cdef Outcome cycle(self, double* norm) noexcept nogil
+    cdef double rotate(self, int column) noexcept nogil
+    cdef void add_correction(self, int count) noexcept nogil
+
+
+cdef class ByProducts(Krylov):
+    cdef Products of

@@ -1,0 +1,216 @@
+"""Linear systems with I - scale J that are solved without a factorisation, by products with J.
+
+The generalised minimal residual method with restarts (Y. Saad, M. H. Schultz, GMRES: a generalized minimal residual algorithm
+for solving nonsymmetric linear systems, SIAM J. Sci. Stat. Comput. 7, 1986), modified Gram and Schmidt, Givens rotations. It
+stops at a residual whose norm, on the scale of the error test, is small against the tolerance of Newton's iteration, as in
+P. N. Brown, A. C. Hindmarsh, Reduced storage matrix methods in stiff ODE systems, Appl. Math. Comput. 31, 1989.
+
+There is no preconditioner: the method is meant for full matrices, where c J is small but for a few fast modes, or these are
+close together. Where it needs more than a few cycles, a factorisation is the better choice.
+"""
+
+import numpy as np
+
+cimport numpy as cnp
+from libc.float cimport DBL_MIN
+from libc.math cimport fabs, hypot, isfinite, sqrt
+from libc.stdint cimport int64_t
+from libc.string cimport memcpy, memset
+from scipy.linalg.cython_blas cimport daxpy, ddot, dnrm2, dscal
+
+from ._arrays cimport floats
+from ._core cimport Tape
+from ._linearised cimport Linearised
+from ._matrices cimport Matrix
+from ._system cimport DONE, NOT_FINITE, Outcome
+
+cnp.import_array()
+
+
+cdef class Products(Linearised):
+    """The products of J with vectors, at one point after another.
+
+    Parameters
+    ----------
+    tape : Tape
+        Of the tangent of the right-hand side along x alone, one lane, with dx as scratch: binds x, p (unless it is empty), t,
+        then the shadows of dx and x.
+    n, p, find
+        As in `Recorded`.
+    """
+
+    def __init__(self, Tape tape, int64_t n, p, find=None):
+        cdef int64_t slot = 1
+        self.n = self.n_x = n
+        self.p = np.array(p, dtype=np.float64)
+        self.n_p, self.find = self.p.size, find
+        point = np.zeros(n + 1)
+        self.directions = (point,)
+        self.point = floats(point)
+        self.tapes, self.captured = [], []
+        self.slot_dx = self.slot_x = 0
+        self.address[0] = <char*> self.point
+        if self.n_p:
+            self._assign(slot, self.p)
+            slot += 1
+        self.address[slot] = <char*> &self.t
+        self.slot_d_dx, self.slot_d_x = slot + 1, slot + 2
+        self.n_slots = slot + 3
+        self.start()
+        self._adopt(tape)
+
+    cdef Outcome at(self, double t, const double* x, double* dx) noexcept nogil:
+        """Go to (t, x); dx is left as it is."""
+        self.t = t
+        memcpy(self.point, x, self.n_x * sizeof(double))
+        return DONE
+
+    cdef Outcome multiply(self, const double* v, double* out) noexcept nogil:
+        """Write J v into out."""
+        cdef Outcome outcome
+        self._place(self.slot_d_dx, out)
+        self._place(self.slot_d_x, v)
+        outcome = self._run()
+        return outcome if outcome != DONE else self.count()
+
+
+cdef class Krylov(Matrix):
+    """A matrix I - scale J that is solved with by `approximate` alone. Subclasses implement `multiply`."""
+
+    def __cinit__(self, int64_t n, *_):
+        self.weight, self.found, self.vector, self.image = self._new(n), self._new(n), self._new(n), self._new(n)
+        self.basis = self._new((RESTART + 1) * n)
+
+    cdef void assemble(self, const double* values, double scale) noexcept nogil:
+        self.scale = scale
+
+    cdef bint factor(self) noexcept nogil:
+        return True
+
+    cdef Outcome multiply(self, const double* v, double* out) noexcept nogil:
+        """Write J v into out."""
+        return NOT_FINITE
+
+    cdef void demand(self, const double* y, double rtol, const double* atol, double tolerance) noexcept nogil:
+        """Solve from now on to this root mean square of the residual over atol + rtol |y|."""
+        cdef int64_t j
+        cdef double share = 1 / sqrt(<double> self.n)
+        for j in range(self.n):
+            self.weight[j] = share / (atol[j] + rtol * fabs(y[j]) + DBL_MIN)
+        self.tolerance = tolerance
+
+    cdef Outcome approximate(self, double* b) noexcept nogil:
+        """Replace b by the solution to that tolerance; NOT_FINITE if it cannot be reached."""
+        cdef int n = <int> self.n, one = 1, _
+        cdef int64_t j
+        cdef double norm
+        cdef Outcome outcome
+        memset(self.found, 0, self.n * sizeof(double))
+        for j in range(self.n):
+            self.basis[j] = self.weight[j] * b[j]
+        norm = dnrm2(&n, self.basis, &one)
+        for _ in range(CYCLES):
+            if not isfinite(norm):
+                return NOT_FINITE
+            if norm <= self.tolerance:
+                memcpy(b, self.found, self.n * sizeof(double))
+                return DONE
+            outcome = self.cycle(&norm)
+            if outcome != DONE:
+                return outcome
+            if norm > self.tolerance:  # the residual itself, for the next cycle
+                outcome = self.multiply(self.found, self.image)
+                if outcome != DONE:
+                    return outcome
+                for j in range(self.n):
+                    self.basis[j] = self.weight[j] * (b[j] - self.found[j] + self.scale * self.image[j])
+                norm = dnrm2(&n, self.basis, &one)
+        if norm <= self.tolerance:
+            memcpy(b, self.found, self.n * sizeof(double))
+            return DONE
+        return NOT_FINITE
+
+    cdef Outcome cycle(self, double* norm) noexcept nogil:
+        """Improve `found` by the residual of this norm in the first row of the basis; the norm becomes that of the new one."""
+        cdef int n = <int> self.n, one = 1, i, k
+        cdef int64_t j
+        cdef double factor = 1 / norm[0], length
+        cdef double* column
+        cdef double* newest
+        cdef const double* v
+        cdef Outcome outcome
+        dscal(&n, &factor, self.basis, &one)
+        self.remaining[0] = norm[0]
+        for k in range(RESTART):
+            column, v, newest = self.upper[k], self.basis + k * self.n, self.basis + (k + 1) * self.n
+            for j in range(self.n):
+                self.vector[j] = v[j] / self.weight[j]
+            outcome = self.multiply(self.vector, self.image)
+            if outcome != DONE:
+                return outcome
+            for j in range(self.n):
+                newest[j] = v[j] - self.weight[j] * self.scale * self.image[j]
+            for i in range(k + 1):
+                column[i] = ddot(&n, newest, &one, self.basis + i * self.n, &one)
+                factor = -column[i]
+                daxpy(&n, &factor, self.basis + i * self.n, &one, newest, &one)
+            length = column[k + 1] = dnrm2(&n, newest, &one)
+            norm[0] = self.rotate(k)
+            if not isfinite(norm[0]):
+                return NOT_FINITE
+            if norm[0] <= self.tolerance or length == 0:
+                break
+            factor = 1 / length
+            dscal(&n, &factor, newest, &one)
+        self.add_correction(k + 1)
+        return DONE
+
+    cdef double rotate(self, int column) noexcept nogil:
+        """Bring a new column to the triangle; the norm of the residual that is left with it."""
+        cdef double* h = self.upper[column]
+        cdef double value, length
+        cdef int i
+        for i in range(column):
+            value = self.cosine[i] * h[i] + self.sine[i] * h[i + 1]
+            h[i + 1] = self.cosine[i] * h[i + 1] - self.sine[i] * h[i]
+            h[i] = value
+        length = hypot(h[column], h[column + 1])
+        self.cosine[column], self.sine[column] = h[column] / length, h[column + 1] / length
+        h[column] = length
+        self.remaining[column + 1] = -self.sine[column] * self.remaining[column]
+        self.remaining[column] *= self.cosine[column]
+        return fabs(self.remaining[column + 1])
+
+    cdef void add_correction(self, int count) noexcept nogil:
+        """Add the combination of the first rows of the basis with the smallest residual to `found`."""
+        cdef int i, k
+        cdef int64_t j
+        cdef double coefficient
+        cdef const double* v
+        for i in range(count - 1, -1, -1):
+            for k in range(i + 1, count):
+                self.remaining[i] -= self.upper[k][i] * self.remaining[k]
+            self.remaining[i] /= self.upper[i][i]
+        for i in range(count):
+            v, coefficient = self.basis + i * self.n, self.remaining[i]
+            for j in range(self.n):
+                self.found[j] += coefficient * v[j] / self.weight[j]
+
+
+cdef class ByProducts(Krylov):
+    """The matrix by the products of a linearisation.
+
+    Parameters
+    ----------
+    n : int
+    rows, columns, source : (0,) int array
+        No entry is known.
+    products : Products
+    """
+
+    def __init__(self, int64_t n, rows, columns, source, Products products):
+        self.of = products
+
+    cdef Outcome multiply(self, const double* v, double* out) noexcept nogil:
+        self.products += 1
+        return self.of.multiply(v, out)

@@ -1,0 +1,178 @@
+"""Large full systems by the backward differentiation formulas: GMRES with exact products instead of factors."""
+
+import numpy as np
+import pytest
+
+import odead
+from odead._bdf import BDF
+from odead.ode import linearised
+from odead.ode.engines import native
+
+N = 240
+GRID = np.linspace(0.0, 1.0, N)
+KERNEL = np.exp(-10 * np.abs(GRID[:, None] - GRID)) * 20 / N
+SYMMETRIC_RATES, MODES = np.linalg.eigh(KERNEL)
+X0 = 1 + 0.1 * np.sin(5 * GRID)
+
+
+def integral():
+    """A linear integral operator and a fast decay, x' = p[0] K x - p[1] x."""
+
+    def rhs(dx, x, p, t):
+        dx[:] = p[0] * (KERNEL @ x) - p[1] * x
+
+    return rhs
+
+
+def integral_exact(p, t):
+    return MODES @ (np.exp((p[0] * SYMMETRIC_RATES - p[1]) * t) * (MODES.T @ X0))
+
+
+def oscillators():
+    """Kuramoto's model, all pairs, stiff where the coupling is strong."""
+
+    def rhs(dx, x, p, t):
+        pairs = np.sin(x[None, :] - x[:, None])
+        dx[:] = p[1] * GRID + p[0] / N * np.sum(pairs, axis=1)
+
+    return rhs
+
+
+def collocation(n):
+    """The second derivative on Chebyshev's points inside (-1, 1), zero at both ends; and the points."""
+    x = np.cos(np.pi * np.arange(n + 2) / (n + 1))
+    c = (-1.0) ** np.arange(n + 2)
+    c[[0, -1]] *= 2
+    first = np.outer(c, 1 / c) / (x[:, None] - x + np.eye(n + 2))
+    first -= np.diag(first.sum(axis=1))
+    return (first @ first)[1:-1, 1:-1], x[1:-1]
+
+
+def heat(second):
+    def rhs(dx, x, p, t):
+        dx[:] = p[0] * (second @ x)
+
+    return rhs
+
+
+# ------------------------------------------------------------------------------------------------------ solutions
+
+
+@pytest.mark.parametrize("rtol", [1e-5, 1e-8])
+def test_solution_of_a_full_system(rtol):
+    p = (1.0, 30.0)
+    found = odead.solve(integral(), X0, p, (0.0, 0.3), method="BDF", rtol=rtol, atol=1e-3 * rtol)
+    exact = np.array([integral_exact(p, t) for t in found.t]).T
+    assert "GMRES" in found.message
+    assert "LU" not in found.message
+    assert found.nlu == found.njev == 0
+    np.testing.assert_allclose(found.y, exact, rtol=0, atol=30 * rtol)
+
+
+def test_same_steps_as_with_factors(monkeypatch):
+    def rhs(dx, x, p, t):  # a recording of its own, which is factored
+        dx[:] = p[0] * (KERNEL @ x)
+        dx -= p[1] * x
+
+    options = {"method": "BDF", "rtol": 1e-6, "atol": 1e-9}
+    by_products = odead.solve(integral(), X0, (1.0, 30.0), (0.0, 0.3), **options)
+    monkeypatch.setattr(linearised, "_FULL", N + 1)
+    by_factors = odead.solve(rhs, X0, (1.0, 30.0), (0.0, 0.3), **options)
+    assert by_factors.nlu > 0
+    assert "GMRES" not in by_factors.message
+    assert abs(by_products.nsteps - by_factors.nsteps) <= 0.1 * by_factors.nsteps
+    np.testing.assert_allclose(by_products.y[:, -1], by_factors.y[:, -1], rtol=2e-6, atol=0)
+
+
+def test_all_pairs():
+    p, times = (40.0, 3.0), np.array([0.05, 0.2, 1.0])
+    options = {"t_eval": times, "rtol": 1e-7, "atol": 1e-9}
+    found = odead.solve(oscillators(), 2 * GRID, p, (0.0, 1.0), method="BDF", **options)
+    reference = odead.solve(oscillators(), 2 * GRID, p, (0.0, 1.0), method="DOP853", **options)
+    assert "GMRES" in found.message
+    np.testing.assert_allclose(found.y, reference.y, rtol=0, atol=2e-6)
+
+
+def test_branches_are_followed():
+    def rhs(dx, x, p, t):
+        mean = KERNEL @ x
+        if x[0] > 0.5:
+            dx[:] = p[0] * mean - p[1] * x
+        else:
+            dx[:] = p[0] * mean - 2 * p[1] * x
+
+    options = {"t_eval": [0.3], "rtol": 1e-7, "atol": 1e-9}
+    found = odead.solve(rhs, X0, (1.0, 5.0), (0.0, 0.3), method="BDF", **options)
+    reference = odead.solve(rhs, X0, (1.0, 5.0), (0.0, 0.3), method="DOP853", **options)
+    assert "GMRES" in found.message
+    np.testing.assert_allclose(found.y, reference.y, rtol=1e-5)
+
+
+# -------------------------------------------------------------------------------------------- no convergence
+
+
+def test_factors_where_the_iteration_stalls():
+    second, points = collocation(N)
+    shape = np.sin(np.pi * (points + 1) / 2)
+    found = odead.solve(heat(second), shape, (0.1,), (0.0, 2.0), method="BDF")
+    assert "LU" in found.message
+    assert 0 < found.nlu < 100
+    np.testing.assert_allclose(found.y[:, -1], np.exp(-0.1 * np.pi**2 / 4 * 2) * shape, rtol=0, atol=1e-4)
+
+
+class Stubborn(BDF):
+    """Goes on iterating."""
+
+    @property
+    def direct(self):
+        return None
+
+    @direct.setter
+    def direct(self, value):
+        pass
+
+
+def test_a_stalled_iteration_shortens_the_step(monkeypatch):
+    monkeypatch.setattr(native, "BDF", Stubborn)
+    second, points = collocation(N)
+    shape = np.sin(np.pi * (points + 1) / 2)
+    try:
+        found = odead.solve(heat(second), shape, (0.1,), (0.0, 2.0), method="BDF", max_steps=300)
+    except odead.IntegrationError as error:
+        found = error.result
+    assert found.nrejected > 3  # after so many, it would be factored
+    assert found.nlu == 0
+    exact = np.exp(-0.1 * np.pi**2 / 4 * found.t[-1]) * shape
+    np.testing.assert_allclose(found.y[:, -1], exact, rtol=0, atol=1e-4)
+
+
+# ---------------------------------------------------------------------------------------------------- sensitivities
+
+
+def test_forward_sensitivities_of_a_full_system():
+    p, t = np.array([1.0, 30.0]), 0.2
+    found = odead.sensitivity(integral(), X0, p, (0.0, t), t_eval=[t], method="BDF", mode="forward", rtol=1e-7, atol=1e-10)
+    exact = integral_exact(p, t)
+    by_p = np.array([t * (KERNEL @ exact), -t * exact]).T
+    assert "GMRES" in found.message
+    np.testing.assert_allclose(found.sens[0], by_p, rtol=0, atol=3e-6 * np.abs(by_p).max())
+
+
+def test_forward_against_adjoint():
+    def loss(y):
+        return np.sum(y[:, -1] ** 2)
+
+    options = {"loss": loss, "t_eval": [0.1, 0.2], "method": "BDF", "rtol": 1e-7, "atol": 1e-10}
+    p = np.array([1.0, 30.0])
+    forward = odead.sensitivity(integral(), X0, p, (0.0, 0.2), mode="forward", **options)
+    adjoint = odead.sensitivity(integral(), X0, p, (0.0, 0.2), mode="adjoint", **options)
+    np.testing.assert_allclose(forward.grad, adjoint.grad, rtol=1e-5)
+
+
+def test_sensitivities_where_the_iteration_stalls():
+    second, points = collocation(N)
+    shape, rate, end = np.sin(np.pi * (points + 1) / 2), np.pi**2 / 4, 2.0
+    found = odead.sensitivity(heat(second), shape, (0.1,), (0.0, end), t_eval=[end], method="BDF", mode="forward")
+    exact = np.exp(-0.1 * rate * end) * shape
+    assert "LU" in found.message
+    np.testing.assert_allclose(found.sens[0, :, 0], -rate * end * exact, rtol=0, atol=1e-4)
