@@ -127,3 +127,12 @@ def test_what_the_function_holds_is_refused() -> None:
 
     with pytest.raises(NotImplementedError, match="pass what they hold as arguments"):
         gradient(lambda x: autodiff(Duplicated(held, odead.make_zero(held)), Active, Const(x)) and x.sum(), X)
+
+
+def test_explain_inside_says_where_to_call_it():
+    def f(x):
+        odead.explain(lambda y: y**2, Active(x[0]))
+        return x.sum()
+
+    with pytest.raises(odead.TracingError, match=r"test_autodiff_inside\.py:\d+ in f: odead\.explain is called .* outside of"):
+        odead.gradient(f, np.ones(2))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..activity import AbstractAnnotation
 from ..rules.resolution import Resolution
 from ..tape import render_instruction, render_view
 from ..transform.forward import described_forward
@@ -15,6 +16,7 @@ from .arguments import Arguments
 from .autodiff import parse
 from .kernel import Kernel
 from .modes import AbstractMode, ForwardMode
+from .nested import nest_of
 
 __all__ = ["Explanation", "explain"]
 
@@ -113,9 +115,12 @@ def explain(*args: Any) -> Explanation:
     Raises
     ------
     TracingError, RuleError
-        As `autodiff` does.
+        As `autodiff` does; TracingError also inside of a function that is being differentiated.
     """
     mode, f, function, _, annotated = parse(args)
+    nest = nest_of(f, [(a.val, *a.shadows) for a in annotated if isinstance(a, AbstractAnnotation)])
+    if nest is not None:
+        nest.rec.fail("odead.explain is called in a function that is being differentiated", "Call it outside of that function")
     arguments = Arguments(f, annotated, {}, function)
     kernel = Kernel(f, arguments.args, held=arguments.held)
     names = [arguments.describe(k) for k in range(len(annotated))]

@@ -53,6 +53,8 @@ def hessian(f: Callable[..., Any], x: Any) -> np.ndarray:
     Returns
     -------
     ndarray (*x.shape, *x.shape)
+        Of a complex x (*x.shape, 2, *x.shape, 2): second derivatives by real and imaginary parts, which are real. (They are no
+        complex multiples of each other, so no complex matrix holds them; `hvp` applies them to complex vectors.)
     """
     inputs = Inputs(f, (x,), 0)
     if isinstance(x, (tuple, list, dict)) or len(inputs.active) != 1:
@@ -66,17 +68,18 @@ def hessian_of_first(f: Callable[..., Any], x: np.ndarray, *others: Any) -> np.n
 
 
 def _hessian(f: Callable[..., Any], inputs: Inputs) -> np.ndarray:
-    if inputs.has_complex:
-        raise ArgumentTypeError(
-            "a Hessian is with respect to real numbers; for complex ones use hvp, or real and imaginary part"
-        )
     shape = inputs.shapes()[0]
+    lanes_of, dtype = shape, inputs.dtypes()[0]
+    if inputs.has_complex:
+        shape = (*shape, 2)
     size = int(np.prod(shape, dtype=int))
     width = max(1, min(size, LANES))
     rows = []
     for start in range(0, size, width):
-        unit = np.eye(width, size, start, dtype=inputs.dtypes()[0]).reshape(width, *shape)
-        (products,) = _sweep(f, inputs, [unit], width)
+        unit = np.eye(width, size, start, dtype=np.float64 if inputs.has_complex else dtype)
+        (products,) = _sweep(f, inputs, [unit.view(dtype).reshape(width, *lanes_of)], width)
+        if inputs.has_complex:
+            products = np.stack([products.real, products.imag], axis=-1)
         rows.append(products.reshape(width, size)[: size - start])
     return np.concatenate(rows).reshape(shape + shape) if rows else np.zeros(shape + shape)
 

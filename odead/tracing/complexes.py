@@ -7,6 +7,7 @@ alias as in NumPy. A derivative of the pairs, seen as complex numbers again, is 
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable
 from typing import Any, NamedTuple, NoReturn
@@ -256,6 +257,17 @@ class TracedComplexScalar(Traced):
 
     def __bool__(self) -> bool:
         return bool(self.rec.api.ufunc(self.rec, np.not_equal, "__call__", (self, 0), {}))
+
+    def __floor__(self) -> Any:
+        math.floor(self.value)  # raises Python's own error, or warns that NumPy's number loses its imaginary part
+        return math.floor(self.re)
+
+    def __ceil__(self) -> Any:
+        math.ceil(self.value)
+        return math.ceil(self.re)
+
+    def __trunc__(self) -> Any:
+        return math.trunc(self.value)  # raises Python's own error
 
     def __repr__(self) -> str:
         return repr(self.value)

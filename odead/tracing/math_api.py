@@ -41,6 +41,9 @@ def _number(rec: Recorder, x: Any) -> tuple[View, float]:
     """An argument of a function of `math`, as a float64 view and a Python float."""
     if type(x) is TracedArray:
         x = x._only()
+    if is_traced(x) and is_complex(x):
+        float(x.value)  # raises Python's own error, or warns that NumPy's number loses its imaginary part
+        return _number(rec, x.real)
     if type(x) is TracedScalar:
         return (x.place if x.kind == "float64" else rec.cast(x.place, "float64")), float(x.value)
     value = float(x)
@@ -92,7 +95,7 @@ def _log_to_base(rec: Recorder, x: Any, base: Any = None) -> Any:
 
 def _hypotenuse(rec: Recorder, *xs: Any) -> Any:
     if len(xs) == 1:
-        return abs(xs[0])
+        return abs(_python_float(rec, xs[0]))
     hypot = _hypot(rec)
     total = hypot(xs[0], xs[1])
     for x in xs[2:]:
@@ -123,6 +126,7 @@ def _remainder(rec: Recorder, x: Any, y: Any) -> Any:
 
 
 def _is_close(rec: Recorder, a: Any, b: Any, *, rel_tol: float = 1e-9, abs_tol: float = 0.0) -> Any:
+    a, b = _python_float(rec, a), _python_float(rec, b)
     return abs(a - b) <= np.maximum(rel_tol * np.maximum(abs(a), abs(b)), abs_tol)
 
 

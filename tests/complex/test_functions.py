@@ -4,6 +4,7 @@ A row is the body of a function of z, w (complex vectors), x (a real one) and p 
 """
 
 import cmath
+import math
 import warnings
 from typing import Any, Final
 
@@ -169,3 +170,28 @@ def test_layouts(row: str, layout: str) -> None:
     z = {"F": np.asfortranarray(matrix[:, :3]), "strided": matrix[:, ::2], "reversed": matrix[::-1, :3]}[layout]
     body = function(row)
     odead.check_derivatives(lambda z, w: body(z, w, None, None), z, matrix[:, 3:].copy(), entries=2)
+
+
+@pytest.mark.parametrize("name", ["sqrt", "sin", "isnan", "hypot", "floor", "ceil", "trunc", "fsum", "isclose", "modf"])
+@pytest.mark.parametrize("kind", [complex, np.complex128])
+def test_functions_of_math_do_with_complex_numbers_what_they_do_outside(name: str, kind: type) -> None:
+    """They take NumPy's number without its imaginary part, with a warning, and refuse Python's."""
+
+    def f(z: Any) -> Any:
+        own, w = getattr(math, name), kind(z)
+        return own([w, 1.0]) if name == "fsum" else own(w, 2.0) if name in ("hypot", "isclose") else own(w)
+
+    z = np.complex128(1.3 + 0.4j)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", np.exceptions.ComplexWarning)
+        try:
+            expected = f(z)
+        except TypeError:
+            with pytest.raises(TypeError):
+                odead.jvp(f, (z,), (1j,))
+        else:
+            value, tangent = odead.jvp(f, (z,), (1j,))
+            assert value == expected
+            assert not np.any(tangent)
+            by_x = odead.jvp(lambda x: f(x + 0.4j), (1.3,), (1.0,))[1]
+            assert by_x is None or np.isclose(np.sum(by_x), np.sum(odead.jvp(f, (1.3,), (1.0,))[1]))
