@@ -169,12 +169,13 @@ def _in_threads(
 
 
 def _by_executor(
-    executor: Executor, problem: tuple[Any, ...], members: Sequence[tuple[Any, Any]], done: Callable[[], Any]
+    executor: Executor, problem: tuple[Callable[..., Member], Any, Any, dict[str, Any]], members: Sequence[tuple[Any, Any]], done: Callable[[], Any]
 ) -> list[Member]:
     """By the user's executor, which stays open."""
     if isinstance(executor, ProcessPoolExecutor):
         _check_pickles(problem)
-    futures: list[Future[Member]] = [executor.submit(_solve_member, *problem, x0, p) for x0, p in members]
+    run, rhs, tspan, same = problem
+    futures: list[Future[Member]] = [executor.submit(_solve_member, run, rhs, tspan, same, x0, p) for x0, p in members]
     try:
         for _ in as_completed(futures):
             done()

@@ -23,7 +23,7 @@ from .rhs import CompiledRhs
 from .solution import Sensitivity
 from .solve import ended, solution_fields
 
-__all__ = ["Run"]
+__all__ = ["MULTISTEP_SHARE", "Run"]
 
 # Multistep methods let the local errors of many steps add up: at 1 the sensitivities of Robertson's problem (790 steps at rtol
 # 1e-9) were off by 74 tolerances.
