@@ -5,8 +5,7 @@ from ._matrices import Matrix
 from ._steppers import Explicit, Method, Record
 from ._system import System
 
-class ImplicitMethod(Method):
-    def __init__(self) -> None: ...
+class ImplicitMethod(Method): ...
 
 class Step:
     system: System

@@ -169,7 +169,10 @@ def _in_threads(
 
 
 def _by_executor(
-    executor: Executor, problem: tuple[Callable[..., Member], Any, Any, dict[str, Any]], members: Sequence[tuple[Any, Any]], done: Callable[[], Any]
+    executor: Executor,
+    problem: tuple[Callable[..., Member], Any, Any, dict[str, Any]],
+    members: Sequence[tuple[Any, Any]],
+    done: Callable[[], Any],
 ) -> list[Member]:
     """By the user's executor, which stays open."""
     if isinstance(executor, ProcessPoolExecutor):
