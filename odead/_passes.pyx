@@ -9,12 +9,12 @@ from libc.string cimport memset
 from ._elements cimport clear, common, has_mark, latest, mark, stamp
 from ._scan cimport Scan, buffer_of, is_scalar, moved, offset_of, updates_in_place
 
-from .ops import TABLE
+from .ops import TABLE as _TABLE
 from .tape import Role
 from .views import overlap
 
 cdef object CONSTANT = Role.CONSTANT
-cdef dict ROWS = TABLE
+cdef dict ROWS = _TABLE
 
 
 # ---------------------------------------------------------------------------------------------------------------- cse

@@ -10,7 +10,7 @@ from cpython.ref cimport Py_INCREF
 from cpython.tuple cimport PyTuple_SET_ITEM
 from libc.string cimport memset
 
-from .structured import STRUCTURED
+from .structured import STRUCTURED as _STRUCTURED
 from .tape import Role
 from .views import View, contiguous
 
@@ -18,7 +18,7 @@ cdef extern from "Python.h":
     object PyType_GenericAlloc(PyTypeObject* kind, Py_ssize_t items)
 
 cdef object TEMP = Role.TEMP
-cdef dict OPERATIONS = STRUCTURED
+cdef dict OPERATIONS = _STRUCTURED
 cdef PyTypeObject* VIEW = <PyTypeObject*> View
 
 

@@ -342,7 +342,6 @@ cdef class Cotangents(Recorded):
         return outcome if outcome != DONE else self.count()
 
 
-
 # ------------------------------------------------------------------------------------------------- checks of vectors
 
 
