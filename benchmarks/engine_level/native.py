@@ -10,7 +10,9 @@ import numpy as np
 
 from .timing import Call
 
-_FLAGS = ("-O3", "-march=native", "-ffast-math", "-shared", "-fPIC")
+# What -ffast-math allows where numbers are finite. That itself would make the whole process flush subnormal numbers to zero.
+_FREE = ("-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros", "-fassociative-math", "-freciprocal-math")
+_FLAGS = ("-O3", "-march=native", *_FREE, "-shared", "-fPIC")
 
 
 @cache

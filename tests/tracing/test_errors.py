@@ -182,7 +182,6 @@ class State:
 def test_an_entry_of_a_container_argument_is_replaced():
     for f, value in (
         (lambda p: p.__setitem__("a", 2.0), {"a": 1.0}),
-        (lambda p: p.append(1.0), [1.0]),
         (lambda p: setattr(p, "k", p.k * 2), State(1.0)),
     ):
         with pytest.raises(TracingError, match="puts another object in the place of"):

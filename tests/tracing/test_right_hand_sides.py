@@ -5,7 +5,7 @@ import copy
 import pytest
 
 import odead
-from tracing.right_hand_sides import CASES
+from right_hand_sides import CASES
 
 
 @pytest.mark.parametrize("name", CASES)
