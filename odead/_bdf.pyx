@@ -134,7 +134,7 @@ cdef class BDF(Explicit):
 
     cdef Outcome linearise(self, double t, const double* x) noexcept nogil:
         cdef Outcome outcome = self.linearised.at(t, x, self.change)
-        self.njev += not self.iterates
+        self.njev += not (self.iterates and self.krylov.anywhere)
         self.factored = False
         return outcome if outcome == DONE else self.pass_on(self.linearised, outcome)
 
@@ -293,7 +293,7 @@ cdef class BDF(Explicit):
         cdef double ones[MOST_ORDER]
         cdef int64_t index[MOST_ORDER]
         cdef int64_t j, n = self.n
-        cdef bint anew = self.iterates
+        cdef bint anew = self.iterates and self.krylov.anywhere
         cdef Outcome outcome
         for j in range(self.order):
             weights[j], ones[j], index[j] = self.formulas.gamma[j + 1] / alpha, 1, j
@@ -306,7 +306,7 @@ cdef class BDF(Explicit):
                 return outcome
             self.stalls = 0
             anew = True
-        if anew:  # products cost the same wherever J is
+        if anew:
             outcome = self.linearise(t_new, self.predicted)
             if outcome != DONE:
                 return outcome

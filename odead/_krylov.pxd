@@ -18,13 +18,13 @@ cdef class Products(Linearised):        # J alone, by its products at a point th
 
 
 cdef class Krylov(Matrix):
-    cdef readonly int64_t products      # with J, so far
-    cdef double scale                   # as assembled
+    cdef readonly int64_t products      # so far
+    cdef readonly bint anywhere         # J costs nothing to take at another point
     cdef double tolerance               # of the norm of a residual
     cdef double* weight                 # per row: what the residual is multiplied by in that norm
     cdef double* basis                  # RESTART + 1 rows, in the scaled coordinates
     cdef double* found                  # the solution so far
-    cdef double* vector                 # what J is multiplied with
+    cdef double* vector                 # what the matrix is multiplied with
     cdef double* image                  # the product
     cdef double upper[RESTART][RESTART + 1]     # columns of the least squares problem, rotated to a triangle
     cdef double cosine[RESTART]
@@ -34,6 +34,7 @@ cdef class Krylov(Matrix):
     cdef void demand(self, const double* y, double rtol, const double* atol, double tolerance) noexcept nogil
     cdef Outcome approximate(self, double* b) noexcept nogil
     cdef Outcome multiply(self, const double* v, double* out) noexcept nogil
+    cdef void precondition(self, double* v) noexcept nogil
     cdef Outcome cycle(self, double* norm) noexcept nogil
     cdef double rotate(self, int column) noexcept nogil
     cdef void add_correction(self, int count) noexcept nogil
@@ -41,3 +42,11 @@ cdef class Krylov(Matrix):
 
 cdef class ByProducts(Krylov):
     cdef Products of
+    cdef double scale                   # as assembled
+
+
+cdef class ByEntries(Krylov):           # storage: rows of elements, in the order of their columns; then the incomplete factors
+    cdef int64_t* start                 # of each row
+    cdef int64_t* place                 # of the elements of the row that is eliminated, by column; -1: none
+    cdef int64_t* column                # of the elements
+    cdef double* elements               # the matrix

@@ -13,3 +13,6 @@ class Krylov(Matrix):
 
 class ByProducts(Krylov):
     def __init__(self, n: int, rows: Any, columns: Any, source: Any, products: Products) -> None: ...
+
+class ByEntries(Krylov):
+    def __init__(self, n: int, rows: Any, columns: Any, source: Any) -> None: ...

@@ -5,8 +5,10 @@ for solving nonsymmetric linear systems, SIAM J. Sci. Stat. Comput. 7, 1986), mo
 stops at a residual whose norm, on the scale of the error test, is small against the tolerance of Newton's iteration, as in
 P. N. Brown, A. C. Hindmarsh, Reduced storage matrix methods in stiff ODE systems, Appl. Math. Comput. 31, 1989.
 
-There is no preconditioner: the method is meant for full matrices, where c J is small but for a few fast modes, or these are
-close together. Where it needs more than a few cycles, a factorisation is the better choice.
+Full matrices have no preconditioner: there, c J is small but for a few fast modes, or these are close together. Where the
+iteration needs more than a few cycles, a factorisation is the better choice. Sparse ones are preconditioned from the right by
+an incomplete factorisation on their own pattern (J. A. Meijerink, H. A. van der Vorst, Math. Comp. 31, 1977), which holds what
+states of one place do to each other.
 """
 
 import numpy as np
@@ -18,7 +20,7 @@ from libc.stdint cimport int64_t
 from libc.string cimport memcpy, memset
 from scipy.linalg.cython_blas cimport daxpy, ddot, dnrm2, dscal
 
-from ._arrays cimport floats
+from ._arrays cimport floats, integers
 from ._core cimport Tape
 from ._linearised cimport Linearised
 from ._matrices cimport Matrix
@@ -81,15 +83,13 @@ cdef class Krylov(Matrix):
         self.weight, self.found, self.vector, self.image = self._new(n), self._new(n), self._new(n), self._new(n)
         self.basis = self._new((RESTART + 1) * n)
 
-    cdef void assemble(self, const double* values, double scale) noexcept nogil:
-        self.scale = scale
-
-    cdef bint factor(self) noexcept nogil:
-        return True
-
     cdef Outcome multiply(self, const double* v, double* out) noexcept nogil:
-        """Write J v into out."""
+        """Write the product with v into out."""
         return NOT_FINITE
+
+    cdef void precondition(self, double* v) noexcept nogil:
+        """Solve approximately, in place."""
+        pass
 
     cdef void demand(self, const double* y, double rtol, const double* atol, double tolerance) noexcept nogil:
         """Solve from now on to this root mean square of the residual over atol + rtol |y|."""
@@ -123,7 +123,7 @@ cdef class Krylov(Matrix):
                 if outcome != DONE:
                     return outcome
                 for j in range(self.n):
-                    self.basis[j] = self.weight[j] * (b[j] - self.found[j] + self.scale * self.image[j])
+                    self.basis[j] = self.weight[j] * (b[j] - self.image[j])
                 norm = dnrm2(&n, self.basis, &one)
         if norm <= self.tolerance:
             memcpy(b, self.found, self.n * sizeof(double))
@@ -145,11 +145,12 @@ cdef class Krylov(Matrix):
             column, v, newest = self.upper[k], self.basis + k * self.n, self.basis + (k + 1) * self.n
             for j in range(self.n):
                 self.vector[j] = v[j] / self.weight[j]
+            self.precondition(self.vector)
             outcome = self.multiply(self.vector, self.image)
             if outcome != DONE:
                 return outcome
             for j in range(self.n):
-                newest[j] = v[j] - self.weight[j] * self.scale * self.image[j]
+                newest[j] = self.weight[j] * self.image[j]
             for i in range(k + 1):
                 column[i] = ddot(&n, newest, &one, self.basis + i * self.n, &one)
                 factor = -column[i]
@@ -191,10 +192,16 @@ cdef class Krylov(Matrix):
             for k in range(i + 1, count):
                 self.remaining[i] -= self.upper[k][i] * self.remaining[k]
             self.remaining[i] /= self.upper[i][i]
+        memset(self.vector, 0, self.n * sizeof(double))
         for i in range(count):
             v, coefficient = self.basis + i * self.n, self.remaining[i]
             for j in range(self.n):
-                self.found[j] += coefficient * v[j] / self.weight[j]
+                self.vector[j] += coefficient * v[j]
+        for j in range(self.n):
+            self.vector[j] /= self.weight[j]
+        self.precondition(self.vector)
+        for j in range(self.n):
+            self.found[j] += self.vector[j]
 
 
 cdef class ByProducts(Krylov):
@@ -209,8 +216,88 @@ cdef class ByProducts(Krylov):
     """
 
     def __init__(self, int64_t n, rows, columns, source, Products products):
-        self.of = products
+        self.of, self.anywhere = products, True
+
+    cdef void assemble(self, const double* values, double scale) noexcept nogil:
+        self.scale = scale
+
+    cdef bint factor(self) noexcept nogil:
+        return True
 
     cdef Outcome multiply(self, const double* v, double* out) noexcept nogil:
+        cdef int64_t j
+        cdef Outcome outcome = self.of.multiply(v, out)
         self.products += 1
-        return self.of.multiply(v, out)
+        for j in range(self.n):
+            out[j] = v[j] - self.scale * out[j]
+        return outcome
+
+
+cdef class ByEntries(Krylov):
+    """The matrix by its elements.
+
+    Parameters
+    ----------
+    n, rows, columns, source
+        As in `Matrix`.
+    """
+
+    def __init__(self, int64_t n, rows, columns, source):
+        rows, columns = np.asarray(rows, dtype=np.int64), np.asarray(columns, dtype=np.int64)
+        missing = np.setdiff1d(np.arange(n), rows[rows == columns])  # of the diagonal
+        all_rows, all_columns = np.append(rows, missing), np.append(columns, missing)
+        order = np.lexsort((all_columns, all_rows))
+        target = np.argsort(order)
+        by_row = np.ascontiguousarray(all_columns[order])
+        starts = np.searchsorted(all_rows[order], np.arange(n + 1))
+        self._place(target[: rows.size], np.flatnonzero(all_rows[order] == by_row), by_row.size)
+        places = (np.ascontiguousarray(starts, dtype=np.int64), by_row, np.full(n, -1, dtype=np.int64))
+        self.owners.extend(places)
+        self.start, self.column, self.place = integers(places[0]), integers(places[1]), integers(places[2])
+        self.elements = self._new(by_row.size)
+
+    cdef bint factor(self) noexcept nogil:
+        """Keep the matrix, and replace the storage by its factors as far as these have its pattern."""
+        cdef int64_t i, k, e, other
+        cdef double* a = self.storage
+        memcpy(self.elements, a, self.size * sizeof(double))
+        for i in range(self.n):
+            for e in range(self.start[i], self.start[i + 1]):
+                self.place[self.column[e]] = e
+            for e in range(self.start[i], self.diagonal[i]):
+                k = self.column[e]
+                a[e] *= self.inverse[k]
+                for other in range(self.diagonal[k] + 1, self.start[k + 1]):
+                    if self.place[self.column[other]] >= 0:
+                        a[self.place[self.column[other]]] -= a[e] * a[other]
+            for e in range(self.start[i], self.start[i + 1]):
+                self.place[self.column[e]] = -1
+            if not fabs(a[self.diagonal[i]]) > 0:
+                return False
+            self.inverse[i] = 1 / a[self.diagonal[i]]
+        return True
+
+    cdef void precondition(self, double* v) noexcept nogil:
+        cdef int64_t i, e
+        cdef double total
+        for i in range(self.n):
+            total = v[i]
+            for e in range(self.start[i], self.diagonal[i]):
+                total -= self.storage[e] * v[self.column[e]]
+            v[i] = total
+        for i in range(self.n - 1, -1, -1):
+            total = v[i]
+            for e in range(self.diagonal[i] + 1, self.start[i + 1]):
+                total -= self.storage[e] * v[self.column[e]]
+            v[i] = total * self.inverse[i]
+
+    cdef Outcome multiply(self, const double* v, double* out) noexcept nogil:
+        cdef int64_t i, e
+        cdef double total
+        self.products += 1
+        for i in range(self.n):
+            total = 0
+            for e in range(self.start[i], self.start[i + 1]):
+                total += self.elements[e] * v[self.column[e]]
+            out[i] = total
+        return DONE

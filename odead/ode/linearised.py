@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from .._krylov import ByProducts, Products
+from .._krylov import ByEntries, ByProducts, Products
 from .._linearised import Linearised
 from .._matrices import Band, Dense, MassMatrix, Matrix, Sparse
 from .._rosenbrock import StepCotangents
@@ -68,6 +68,14 @@ class _Plan:
         return _fitting(self.pattern)
 
     @cached_property
+    def price(self) -> float:
+        """Of a factorisation, in operations on stored columns."""
+        (kind, more), n = self.fitting, self.pattern.n
+        if kind is Sparse:
+            return _INDIRECT * more[0].work_to_factor
+        return n**3 / 3 if kind is Dense else n * (self.pattern.lower + 1) * (self.pattern.lower + self.pattern.upper + 1)
+
+    @cached_property
     def entries(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Rows, columns, and where the entries are among the products, each of int64."""
         rows, columns = self.pattern.rows.astype(np.int64), self.pattern.columns.astype(np.int64)
@@ -118,7 +126,9 @@ class Linearisations:
     def make_for_iteration(self, x: np.ndarray, p: np.ndarray, t: float) -> tuple[Linearised, Matrix]:
         """The same without sensitivities, for a method whose linear systems need not be solved exactly."""
         if not self._by_products:
-            return self.make(x, p, t, np.empty((0, self._n_p)))
+            made, matrix = self.make(x, p, t, np.empty((0, self._n_p)))
+            by_entries = matrix.mass is None and _LARGE * max(self._n, matrix.entries) < self._current().price
+            return made, ByEntries(self._n, made.rows, made.columns, made.source) if by_entries else matrix
         tape, find = self._tapes(None, self._products, x, p, t, leave_out=1)
         products = Products(tape, self._n, p, find)
         return products, ByProducts(self._n, (), (), (), products)
@@ -247,6 +257,11 @@ class Linearisations:
 # and 9.
 _FULL: Final = 200
 _DENSITY: Final = 0.25  # of the elements
+# From how many operations of a factorisation per entry on the matrix is not factored, but solved with by its elements. Measured
+# with one thread, in ms, elements and then factors: diffusion with reaction in a cube, 6**3 (176): 6.1 and 2.5, 8**3 (489): 4.5
+# and 10.8, 12**3 (2080): 19 and 152, 20**3 (18400): 370 and 9030; the Brusselator in a square, 10**2 (196): 6.5 and 6.7,
+# 20**2 (722): 18 and 42, 32**2 (1690): 83 and 376.
+_LARGE: Final = 400
 _BAND: Final = 0.5  # of the rows: a band as high as this is better stored as a whole
 _NARROW: Final = 24  # diagonals beside the main one up to which nothing is cheaper than a band
 _SPARSE: Final = 60  # rows from which on it pays to look for a sparse factorisation

@@ -1,4 +1,4 @@
-"""Large full systems by the backward differentiation formulas: GMRES with exact products instead of factors."""
+"""Large systems by the backward differentiation formulas: GMRES instead of factors, with products or with known elements."""
 
 import numpy as np
 import pytest
@@ -176,3 +176,81 @@ def test_sensitivities_where_the_iteration_stalls():
     exact = np.exp(-0.1 * rate * end) * shape
     assert "LU" in found.message
     np.testing.assert_allclose(found.sens[0, :, 0], -rate * end * exact, rtol=0, atol=1e-4)
+
+
+# ------------------------------------------------------------------------------------------------ sparse matrices
+
+SIDE = 8  # points along an edge of a cube
+
+
+def brusselator(dx, x, p, t):
+    """Two species that react and diffuse in a cube, with 0 around it; the factors of its matrix fill in."""
+    u, d = x.reshape(2, SIDE, SIDE, SIDE), dx.reshape(2, SIDE, SIDE, SIDE)
+    flow = -6 * u
+    flow[:, 1:] += u[:, :-1]
+    flow[:, :-1] += u[:, 1:]
+    flow[:, :, 1:] += u[:, :, :-1]
+    flow[:, :, :-1] += u[:, :, 1:]
+    flow[:, :, :, 1:] += u[:, :, :, :-1]
+    flow[:, :, :, :-1] += u[:, :, :, 1:]
+    reaction = u[0] ** 2 * u[1]
+    d[0] = p[0] * (SIDE + 1) ** 2 * flow[0] + 1 + reaction - (p[1] + 1) * u[0]
+    d[1] = p[0] * (SIDE + 1) ** 2 * flow[1] + p[1] * u[0] - reaction
+
+
+CUBE_X0 = 1 + 0.1 * np.sin(np.arange(2.0 * SIDE**3))
+CUBE_P = np.array([0.05, 3.0])
+
+
+@pytest.mark.parametrize("rtol", [1e-5, 1e-8])
+def test_cube(rtol):
+    times = np.array([0.01, 0.3, 2.0])
+    options = {"t_eval": times, "rtol": rtol, "atol": 1e-2 * rtol}
+    found = odead.solve(brusselator, CUBE_X0, CUBE_P, (0.0, 2.0), method="BDF", **options)
+    reference = odead.solve(brusselator, CUBE_X0, CUBE_P, (0.0, 2.0), method="DOP853", t_eval=times, rtol=1e-10, atol=1e-11)
+    assert "GMRES" in found.message
+    assert "LU" not in found.message
+    assert found.nlu == 0
+    assert 0 < found.njev < 0.1 * found.nsteps
+    np.testing.assert_allclose(found.y, reference.y, rtol=0, atol=50 * rtol)
+
+
+def test_same_steps_with_elements_as_with_factors(monkeypatch):
+    options = {"method": "BDF", "rtol": 1e-6, "atol": 1e-9}
+    by_elements = odead.solve(brusselator, CUBE_X0, CUBE_P, (0.0, 2.0), **options)
+    monkeypatch.setattr(linearised, "_LARGE", np.inf)
+    by_factors = odead.solve(brusselator, CUBE_X0, CUBE_P, (0.0, 2.0), **options)
+    assert "GMRES" not in by_factors.message
+    assert by_factors.nlu > 0
+    assert abs(by_elements.nsteps - by_factors.nsteps) <= 2
+    np.testing.assert_allclose(by_elements.y[:, -1], by_factors.y[:, -1], rtol=1e-7)
+
+
+def test_gradients_in_a_cube():
+    options = {"loss": lambda y: np.sum(y[:, -1] ** 2), "t_eval": [0.5], "method": "BDF", "rtol": 1e-7, "atol": 1e-9}
+    forward = odead.sensitivity(brusselator, CUBE_X0, CUBE_P, (0.0, 0.5), mode="forward", **options)
+    adjoint = odead.sensitivity(brusselator, CUBE_X0, CUBE_P, (0.0, 0.5), mode="adjoint", **options)
+    assert "GMRES" in forward.message
+    np.testing.assert_allclose(forward.grad, adjoint.grad, rtol=1e-5)
+
+    def loss(p):
+        return np.sum(odead.solve(brusselator, CUBE_X0, p, (0.0, 0.5), method="DOP853", rtol=1e-10, atol=1e-11).y[:, -1] ** 2)
+
+    steps = np.diag(1e-4 * CUBE_P)
+    differences = [(loss(CUBE_P + step) - loss(CUBE_P - step)) / (2 * step.sum()) for step in steps]
+    np.testing.assert_allclose(forward.grad, differences, rtol=1e-5)
+
+
+def test_elements_of_any_order_and_without_diagonal():
+    """A ring of states that only their neighbours move, the last first, with chords that fill the factors in."""
+    n = 600
+    far = np.random.default_rng(3).permutation(n)
+
+    def rhs(dx, x, p, t):
+        dx[:] = np.roll(x, 1) - np.roll(x, -1) + p[0] * (x[far] - x[far[::-1]])
+
+    x0 = np.cos(np.arange(n))
+    found = odead.solve(rhs, x0, (0.5,), (0.0, 1.0), method="BDF", t_eval=[1.0], rtol=1e-7, atol=1e-9)
+    reference = odead.solve(rhs, x0, (0.5,), (0.0, 1.0), method="DOP853", t_eval=[1.0], rtol=1e-10, atol=1e-11)
+    assert "GMRES" in found.message
+    np.testing.assert_allclose(found.y, reference.y, rtol=0, atol=1e-5)

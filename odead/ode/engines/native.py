@@ -235,7 +235,7 @@ def _summarise(
         changes = ", ".join(f"{leg.method} until t = {loop.t:.6g}" for leg, loop in zip(legs[:-1], loops, strict=False))
         message = f"{message} ({changes}, then {legs[-1].method})"
     if isinstance(last, BDF) and last.krylov is not None:
-        message = f"{message} (GMRES, {last.krylov.products} products with the Jacobian{'' if last.iterates else ', then LU'})"
+        message = f"{message} (GMRES, {last.krylov.products} products{'' if last.iterates else ', then LU'})"
     flips = compiled.flips if isinstance(compiled, Recorded) else 0
     nfev, njev, nlu = compiled.calls, 0, 0
     errors = accumulated(legs[0].method, rtol, loops[0].nsteps, loops[0].errors)
