@@ -38,6 +38,7 @@ MODULES: dict[str, list[str]] = {
     "_scan": [],
     "_passes": [],
     "_places": [],
+    "_recording": [],
     "_storage": [],
     "_linear": [],
     "_fourier": [],

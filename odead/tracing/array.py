@@ -172,8 +172,7 @@ class TracedArray(Traced):
                 return value
             position = view[1] + (key if key >= 0 else key + view[2][0]) * strides[0]
             if type(value) is np.float64:
-                element = _make_view(View, (view[0], position, (), ()))
-                return TracedScalar(rec, rec.record("copy", "float64", (element,)), value)
+                return TracedScalar(rec, rec.load(view[0], position), value)
             return scalar_at(self, position, value)
         if type(key) is tuple and len(strides) == 2 == len(key):
             i, j = key
@@ -185,8 +184,7 @@ class TracedArray(Traced):
                 rows, columns = view[2]
                 position = view[1] + (i if i >= 0 else i + rows) * strides[0] + (j if j >= 0 else j + columns) * strides[1]
                 if type(value) is np.float64:
-                    element = _make_view(View, (view[0], position, (), ()))
-                    return TracedScalar(rec, rec.record("copy", "float64", (element,)), value)
+                    return TracedScalar(rec, rec.load(view[0], position), value)
                 return scalar_at(self, position, value)
         if looks_up(self, key):
             return look_up(self, key)

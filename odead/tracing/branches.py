@@ -384,11 +384,38 @@ class Branch:
         self.loud()
         if not _NOT_BESIDE.isdisjoint(self._rec.program.op[self._begin :]):
             self._branching.refuse()
-        writes = _SetAside(self._rec, self, self._begin).run()
+        writes = self._only_write()
+        if writes is None:
+            writes = _SetAside(self._rec, self, self._begin).run()
         self._rec.made_at(self._begin, self._fills)
         if writes is None:
             self._branching.refuse()
         return writes
+
+    def _only_write(self) -> dict[View, View] | None:
+        """What `_SetAside` gives where the one write of the side is its end and puts a number into an element, as most do."""
+        rec, first = self._rec, self.first_write(self._begin)
+        if first is None:
+            return {}
+        program = rec.program
+        out = program.out[first]
+        if first != len(program) - 1 or program.op[first] != "copy" or out is None or out[2]:
+            return None
+        (source,) = program.ins[first]
+        if not rec.is_value(source):
+            return None
+        for column in (program.op, program.out, program.ins, program.params, program.line):
+            column.pop()
+        return {out: source}
+
+    def first_write(self, begin: int) -> int | None:
+        """The first instruction from `begin` on that writes into a buffer from before the `if`."""
+        outs, mark, captured = self._rec.program.out, self._mark, self._rec.captured
+        for k in range(begin, len(outs)):
+            out = outs[k]
+            if out is not None and (out[0] < mark or out[0] in captured):
+                return k
+        return None
 
     def _undo(self) -> None:
         for view, value in reversed(self._journal):
@@ -465,6 +492,8 @@ class Branch:
 class _SetAside:
     """Rewrites what a side has recorded so that it writes into temporaries instead of memory that others see."""
 
+    __slots__ = ("begin", "branch", "narrow", "rec", "separate", "wide", "writes")
+
     def __init__(self, rec: Recorder, branch: Branch, begin: int) -> None:
         self.rec, self.branch, self.begin = rec, branch, begin
         self.writes: dict[View, View] = {}
@@ -474,12 +503,9 @@ class _SetAside:
 
     def run(self) -> dict[View, View] | None:
         """The written views and their temporaries; None if a view overlaps another of them in part."""
-        program, outs, is_old = self.rec.program, self.rec.program.out, self.branch.is_old
-        for first in range(self.begin, len(outs)):  # up to the first write nothing changes; often it is the last instruction
-            out = outs[first]
-            if out is not None and is_old(out[0]):
-                break
-        else:
+        program, is_old = self.rec.program, self.branch.is_old
+        first = self.branch.first_write(self.begin)
+        if first is None:  # up to the first write nothing changes
             return self.writes
         columns: list[list[Any]] = [program.op, program.out, program.ins, program.params, program.line]
         recorded = list(zip(*[column[first:] for column in columns], strict=True))
@@ -489,7 +515,7 @@ class _SetAside:
             if self.writes:
                 ins = tuple(map(self.redirected, ins))
             if out is not None and is_old(out.buffer):
-                if op == "copy" and not out.shape and self.is_value(ins[0]):
+                if op == "copy" and not out.shape and self.rec.is_value(ins[0]):
                     self.note(out, ins[0])
                     continue
                 place = program.temp(program.dtype(out), out.shape)
@@ -500,10 +526,6 @@ class _SetAside:
                 out = place
             program.emit(op, out, ins, params, line)
         return self.writes if self.separate else None
-
-    def is_value(self, view: View) -> bool:
-        """Whether what is read there never changes."""
-        return self.rec.is_number(view.buffer) or self.rec.program.buffers[view.buffer].role is Role.CONSTANT
 
     def note(self, out: View, place: View) -> None:
         if out not in self.writes:

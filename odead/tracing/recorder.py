@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol
 
 import numpy as np
 
+from .._recording import SCALARS, Rows
 from ..errors import TracingError
 from ..rules.primitive import Primitive
-from ..tape import DTYPES, Buffer, Program, Role, SourceLine
+from ..tape import DTYPES, Program, Role, SourceLine
 from ..views import View, broadcast, contiguous, covers_extent, overlap
 from .lines import line_table
 from .side import Side
@@ -29,10 +30,6 @@ if TYPE_CHECKING:
     from .observations import Observations
 
 __all__ = ["Api", "Recorder", "Traced", "contains_traced", "dtype_name", "is_traced"]
-
-_SCALARS: Final = {dtype: Buffer(dtype, 1, Role.TEMP) for dtype in DTYPES}
-_make_view: Final = tuple.__new__  # View(...) goes through a Python function and takes three times as long
-
 
 _NAMES: Final = {np.dtype(dtype): dtype for dtype in DTYPES}
 
@@ -120,7 +117,7 @@ class Api(Protocol):
     def function(self, rec: Recorder, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any: ...
 
 
-class Recorder:
+class Recorder(Rows):
     """Records one run of one function.
 
     Attributes
@@ -149,23 +146,15 @@ class Recorder:
 
     __slots__ = (
         "_bounds",
-        "_buffers",
-        "_code",
         "_codes",
         "_fills",
         "_flats",
         "_frozen",
         "_guarded",
-        "_ins",
-        "_line",
         "_line_numbers",
         "_line_tables",
         "_numbers",
-        "_op",
-        "_out",
-        "_params",
         "_storage",
-        "_table",
         "_tables",
         "api",
         "calls",
@@ -293,33 +282,14 @@ class Recorder:
 
     # ------------------------------------------------------------------------------------------ scalars
 
-    def record(self, op: str, dtype: str, ins: tuple[View, ...]) -> View:
-        """Append a scalar instruction with a result of its own; called straight from a traced value's method."""
-        buffers = self._buffers
-        out: View = _make_view(View, (len(buffers), 0, (), ()))
-        buffers.append(_SCALARS[dtype])
-        self._op.append(op)
-        self._out.append(out)
-        self._ins.append(ins)
-        self._params.append(None)
-        frame = sys._getframe(2)
-        line = self._table.get(frame.f_lasti) if frame.f_code is self._code else None
-        self._line.append(self._locate(frame) if line is None else line)
-        return out
-
-    def store(self, out: View, source: View) -> None:
-        """Append the copy of a scalar into an element; called straight from a traced value's method."""
-        self._op.append("copy")
-        self._out.append(out)
-        self._ins.append((source,))
-        self._params.append(None)
-        frame = sys._getframe(2)
-        line = self._table.get(frame.f_lasti) if frame.f_code is self._code else None
-        self._line.append(self._locate(frame) if line is None else line)
-
     def is_number(self, buffer: int) -> bool:
         """Whether a buffer is the result of `record`: one number, written once."""
-        return self._buffers[buffer] is _SCALARS.get(self._buffers[buffer].dtype)
+        return self._buffers[buffer] is SCALARS.get(self._buffers[buffer].dtype)
+
+    def is_value(self, view: View) -> bool:
+        """Whether what is read there never changes."""
+        buffer = self._buffers[view[0]]
+        return buffer is SCALARS.get(buffer.dtype) or buffer.role is Role.CONSTANT
 
     def number(self, value: float) -> View:
         """The view of a float64 constant."""
@@ -436,6 +406,8 @@ class Recorder:
 
         `fills` is the number of arrays that the program had been told of by then.
         """
+        if not self.lazy and len(self._fills) == fills:
+            return
         self._fills[fills:] = [(min(at, position), out, constant, line) for at, out, constant, line in self._fills[fills:]]
         for buffer in reversed(self.lazy):
             at, line = self.lazy[buffer]
@@ -533,7 +505,7 @@ class Recorder:
                 return
             view = self.side.guarded(view, expected)
         buffer = self._buffers[view.buffer]
-        once = buffer.role is Role.TEMP and buffer is _SCALARS.get(buffer.dtype)  # written once: it keeps its value
+        once = buffer.role is Role.TEMP and buffer is SCALARS.get(buffer.dtype)  # written once: it keeps its value
         if once:
             if (view, expected) in self._guarded:
                 return
