@@ -228,6 +228,11 @@ cdef class Record:
         cdef cnp.npy_intp[2] shape = [self.kept, self.n]
         return _copy_of(self.x, shape, 2)
 
+    def states_between(self, int64_t start, int64_t stop):
+        """Some of those that are kept, shape (stop - start, n)."""
+        cdef cnp.npy_intp[2] shape = [min(stop, self.kept) - start, self.n]
+        return _copy_of(self.x + start * self.n, shape, 2)
+
     @property
     def slopes(self):
         """The stages of each step, shape (count, rows, n)."""

@@ -277,6 +277,30 @@ cdef class Roots(Recorded):
                 return None
         return found
 
+    def flip(self, double t0, const double[::1] x0, double t1, const double[::1] x1, int64_t which, int64_t halvings):
+        """Where one of them, on the straight line between two points, changes its value.
+
+        Returns two neighbouring points (t, x): the first still has the value of the first point. None as for `along`.
+        """
+        cdef int64_t k, n = x0.shape[0]
+        cdef double low = 0, high = 1, middle, kept
+        cdef cnp.ndarray x = np.array(x0)
+        cdef double* between = floats(x)
+        if self.value(t0, &x0[0], self.found) != DONE:
+            return None
+        kept = self.found[which]
+        for _ in range(halvings):
+            middle = low + (high - low) / 2
+            for k in range(n):
+                between[k] = x0[k] + middle * (x1[k] - x0[k])
+            if self.value(t0 + middle * (t1 - t0), between, self.found) != DONE:
+                return None
+            if self.found[which] == kept:
+                low = middle
+            else:
+                high = middle
+        return [(t0 + s * (t1 - t0), np.asarray(x0) + s * (np.asarray(x1) - np.asarray(x0))) for s in (low, high)]
+
 
 cdef class Tangents(Recorded):
     """The right-hand side with W tangents: its state is x, then the W sensitivities of x, each of n numbers.

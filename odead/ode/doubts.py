@@ -24,19 +24,18 @@ def warn_of_branches(problem: Problem, flips: int) -> None:
         )
 
 
-def jumping_selects(problem: Problem, course: Course) -> dict[str, Flips]:
+def jumping_selects(course: Course) -> dict[str, Flips]:
     """The switches recorded as values that flipped where their two sides differ, by their source lines.
 
     Of a solve that failed, perhaps because it took too many steps, only some of them are looked at.
     """
     found: dict[str, Flips] = {}
+    most = None if course.trajectory.failure is None else ENOUGH
     for piece in course.pieces:  # between two pieces there is a jump, if need be
         if piece.path is not None:
-            t, y = piece.path
-            every = 1 if course.trajectory.failure is None else -(-t.size // ENOUGH)
-            for line, flips in problem.rhs.discontinuous_selects(t[::every], y[::every], problem.p).items():
-                found[line] = flips + found[line] if line in found else flips
-    return found
+            here = piece.problem
+            here.rhs.selects(here.x0, here.p, here.t0).see(piece.path.chunks(most), found)
+    return {line: flips for line, flips in found.items() if flips.jumps}
 
 
 def warn_of_selects(problem: Problem, lines: Sequence[str], reason: str) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from .jacobian import Jacobian
 from .mass import Mass
+from .path import Path
 from .progress import Progress
 
 __all__ = ["AbstractEngine", "Controls", "Crossing", "Failure", "Side", "System", "Trajectory"]
@@ -153,8 +154,8 @@ class Trajectory(NamedTuple):
     errors : array, shape (blocks,)
         Estimated relative errors of the states and of each sensitivity, as `estimate.accumulated` gives them; one for all where
         the stepper does not tell them apart.
-    path : tuple of array, shapes (k,) and (k, `System.path`), or None
-        The times of the steps, and the states there.
+    path : Path or None
+        The states at the steps, with `System.path` numbers.
     """
 
     t: np.ndarray
@@ -172,7 +173,7 @@ class Trajectory(NamedTuple):
     methods: tuple[str, ...] = ()
     steps: Any = None
     errors: np.ndarray = np.zeros(1)
-    path: tuple[np.ndarray, np.ndarray] | None = None
+    path: Path | None = None
 
     def name_method(self, asked: str) -> str:
         """What took the steps, in words."""

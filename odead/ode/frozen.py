@@ -14,8 +14,9 @@ from ..tape import Instruction, Program, Role
 from ..transform.builder import FLOATS
 from ..transform.passes import optimise
 from ..views import View
+from .values import without_values
 
-__all__ = ["freeze", "observe_keys", "source_of"]
+__all__ = ["freeze", "keys_alone", "lines_of_keys", "observe_keys"]
 
 SIGNS: Final = frozenset({"sign", "heaviside"})
 ROUNDINGS: Final = frozenset({"floor", "ceil", "trunc", "rint"})
@@ -23,7 +24,7 @@ QUOTIENTS: Final = {"floor_divide": "floor", "remainder": "floor", "fmod": "trun
 LOOKUPS: Final = frozenset({"take", "take_along"})
 
 
-def source_of(program: Program, instruction: Instruction) -> str:
+def _source_of(program: Program, instruction: Instruction) -> str:
     """The line of the user's code, in words."""
     return str(program.lines[instruction.line]) if instruction.line >= 0 else "an unknown line"
 
@@ -31,6 +32,28 @@ def source_of(program: Program, instruction: Instruction) -> str:
 def observe_keys(program: Program) -> Program:
     """The program with a result for each key of a switch, named for its source line."""
     return _observed(program, None)
+
+
+def lines_of_keys(program: Program) -> list[str]:
+    """The source line of each key of `keys_alone`."""
+    results = [observed.buffers[b] for observed in [observe_keys(program)] for b in observed.results]
+    return [buffer.name for buffer in results for _ in range(buffer.size)]
+
+
+def keys_alone(program: Program) -> Program:
+    """The keys as one vector of floats, bound in place of dx."""
+    observed = without_values(observe_keys(program))
+    results, observed.results = observed.results, []
+    size = sum(observed.buffers[b].size for b in results)
+    keys = observed.bound("float64", (size,), Role.ARGUMENT, "keys")
+    observed.arguments.insert(0, observed.arguments.pop())
+    offset = 0
+    for number in results:
+        buffer = observed.buffers[number]
+        observed.buffers[number] = buffer._replace(role=Role.TEMP, shape=None)
+        observed.emit("cast", View(keys.buffer, offset, (buffer.size,), (1,)), (observed.whole(number),))
+        offset += buffer.size
+    return observed
 
 
 def freeze(program: Program, values: Sequence[Any], lines: frozenset[str]) -> Program:
@@ -42,13 +65,13 @@ def freeze(program: Program, values: Sequence[Any], lines: frozenset[str]) -> Pr
     values : sequence of array or float
         Of its arguments.
     lines : frozenset of str
-        As `source_of` names them.
+        As they are in warnings.
     """
     program = optimise(program)
     keys = iter(_evaluated(_observed(program, lines), values))
     frozen, moving = program.empty_like(), _moving(program)
     for instruction in program:
-        views = _keys(frozen, instruction, moving) if source_of(program, instruction) in lines else []
+        views = _keys(frozen, instruction, moving) if _source_of(program, instruction) in lines else []
         if views:
             _replace(frozen, instruction, [_guarded(frozen, view, next(keys), instruction.line) for view in views])
         else:
@@ -59,7 +82,7 @@ def freeze(program: Program, values: Sequence[Any], lines: frozenset[str]) -> Pr
 def _observed(program: Program, lines: frozenset[str] | None) -> Program:
     observed, moving = program.empty_like(), _moving(program)
     for instruction in program:
-        source = source_of(program, instruction)
+        source = _source_of(program, instruction)
         if lines is None or source in lines:
             for view in _keys(observed, instruction, moving):
                 result = observed.bound(observed.dtype(view), view.shape, Role.RESULT, source)

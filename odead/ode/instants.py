@@ -17,6 +17,7 @@ from .jumps import Gradient, Jump, Move, Transition
 from .problem import Problem
 from .rhs import Branch, CompiledRhs
 from .switched import Side, SwitchReset
+from .together import jumps_apart
 
 __all__ = ["Happening", "Instant", "Occurrence", "first_signs", "happen"]
 
@@ -220,7 +221,9 @@ class _Moment:
             self.jumps.append(Jump(move, consistent.along(before) - slope, consistent))
         elif moves and _agree(moves):
             self.jumps.append(Jump(moves[0], before - slope))
-        if moves and not _agree(moves):
+        elif roots and len(roots) == len(moves) and not instant.stops.size and self.branch is not None:
+            self.jumps += self._jumps_apart([gradient for gradient, _ in roots], before, slope)
+        if moves and not _agree(moves) and not (self.jumps and consistent is None and self.problem.halves is None):
             self.reason = (
                 "two branches flip at the same instant for different reasons, and the derivative depends on their order"
             )
@@ -259,6 +262,14 @@ class _Moment:
         elif found and rates[0] == 0:
             self.reason = "a branch is only touched, and the instant at which it switches has no derivative"
         return [] if self.reason else found
+
+    def _jumps_apart(self, gradients: Sequence[Gradient], before: np.ndarray, slope: np.ndarray) -> list[Jump]:
+        instant, branch = self.instant, self.branch
+        assert branch is not None
+        return jumps_apart(
+            self.problem, branch, (instant.x_before, instant.before), gradients, self.direction, (before, slope),
+            lambda other: self._slope(other, instant.x, instant.after),
+        )  # fmt: skip
 
     def _roots_of_stops(self) -> list[Root]:
         """Of t - T(p), for stops that are computed from p."""

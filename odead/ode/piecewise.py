@@ -18,6 +18,7 @@ from .interpolant import Joined, join
 from .jumps import Jump, Transition
 from .methods import ROSENBROCK
 from .passive import passed
+from .path import Path, at_point
 from .problem import Problem
 from .rhs import Branch
 
@@ -47,7 +48,7 @@ class Piece(NamedTuple):
         Which of the events of the course happened on it, and changed nothing.
     happened : range
         Which ones happened at its end.
-    path : tuple of array, or None
+    path : Path or None
         As in `Trajectory`, up to its end.
     """
 
@@ -58,7 +59,7 @@ class Piece(NamedTuple):
     steps: Any = None
     passed: range = range(0)
     happened: range = range(0)
-    path: tuple[np.ndarray, np.ndarray] | None = None
+    path: Path | None = None
 
 
 class Happened(NamedTuple):
@@ -132,12 +133,12 @@ def integrate(
     differentiated : bool
         Whether the transitions are wanted, for these tangents or for an adjoint.
     """
-    path = problem.x0.size if differentiated and problem.rhs.has_selects else 0
     if problem.is_smooth:
+        path = problem.x0.size if differentiated and problem.rhs.has_selects else 0
         trajectory = engine.integrate(make(problem)._replace(path=path), controls, times, dense)
         piece = Piece(problem, trajectory.sol, None, problem.t1, trajectory.steps, path=trajectory.path)
         return Course(trajectory, [piece], [])
-    return _Walk(engine, problem, make, controls, times, dense, directions, differentiated, path).run()
+    return _Walk(engine, problem, make, controls, times, dense, directions, differentiated).run()
 
 
 @dataclass(frozen=True)
@@ -175,9 +176,8 @@ class _Walk:
 
     def __init__(self, engine: AbstractEngine, problem: Problem, make: Callable[[Problem], System], controls: Controls,
                  times: np.ndarray | None, dense: bool, directions: np.ndarray | None,
-                 differentiated: bool, path: int) -> None:  # fmt: skip
+                 differentiated: bool) -> None:  # fmt: skip
         self.engine = engine
-        self.path = path
         self.problem = problem
         self.make = make
         self.controls = controls
@@ -240,7 +240,7 @@ class _Walk:
             end = float(np.nextafter(self.stops[self.passed], problem.t0))
         here = problem._replace(rhs=rhs, t0=t, t1=end, x0=z[: self.n].copy(), events=None, stops=None)
         side = None if branch is None and self.passive.all() else self._side(here, branch, signs)
-        system = self.make(here)._replace(x0=z, side=side, path=self.path)
+        system = self.make(here)._replace(x0=z, side=side, path=self.n if self.differentiated and rhs.has_selects else 0)
         if system.slopes is not None and self.directions is not None:
             system = system._replace(slopes=here.slopes_with(z[self.n :].reshape(-1, self.n), self.directions))
         controls = self.controls
@@ -291,8 +291,7 @@ class _Walk:
             part = self._extend(part, crossing, here.t0, after)
             x_before, x = np.array(crossing.sol(before)[:n]), z[:n]
             if part.path is not None:
-                times, states = part.path
-                part = part._replace(path=(np.append(times, before), np.vstack([states, x_before])))
+                part = part._replace(path=part.path.then(at_point(before, x_before)))
         signs = self._pass(part, here, signs, before)
         crossed = self._crossed(here, branch, signs, crossing, after, x)
         return part, Instant(before, after, x.copy(), x_before, self._due(after), crossed), z, signs

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from .._system import Recorded
+from .._system import Recorded, Roots
 from ..derivatives.kernel import MAX_VARIANTS, Kernel, Prepare, Variant
 from ..errors import ArgumentTypeError, ArgumentValueError, TracingError
 from ..tape import Program, Role
@@ -21,12 +21,12 @@ from ..transform.passes import optimise
 from ..transform.reverse import reverse
 from ..views import View
 from .compressed import CompressedJacobian
-from .frozen import freeze, observe_keys
+from .frozen import freeze, keys_alone, lines_of_keys, observe_keys
 from .jacobian import Jacobian
 from .kept import Kept
 from .linearised import Linearisations
 from .mass import Mass
-from .selects import Flips, discontinuous_selects
+from .selects import Selects
 from .signature import Flat
 from .switches import Switches, without_guards
 from .values import without_values
@@ -211,17 +211,24 @@ class CompiledRhs:
         return self._kernel("cotangents", lambda program: without_values(reverse(program, self._active)))
 
     @cached_property
-    def _selects(self) -> Kernel:
-        return self._record(observe_keys)
-
-    @property
     def has_selects(self) -> bool:
-        """Whether there are switches recorded as values."""
-        return bool(self._selects.program.results)
+        """Whether there are switches recorded as values, on the way taken at the example."""
+        return bool(observe_keys(self._made[0].first.primal).results)
 
-    def discontinuous_selects(self, t: np.ndarray, y: np.ndarray, p: np.ndarray) -> dict[str, Flips]:
-        """Source lines of switches recorded as values that flip between these states while their sides differ."""
-        return discontinuous_selects(self._selects, t, y, self._p(p))
+    def selects(self, x: np.ndarray, p: np.ndarray, t: float) -> Selects:
+        """Where there are no branches: these switches."""
+        kernel = self._kernel("keys", keys_alone)
+        lines = lines_of_keys(kernel.first.primal)
+
+        def find(x: np.ndarray, t: float) -> Any:
+            return kernel(np.zeros(len(lines)), x, *self._p(p), t).executable.tape
+
+        def slope(x: np.ndarray, t: float) -> np.ndarray:
+            dx = np.empty(self.n)
+            self(dx, x, p, t)
+            return dx
+
+        return Selects(lines, Roots(kernel.first.executable.tape, self.n, p, np.zeros(len(lines)), find), slope)
 
     @property
     def located(self) -> "CompiledRhs":

@@ -253,9 +253,7 @@ class Run(NamedTuple):
         rhs, failure = self.problem.rhs, course.trajectory.failure
         if failure is not None and not self.insists:
             return self._after_failure(course, failure)
-        if failure is not None or not rhs.has_selects:
-            return None
-        found = jumping_selects(self.problem, course)
+        found = {} if failure is not None else jumping_selects(course)
         if not found:
             return None
         reason = self.reason
@@ -273,7 +271,7 @@ class Run(NamedTuple):
             return self._with_rhs(rhs.origin)._replace(locates=False, reason=failure.reason)
         if not self.locates:
             return self._with_rhs(rhs.located)._replace(locates=True, insists=True)
-        found = jumping_selects(self.problem, course) if rhs.has_selects and rhs.mass is None else None
+        found = jumping_selects(course) if rhs.mass is None else None
         return self._with_rhs(rhs.locating(found))._replace(insists=True) if found else None
 
     def _until_end(self, course: Course) -> "Run":

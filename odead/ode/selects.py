@@ -4,127 +4,104 @@
 without a jump, as limiters do in each step, and stay what they are. Those that jump are to be located.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Final, NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 
-from ..derivatives.kernel import Kernel, Variant, empty_results
+from .._system import Roots
 
-__all__ = ["Flips", "discontinuous_selects"]
+__all__ = ["Flips", "Selects"]
 
 BISECTIONS: Final = 50  # down to neighbouring floats of the time
 AGREE: Final = 1e-9  # a change of the slope at the switch, relative to its size on the way, that is rounding or less: no jump
-
-
+LOOKS: Final = 32  # flips of a line that are looked at, of one chunk of states; where there are more it is a limiter
 MOST_WAYS: Final = 32  # each is a recording of its own
 FEW_STEPS: Final = 8  # a flip in no more than every so manyth step is no chattering
 
 
-@dataclass(frozen=True)
+@dataclass
 class Flips:
-    """How a switch that jumps flips during a solve.
+    """How the switches of a line flip during a solve.
 
     Attributes
     ----------
     steps : int
         With a flip.
-    ways : int
-        Different values of all of its elements, those between the flips of one step counted.
+    between : int
+        Flips in the same step as another one.
+    ways : set of bytes
+        Values of all of its switches; not all of them where there are too many.
+    jumps : bool
+        Whether the two sides differ.
     """
 
-    steps: int
-    ways: int
-
-    def __add__(self, other: "Flips") -> "Flips":
-        return Flips(self.steps + other.steps, self.ways + other.ways)
+    steps: int = 0
+    between: int = 0
+    ways: set[bytes] = field(default_factory=set)
+    jumps: bool = False
 
     def are_few(self, nsteps: int) -> bool:
         """Whether they can be located one by one, in a solve of so many steps."""
-        return self.ways <= MOST_WAYS and (self.steps <= MOST_WAYS or self.steps * FEW_STEPS <= nsteps)
+        few = self.steps <= MOST_WAYS or self.steps * FEW_STEPS <= nsteps
+        return few and len(self.ways) + self.between <= MOST_WAYS
+
+    def see(self, before: np.ndarray, after: np.ndarray) -> None:
+        """The switches before and after one step."""
+        flipped = int(np.count_nonzero(before != after))
+        self.steps += 1
+        self.between += flipped - 1
+        if len(self.ways) <= MOST_WAYS:
+            self.ways |= {before.tobytes(), after.tobytes()}
 
 
-class _Seen(NamedTuple):
-    """What the switches of a right-hand side were at one point, and its slope there."""
-
-    variant: Variant
-    slope: np.ndarray
-    values: list[np.ndarray]
-
-    def switches(self) -> Iterator[tuple[str, np.ndarray]]:
-        """Source line, key."""
-        program = self.variant.executable.program
-        for buffer, value in zip(program.results, self.values, strict=True):
-            yield program.buffers[buffer].name, np.ravel(value)
-
-
-def discontinuous_selects(kernel: Kernel, t: np.ndarray, y: np.ndarray, p: tuple[np.ndarray, ...]) -> dict[str, Flips]:
-    """The source lines of switches that flip between the rows of `y` while their two sides differ.
+class Selects:
+    """The switches recorded as values of a right-hand side without branches.
 
     Parameters
     ----------
-    kernel : Kernel
-        Derived by `frozen.observe_keys`.
-    t : array, shape (m,)
-    y : array, shape (m, n)
-    p : tuple of array
-        The parameters, if there are any.
-
-    Returns
-    -------
-    dict of str to Flips
-        Between two rows the states are taken on the straight line.
+    lines : sequence of str
+        The source line of each key; see `frozen`.
+    keys : Roots
+        Their values.
+    slope : callable
+        (x, t) -> f
     """
 
-    def seen(time: float, x: np.ndarray) -> _Seen:
-        values: list[np.ndarray] = []
-        slope = np.empty(x.size)
-        arguments = (slope, np.ascontiguousarray(x), *p, float(time))
+    def __init__(self, lines: Sequence[str], keys: Roots, slope: Callable[[np.ndarray, float], np.ndarray]) -> None:
+        self._keys, self._slope = keys, slope
+        names = np.array(lines)
+        self._columns = {line: np.flatnonzero(names == line) for line in dict.fromkeys(lines)}
 
-        def assemble(variant: Variant) -> list[object]:
-            values[:] = empty_results(variant)
-            return [*arguments, *values]
-
-        return _Seen(kernel.run(arguments, assemble), slope, values)
-
-    found: dict[str, None] = {}
-    points = [seen(time, x) for time, x in zip(t, y, strict=True)]
-    negligible = AGREE * max((np.abs(point.slope).max(initial=0.0) for point in points), default=0.0)
-    for k in range(len(points) - 1):
-        before, after = points[k], points[k + 1]
-        if before.variant is not after.variant:
-            continue  # a branch, which is located
-        for number, ((line, a), (_, b)) in enumerate(zip(before.switches(), after.switches(), strict=True)):
-            flipped = np.flatnonzero(a != b)
-            if line in found or not flipped.size:
+    def see(self, chunks: Iterable[tuple[np.ndarray, np.ndarray]], found: dict[str, Flips]) -> None:
+        """Add to `found` how the lines flip along states (k, n) at times (k,), taken on the straight line between."""
+        for t, y in chunks:
+            keys = self._keys.along(t, y)
+            if keys is None:
+                raise ArithmeticError("the switches of the right-hand side cannot be evaluated at a state of its solution")
+            changed = keys[1:] != keys[:-1]
+            if not changed.any():
                 continue
-            element = int(flipped[0])
-            low, high = (t[k], y[k]), (t[k + 1], y[k + 1])
-            slopes = [before.slope, after.slope]
-            for _ in range(BISECTIONS):
-                middle = (0.5 * (low[0] + high[0]), 0.5 * (low[1] + high[1]))
-                here = seen(*middle)
-                if here.variant is not before.variant:
-                    break
-                if list(here.switches())[number][1][element] == a[element]:
-                    low, slopes[0] = middle, here.slope
-                else:
-                    high, slopes[1] = middle, here.slope
-            if np.abs(slopes[1] - slopes[0]).max(initial=0.0) > negligible:
-                found[line] = None
-    return {line: _flips(line, points) for line in found}
+            dt, dy = np.abs(np.diff(t)), np.abs(np.diff(y, axis=0)).max(axis=1, initial=0.0)
+            size = float((dy[dt > 0] / dt[dt > 0]).max(initial=0.0))
+            for line, columns in self._columns.items():
+                steps = np.flatnonzero(changed[:, columns].any(axis=1))
+                if not steps.size:
+                    continue
+                flips = found.setdefault(line, Flips())
+                for k in steps.tolist():
+                    flips.see(keys[k, columns], keys[k + 1, columns])
+                looked_at = steps[np.linspace(0, steps.size - 1, min(LOOKS, steps.size)).astype(int)]
+                flips.jumps = flips.jumps or any(
+                    self._jumps(t, y, k, columns[int(np.argmax(changed[k, columns]))], size) for k in looked_at.tolist()
+                )
 
-
-def _flips(line: str, points: list[_Seen]) -> Flips:
-    """How the switches of a line flip between these points."""
-    steps, between, ways = 0, 0, set()
-    before: list[np.ndarray] = []
-    for point in points:
-        keys = [value for source, value in point.switches() if source == line]
-        ways.add(b"".join(key.tobytes() for key in keys))
-        flipped = sum(int(np.count_nonzero(a != b)) for a, b in zip(before, keys, strict=False))
-        steps += flipped > 0
-        between += max(flipped - 1, 0)
-        before = keys
-    return Flips(steps, len(ways) + between)
+    def _jumps(self, t: np.ndarray, y: np.ndarray, k: int, which: int, size: float) -> bool:
+        """Whether the right-hand side does where one key flips in step k, compared with its size on the way."""
+        ends = self._keys.flip(t[k], y[k], t[k + 1], y[k + 1], which, BISECTIONS)
+        if ends is None:
+            raise ArithmeticError("the switches of the right-hand side cannot be evaluated between two states of its solution")
+        before, after = (self._slope(x, time) for time, x in ends)
+        size = max(np.abs(before).max(initial=0.0), np.abs(after).max(initial=0.0), size)
+        return bool(np.abs(after - before).max(initial=0.0) > AGREE * size)

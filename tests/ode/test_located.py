@@ -192,6 +192,21 @@ def test_what_jumped_once_is_known():
 
 
 @MODES
+def test_equal_elements_switch_together(mode):
+    """Elements that do not act on each other, at the same instant."""
+
+    def rhs(dx, x, p, t):
+        dx[:] = np.where(x > p[2], -p[0] * x, -p[1] * x)
+
+    _, p, t = DECAY
+    x0 = np.full(4, 2.0)
+    found = odead.sensitivity(rhs, x0, p, (0.0, t), loss=lambda y: y.sum(), mode=mode, rtol=1e-9, atol=1e-9, wrt=("p", "x0"))
+    by_x0, *by_p = gradient_of(threshold_value, x0[:1], p, t)
+    np.testing.assert_allclose(found.grad, 4 * np.array(by_p), rtol=5e-8)
+    np.testing.assert_allclose(found.grad_x0, np.full(4, by_x0), rtol=5e-8)
+
+
+@MODES
 def test_chattering_raises(mode):
     """Dry friction that holds the body: both sides point at the switch."""
 

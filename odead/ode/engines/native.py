@@ -18,6 +18,7 @@ from ..estimate import accumulated
 from ..interpolant import Interpolant, join
 from ..linearised import PatternGrewError
 from ..methods import DIAGONAL, EXPLICIT, MULTISTEP, NATIVE, ROSENBROCK
+from ..path import Path, of_record
 from ..progress import following
 
 __all__ = ["AUTO", "Leg", "NativeEngine", "compiled_method", "interpolant", "run_loop"]
@@ -32,6 +33,7 @@ _DIAGONAL: Final = {name: DiagonalMethod(tableau) for name, tableau in DIAGONAL.
 _BDF: Final = {name: Formulas(formulas) for name, formulas in MULTISTEP.items()}
 _COMPILED: Final[dict[str, Method]] = {**_METHODS, **_ROSENBROCK, **_DIAGONAL, **_BDF}
 _ELSEWHERE: Final = ("Radau", "LSODA")
+_PATH_BUDGET: Final = 1e8  # bytes for states at steps that the result does not have; of more, only some are kept
 _FINEST: Final = 100 * float(np.finfo(float).eps)  # rtol below which round-off decides; SciPy's limit
 
 
@@ -86,7 +88,7 @@ class NativeEngine(AbstractEngine):
         elif system.path:
 
             def keep(method: str) -> Record:
-                return Record(system.path, 0)
+                return Record(system.path, 0, _PATH_BUDGET)
 
         trajectory, legs = run_loop(system, controls, times, keep)
         return trajectory._replace(sol=interpolant(legs)) if dense else trajectory
@@ -167,19 +169,12 @@ def run_loop(
         legs.append(Leg(here.method, record, left, float(rtol[0]), controls.atol))
     trajectory = _summarise(loops, legs, compiled, outcome, controls, times, rtol)
     if system.path:
-        trajectory = trajectory._replace(path=_path(legs, system.path))
+        trajectory = trajectory._replace(
+            path=Path(system.path, [of_record(leg.record, system.path) for leg in legs if leg.record])
+        )
     if trajectory.crossing is not None and keep_crossing:
         loops[-1].keep_last_step()
     return trajectory, legs
-
-
-def _path(legs: Sequence[Leg], n: int) -> tuple[np.ndarray, np.ndarray]:
-    """The states that were kept, and their times."""
-    records = [leg.record for leg in legs if leg.record is not None]
-    return (
-        np.concatenate([record.times[:: record.stride] for record in records]),
-        np.concatenate([record.states[:, :n] for record in records]),
-    )
 
 
 def _what_is_left(

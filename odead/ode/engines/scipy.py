@@ -15,6 +15,7 @@ from ...errors import ArgumentValueError
 from ..engine import AbstractEngine, Controls, Crossing, Failure, Side, System, Trajectory
 from ..estimate import accumulated
 from ..jacobian import Jacobian
+from ..path import Path, of_solution
 from ..progress import following
 
 __all__ = ["COMPILED_ONLY", "METHODS", "ScipyEngine"]
@@ -201,7 +202,7 @@ class ScipyEngine(AbstractEngine):
         errors = accumulated(controls.method, controls.rtol, watch.nsteps, None)
         path = None
         if system.path and sol is not None and sol.ts.size > 1:
-            path = sol.ts, np.ascontiguousarray(sol(sol.ts)[: system.path].T)
+            path = Path(system.path, [of_solution(sol, system.path)])
         return Trajectory(
             t,
             y,
