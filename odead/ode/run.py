@@ -8,18 +8,18 @@ import numpy as np
 from ..errors import IntegrationError
 from .adjoint import AdjointOptions, AdjointResult, BackwardFailure, continuous_adjoint, forward_controls, piecewise_adjoint
 from .discrete import Probes, go_back, solve_for_adjoint
-from .doubts import jumping_selects, warn_of_branches, warn_of_selects
-from .engine import AbstractEngine, Controls, Failure, Trajectory
+from .doubts import warn_of_branches
+from .engine import AbstractEngine, Controls, Trajectory
 from .engines.native import NativeEngine
 from .engines.scipy import ScipyEngine
 from .estimate import Group, error_of_gradient, norm
 from .failures import raise_failure
 from .forward import Columns, augmented, column_atol, columns_for, split
+from .locating import solve_with_switches
 from .loss import Loss, Weighted
 from .methods import EXPLICIT, MULTISTEP, ONE_STEP
 from .piecewise import Course, FirstRows, Piece, integrate
 from .problem import Problem, every
-from .rhs import CompiledRhs
 from .solution import Sensitivity
 from .solve import ended, solution_fields
 
@@ -35,18 +35,7 @@ NO_DERIVATIVES: Final = dict.fromkeys(
 
 
 class Run(NamedTuple):
-    """One call, checked.
-
-    Attributes
-    ----------
-    problem, engine, controls, tolerances, wrt, loss
-    locates : bool
-        Whether switches recorded as values are made branches where they jump.
-    reason : str
-        Why not.
-    insists : bool
-        Whether there is nothing else to try: without these branches the solve fails too, and says less about the cause.
-    """
+    """One call, checked."""
 
     problem: Problem
     engine: AbstractEngine
@@ -54,13 +43,9 @@ class Run(NamedTuple):
     tolerances: AdjointOptions
     wrt: tuple[str, ...]
     loss: Loss | Weighted | None
-    locates: bool = True
-    reason: str = ""
-    insists: bool = False
 
     def forward(self, dense: bool) -> Sensitivity:
         """Integrate the derivatives beside the states; a loss is differentiated by the chain rule."""
-        self = self._with_known_switches()
         problem = self.problem
         columns = columns_for(problem, self.wrt)
         share = MULTISTEP_SHARE if self.controls.method in MULTISTEP else 1.0
@@ -69,19 +54,12 @@ class Run(NamedTuple):
         floor = atol[problem.x0.size :].reshape(-1, problem.x0.size).T / rtol
         controls = self.controls._replace(rtol=share * rtol, atol=share * atol)
         times, positions = problem.output_times(with_end=problem.running)
-        course = integrate(
-            self.engine,
-            problem,
-            partial(augmented, columns=columns),
-            controls,
-            times,
-            dense,
-            columns.seeds,
-            differentiated=True,
-        )
-        again = self._again(course)
-        if again is not None:
-            return again.forward(dense)
+        make = partial(augmented, columns=columns)
+
+        def solve(problem: Problem) -> tuple[Course, None]:
+            return integrate(self.engine, problem, make, controls, times, dense, columns.seeds, differentiated=True), None
+
+        course, _ = solve_with_switches(problem, solve)
         y, derivatives = split(problem, columns, course.trajectory.y)
         if course.trajectory.failure is not None:
             system = augmented(problem, columns)
@@ -113,14 +91,14 @@ class Run(NamedTuple):
 
     def continuous(self, dense: bool) -> Sensitivity:
         """Solve, then integrate the adjoint backwards."""
-        self = self._with_known_switches()
         problem = self.problem
         times, positions = problem.output_times(with_end=problem.running)
         controls = forward_controls(problem, self.controls, self.tolerances)
-        course = integrate(self.engine, problem, Problem.system, controls, times, dense=True, differentiated=True)
-        again = self._again(course)
-        if again is not None:
-            return again.continuous(dense)
+
+        def solve(problem: Problem) -> tuple[Course, None]:
+            return integrate(self.engine, problem, Problem.system, controls, times, dense=True, differentiated=True), None
+
+        course, _ = solve_with_switches(problem, solve)
         trajectory = course.trajectory
         if trajectory.failure is not None:
             self._raise(trajectory, problem.system(), self._result(course, trajectory.y, positions[:0], "continuous"))
@@ -157,13 +135,13 @@ class Run(NamedTuple):
 
     def discrete(self, dense: bool, budget: float) -> Sensitivity:
         """Solve, then go back over the very steps taken."""
-        self = self._with_known_switches()
         problem = self.problem
         times, positions = problem.output_times(with_end=problem.running)
-        course, probes = solve_for_adjoint(problem, self.controls, self.tolerances, times, self.wrt, dense=dense, budget=budget)
-        again = self._again(course)
-        if again is not None:
-            return again.discrete(dense, budget)
+
+        def solve(problem: Problem) -> tuple[Course, Probes]:
+            return solve_for_adjoint(problem, self.controls, self.tolerances, times, self.wrt, dense=dense, budget=budget)
+
+        course, probes = solve_with_switches(problem, solve)
         trajectory = course.trajectory
         if trajectory.failure is not None:
             self._raise(trajectory, problem.system(), self._result(course, trajectory.y, positions[:0], "adjoint"))
@@ -240,39 +218,6 @@ class Run(NamedTuple):
         self._fill_times(result, course, cotangents, at_data)
 
     # ------------------------------------------------------------------------------------------ what they share
-
-    def _with_known_switches(self) -> "Run":
-        """With those as branches that jumped in a solve before."""
-        return self._with_rhs(self.problem.rhs.located) if self.locates else self
-
-    def _with_rhs(self, rhs: CompiledRhs) -> "Run":
-        return self._replace(problem=self.problem._replace(rhs=rhs))
-
-    def _again(self, course: Course) -> "Run | None":
-        """What to do instead, where switches recorded as values jumped and are to be located, or could not be located."""
-        rhs, failure = self.problem.rhs, course.trajectory.failure
-        if failure is not None and not self.insists:
-            return self._after_failure(course, failure)
-        found = {} if failure is not None else jumping_selects(course)
-        if not found:
-            return None
-        reason = self.reason
-        if self.locates:
-            few = [line for line, flips in found.items() if flips.are_few(course.trajectory.nsteps)]
-            if few and (rhs.mass is None or rhs.mass.is_singular):
-                return self._with_rhs(rhs.locating(few))
-            reason = "it switches in too many ways" if not few else "mass_matrix is regular and no identity"
-        warn_of_selects(self.problem, list(found), reason)
-        return None
-
-    def _after_failure(self, course: Course, failure: Failure) -> "Run | None":
-        rhs = self.problem.rhs
-        if rhs.frozen:
-            return self._with_rhs(rhs.origin)._replace(locates=False, reason=failure.reason)
-        if not self.locates:
-            return self._with_rhs(rhs.located)._replace(locates=True, insists=True)
-        found = jumping_selects(course) if rhs.mass is None else None
-        return self._with_rhs(rhs.locating(found))._replace(insists=True) if found else None
 
     def _until_end(self, course: Course) -> "Run":
         """Of the problem that ends where an event ended it."""

@@ -17,7 +17,7 @@ __all__ = ["Flips", "Selects"]
 BISECTIONS: Final = 50  # down to neighbouring floats of the time
 AGREE: Final = 1e-9  # a change of the slope at the switch, relative to its size on the way, that is rounding or less: no jump
 LOOKS: Final = 32  # flips of a line that are looked at, of one chunk of states; where there are more it is a limiter
-MOST_WAYS: Final = 32  # each is a recording of its own
+MOST_WAYS: Final = 60  # each is a recording of its own
 FEW_STEPS: Final = 8  # a flip in no more than every so manyth step is no chattering
 
 

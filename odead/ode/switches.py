@@ -1,7 +1,7 @@
 """Switching functions: what decides the branches of a right-hand side, with its derivatives.
 
 A guard of a recorded program looks at comparisons, perhaps combined by logic, or at rounded numbers. Each comparison a < b has
-the switching function a - b, each rounding the number that is rounded.
+the switching function a - b, each rounding the number that is rounded, each search in a grid the distances from its points.
 """
 
 from collections.abc import Callable
@@ -16,12 +16,13 @@ from ..tape import Instruction, Program, Role
 from ..transform.forward import forward
 from ..transform.passes import optimise
 from ..transform.reverse import reverse
-from ..views import View
+from ..views import View, broadcast
 from .jumps import Gradient
 
 __all__ = ["Switches", "without_guards"]
 
 CLOSE: Final = 1e-6  # what a continuous function changes by at most between neighbouring numbers
+COMPARISONS: Final = ("less", "less_equal", "greater", "greater_equal", "equal", "not_equal")
 ROUNDINGS: Final = ("floor", "ceil", "trunc", "rint")
 
 
@@ -43,7 +44,7 @@ class Switches:
         program = kernel.program
         results = [program.buffers[b] for b in program.results]
         self._shapes = [buffer.shape or () for buffer in results]
-        self._decide: list[np.ufunc] = [getattr(np, buffer.name) for buffer in results]
+        self._decide = [_decision(buffer.name) for buffer in results]
 
     def changed(
         self, before: tuple[np.ndarray, float], after: tuple[np.ndarray, float], p: np.ndarray
@@ -135,17 +136,35 @@ def _deciding(program: Program) -> set[int]:
         if op == "guard":
             needed.add(ins[0].buffer)
         elif out is not None and (out.buffer in needed or (op == "cast" and program.dtype(out) == "int64")):
-            if op in TABLE and any(program.dtype(view) == "float64" for view in ins):
+            if (op in TABLE or _is_search(rows[number])) and any(program.dtype(view) == "float64" for view in ins):
                 deciding.add(number)
             needed.update(view.buffer for view in ins if program.dtype(view) in ("bool", "int64"))
     return deciding
 
 
+def _is_search(instruction: Instruction) -> bool:
+    """Whether it is a search of numbers in one sorted grid: each compares with all of the grid."""
+    return instruction.op == "searchsorted" and len(instruction.ins[0].shape) == 1
+
+
+def _decision(name: str) -> Callable[[np.ndarray], np.ndarray]:
+    """What a switching function decides by its value; a comparison also by which side its root belongs to."""
+    ufunc: np.ufunc = getattr(np, name)
+    return (lambda value: ufunc(value, 0.0)) if name in COMPARISONS else ufunc
+
+
 def _emit_switching_function(found: Program, instruction: Instruction) -> None:
     """Emit a result, named for the function of NumPy by which it decides."""
     ins = [view for view in instruction.ins if found.dtype(view) == "float64"]
-    if len(ins) == 2:
-        found.emit("sub", _result(found, "sign", ins[0].shape), (ins[0], ins[1]))
+    if _is_search(instruction):
+        grid, values = instruction.ins
+        shape = (*values.shape, *grid.shape)
+        name = "greater" if instruction.params == "left" else "greater_equal"
+        every = View(values.buffer, values.offset, shape, (*values.strides, 0))
+        found.emit("sub", _result(found, name, shape), (every, broadcast(grid, shape)))
+    elif len(ins) == 2:
+        name = instruction.op if instruction.op in COMPARISONS else "sign"
+        found.emit("sub", _result(found, name, ins[0].shape), (ins[0], ins[1]))
     elif instruction.op == "cast":
         rounding, value = _unrounded(found, ins[0])
         found.emit("copy", _result(found, rounding, value.shape), (value,))

@@ -62,11 +62,12 @@ def jumps_apart(
         return []
     firsts = [group[0] for group in groups]
     rows, rates = rows[firsts], rates[firsts]
-    gaps = []
+    onwards = rows * np.sign(direction * rates)[:, None]
+    nowhere, gaps = _aside(onwards, None, at), []
     for number, group in enumerate(groups):
-        alone = _where_alone(rows * np.sign(direction * rates)[:, None], number, at)
+        alone = _aside(onwards, number, at)
         other = problem.rhs.branch(alone[0].copy(), problem.p, alone[1])
-        flipped = branch.switches.changed(at, alone, problem.p)
+        flipped = branch.switches.changed(nowhere, alone, problem.p)
         if len(flipped) != len(group) or len(_groups(np.array([[*g.x, g.t, *g.p] for g, _ in flipped]))) != 1:
             return []
         gaps.append(slope_of(other) - before)
@@ -94,8 +95,8 @@ def _groups(rows: np.ndarray) -> list[list[int]]:
     return groups
 
 
-def _where_alone(rows: np.ndarray, number: int, at: At) -> At:
-    """A state and a time close by where one switching function is beyond its root, and no other one."""
+def _aside(rows: np.ndarray, number: int | None, at: At) -> At:
+    """A state and a time close by where this switching function is beyond its root, and no other one."""
     wanted = np.where(np.arange(len(rows)) == number, 1.0, -1.0) * np.linalg.norm(rows, axis=1)
     aside = np.linalg.lstsq(rows, wanted, rcond=None)[0]
     x, t = at

@@ -8,7 +8,7 @@ are solves of a problem that has been doubled as often, with the same methods an
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Final
 
 import numpy as np
@@ -20,11 +20,12 @@ from ..rules.registry import Activity, Rule, add, frule, inactive, rule
 from ..tracing.recorder import is_traced
 from .doubled import doubled_event, doubled_rhs, doubled_stops
 from .forward import augmented, column_atol, directions, split
+from .locating import solve_with_switches
 from .loss import Weighted
 from .mass import Mass
 from .options import check_controls
-from .piecewise import Happened, integrate
-from .problem import make_problem
+from .piecewise import Course, Happened, integrate
+from .problem import Problem, make_problem
 from .sensitivity import sensitivity
 from .solution import Solution
 from .solve import choose_engine, method_for_mass, solve
@@ -169,9 +170,12 @@ def _pushed(
     atol = column_atol(problem, columns, controls.atol, None if sens_atol is None else np.asarray(sens_atol, dtype=float))
     controls = controls._replace(rtol=min(controls.rtol, options["sens_rtol"] or controls.rtol), atol=atol)
     wanted, positions = problem.output_times()
-    course = integrate(
-        engine, problem, lambda part: augmented(part, columns), controls, wanted, False, columns.seeds, differentiated=True
-    )
+    make = partial(augmented, columns=columns)
+
+    def course_of(problem: Problem) -> tuple[Course, None]:
+        return integrate(engine, problem, make, controls, wanted, False, columns.seeds, differentiated=True), None
+
+    course, _ = solve_with_switches(problem, course_of)
     if course.trajectory.failure is not None:
         return _raise_again(posed, x, p, ends, times, course.trajectory.failure.reason)
     reached = course.trajectory.t.size - (course.terminated is not None)

@@ -84,6 +84,11 @@ def lookup(dx, x, p, t):
     dx[1] = p[1]
 
 
+def search(dx, x, p, t):
+    dx[0] = np.array([0.0, p[0], 2 * p[0]])[np.searchsorted([1.0, 2.0], x[1])]
+    dx[1] = p[1]
+
+
 def periodic(dx, x, p, t):
     """On in the first part of each period."""
     dx[0] = np.where(t % p[1] < p[2], p[0], 0.0)
@@ -107,6 +112,7 @@ CASES = {
     "loop": (loop, two_elements_value, *BOTH),
     "floor": (staircase, staircase_value, *RAMP),
     "lookup": (lookup, staircase_value, *RAMP),
+    "search": (search, staircase_value, *RAMP),
     "remainder": (periodic, periodic_value, np.array([0.1]), np.array([0.7, 1.0, 0.4]), 2.3),
 }
 EVERY = pytest.mark.parametrize("case", CASES)
@@ -162,7 +168,11 @@ def test_inside_a_function():
     def final(p):
         return odead.solve(threshold, x0, p, (0.0, t), t_eval=[t], rtol=1e-9, atol=1e-9).y[0, -1]
 
-    np.testing.assert_allclose(odead.gradient(final, p), gradient_of(threshold_value, x0, p, t)[1:], rtol=5e-8)
+    expected = gradient_of(threshold_value, x0, p, t)[1:]
+    np.testing.assert_allclose(odead.gradient(final, p), expected, rtol=5e-8)
+    np.testing.assert_allclose(odead.jvp(final, (p,), (np.array([0.0, 0.0, 1.0]),))[1], expected[2], rtol=5e-8)
+    hessian = odead.sensitivity(threshold, x0, p, (0.0, t), loss=lambda y: y[0, 0], rtol=1e-9, atol=1e-9, order=2).hess
+    np.testing.assert_allclose(odead.hessian(final, p), hessian, rtol=1e-6)
 
 
 @pytest.mark.parametrize("case", ["threshold", "infusion", "comparison"])
@@ -204,6 +214,28 @@ def test_equal_elements_switch_together(mode):
     by_x0, *by_p = gradient_of(threshold_value, x0[:1], p, t)
     np.testing.assert_allclose(found.grad, 4 * np.array(by_p), rtol=5e-8)
     np.testing.assert_allclose(found.grad_x0, np.full(4, by_x0), rtol=5e-8)
+
+
+@MODES
+@pytest.mark.parametrize("n", [9, 12])
+def test_thermostats_of_a_rod(mode, n):
+    """Cells on both sides of the middle switch together, up to rounding."""
+
+    def rod(du, u, p, t):
+        du[:] = -2 * u
+        du[1:] += u[:-1]
+        du[:-1] += u[1:]
+        du *= 10 * p[0]
+        du += np.where(u < p[1], p[2], 0.0)
+
+    def solved(p, mode="adjoint"):
+        return odead.sensitivity(rod, np.ones(n), p, (0, 0.15), loss=lambda y: (y**2).sum(), mode=mode, rtol=1e-10, atol=1e-10)
+
+    p, h = np.array([1.0, 0.5, 1.0]), 1e-4
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        expected = [(solved(p + h * e).loss - solved(p - h * e).loss) / (2 * h) for e in np.eye(3)]
+        np.testing.assert_allclose(solved(p, mode).grad, expected, rtol=1e-6)
 
 
 @MODES
