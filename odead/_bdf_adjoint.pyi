@@ -4,6 +4,7 @@ import numpy as np
 
 from ._adjoint import Adjoint
 from ._bdf import Formulas
+from ._krylov import Krylov
 from ._linearised import Linearised
 from ._matrices import Matrix
 from ._steppers import Record
@@ -12,6 +13,8 @@ from ._system import Cotangents, System
 class BackwardAdjoint(Adjoint):
     linearised: Linearised
     matrix: Matrix
+    krylov: Krylov | None
+    stalled: bool
     njev: int
     nlu: int
     divide_transposed: Callable[[np.ndarray], None] | None

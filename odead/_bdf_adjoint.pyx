@@ -19,12 +19,15 @@ from libc.string cimport memcpy, memset
 
 from ._adjoint cimport Adjoint
 from ._bdf cimport MOST_ORDER, Formulas, resizing
+from ._krylov cimport Krylov
 from ._linearised cimport Linearised
 from ._matrices cimport Matrix
 from ._steppers cimport Combination, Record, odead_spread
 from ._system cimport DONE, NOT_FINITE, Cotangents, Outcome, System
 
 cnp.import_array()
+
+cdef double ACCURACY = 1e-11    # of linear systems that are solved by iteration: the steps are transposed, not approximated
 
 
 cdef class BackwardAdjoint(Adjoint):
@@ -40,7 +43,7 @@ cdef class BackwardAdjoint(Adjoint):
     linearised : Linearised
         Of the same right-hand side.
     matrix : Matrix
-        On its pattern.
+        On its pattern. Where it is solved with by iteration, it is the transpose, and `stalled` tells that it did not converge.
     cotangents : Cotangents
         Of the right-hand side.
     """
@@ -53,6 +56,7 @@ cdef class BackwardAdjoint(Adjoint):
         if not linearised.n == matrix.n == self.n or matrix.entries != linearised.entries:
             raise ValueError("record, linearisation and matrix do not fit together")
         self.formulas, self.linearised, self.matrix = method, linearised, matrix
+        self.krylov = matrix if isinstance(matrix, Krylov) else None
 
     cdef Outcome sweep(self, const double* times, const double* y_bar, int64_t n_times) noexcept nogil:
         memset(self.k_bar, 0, self.method.all_stages * self.n * sizeof(double))
@@ -80,7 +84,9 @@ cdef class BackwardAdjoint(Adjoint):
         outcome = self.factor(t_new, x, c)
         if outcome != DONE:
             return outcome
-        self.matrix.solve_transposed(correction, 1)
+        outcome = self.solve(x, correction)
+        if outcome != DONE:
+            return outcome
         for j in range(n):
             self.covector[j] = c * correction[j]
         memset(self.z_bar, 0, size)
@@ -116,6 +122,20 @@ cdef class BackwardAdjoint(Adjoint):
         self.method.weigh(q, &weights)
         odead_spread(self.n, row, 1, <int> self.order, weights.weight, weights.index, self.k_bar + self.n, self.n)
 
+    cdef Outcome solve(self, const double* x, double* b) noexcept nogil:
+        """Solve the transposed system with b, a cotangent of the state x."""
+        cdef Outcome outcome
+        if self.krylov is None:
+            self.matrix.solve_transposed(b, 1)
+            return DONE
+        self.krylov.demand_of_cotangents(x, b, ACCURACY)
+        outcome = self.krylov.approximate(b)
+        if outcome == NOT_FINITE:
+            self.stalled = True
+        elif outcome != DONE:
+            self.pass_on(self.linearised)
+        return outcome
+
     cdef Outcome factor(self, double t, const double* x, double c) noexcept nogil:
         """Factor I - c J at (t, x)."""
         cdef Outcome outcome
@@ -124,9 +144,9 @@ cdef class BackwardAdjoint(Adjoint):
             if outcome != DONE:
                 self.pass_on(self.linearised)
                 return outcome
-            self.njev += 1
+            self.njev += self.krylov is None or not self.krylov.anywhere
         self.matrix.assemble(self.linearised.values, c)
-        self.nlu += 1
+        self.nlu += self.krylov is None
         return DONE if self.matrix.factor() else NOT_FINITE
 
     cdef void pass_on(self, System other) noexcept with gil:

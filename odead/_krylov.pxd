@@ -11,8 +11,9 @@ cdef enum:
     CYCLES = 2                          # after which a system counts as one that does not converge
 
 
-cdef class Products(Linearised):        # J alone, by its products at a point that stays where `at` put it
+cdef class Products(Linearised):        # J alone, or its transpose, by the products at a point that stays where `at` put it
     cdef double* point
+    cdef double* covector               # a copy that the program may use up; NULL: the products are those of J itself
 
     cdef Outcome multiply(self, const double* v, double* out) noexcept nogil
 
@@ -32,6 +33,7 @@ cdef class Krylov(Matrix):
     cdef double remaining[RESTART + 1]  # right-hand side of the least squares problem
 
     cdef void demand(self, const double* y, double rtol, const double* atol, double tolerance) noexcept nogil
+    cdef void demand_of_cotangents(self, const double* x, const double* b, double tolerance) noexcept nogil
     cdef Outcome approximate(self, double* b) noexcept nogil
     cdef Outcome multiply(self, const double* v, double* out) noexcept nogil
     cdef void precondition(self, double* v) noexcept nogil
@@ -46,6 +48,7 @@ cdef class ByProducts(Krylov):
 
 
 cdef class ByEntries(Krylov):           # storage: rows of elements, in the order of their columns; then the incomplete factors
+    cdef bint transposed                # the matrix is to be solved with
     cdef int64_t* start                 # of each row
     cdef int64_t* place                 # of the elements of the row that is eliminated, by column; -1: none
     cdef int64_t* column                # of the elements

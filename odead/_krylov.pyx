@@ -15,7 +15,7 @@ import numpy as np
 
 cimport numpy as cnp
 from libc.float cimport DBL_MIN
-from libc.math cimport fabs, hypot, isfinite, sqrt
+from libc.math cimport fabs, fmax, hypot, isfinite, sqrt
 from libc.stdint cimport int64_t
 from libc.string cimport memcpy, memset
 from scipy.linalg.cython_blas cimport daxpy, ddot, dnrm2, dscal
@@ -28,6 +28,8 @@ from ._system cimport DONE, NOT_FINITE, Outcome
 
 cnp.import_array()
 
+cdef double SMALLEST = 1e-6     # part of the largest state that counts in the scale of a small one
+
 
 cdef class Products(Linearised):
     """The products of J with vectors, at one point after another.
@@ -35,20 +37,22 @@ cdef class Products(Linearised):
     Parameters
     ----------
     tape : Tape
-        Of the tangent of the right-hand side along x alone, one lane, with dx as scratch: binds x, p (unless it is empty), t,
-        then the shadows of dx and x.
+        Of the tangent, or cotangent, of the right-hand side along x alone, one lane, with dx as scratch: binds x, p (unless it
+        is empty), t, then the shadows of dx and x.
     n, p, find
         As in `Recorded`.
+    transposed : bool
+        Whether the tape is that of the cotangent, and the products those of the transpose.
     """
 
-    def __init__(self, Tape tape, int64_t n, p, find=None):
+    def __init__(self, Tape tape, int64_t n, p, find=None, bint transposed=False):
         cdef int64_t slot = 1
         self.n = self.n_x = n
         self.p = np.array(p, dtype=np.float64)
         self.n_p, self.find = self.p.size, find
-        point = np.zeros(n + 1)
-        self.directions = (point,)
-        self.point = floats(point)
+        vectors = np.zeros((2, n))
+        self.directions = vectors
+        self.point, self.covector = floats(vectors), floats(vectors[1]) if transposed else NULL
         self.tapes, self.captured = [], []
         self.slot_dx = self.slot_x = 0
         self.address[0] = <char*> self.point
@@ -68,10 +72,13 @@ cdef class Products(Linearised):
         return DONE
 
     cdef Outcome multiply(self, const double* v, double* out) noexcept nogil:
-        """Write J v into out."""
+        """Write the product with v into out."""
         cdef Outcome outcome
-        self._place(self.slot_d_dx, out)
-        self._place(self.slot_d_x, v)
+        if self.covector != NULL:
+            memcpy(self.covector, v, self.n_x * sizeof(double))
+            memset(out, 0, self.n_x * sizeof(double))  # what the program adds to
+        self._place(self.slot_d_dx, out if self.covector == NULL else self.covector)
+        self._place(self.slot_d_x, v if self.covector == NULL else out)
         outcome = self._run()
         return outcome if outcome != DONE else self.count()
 
@@ -98,6 +105,17 @@ cdef class Krylov(Matrix):
         for j in range(self.n):
             self.weight[j] = share / (atol[j] + rtol * fabs(y[j]) + DBL_MIN)
         self.tolerance = tolerance
+
+    cdef void demand_of_cotangents(self, const double* x, const double* b, double tolerance) noexcept nogil:
+        """Solve from now on to this part of the norm of b, a cotangent of states of these sizes."""
+        cdef int64_t j
+        cdef double largest = 0, total = 0
+        for j in range(self.n):
+            largest = fmax(largest, fabs(x[j]))
+        for j in range(self.n):
+            self.weight[j] = fabs(x[j]) / largest + SMALLEST if largest > 0 else 1
+            total += (self.weight[j] * b[j]) * (self.weight[j] * b[j])
+        self.tolerance = tolerance * sqrt(total)
 
     cdef Outcome approximate(self, double* b) noexcept nogil:
         """Replace b by the solution to that tolerance; NOT_FINITE if it cannot be reached."""
@@ -240,9 +258,12 @@ cdef class ByEntries(Krylov):
     ----------
     n, rows, columns, source
         As in `Matrix`.
+    transposed : bool
+        Whether its transpose is to be solved with.
     """
 
-    def __init__(self, int64_t n, rows, columns, source):
+    def __init__(self, int64_t n, rows, columns, source, bint transposed=False):
+        self.transposed = transposed
         rows, columns = np.asarray(rows, dtype=np.int64), np.asarray(columns, dtype=np.int64)
         missing = np.setdiff1d(np.arange(n), rows[rows == columns])  # of the diagonal
         all_rows, all_columns = np.append(rows, missing), np.append(columns, missing)
@@ -280,6 +301,15 @@ cdef class ByEntries(Krylov):
     cdef void precondition(self, double* v) noexcept nogil:
         cdef int64_t i, e
         cdef double total
+        if self.transposed:
+            for i in range(self.n):
+                v[i] *= self.inverse[i]
+                for e in range(self.diagonal[i] + 1, self.start[i + 1]):
+                    v[self.column[e]] -= self.storage[e] * v[i]
+            for i in range(self.n - 1, -1, -1):
+                for e in range(self.start[i], self.diagonal[i]):
+                    v[self.column[e]] -= self.storage[e] * v[i]
+            return
         for i in range(self.n):
             total = v[i]
             for e in range(self.start[i], self.diagonal[i]):
@@ -295,6 +325,12 @@ cdef class ByEntries(Krylov):
         cdef int64_t i, e
         cdef double total
         self.products += 1
+        if self.transposed:
+            memset(out, 0, self.n * sizeof(double))
+            for i in range(self.n):
+                for e in range(self.start[i], self.start[i + 1]):
+                    out[self.column[e]] += self.elements[e] * v[i]
+            return DONE
         for i in range(self.n):
             total = 0
             for e in range(self.start[i], self.start[i + 1]):

@@ -286,13 +286,16 @@ def discrete_adjoint(problem: Problem, steps: Steps, y_bar: np.ndarray) -> Adjoi
 
 def _go_back(problem: Problem, leg: Leg, times: np.ndarray, y_bar: np.ndarray) -> AdjointResult:
     """Go back over the steps of one method; y_bar (m, N) are the cotangents of the states at the times."""
+    iterates = True
     while True:
-        adjoint = _adjoint(problem, leg)
+        adjoint = _adjoint(problem, leg, iterates)
         try:
             outcome, x_bar = adjoint.run(times, y_bar)
-            break
         except PatternGrewError:
             continue
+        if not isinstance(adjoint, BackwardAdjoint) or not adjoint.stalled:
+            break
+        iterates = False
     pull = adjoint.cotangents
     if outcome == "no memory":
         raise MemoryError("no memory for the steps between two checkpoints of the adjoint")
@@ -312,14 +315,18 @@ def _go_back(problem: Problem, leg: Leg, times: np.ndarray, y_bar: np.ndarray) -
     return AdjointResult(pull.p_bar.copy(), x_bar, x_bar, nfev, njev, nlu, 0)
 
 
-def _adjoint(problem: Problem, leg: Leg) -> Adjoint:
+def _adjoint(problem: Problem, leg: Leg, iterates: bool) -> Adjoint:
+    """The sweep over these steps, which may solve large systems by iteration."""
     assert leg.record is not None
     rhs, at = problem.rhs, (problem.x0, problem.p, problem.t0)
     system, pull = recorded(rhs, *at), cotangents(rhs, *at)
     method = compiled_method(leg.method)
     if not isinstance(method, RosenbrockMethod | DiagonalMethod | Formulas):
         return Adjoint(method, leg.record, system, pull)
-    linearised, matrix = rhs.linearisations.make(*at, np.empty((0, problem.p.size)))
+    if isinstance(method, Formulas) and iterates:
+        linearised, matrix = rhs.linearisations.make_for_iteration(*at, transposed=True)
+    else:
+        linearised, matrix = rhs.linearisations.make(*at, np.empty((0, problem.p.size)))
     if isinstance(method, Formulas):
         adjoint = BackwardAdjoint(method, leg.record, system, linearised, matrix, pull)
         if rhs.mass is not None:

@@ -123,14 +123,17 @@ class Linearisations:
                 matrix.take_mass(self._placed(self._mass, plan.pattern))
             return made, matrix
 
-    def make_for_iteration(self, x: np.ndarray, p: np.ndarray, t: float) -> tuple[Linearised, Matrix]:
-        """The same without sensitivities, for a method whose linear systems need not be solved exactly."""
+    def make_for_iteration(
+        self, x: np.ndarray, p: np.ndarray, t: float, *, transposed: bool = False
+    ) -> tuple[Linearised, Matrix]:
+        """The same without sensitivities, for a method that solves linear systems, or transposed ones, not exactly."""
         if not self._by_products:
             made, matrix = self.make(x, p, t, np.empty((0, self._n_p)))
             by_entries = matrix.mass is None and _LARGE * max(self._n, matrix.entries) < self._current().price
-            return made, ByEntries(self._n, made.rows, made.columns, made.source) if by_entries else matrix
-        tape, find = self._tapes(None, self._products, x, p, t, leave_out=1)
-        products = Products(tape, self._n, p, find)
+            return made, ByEntries(self._n, made.rows, made.columns, made.source, transposed) if by_entries else matrix
+        kernel = self._transposed_products if transposed else self._products
+        tape, find = self._tapes(None, kernel, x, p, t, leave_out=1)
+        products = Products(tape, self._n, p, find, transposed)
         return products, ByProducts(self._n, (), (), (), products)
 
     def step_cotangents(
@@ -156,6 +159,10 @@ class Linearisations:
     @cached_property
     def _products(self) -> Kernel:
         return self._record(lambda program: without_values(forward(program, (0, 1), None)))
+
+    @cached_property
+    def _transposed_products(self) -> Kernel:
+        return self._record(lambda program: without_values(reverse(program, (0, 1))))
 
     def _current(self) -> _Plan:
         with self._lock:

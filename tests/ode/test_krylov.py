@@ -5,7 +5,7 @@ import pytest
 
 import odead
 from odead._bdf import BDF
-from odead.ode import linearised
+from odead.ode import discrete, linearised
 from odead.ode.engines import native
 
 N = 240
@@ -231,6 +231,7 @@ def test_gradients_in_a_cube():
     forward = odead.sensitivity(brusselator, CUBE_X0, CUBE_P, (0.0, 0.5), mode="forward", **options)
     adjoint = odead.sensitivity(brusselator, CUBE_X0, CUBE_P, (0.0, 0.5), mode="adjoint", **options)
     assert "GMRES" in forward.message
+    assert adjoint.nlu == 0
     np.testing.assert_allclose(forward.grad, adjoint.grad, rtol=1e-5)
 
     def loss(p):
@@ -254,3 +255,64 @@ def test_elements_of_any_order_and_without_diagonal():
     reference = odead.solve(rhs, x0, (0.5,), (0.0, 1.0), method="DOP853", t_eval=[1.0], rtol=1e-10, atol=1e-11)
     assert "GMRES" in found.message
     np.testing.assert_allclose(found.y, reference.y, rtol=0, atol=1e-5)
+
+
+# ------------------------------------------------------------------------------------------------------- adjoints
+
+
+def squares(y):
+    return np.sum(y[:, -1] ** 2)
+
+
+def factored_adjoint(monkeypatch):
+    """From now on adjoints factor their matrices, whatever the steps were made with."""
+    adjoint = discrete._adjoint
+    monkeypatch.setattr(discrete, "_adjoint", lambda problem, leg, iterates: adjoint(problem, leg, False))
+
+
+@pytest.mark.parametrize(
+    ("rhs", "x0", "p"), [(integral(), X0, np.array([1.0, 30.0])), (brusselator, CUBE_X0, CUBE_P)], ids=["products", "elements"]
+)
+def test_adjoint_is_that_of_the_factors(rhs, x0, p, monkeypatch):
+    options = {"loss": squares, "t_eval": [0.1, 0.2], "method": "BDF", "mode": "adjoint", "wrt": ("p", "x0"), "rtol": 1e-7}
+    found = odead.sensitivity(rhs, x0, p, (0.0, 0.2), **options)
+    assert found.nlu == 0
+    factored_adjoint(monkeypatch)
+    exact = odead.sensitivity(rhs, x0, p, (0.0, 0.2), **options)
+    assert exact.nlu > 0
+    np.testing.assert_allclose(found.grad, exact.grad, rtol=1e-9)
+    np.testing.assert_allclose(found.grad_x0, exact.grad_x0, rtol=0, atol=1e-9 * np.abs(exact.grad_x0).max())
+
+
+def test_adjoint_in_closed_form():
+    p, end = np.array([1.0, 30.0]), 0.1
+    options = {"loss": squares, "t_eval": [end], "method": "BDF", "wrt": ("p", "x0"), "rtol": 1e-8, "atol": 1e-11}
+    found = odead.sensitivity(integral(), X0, p, (0.0, end), mode="adjoint", **options)
+    x = integral_exact(p, end)
+    back = MODES @ (np.exp((p[0] * SYMMETRIC_RATES - p[1]) * end) * (MODES.T @ (2 * x)))
+    np.testing.assert_allclose(found.grad, [2 * end * x @ KERNEL @ x, -2 * end * x @ x], rtol=1e-5)
+    np.testing.assert_allclose(found.grad_x0, back, rtol=0, atol=1e-5 * np.abs(back).max())
+
+
+def test_adjoint_factors_where_the_iteration_stalls():
+    second, points = collocation(N)
+    shape, rate, end = np.sin(np.pi * (points + 1) / 2), np.pi**2 / 4, 2.0
+    options = {"loss": squares, "t_eval": [end], "method": "BDF", "rtol": 1e-7, "atol": 1e-9}
+    found = odead.sensitivity(heat(second), shape, np.array([0.1]), (0.0, end), mode="adjoint", **options)
+    exact = np.exp(-0.1 * rate * end) * shape
+    assert found.nlu > 0
+    np.testing.assert_allclose(found.grad, [-2 * rate * end * exact @ exact], rtol=1e-4)
+
+
+def test_adjoint_with_states_of_very_different_sizes():
+    sizes = 10.0 ** np.linspace(-6, 3, N)
+
+    def rhs(dx, x, p, t):
+        dx[:] = sizes * (KERNEL @ (x / sizes)) * p[0] - p[1] * x
+
+    p, end = np.array([1.0, 30.0]), 0.1
+    options = {"loss": lambda y: y[0, -1], "t_eval": [end], "method": "BDF", "rtol": 1e-8, "atol": 1e-10 * sizes}
+    found = odead.sensitivity(rhs, sizes * X0, p, (0.0, end), mode="adjoint", **options)
+    x = integral_exact(p, end)
+    assert found.nlu == 0
+    np.testing.assert_allclose(found.grad, sizes[0] * end * np.array([(KERNEL @ x)[0], -x[0]]), rtol=1e-4)
