@@ -334,8 +334,14 @@ class Kernel:
             self._has_warned = True
             warn(
                 f"{self.variant.primal.name} took more than {MAX_VARIANTS} ways through its branches; each new one is recorded "
-                f"anew, which is slow. Write branches that depend on values with np.where. {self._branch()}"
+                f"anew, which is slow. {self._advice}. {self._branch()}"
             )
+
+    @property
+    def _advice(self) -> str:
+        if self._prepare is None:
+            return "Write branches that depend on values with np.where"
+        return "Make what it computes continuous where it switches, and nothing has to be located"
 
     def _branch(self) -> str:
         program = self.variant.primal

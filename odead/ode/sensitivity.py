@@ -67,7 +67,9 @@ def sensitivity(
     ----------
     rhs : callable
         ``rhs(dx, x, p, t)``, which fills dx, or ``rhs(x, p, t)``, which returns it: plain NumPy. SciPy's
-        ``f(t, y, *args)`` through `from_scipy`.
+        ``f(t, y, *args)`` through `from_scipy`. Where it jumps, at an ``if`` or an `np.where`, np.sign, np.floor or comparison
+        used as a number, the instant is located and the derivatives have their jump; what switches back and forth within one
+        step is missed, which max_step bounds.
     x0 : array of shape (n,), of any shape, container of arrays, or callable ``x0(p)``
         A complex number is two variables, its real and its imaginary part; the gradient with respect to it is that by the real
         part plus i times that by the imaginary part, and ``sens_x0`` (for p: ``sens``) has a column for each.
