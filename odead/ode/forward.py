@@ -99,16 +99,17 @@ def augmented(problem: Problem, columns: Columns) -> System:
         return rhs.jacobian(z[:size], p, t).block_diagonal(1 + width)
 
     def jacobian(t: float, z: np.ndarray) -> Jacobian:
+        if not width or not rhs.jacobian_changes:  # asked here and not before: it takes long, and the compiled loop never asks
+            return block_diagonal(t, z)
         matrix, changes = rhs.jacobian_with_changes(z[:size], p, t, z[size:].reshape(width, size), columns.seeds)
         return matrix.block_arrow(changes)
 
     start = np.concatenate([problem.x0, columns.start.ravel()])
-    exact = jacobian if width and rhs.jacobian_changes else block_diagonal
     at = (problem.x0, p, problem.t0)
     compiled = partial(tangents, rhs, *at, columns.seeds) if width else problem.system().compiled
     linearised = partial(rhs.linearisations.make, *at, columns.seeds)
     return System(
-        fun, exact, problem.t0, problem.t1, start, not rhs.branches, block_diagonal, compiled, linearised, problem.system(),
+        fun, jacobian, problem.t0, problem.t1, start, not rhs.branches, block_diagonal, compiled, linearised, problem.system(),
         mass=rhs.mass, slopes=problem.slopes_with(columns.start, columns.seeds),
     )  # fmt: skip
 
