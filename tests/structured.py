@@ -68,6 +68,19 @@ def _regular(*shapes: tuple[int, ...]) -> Make:
     return make
 
 
+def _distinct(*shapes: tuple[int, ...]) -> Make:
+    """Matrices with eigenvalues far from each other, of which two are a conjugate pair if there is one matrix."""
+
+    def make(rng: np.random.Generator) -> tuple[np.ndarray, ...]:
+        first, *others = (0.2 * rng.standard_normal(shape) for shape in shapes)
+        first += 2 * np.diag(np.arange(1.0, first.shape[-1] + 1))
+        if first.shape[-1] > 1:
+            first[..., :2, :2] += [[0.0, 1.5], [-3.0, 0.0]]
+        return first, *others
+
+    return make
+
+
 def _positive(shape: tuple[int, ...]) -> Make:
     def make(rng: np.random.Generator) -> tuple[np.ndarray, ...]:
         x = rng.standard_normal(shape)
@@ -164,6 +177,10 @@ def _cases() -> Iterator[Case]:
     for label, batch, n in (("one", (), 4), ("batch", (2,), 3), ("small", (2,), 1)):
         yield Case("eigh", label, _normal((*batch, n, n)), (*batch, n + n * n))
         yield Case("eigvalsh", label, _normal((*batch, n, n)), (*batch, n))
+    for label, batch, n in (("one", (), 4), ("batch", (2,), 3), ("small", (), 1)):
+        a = (*batch, n, n)
+        yield Case("eig", label, _distinct(a), (*batch, 2 * n + 2 * n * n))
+        yield Case("eig", f"{label}-complex", _distinct(a, a), (*batch, 2 * n + 2 * n * n))
     for label, batch, (m, n) in (("square", (), (3, 3)), ("tall", (), (4, 2)), ("wide", (2,), (2, 4)), ("column", (), (3, 1))):
         k, a = min(m, n), (*batch, m, n)
         yield Case("svd", label, _normal(a), (*batch, m * k + k + k * n))

@@ -254,7 +254,7 @@ def timed(x):
 def grows(x):
     total = 0.0
     for k in range(3):
-        total += np.linalg.eigvals(np.outer(x, x) + k).sum()  # the line
+        total += np.linalg.qr(np.outer(x, x) + k, "raw")[1].sum()  # the line
     return total
 
 
@@ -295,7 +295,7 @@ def test_a_missed_branch_that_cannot_be_traced_changes_nothing():
     def f(x):
         x[0] = 9.0
         if x[1] > 1:
-            x[2] = np.linalg.eigvals(np.outer(x, x)).max()
+            x[2] = np.linalg.qr(np.outer(x, x), "raw")[1].max()
         return x.sum()
 
     autodiff(f, Active, Duplicated(np.array([0.0, 0.5, 0.0]), np.zeros(3)))

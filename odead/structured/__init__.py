@@ -12,6 +12,7 @@ from typing import Final
 
 from .base import RESULT, AbstractStructured, Inactive, Site
 from .control import Call, Guard
+from .eigen import Eig
 from .fourier import Fourier
 from .matrices import Cholesky, Cofactor, Det, Expm, ExpmFrechet, Pinv, Slogdet
 from .movement import Argsort, Extremum, Permutation, Put, PutAdd, PutAlongAdd, Searchsorted, Take, TakeAlong
@@ -32,7 +33,7 @@ _ALL: Final[tuple[AbstractStructured, ...]] = (
     Argsort(), Extremum("argmax"), Extremum("argmin"), Searchsorted(), Permutation(),
     Lu(), Solve(), SolveTriangular(), SolveBanded(),
     Det(), Cofactor(), Slogdet(), Pinv(), Cholesky(), Expm(), ExpmFrechet(),
-    Eigh(), Eigvalsh(), Svd(), Svdvals(), Qr(), Sylvester(), Sqrtm(),
+    Eig(), Eigh(), Eigvalsh(), Svd(), Svdvals(), Qr(), Sylvester(), Sqrtm(),
     Fourier(),
     Guard(), Call(),
 )  # fmt: skip

@@ -476,7 +476,7 @@ _TABLE: Final[Mapping[Any, Handler]] = {
     np.max: _extreme(np.maximum), np.amax: _extreme(np.maximum), np.min: _extreme(np.minimum), np.amin: _extreme(np.minimum),
     np.round: lambda x, decimals=0, out=None: part_by_part(np.round)(x, decimals, out=out),
     np.around: lambda x, decimals=0, out=None: part_by_part(np.round)(x, decimals, out=out),
-    np.nan_to_num: _nan_to_num, np.linspace: linspace, np.interp: _interp,
+    np.nonzero: lambda x: np.nonzero(np.not_equal(x, 0)), np.nan_to_num: _nan_to_num, np.linspace: linspace, np.interp: _interp,
 }  # fmt: skip
 
 # NumPy's own code calls some functions past their dispatcher.

@@ -20,6 +20,7 @@ from . import linalg as real
 from .complex_api import as_complex, concatenated, mover
 from .complexes import TracedComplexArray, combined
 from .creation import as_traced, concrete, from_numpy, recorder_of
+from .eigen import EIGEN, SCIPY_EIGEN
 from .reductions import axes_of
 from .structured import structured
 
@@ -286,7 +287,7 @@ COMPLEX_LINALG: Final[Mapping[Any, Handler]] = {
     np.linalg.solve: solve, np.linalg.inv: inv, np.linalg.norm: norm, np.linalg.det: _of_each(_det),
     np.linalg.slogdet: _of_each(_slogdet), np.linalg.qr: qr, np.linalg.eigvalsh: eigvalsh, np.linalg.svd: svd,
     np.linalg.cholesky: lambda a, /, *, upper=False: _of_each(_cholesky)(a, upper=upper), np.linalg.pinv: pinv,
-    np.linalg.svdvals: lambda x, /: svd(x, compute_uv=False), np.linalg.eigh: _eigh,
+    np.linalg.svdvals: lambda x, /: svd(x, compute_uv=False), np.linalg.eigh: _eigh, **EIGEN,
 }  # fmt: skip
 
 COMPLEX_SCIPY: Final[Mapping[Any, Handler]] = {
@@ -294,6 +295,7 @@ COMPLEX_SCIPY: Final[Mapping[Any, Handler]] = {
     linalg.solve_triangular: _solve_triangular, linalg.cho_solve: _cho_solve, linalg.solve_banded: _solve_banded,
     linalg.cholesky: _cholesky_factor, linalg.cho_factor: lambda a, lower=False, *_, **__: (_cholesky_factor(a, lower), lower),
     linalg.eigvalsh: lambda a, *, lower=True, **_: eigvalsh(a, "L" if lower else "U"), linalg.eigh: _eigh, linalg.qr: _qr,
+    **SCIPY_EIGEN,
     linalg.svdvals: lambda a, *_, **__: svd(a, compute_uv=False),
     linalg.svd: lambda a, full_matrices=True, compute_uv=True, **_: svd(a, compute_uv=compute_uv),
     linalg.norm: lambda a, ord=None, axis=None, keepdims=False, check_finite=True: norm(a, ord, axis, keepdims),

@@ -45,6 +45,7 @@ from .creation import (
     returned,
     zeros_like,
 )
+from .eigen import EIGEN
 from .elementwise import apply, is_static, ufunc_name
 from .fourier import FOURIER
 from .iterating import NdIter, from_iterable, from_python, ndenumerate, vectorize
@@ -198,7 +199,7 @@ _TABLE: Final[Mapping[Callable[..., Any], Callable[..., Any]]] = {
     np.ones_like: ones_like, np.linspace: linspace, np.roll: roll, np.interp: interp, np.clip: clip, np.round: round_,
     np.around: round_, np.sort: sort, np.argsort: argsort, np.median: median,
     np.quantile: quantile(np.quantile, 1), np.percentile: quantile(np.percentile, 100), np.partition: partition,
-    np.searchsorted: searchsorted, np.take_along_axis: take_along_axis, **LINALG, **FOURIER,
+    np.searchsorted: searchsorted, np.take_along_axis: take_along_axis, **LINALG, **EIGEN, **FOURIER,
     np.sum: sum_, np.mean: mean, np.var: var, np.std: std, np.prod: product, np.max: maximum, np.min: minimum,
     np.amax: maximum, np.amin: minimum, np.ptp: ptp, np.all: METHODS["all"], np.any: METHODS["any"],
     np.cumsum: METHODS["cumsum"], np.cumprod: METHODS["cumprod"], np.argmax: METHODS["argmax"], np.argmin: METHODS["argmin"],

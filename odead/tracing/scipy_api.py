@@ -18,6 +18,7 @@ from .array import TracedArray
 from .complex_api import any_complex
 from .complex_linalg import COMPLEX_SCIPY
 from .creation import as_array, as_traced, astype, concrete, empty, from_numpy, leaves_of, recorder_of
+from .eigen import SCIPY_EIGEN
 from .elementwise import is_static
 from .fourier import SCIPY_FOURIER
 from .linalg import (
@@ -261,6 +262,6 @@ SCIPY: Final[Mapping[Callable[..., Any], Handler]] = {
     linalg.eigvalsh: lambda a, b=None, *, lower=True, **options: _eigh(a, b, lower=lower, eigvals_only=True, **options),
     linalg.svd: _svd, linalg.svdvals: lambda a, *_, **__: svdvals(a), linalg.qr: _qr, linalg.pinv: _pinv,
     linalg.norm: lambda a, ord=None, axis=None, keepdims=False, check_finite=True: norm(a, ord, axis, keepdims),
-    linalg.expm: _expm, linalg.block_diag: _block_diag, **SCIPY_FOURIER, **SCIPY_MATRICES,
+    linalg.expm: _expm, linalg.block_diag: _block_diag, **SCIPY_EIGEN, **SCIPY_FOURIER, **SCIPY_MATRICES,
     special.logsumexp: _logsumexp, special.softmax: _softmax, special.log_softmax: _log_softmax, special.polygamma: _polygamma,
 }  # fmt: skip

@@ -37,6 +37,18 @@ np.linalg.qr(a[:2])[1]
 np.linalg.qr(a, mode='r')
 np.linalg.eigvalsh(a + a.conj().T)
 np.linalg.eigvalsh(a, 'U')
+np.linalg.eigvals(a)
+np.linalg.eig(a)[0]
+abs(np.linalg.eig(a)[1]) ** 2
+np.linalg.eig(a)[1] * np.linalg.eig(a).eigenvectors[0].conj()
+np.linalg.eig(a.real - 2 * a.imag)[1] ** 2
+np.linalg.eigvals(np.stack([a.real, a.imag + a.real.T]))
+np.roots(z)
+np.roots(x)
+sl.eigvals(a)
+sl.eigvals(a.real)
+sl.eig(a)[1] * sl.eig(a)[1]
+sl.eig(a.real, right=False)
 np.linalg.svd(a, compute_uv=False)
 np.linalg.svd(a[:, :2], compute_uv=False)
 np.linalg.pinv(a[:, :2])
@@ -142,6 +154,8 @@ def test_maximum_of_nan() -> None:
         ("sl.svd(a)", "the singular vectors of a complex matrix"),
         ("np.linalg.det(np.stack([a, a]))", "a stack of complex matrices"),
         ("np.linalg.det(a * 0)", "the determinant of a singular complex matrix"),
+        ("np.linalg.eigvals(a * 0)", "eigenvalues that are equal to rounding"),
+        ("sl.eig(a, left=True)", "with b=, left= or homogeneous_eigvals="),
         ("sl.lu_factor(a)", "scipy.linalg.lu_factor of complex numbers cannot be traced"),
         ("np.linalg.lstsq(a, z)", "np.linalg.lstsq of complex numbers cannot be traced"),
         ("ss.erf(z)", "scipy.special.erf of complex numbers cannot be traced"),
@@ -152,6 +166,42 @@ def test_what_is_refused(row: str, message: str) -> None:
     with pytest.raises(odead.TracingError, match=message) as caught:
         odead.jvp(function(row), (A, Z), (A, Z))
     assert re.search(r"in f: ", str(caught.value))
+
+
+def test_eigenvalues_are_real_or_complex_as_numpys() -> None:
+    """The kind is a branch of the recording; where two eigenvalues meet there is no derivative."""
+    compiled = odead.compile(lambda p: abs(np.roots(p)).max(), np.array([1.0, 0.0, 1.0]))
+    for p in ([1.0, 0.5, 1.0], [1.0, 3.0, 1.0], [2.0, 1.0, 5.0], [1.0, -4.0, 1.0]):
+        assert compiled.primal(np.array(p)) == abs(np.roots(p)).max()
+        a, b, c = p
+        root = np.sqrt(abs(b * b - 4 * a * c))
+        if b * b < 4 * a * c:  # |z|^2 = c / a
+            exact = np.array([-c / a**2, 0, 1 / a]) / (2 * np.sqrt(c / a))
+        else:
+            z = (abs(b) + root) / (2 * a)
+            exact = np.array([z * z, -np.sign(b) * z, 1.0]) / -(2 * a * z - abs(b))
+        np.testing.assert_allclose(compiled.jac((np.array(p),)), exact, atol=1e-14)
+    assert np.linalg.eigvals(np.eye(2)).dtype == float
+    with pytest.raises(odead.TracingError, match="eigenvalues that are equal to rounding"):
+        compiled.primal(np.array([1.0, 2.0, 1.0]))
+    with pytest.raises(odead.TracingError, match="float32 matrix"):
+        odead.gradient(lambda a: np.linalg.eigvals(a).sum(), np.diag([1, 2]).astype(np.float32))
+
+
+def test_second_derivatives_of_eigenvectors() -> None:
+    """By differences of gradients; the Hessian is symmetric although the vectors' phases are fixed by a convention."""
+
+    def f(a: np.ndarray) -> Any:
+        w, v = np.linalg.eig(a)
+        return (abs(w) ** 3).sum() + (abs(v[0]) ** 2 * [1, 2, 3]).sum() + (v * v).imag[1, 0]
+
+    a, h = A.real - 2 * A.imag, 1e-6
+    assert np.linalg.eigvals(a).dtype == complex
+    hessian = odead.hessian(f, a).reshape(9, 9)
+    np.testing.assert_allclose(hessian, hessian.T, atol=1e-12 * abs(hessian).max())
+    steps = h * np.eye(9).reshape(9, 3, 3)
+    rows = [(odead.gradient(f, a + e) - odead.gradient(f, a - e)).ravel() / (2 * h) for e in steps]
+    np.testing.assert_allclose(hessian, rows, atol=1e-7 * abs(hessian).max())
 
 
 def test_a_pivot_that_vanishes_at_another_call() -> None:

@@ -24,6 +24,7 @@ np.linalg.solve(s, s[0]); np.linalg.solve(s, a); np.linalg.solve(b, a); np.linal
 np.linalg.inv(s); np.linalg.inv(b); np.linalg.det(s); np.linalg.det(b); np.linalg.slogdet(s)[1]; np.linalg.slogdet(b).logabsdet; np.linalg.slogdet(-s)[0] * x
 np.linalg.cholesky(s @ s.T); np.linalg.cholesky(b @ b.transpose(0, 2, 1)); np.linalg.cholesky(s @ s.T, upper=True)
 np.linalg.eigh(s)[0]; np.linalg.eigh(s).eigenvectors ** 2; np.linalg.eigh(s, 'U')[0]; np.linalg.eigvalsh(b); np.linalg.eigvalsh(np.eye(3) * x[0])
+np.linalg.eigvals(s); np.linalg.eig(s)[0]; np.linalg.eig(s).eigenvectors ** 2; np.linalg.eigvals(b); abs(np.linalg.eigvals(s - 2 * s.T)) ** 2; np.roots(x[:4]).real; np.roots([1.0, x[0], x[1]])
 np.linalg.svd(s)[1]; np.linalg.svd(a, full_matrices=False)[0] ** 2; np.linalg.svd(a.T, full_matrices=False).Vh ** 2; np.linalg.svd(a, compute_uv=False); np.linalg.svdvals(a)
 np.linalg.qr(a.T)[0]; np.linalg.qr(a.T).R; np.linalg.qr(a).R; np.linalg.qr(s, 'r'); np.linalg.qr(b).Q; np.linalg.pinv(a); np.linalg.pinv(a.T); np.linalg.pinv(s, rcond=1e-3)
 np.linalg.lstsq(a.T, x[:4])[0]; np.linalg.lstsq(a.T, x[:4])[1]; np.linalg.lstsq(a, x[:3])[0]; np.linalg.matrix_power(s, 3); np.linalg.matrix_power(s, -2); np.linalg.multi_dot([s, s, a])
