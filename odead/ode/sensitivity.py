@@ -157,6 +157,7 @@ def sensitivity(
     check_mode(mode, wanted, shadows, has_loss)
     _check_second(order, has_loss)
     if nest is not None:
+        assert not isinstance(loss, Weighted)
         from .sensitivity_inside import sensitivity_inside  # it solves inside a function, which takes this module
 
         options = {
