@@ -29,6 +29,8 @@ def looks_up(x: TracedArray, key: Any) -> bool:
 
 def look_up(x: TracedArray, key: Any) -> Any:
     """`x[key]` for such a key."""
+    if _varies(key) and x.place.buffer in x.rec.updated and _is_known(x.rec, key, len(x)):
+        return x[int(key.value)]
     keys = key if type(key) is tuple else (key,)
     picked: Any = x[tuple([slice(None) if _varies(k) else k for k in keys])]
     left = [k for k in keys if type(k) is not int]  # one for each axis that is still there
@@ -44,12 +46,29 @@ def stores(x: TracedArray, key: Any) -> bool:
 
 
 def store(x: TracedArray, key: Any, source: View, value: Any) -> None:
-    """`x[key] = value` for such a key; `source` is the value in the program."""
+    """`x[key] = value` for such a key; `source` is the value in the program.
+
+    Where the index is part of the recording, so is the element: the rest of x is not touched.
+    """
     rec = x.rec
+    if _is_known(rec, key, len(x)):
+        index = int(key.value)
+        (n,), (stride,) = x.place.shape, x.place.strides
+        element = View(x.place.buffer, x.place.offset + index % n * stride, (), ())
+        rec.writes(element)
+        rec.updated.add(x.place.buffer)
+        x.value[index] = value
+        rec.emit("copy", element, (source,))
+        return
     index, place = _index(rec, key, len(x))
     rec.writes(x.place)
     x.value[index] = value
     rec.program.emit("put", x.place, (x.place, source, place), None, rec.line())
+
+
+def _is_known(rec: Recorder, key: TracedScalar, n: int) -> bool:
+    """Whether an index is read from a captured array of integers: it is part of the recording, as connectivity is."""
+    return -n <= int(key.value) < n and rec.freeze(key.place)
 
 
 def _varies(key: Any) -> bool:
@@ -76,12 +95,10 @@ def _taken(x: TracedArray, axis: int, key: TracedScalar) -> Any:
 def _index(rec: Recorder, key: TracedScalar, n: int) -> tuple[int, View]:
     """The index in the recorded run, and in the program; negative ones count from the end.
 
-    One that is read from a captured array of integers is part of the recording, as connectivity is.
     In a side of an `if` that a run does not take it is 0, for the index meant for the other values may be out of range.
     """
-    known = int(key.value)
-    if -n <= known < n and rec.freeze(key.place):
-        return known, rec.program.constant(known % n, "int64")
+    if _is_known(rec, key, n):
+        return int(key.value), rec.program.constant(int(key.value) % n, "int64")
     zero, length = (rec.program.constant(number, "int64") for number in (0, n))
     negative = rec.record("less", "bool", (key.place, zero))
     place = rec.record("where", "int64", (negative, rec.record("add", "int64", (key.place, length)), key.place))

@@ -136,6 +136,8 @@ class Recorder(Rows):
         Outcomes, in the order of the program.
     integers : dict of int to View
         Numbers read from captured integer arrays: buffer -> the element.
+    updated : set of int
+        Buffers of which an element was written at an index from such an array.
     side : Side or None
         The innermost side of an `if` that is being recorded beside the other one.
     met : callable or None
@@ -168,6 +170,7 @@ class Recorder(Rows):
         "scratch",
         "side",
         "static",
+        "updated",
     )  # fmt: skip
 
     calls: Caller  # set as `api` is
@@ -183,6 +186,7 @@ class Recorder(Rows):
         self.scratch: set[int] = set()
         self.guards: list[bool | int] = []
         self.integers: dict[int, View] = {}
+        self.updated: set[int] = set()
         self._frozen: dict[int, int] = {}  # captured arrays whose contents are part of the recording, and the line where
         self.failure: TracingError | None = None
         self.side: Side | None = None

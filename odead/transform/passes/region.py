@@ -17,6 +17,7 @@ __all__ = ["LEAST", "Loop", "Region"]
 
 LEAST: Final = 4  # iterations: a vector instruction of fewer elements takes longer than the scalar ones
 _ERRATIC: Final = 0.6  # part of the steps at which a slot's operands do not continue as before, above which it is left alone
+_STEPS: Final = 8  # between the places of a table, at most, for which it may be a nest of short loops, that roll on their own
 _CUTS: Final = 2  # so few iterations in conflict with earlier ones split a loop; more make their slots a block
 _ATTEMPTS: Final = 8
 
@@ -35,6 +36,8 @@ class Loop:
         Slots that stay as they are.
     local : list of bool
         For each slot, whether its result is the first in a temporary that belongs to the iteration.
+    places : dict of int to (int, ndarray)
+        For each slot that picks elements without a pattern: the column, 0 for the result, and the offsets.
     """
 
     start: int
@@ -42,6 +45,7 @@ class Loop:
     count: int
     blocks: Blocks
     local: list[bool]
+    places: dict[int, tuple[int, np.ndarray]]
 
     @property
     def stop(self) -> int:
@@ -78,7 +82,28 @@ class Region:
         place = np.where(literal, 0, self.offset)
         step = np.diff(place, axis=1)
         self.follows = (self.key[:, 1:] == self.key[:, :-1]).all(axis=0)  # (count - 1, period)
-        self.steady = (step[:, 1:] == step[:, :-1]).all(axis=0)  # (count - 2, period)
+        regular = step[:, 1:] == step[:, :-1]
+        self.steady = regular.all(axis=0)  # (count - 2, period)
+        self.scattered = self._scattered(step)
+        self.steady[:, self.scattered] = True
+
+    def _scattered(self, step: np.ndarray) -> np.ndarray:
+        """Slots that load or store an element of one array at places without a pattern, as a table of neighbours gives them.
+
+        They become a gather or a scatter with a constant index; whether iterations meet at an element is seen as for any other.
+        """
+        found = np.zeros(self.period, dtype=bool)
+        erratic = (step[:, 1:] != step[:, :-1]).mean(axis=1) > _ERRATIC  # (OPERANDS, period)
+        one = (self.buffer[:2] == self.buffer[:2, :1]).all(axis=1)
+        for k in np.flatnonzero((erratic[0] != erratic[1]) & self.follows.all(axis=0)).tolist():
+            column, position = int(erratic[1, k]), self.start + k
+            out, ins = self.program.out[position], self.program.ins[position]
+            if (
+                self.program.op[position] == "copy" and out is not None and not out.shape and not ins[0].shape
+                and one[column, k] and (self.buffer[0, :, k] != self.buffer[1, :, k]).all()
+            ):  # fmt: skip
+                found[k] = len(np.unique(step[column, :, k])) > _STEPS
+        return found
 
     def loops(self) -> list[Loop]:
         """What can be rolled, in program order."""
@@ -102,7 +127,18 @@ class Region:
 
     def loop(self, start: int, stop: int, blocks: Blocks) -> Loop:
         local = (self.key[0, start:stop] == -2 - np.arange(self.period)).all(axis=0)
-        return Loop(self.start + start * self.period, self.period, stop - start, blocks, local.tolist())
+        return Loop(
+            self.start + start * self.period, self.period, stop - start, blocks, local.tolist(), self.places(start, stop)
+        )
+
+    def places(self, start: int, stop: int) -> dict[int, tuple[int, np.ndarray]]:
+        found = {}
+        for k in np.flatnonzero(self.scattered).tolist():
+            for column in (0, 1):
+                offsets = self.offset[column, start:stop, k]
+                if (np.diff(offsets, 2) != 0).any():
+                    found[k] = (column, offsets)
+        return found
 
     def may_be_worth_it(self, blocks: Blocks) -> bool:
         """Whether `is_worth_it` may hold; blocks only grow."""
@@ -205,7 +241,8 @@ class Region:
 
     def block_unproven(self, blocks: Blocks, start: int, stop: int) -> None:
         """Results whose rolled views the simple tests of `tape` cannot tell to be free of overlap."""
-        for k in np.flatnonzero(~blocks.inside & ~self.local[0, start] & (self.buffer[0, start] >= 0)).tolist():
+        apart = ~blocks.inside & ~self.scattered
+        for k in np.flatnonzero(apart & ~self.local[0, start] & (self.buffer[0, start] >= 0)).tolist():
             position = self.start + start * self.period + k
             out = self.program.out[position]
             assert out is not None

@@ -147,6 +147,8 @@ class _Rolling:
 
     def vector(self, loop: Loop, k: int) -> Instruction:
         """The instruction that does slot k of all iterations."""
+        if k in loop.places:
+            return self.scattered(loop, k)
         old = self.old
         at = loop.start + k
         following = at + loop.period
@@ -159,6 +161,22 @@ class _Rolling:
         if op in ("take", "put", "put_add"):
             operands = _with_fixed_operand(op, operands)
         return Instruction(op, rolled, tuple(operands), old.params[at], old.line[at])
+
+    def scattered(self, loop: Loop, k: int) -> Instruction:
+        """The gather or scatter for loads or stores of single elements at places without a pattern."""
+        old, at = self.old, loop.start + k
+        column, offsets = loop.places[k]
+        out, (source,) = old.out[at], old.ins[at]
+        following = old.out[at + loop.period]
+        assert out is not None and following is not None
+        picked = out if column == 0 else source
+        low = int(offsets.min())
+        window = self.placed(View(picked.buffer, low, (int(offsets.max()) - low + 1,), (1,)))
+        index = self.new.constant(offsets - low, "int64")
+        if column == 0:
+            values = self.literals(loop, k, 0) or self.rolled(loop.count, source, old.ins[at + loop.period][0])
+            return Instruction("put", window, (window, values, index), None, old.line[at])
+        return Instruction("take", self.rolled(loop.count, out, following), (window, index), None, old.line[at])
 
     def rolled(self, count: int, view: View, following: View) -> View:
         """The view whose row r is the view of iteration r, given those of the first two."""
