@@ -109,7 +109,7 @@ def test_derivatives_in_both_modes(f):
     ],
 )
 def test_the_program_is_short(f, most):
-    """Sums into elements that recur keep their order: two instructions per edge, on a flux computed at once, and what lies between."""
+    """Sums into elements that recur keep their order: two instructions per edge, on fluxes computed at once."""
     assert len(optimise(trace(f, (np.zeros(N), np.ones(N))).program)) <= most
 
 
