@@ -94,7 +94,9 @@ class Selects:
                     flips.see(keys[k, columns], keys[k + 1, columns])
                 looked_at = steps[np.linspace(0, steps.size - 1, min(LOOKS, steps.size)).astype(int)]
                 flips.jumps = flips.jumps or any(
-                    self._jumps(t, y, k, columns[int(np.argmax(changed[k, columns]))], size) for k in looked_at.tolist()
+                    self._jumps(t, y, k, which, size)
+                    for k in looked_at.tolist()
+                    for which in dict.fromkeys(columns[changed[k, columns]][[0, -1]].tolist())
                 )
 
     def _jumps(self, t: np.ndarray, y: np.ndarray, k: int, which: int, size: float) -> bool:

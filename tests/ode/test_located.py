@@ -248,3 +248,18 @@ def test_chattering_raises(mode):
 
     with pytest.raises(IntegrationError, match="chattering"):
         odead.sensitivity(rhs, [0.1, 1.0], [0.3, 0.9], (0.0, 2.0), loss=lambda y: y[0, 0], mode=mode, max_steps=2000)
+
+
+def test_one_element_of_two_jumps():
+    """They flip in the same step, and the first one has a kink only."""
+
+    def rhs(dx, x, p, t):
+        dx[:] = -p[0] * x + np.where(x > 1, p[1] * np.array([0.0, 1.0]), 0.0)
+
+    x0, p, t = np.array([1.5, 1.5]), np.array([1.0, 1e-3]), 2.0
+    rest = p[1] / p[0]
+    switch = np.log((x0[1] - rest) / (1 - rest)) / p[0]
+    found = odead.sensitivity(rhs, x0, p, (0.0, t), loss=lambda y: y[1, 0], rtol=1e-9, atol=1e-9)
+    assert found.loss == pytest.approx(np.exp(-p[0] * (t - switch)), rel=5e-8)
+    by_rest = p[0] * np.exp(-p[0] * (t - switch)) * (1 / (1 - rest) - 1 / (x0[1] - rest)) / p[0]
+    assert found.grad[1] == pytest.approx(by_rest / p[0], rel=5e-8)
