@@ -72,7 +72,7 @@ class _Plan:
         """Of a factorisation, in operations on stored columns."""
         (kind, more), n = self.fitting, self.pattern.n
         if kind is Sparse:
-            return _INDIRECT * more[0].work_to_factor
+            return float(_INDIRECT * more[0].work_to_factor)
         return n**3 / 3 if kind is Dense else n * (self.pattern.lower + 1) * (self.pattern.lower + self.pattern.upper + 1)
 
     @cached_property
