@@ -8,6 +8,8 @@ import numpy as np
 import scipy.integrate
 from scipy.integrate._ivp.ivp import MESSAGES, OdeResult  # SciPy does not export them
 
+from ..containers import map_leaves
+from ..derivatives.nested import Nest, nest_of
 from ..errors import ArgumentTypeError, ArgumentValueError, IntegrationError, OdeadError, warn
 from .problem import Problem, make_problem
 from .sensitivity import sensitivity
@@ -58,7 +60,8 @@ def solve_ivp(
     -------
     OdeResult
         SciPy's own, with its status and message: nothing is raised when the solve stops early. RK23, RK45 and DOP853 run in
-        the compiled loop where that takes the same steps. With ``sens=True`` a `Sensitivity`.
+        the compiled loop where that takes the same steps. Inside a function that is being differentiated, what `solve`
+        returns, which needs t_eval and raises. With ``sens=True`` a `Sensitivity`.
 
     Raises
     ------
@@ -66,10 +69,10 @@ def solve_ivp(
         With ``sens=True``: the solve stopped before its end.
     """
     given = _arguments(args)
-    if sens:
-        return _with_sensitivities(
-            fun, t_span, y0, given, options, t_eval=t_eval, events=events, dense_output=dense_output, method=method,
-            engine=engine, mode=mode,
+    if sens or nest_of(fun, t_span, y0, args, t_eval) is not None:
+        return _differentiable(
+            sensitivity if sens else solve, fun, t_span, y0, given, options, t_eval=t_eval, events=events,
+            dense_output=dense_output, method=method, engine=engine, mode=mode,
         )  # fmt: skip
     if (engine, mode) != ("auto", "auto"):
         raise ArgumentValueError("engine and mode are for sens=True; without it SciPy's own steppers run")
@@ -139,21 +142,21 @@ def _native(
     return result
 
 
-def _with_sensitivities(
-    fun: Any, t_span: Any, y0: Any, args: tuple[Any, ...] | None, options: dict[str, Any], **named: Any
+def _differentiable(
+    call: Any, fun: Any, t_span: Any, y0: Any, args: tuple[Any, ...] | None, options: dict[str, Any], **named: Any
 ) -> Any:
     if options.get("jac") is None:
         options.pop("jac", None)
     unknown = [name for name in options if name not in DIFFERENTIABLE]
     if unknown:
         raise ArgumentTypeError(
-            f"{unknown[0]}= has no meaning with sens=True; the options are {', '.join(DIFFERENTIABLE)}, and the Jacobian is "
-            f"exact without one"
+            f"{unknown[0]}= has no meaning where the solution is differentiated; the options are {', '.join(DIFFERENTIABLE)}, "
+            f"and the Jacobian is exact without one"
         )
-    if np.ndim(y0) > 1:
+    if np.ndim(map_leaves(Nest.twin, y0)) > 1:
         raise ArgumentValueError("y0 must be one-dimensional")
     named["events"] = _events(named["events"])
-    return sensitivity(from_scipy(fun), y0, args, t_span, **{"rtol": RTOL, "atol": ATOL, **options}, **named)
+    return call(from_scipy(fun), y0, args, t_span, **{"rtol": RTOL, "atol": ATOL, **options}, **named)
 
 
 def _events(events: Any) -> Any:

@@ -163,3 +163,25 @@ def test_what_the_compiled_loop_cannot_do_as_scipy_is_left_to_scipy():
         assert_allclose(found.t, expected.t, rtol=1e-9)
         if options:
             assert_allclose(found.t_events[0], expected.t_events[0], rtol=1e-9)
+
+
+@pytest.mark.parametrize("method", ["RK45", "BDF"])
+def test_inside_a_differentiated_function(method):
+    """y' = a - b y from y0."""
+
+    def f(q, sens):
+        result = odead.solve_ivp(
+            lambda t, y, a, b: [a - b * y[0]], (0, 1), [q[2]], method, t_eval=[1.0], args=(q[0], q[1]), sens=sens, rtol=1e-8,
+            atol=1e-10,
+        )  # fmt: skip
+        return result.sens[0, 0, 0] if sens else result.y[0, 0]
+
+    def closed(q):
+        return q[0] / q[1] + (q[2] - q[0] / q[1]) * np.exp(-q[1])
+
+    q = np.array([0.7, 1.3, 2.0])
+    assert_allclose(odead.gradient(lambda q: f(q, False), q), odead.gradient(closed, q), rtol=1e-6)
+    by_a = odead.gradient(lambda q: odead.gradient(closed, q)[0], q)
+    assert_allclose(odead.gradient(lambda q: f(q, True), q), by_a, rtol=1e-5, atol=1e-8)
+    with pytest.raises(TypeError, match="vectorised_jac= has no meaning"):
+        odead.gradient(lambda q: odead.solve_ivp(linear, (0, 1), q, t_eval=[1.0], vectorised_jac=1).y.sum(), q)
