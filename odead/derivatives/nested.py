@@ -28,7 +28,7 @@ from ..tracing.creation import array as traced_array
 from ..tracing.creation import from_numpy
 from ..tracing.namespace import Names
 from ..tracing.observations import Observations
-from ..tracing.recorder import Recorder, is_traced
+from ..tracing.recorder import Recorder, is_plain, is_traced
 from ..views import View, broadcast, overlap
 
 __all__ = ["Called", "Nest", "nest_of", "part_of"]
@@ -36,9 +36,11 @@ __all__ = ["Called", "Nest", "nest_of", "part_of"]
 
 def nest_of(f: Any, *trees: Any) -> Nest | None:
     """The recording in which `f` is to be differentiated at these arguments; None outside of any."""
-    for leaf in flatten(trees)[0]:
-        if is_traced(leaf):
-            return Nest(leaf.rec)
+    for tree in trees:
+        if not is_plain(tree):
+            for leaf in flatten(tree)[0]:
+                if is_traced(leaf):
+                    return Nest(leaf.rec)
     while not isinstance(f, FunctionType) and hasattr(f, "__func__" if isinstance(f, MethodType) else "func"):
         f = f.__func__ if isinstance(f, MethodType) else f.func
     if isinstance(f, FunctionType) and isinstance(f.__globals__, Names):

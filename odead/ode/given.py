@@ -10,7 +10,7 @@ import numpy as np
 from .._system import goes_strictly
 from ..containers import Structure, flatten
 from ..errors import ArgumentTypeError, ArgumentValueError
-from ..tracing.recorder import is_traced
+from ..tracing.recorder import is_plain, is_traced
 from .signature import name_of, required_parameters
 
 __all__ = ["check_t_eval", "check_tspan", "initial_values", "refuse_traced"]
@@ -18,9 +18,7 @@ __all__ = ["check_t_eval", "check_tspan", "initial_values", "refuse_traced"]
 
 def refuse_traced(**given: Any) -> None:
     for name, value in given.items():
-        if value is None or (type(value) is np.ndarray and value.dtype == np.float64):
-            continue
-        if any(map(is_traced, flatten(value)[0])):
+        if not is_plain(value) and any(map(is_traced, flatten(value)[0])):
             raise NotImplementedError(
                 f"{name} comes from a function that is being differentiated, inside which odead.solve and "
                 f"odead.sensitivity are what can be differentiated"

@@ -29,7 +29,7 @@ from .side import Side
 if TYPE_CHECKING:
     from .observations import Observations
 
-__all__ = ["Api", "Recorder", "Traced", "contains_traced", "dtype_name", "is_traced"]
+__all__ = ["Api", "Recorder", "Traced", "contains_traced", "dtype_name", "is_plain", "is_traced"]
 
 _NAMES: Final = {np.dtype(dtype): dtype for dtype in DTYPES}
 
@@ -73,6 +73,15 @@ class Traced:
 def is_traced(x: Any) -> bool:
     """Whether x is traced: `isinstance` does not tell, because traced values answer as what they stand for."""
     return issubclass(type(x), Traced)
+
+
+_PLAIN: Final = frozenset({np.ndarray, float, int, bool, str, type(None)})
+
+
+def is_plain(x: Any) -> bool:
+    """Whether a glance tells that x is neither traced nor a container of something traced."""
+    kind = type(x)
+    return kind in _PLAIN or (kind is tuple and _PLAIN.issuperset(map(type, x)))
 
 
 def contains_traced(x: Any) -> bool:
