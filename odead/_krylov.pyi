@@ -10,6 +10,7 @@ class Products(Linearised):
 
 class Krylov(Matrix):
     products: int
+    anywhere: bool
 
 class ByProducts(Krylov):
     def __init__(self, n: int, rows: Any, columns: Any, source: Any, products: Products) -> None: ...

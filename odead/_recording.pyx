@@ -7,7 +7,8 @@ from cpython.list cimport PyList_Append
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from cpython.tuple cimport PyTuple_SET_ITEM
 
-from .tape import DTYPES, Buffer, Role
+from .tape import DTYPES as _DTYPES
+from .tape import Buffer, Role
 from .views import View
 
 cdef extern from "Python.h":
@@ -20,7 +21,7 @@ cdef extern from "Python.h":
     PyCodeObject* PyFrame_GetCode(PyFrameObject*)
     int PyFrame_GetLasti(PyFrameObject*)
 
-SCALARS = {dtype: Buffer(dtype, 1, Role.TEMP) for dtype in DTYPES}
+SCALARS = {dtype: Buffer(dtype, 1, Role.TEMP) for dtype in _DTYPES}
 cdef dict NUMBERS = SCALARS
 cdef tuple NO_AXES = ()
 cdef object ZERO = 0
