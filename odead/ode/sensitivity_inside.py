@@ -84,6 +84,10 @@ def sensitivity_inside(
     NotImplementedError
         What is asked for cannot be recorded yet.
     """
+    if options.get("dense_output"):
+        raise NotImplementedError(
+            "dense_output of a sensitivity inside a differentiated function is not supported yet; odead.solve has it"
+        )
     if t_eval is None and loss is None and running is None:
         raise ArgumentValueError("t_eval: a sensitivity inside a function that is being differentiated needs it, or a loss")
     asked = _Asked(nest, rhs, x0, p, pair_of_times(tspan), t_eval, loss, running, wanted, check_options(nest, options))

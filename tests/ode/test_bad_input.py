@@ -220,6 +220,11 @@ def test_a_captured_parameter_array_is_refused():
     [
         (lambda v: solve(good, X0, v, (0, 1)).y.sum(), ValueError, "t_eval"),
         (lambda v: solve(good, X0, P, (0, v[0])).y.sum(), ValueError, "t_eval"),
+        (
+            lambda v: sensitivity(good, X0, v, (0, 1), t_eval=[1.0], dense_output=True).y.sum(),
+            NotImplementedError,
+            "dense_output of a sensitivity inside",
+        ),
         (lambda v: sensitivity(good, X0, v, (0, 5)).y.sum(), ValueError, "t_eval: a sensitivity inside .* needs it, or a loss"),
     ],
 )
