@@ -238,7 +238,8 @@ def make_problem(
         if "p" in differentiated and p_vector.size:
             dx0_dp = consistent.by_p + (0 if dx0_dp is None else consistent.by_x @ dx0_dp)
     problem = Problem(
-        compiled_rhs, name, n, running is not None, x_layout, p_layout, state, p_vector, dx0_dp, t0, t1, times,
+        compiled_rhs.settled(state, p_vector, t0), name, n, running is not None, x_layout, p_layout, state, p_vector, dx0_dp,
+        t0, t1, times,
         events=make_events(events, x_layout, p_layout, state, p_vector, t0, p),
         stops=make_stops(tstops, p, p_layout, p_vector, t0, t1),
         halves=halves_of(rhs), twice=is_doubled_twice(rhs), consistent=consistent,

@@ -28,7 +28,7 @@ from .linearised import Linearisations
 from .mass import Mass
 from .selects import Selects
 from .signature import Flat
-from .switches import Switches, without_guards
+from .switches import Switches, guards_may_flip, without_guards
 from .values import without_values
 
 __all__ = ["Branch", "CompiledRhs", "compiled", "refuse_captured"]
@@ -266,6 +266,16 @@ class CompiledRhs:
                 self._known[variant] = Branch(variant, self._continued(x, p, t), self._switches(x, p, t))
             return self._known[variant]
 
+    def settled(self, x: np.ndarray, p: np.ndarray, t: float) -> "CompiledRhs":
+        """What it is for a whole solve: without its branches, where they look at p and captured arrays alone.
+
+        To look for flips of what cannot flip made a solve of a diffusion with a table of materials 1.8 times as long.
+        """
+        if not self.branches:
+            return self
+        branch = self.branch(x, p, t)
+        return self if branch.may_flip else branch.rhs
+
     def _continued(self, x: np.ndarray, p: np.ndarray, t: float) -> "CompiledRhs":
         twin = self._twin()
         twin.frozen = self.frozen
@@ -369,6 +379,11 @@ class Branch:
     variant: Variant
     rhs: CompiledRhs
     switches: Switches
+
+    @cached_property
+    def may_flip(self) -> bool:
+        """Whether a guard may look at something that changes during a solve."""
+        return guards_may_flip(self.variant.primal)
 
     def holds(self, x: np.ndarray, p: np.ndarray, t: float) -> bool:
         """Whether these values are on this side."""

@@ -19,7 +19,7 @@ from ..transform.reverse import reverse
 from ..views import View, broadcast
 from .jumps import Gradient
 
-__all__ = ["Switches", "without_guards"]
+__all__ = ["Switches", "guards_may_flip", "without_guards"]
 
 CLOSE: Final = 1e-6  # what a continuous function changes by at most between neighbouring numbers
 COMPARISONS: Final = ("less", "less_equal", "greater", "greater_equal", "equal", "not_equal")
@@ -106,6 +106,22 @@ class Switches:
         """The program of the tangents of these cotangents."""
         count = len(program.arguments)
         return forward(optimise(Switches.derive(program)), range(2 * count), None)
+
+
+def guards_may_flip(program: Program) -> bool:
+    """Whether a guard may look at something that changes during a solve: at x or t, not at p and captured arrays alone.
+
+    Nobody knows what a call reads. Captured arrays do not change: those that carry values from call to call are not recorded.
+    """
+    rows = [(op, out.buffer, ins) for op, out, ins in zip(program.op, program.out, program.ins, strict=True) if out is not None]
+    moving = {program.arguments[1], program.arguments[-1]}
+    moving |= {out for op, out, _ in rows if op == "call"}
+    before = -1
+    while before != len(moving):  # more than once only where memory is written again
+        before = len(moving)
+        moving |= {out for _, out, ins in rows if any(view.buffer in moving for view in ins)}
+    guarded = (ins for op, ins in zip(program.op, program.ins, strict=True) if op == "guard")
+    return any(view.buffer in moving for ins in guarded for view in ins)
 
 
 def without_guards(program: Program) -> Program:

@@ -194,3 +194,26 @@ def test_a_datum_at_the_instant_of_a_switch_moves_with_the_slope_before_it(mode)
         atol=1e-11,
     )
     np.testing.assert_allclose(result.grad_t_eval, [0.5, 1.5 * np.exp(0.75)], rtol=1e-7)
+
+
+MATERIALS = np.array([0, 2, 1, 0])
+
+
+def layers(dx, x, p, t):
+    dx[:] = -p[MATERIALS] * x if p[2] > 0 else p[MATERIALS] * x
+
+
+def test_branches_that_cannot_flip_are_not_looked_for():
+    """A table of materials, and a test of a parameter: as fast as without, and right for each value."""
+    start, span, times = np.ones(4), (0, 1), np.array([0.5, 1.0])
+
+    def plain(dx, x, p, t):
+        dx[0], dx[1], dx[2], dx[3] = -p[0] * x[0], -p[2] * x[1], -p[1] * x[2], -p[0] * x[3]
+
+    for sign in (1.0, -1.0, 1.0):
+        p = np.array([0.5, 1.0, sign * 2.0])
+        found = odead.sensitivity(layers, start, p, span, t_eval=times, method="Tsit5", mode="forward")
+        expected = odead.sensitivity(plain, start, sign * p, span, t_eval=times, method="Tsit5", mode="forward")
+        assert found.nfev == expected.nfev
+        np.testing.assert_allclose(found.y, expected.y, rtol=1e-13)
+        np.testing.assert_allclose(found.sens, sign * expected.sens, rtol=1e-12, atol=1e-15)
