@@ -79,6 +79,7 @@ cdef class Explicit:
     cdef readonly Record record             # or None
     cdef public Recorded watch              # or None: a step inside or after which it does not hold is not accepted
     cdef readonly double flipped            # where it first did not, of the times looked at
+    cdef double held                        # the one before, where it did
     cdef public bint judges                 # whether to stop where another kind of method suits the problem better
     cdef public int64_t patience            # steps in which that must show
     cdef int64_t signs                      # steps in which it did, less those in which it did not

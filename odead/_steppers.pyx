@@ -314,6 +314,28 @@ cdef class Explicit:
         cdef cnp.npy_intp[2] shape = [self.method.all_stages, self.n]
         return _copy_of(self.z, &shape[1], 1), _copy_of(self.k, shape, 2)
 
+    def at(self, double t):
+        """The state at a time inside the step tried last, after which `run` said that it flipped."""
+        row = np.empty(self.n)
+        self.interpolate(t, self.h, floats(row))
+        return row
+
+    def locate(self):
+        """Two neighbouring times inside this step: what is watched holds at the first, and no longer at the second.
+
+        By bisection, 50 times; in Python, with an interpolant of arrays, it took nine tenths of the time of a bouncing ball.
+        """
+        cdef double low = self.held, high = self.flipped, middle = low + (high - low) / 2
+        with nogil:
+            while middle != low and middle != high:
+                self.interpolate(middle, self.h, self.w)
+                if self.watch.holds(middle, self.w, self.f):
+                    low = middle
+                else:
+                    high = middle
+                middle = low + (high - low) / 2
+        return low, high
+
     def keep_last_step(self):
         """Append the step tried last, which was not taken, to the record."""
         if self.record.add(self.t + self.h, self.z, self.k, self.n) != DONE:
@@ -515,6 +537,7 @@ cdef class Explicit:
         """FLIPPED if what is watched does not hold at some times inside the step, or at its end."""
         cdef Outcome outcome = self.add_stages(h)
         cdef int64_t i
+        self.held = self.t
         for i in range(1, LOOKS):
             if outcome != DONE:
                 return outcome
@@ -522,6 +545,7 @@ cdef class Explicit:
             self.interpolate(self.flipped, h, self.w)
             if not self.watch.holds(self.flipped, self.w, self.f):
                 return FLIPPED
+            self.held = self.flipped
         self.flipped = t_new
         return DONE if self.watch.holds(t_new, self.z, self.f) else FLIPPED
 

@@ -121,11 +121,25 @@ class Failure(NamedTuple):
 
 
 class Crossing(NamedTuple):
-    """A step that was not taken because it ends on another side: its ends, and the solution between them."""
+    """A step that was not taken because it ends on another side.
+
+    Attributes
+    ----------
+    t0, t1 : float
+        Its start, and the first time that was looked at on the other side.
+    sol : callable
+        The solution between them.
+    at : callable
+        The same of one time.
+    locate : callable or None
+        Gives two neighbouring times, the second the first on the other side; None: by `Side.holds`.
+    """
 
     t0: float
     t1: float
     sol: Any
+    at: Callable[[float], np.ndarray]
+    locate: Callable[[], tuple[float, float]] | None = None
 
 
 class Trajectory(NamedTuple):

@@ -18,7 +18,7 @@ from .jumps import Gradient
 from .kept import Kept
 from .layout import Layout
 from .rhs import refuse_captured
-from .signature import name_of, required_parameters
+from .signature import name_of, takes_x_p_t
 
 __all__ = ["Events", "Reset", "make_events"]
 
@@ -124,7 +124,7 @@ class Reset:
 
     def __init__(self, event: Callable[..., Any], x_layout: Layout, p_layout: Layout, example: tuple[Any, ...]) -> None:
         reset, name = event.reset, name_of(event)  # type: ignore[attr-defined]
-        if required_parameters(reset, f"{name}.reset") != 3:
+        if not takes_x_p_t(reset, f"events: {name}.reset", "reset(x, p, t)"):
             raise ArgumentTypeError(f"events: {name}.reset must take three positional parameters: reset(x, p, t)")
         if x_layout.has_numbers:
             raise ArgumentTypeError(f"x0 is a container of plain numbers, which {name}.reset cannot change; make them arrays")
@@ -219,7 +219,7 @@ def make_events(
         raise ArgumentTypeError(f"events must be a function event(x, p, t) or a list of them, not {events!r}")
     functions = (events,) if callable(events) else tuple(events)
     for k, event in enumerate(functions):
-        if required_parameters(event, f"events[{k}]") != 3:
+        if not takes_x_p_t(event, f"events[{k}]", "event(x, p, t)"):
             raise ArgumentTypeError(
                 f"events: {name_of(event)} must take three positional parameters: event(x, p, t) -> float (not SciPy's (t, y))"
             )

@@ -7,7 +7,7 @@ from scipy.sparse import issparse
 
 from ..errors import ArgumentTypeError, ArgumentValueError
 from .problem import Problem
-from .signature import name_of, required_parameters
+from .signature import name_of, required_parameters, takes_x_p_t
 
 __all__ = ["check_jacobian"]
 
@@ -35,8 +35,8 @@ def check_jacobian(problem: Problem, jac: Any) -> None:
     if isinstance(jac, str) and jac == "auto":
         return
     if callable(jac):
-        count = required_parameters(jac, "jac")
-        if count != 3:
+        if not takes_x_p_t(jac, "jac", "jac(x, p, t)"):
+            count = required_parameters(jac, "jac")
             raise ArgumentTypeError(f"jac: {name_of(jac)} requires {count} positional parameters; write jac(x, p, t) -> (n, n)")
     elif isinstance(jac, str) or not (_is_sparse(jac) or isinstance(jac, (np.ndarray, list, tuple))):
         raise ArgumentTypeError(f'jac must be "auto", a function jac(x, p, t) or an array, not {jac!r}')

@@ -16,6 +16,8 @@ MODES: Final = ("auto", "forward", "adjoint", "continuous")
 
 
 def check_wrt(wrt: Any) -> tuple[str, ...]:
+    if not isinstance(wrt, (str, tuple, list)):
+        raise ArgumentTypeError(f"wrt must be one or a tuple of {', '.join(WRT)}, not {wrt!r}")
     names = (wrt,) if isinstance(wrt, str) else tuple(wrt)
     for name in names:
         if name not in WRT:

@@ -285,11 +285,11 @@ class _Walk:
             part = self._with_times(part, here.t0, after, lambda times: np.repeat(z[:, None], times.size, axis=1), here.t1)
             x_before = x = z[:n]
         else:
-            before, after = _locate(crossing, self._side(here, branch, signs))
+            before, after = crossing.locate() if crossing.locate else _locate(crossing, self._side(here, branch, signs))
             after = self._after_data(after)
-            z = np.array(crossing.sol(after))
+            z = np.array(crossing.at(after))
             part = self._extend(part, crossing, here.t0, after)
-            x_before, x = np.array(crossing.sol(before)[:n]), z[:n]
+            x_before, x = np.array(crossing.at(before)[:n]), z[:n]
             if part.path is not None:
                 part = part._replace(path=part.path.then(at_point(before, x_before)))
         signs = self._pass(part, here, signs, before)
@@ -307,7 +307,7 @@ class _Walk:
         if crossing is None:
             return found
         a_little_later = after + self.sign * TOGETHER * np.spacing(abs(after))
-        return np.union1d(found, side.crossed(np.array(crossing.sol(a_little_later)[: self.n]), a_little_later))
+        return np.union1d(found, side.crossed(np.array(crossing.at(a_little_later)[: self.n]), a_little_later))
 
     def _due(self, after: float) -> np.ndarray:
         """The stops at this instant."""
@@ -426,7 +426,7 @@ def _locate(crossing: Crossing, side: _Side) -> tuple[float, float]:
         middle = before + (after - before) / 2
         if middle in (before, after):
             return before, after
-        if side.holds(np.asarray(crossing.sol(middle)), middle):
+        if side.holds(np.asarray(crossing.at(middle)), middle):
             before = middle
         else:
             after = middle

@@ -24,7 +24,7 @@ from .jacobian import Jacobian
 from .layout import Layout, lay_out
 from .mass import Mass, check_mass
 from .rhs import CompiledRhs, compiled
-from .signature import flat_rhs, is_in_place, multiplied, name_of, required_parameters
+from .signature import flat_rhs, is_in_place, multiplied, name_of, takes_x_p_t
 from .stops import Stops, derivative_by_p, make_stops
 from .systems import recorded
 
@@ -206,7 +206,7 @@ def make_problem(
         mass = mass.extended
 
     def build(matrix: np.ndarray | None = None, left: Mass | None = mass) -> CompiledRhs:
-        if running is not None and required_parameters(running, "running") != 3:
+        if running is not None and not takes_x_p_t(running, "running", "running(x, p, t)"):
             raise ArgumentTypeError(
                 f"running: {name_of(running)} must take three positional parameters: running(x, p, t) -> float"
             )

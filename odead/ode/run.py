@@ -184,7 +184,8 @@ class Run(NamedTuple):
             grad_p = grad_p + adjoint.grad_x0 @ problem.dx0_dp
         by_t0 = float(adjoint.grad_x0 @ problem.start_by_t0)
         if "t0" in self.wrt:
-            by_t0 -= float(adjoint.arriving @ problem.velocity(problem.x0, problem.t0))
+            arriving = adjoint.arriving if problem.t1 != problem.t0 else self._moving_with_t1(cotangents)
+            by_t0 -= float(arriving @ problem.velocity(problem.x0, problem.t0))
         by_x0 = adjoint.grad_x0 if problem.consistent is None else problem.consistent.by_x.T @ adjoint.grad_x0
         self._fill(result, grad_p, by_x0, by_t0)
         self._fill_times(result, course, cotangents, at_data)
@@ -213,7 +214,8 @@ class Run(NamedTuple):
         if "t0" in self.wrt:
             by_t0 = float(total[columns.t0][0])
             if problem.t_eval is not None and problem.t_eval[:1] == problem.t0:  # this datum is x0, wherever t0 is
-                by_t0 -= float(cotangents[:, 0] @ (derivatives[0][:, -1] - problem.start_by_t0))
+                n = problem.n
+                by_t0 -= float(cotangents[:n, 0] @ (derivatives[0][:n, -1] - problem.start_by_t0[:n]))
         self._fill(result, total[columns.p] if "p" in self.wrt else None, total[columns.x0], by_t0)
         self._fill_times(result, course, cotangents, at_data)
 
@@ -271,13 +273,18 @@ class Run(NamedTuple):
         if "t1" in self.wrt and problem.ended:
             result.grad_t1 = 0.0
         elif "t1" in self.wrt:
-            slope = course.velocity(y[:, -1], problem.t1)
-            moving = cotangents[:, -1] if problem.t_eval is None else np.append(np.zeros(n), cotangents[n:, -1])  # data stay
-            result.grad_t1 = float(moving @ slope)
+            result.grad_t1 = float(self._moving_with_t1(cotangents) @ course.velocity(y[:, -1], problem.t1))
         if "t_eval" in self.wrt and problem.t_eval is not None:
             columns = self._rows(problem.output_times(problem.running)[1], y)
             slopes = [course.velocity(y[:, k], t) for k, t in zip(columns, problem.t_eval.tolist(), strict=True)]
             result.grad_t_eval = np.array([c @ slope[:n] for c, slope in zip(at_data.T, slopes, strict=True)])
+
+    def _moving_with_t1(self, cotangents: np.ndarray) -> np.ndarray:
+        """Those at t1 that are not of data, which stay where they are."""
+        moving = cotangents[:, -1].copy()
+        if self.problem.t_eval is not None:
+            moving[: self.problem.n] = 0
+        return moving
 
     def _result(self, course: Course, y: np.ndarray, rows: np.ndarray, mode: str) -> Sensitivity:
         problem, trajectory = self.problem, course.trajectory

@@ -31,6 +31,7 @@ __all__ = [
     "multiplied",
     "name_of",
     "required_parameters",
+    "takes_x_p_t",
 ]
 
 TIMES: Final = ("t", "time")  # names that leave no doubt
@@ -107,14 +108,35 @@ def from_scipy(fun: Callable[..., Any]) -> ScipyRhs:
 
 def _refuse_early_time(rhs: Callable[..., Any], count: int) -> None:
     """SciPy's f(t, y, p), and odeint's f(y, t, p), have as many parameters as rhs(x, p, t), in another order."""
-    names = list(inspect.signature(rhs).parameters)[:count]
+    called = "rhs(x, p, t)" if count == 3 else "rhs(dx, x, p, t)"
+    _refuse_time_before_last(
+        rhs, "rhs", count, called, f"for SciPy's f(t, y, *args) pass odead.from_scipy({name_of(rhs)}), else put"
+    )
+
+
+def _refuse_time_before_last(f: Callable[..., Any], argument: str, count: int, called: str, rewrite: str) -> None:
+    names = list(inspect.signature(f).parameters)[:count]
     early = [name for name in names[:-1] if name in TIMES]
     if early:
         raise ArgumentTypeError(
-            f"rhs: {name_of(rhs)}({', '.join(names)}) has {early[0]} before its last parameter, but it would be called as "
-            f"{'rhs(x, p, t)' if count == 3 else 'rhs(dx, x, p, t)'}; for SciPy's f(t, y, *args) pass "
-            f"odead.from_scipy({name_of(rhs)}), else put the time last"
+            f"{argument}: {name_of(f)}({', '.join(names)}) has {early[0]} before its last parameter, but it would be called as "
+            f"{called}; {rewrite} the time last"
         )
+
+
+def takes_x_p_t(f: Callable[..., Any], argument: str, called: str) -> bool:
+    """Whether f has three required positional parameters.
+
+    Raises
+    ------
+    ArgumentTypeError
+        By their names they are SciPy's (t, y, p).
+    """
+    if required_parameters(f, argument) != 3:
+        return False
+    if not isinstance(f, partial):
+        _refuse_time_before_last(f, argument, 3, called, "put")
+    return True
 
 
 def is_in_place(rhs: Callable[..., Any]) -> bool:

@@ -95,7 +95,7 @@ def test_nan_stops_the_solve(method):
 
 def test_methods_are_chosen_by_name():
     assert ScipyEngine().choose_method("auto") == "LSODA"
-    with pytest.raises(NotImplementedError, match="Tsit5"):
+    with pytest.raises(ValueError, match="Tsit5"):
         ScipyEngine().choose_method("Tsit5")
     with pytest.raises(ArgumentValueError, match="euler"):
         ScipyEngine().choose_method("euler")

@@ -71,7 +71,7 @@ class NativeEngine(AbstractEngine):
 
     def choose_method(self, method: str) -> str:
         if method in _ELSEWHERE:
-            raise NotImplementedError(
+            raise ArgumentValueError(
                 f'method="{method}" is not available with engine="native"; use engine="scipy" or one of {", ".join(NATIVE)}'
             )
         if method != "auto" and method not in NATIVE:
@@ -261,7 +261,8 @@ def _joined(parts: list[np.ndarray]) -> np.ndarray:
 def _crossing(loop: Explicit, method: str) -> Crossing:
     end, stages = loop.last_step()
     times = np.array([loop.t, loop.t + loop.h])
-    return Crossing(loop.t, loop.flipped, Interpolant(NATIVE[method], times, np.array([loop.state, end]), stages[None]))
+    sol = Interpolant(NATIVE[method], times, np.array([loop.state, end]), stages[None])
+    return Crossing(loop.t, loop.flipped, sol, loop.at, loop.locate)
 
 
 def _make_loop(

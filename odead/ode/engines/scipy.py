@@ -81,13 +81,15 @@ class _Watched:
             watch.ndense += 1
             flipped = _first_flipped(watch.side, t, self.t, inside, self.y)
             if flipped is not None:
-                watch.crossing = Crossing(t, flipped, inside)
+                watch.crossing = Crossing(t, flipped, inside, inside)
                 self.status = "failed"
                 return "a branch of the right-hand side flipped, or an event happened"
         watch.nsteps += 1
         self._last_step = self.t - t
         reason = None
-        if not np.isfinite(self.y).all():
+        if self.t == t:  # LSODA goes on like that until there are too many steps
+            reason = "the step that the error asks for is below the spacing of floating-point numbers"
+        elif not np.isfinite(self.y).all():
             reason = "the state is no longer finite"
         elif watch.nsteps >= watch.max_steps and self.status == "running":
             reason = f"max_steps={watch.max_steps} steps were taken"
@@ -170,8 +172,8 @@ class ScipyEngine(AbstractEngine):
         if method == "auto":
             return "LSODA"
         if method in COMPILED_ONLY:
-            raise NotImplementedError(
-                f'method="{method}" is not available with engine="scipy"; use one of {", ".join(METHODS)}'
+            raise ArgumentValueError(
+                f'method="{method}" is not available with engine="scipy"; use engine="native" or one of {", ".join(METHODS)}'
             )
         if method not in METHODS:
             raise ArgumentValueError(f'method={method!r} is unknown; use "auto" or one of {", ".join(METHODS)}')
