@@ -137,7 +137,9 @@ def solve_for_adjoint(
     atol[1:] = slack * (atol[0] if options.atol is None else _scaled(problem, options.atol))
     controls = controls._replace(atol=atol.ravel())
     make = partial(_probed, start=start, directions=directions)
-    course = integrate(_Recorder(rtol, n, budget), problem, make, controls, times, dense, directions, differentiated=True)
+    course = integrate(
+        _Recorder(rtol, n, budget), problem, make, controls, times, dense, directions, differentiated=True, path=True
+    )
     trajectory = course.trajectory
     failure = trajectory.failure
     if failure is not None:

@@ -19,23 +19,26 @@ ENOUGH: Final = 5000  # steps of a solve that failed, to look for what stopped i
 Rest = TypeVar("Rest")
 
 
-def solve_with_switches(problem: Problem, solve: Callable[[Problem], tuple[Course, Rest]]) -> tuple[Course, Rest]:
+def solve_with_switches(
+    problem: Problem, solve: Callable[[Problem], tuple[Course, Rest]], *, differentiated: bool = True
+) -> tuple[Course, Rest]:
     """Solve, with the switches located that jump.
 
-    Warns of those that jump and could not be located.
+    Warns of those that jump and could not be located, if derivatives are wanted: the steps alone pass them, as in SciPy.
 
     Parameters
     ----------
     problem : Problem
     solve : callable
         Of a problem with this right-hand side, or another form of it: the course, perhaps with a failure, and anything else.
+    differentiated : bool
 
     Returns
     -------
     tuple
         What `solve` returned in the end.
     """
-    attempt: _Attempt | None = _Attempt(problem._replace(rhs=problem.rhs.located))
+    attempt: _Attempt | None = _Attempt(problem._replace(rhs=problem.rhs.located), warns=differentiated)
     while attempt is not None:
         solved = solve(attempt.problem)
         attempt = attempt.after(solved[0])
@@ -54,12 +57,14 @@ class _Attempt(NamedTuple):
         Why not.
     insists : bool
         Whether there is nothing else to try: without them as branches the solve fails too, and says less about the cause.
+    warns : bool
     """
 
     problem: Problem
     locates: bool = True
     reason: str = ""
     insists: bool = False
+    warns: bool = True
 
     def after(self, course: Course) -> "_Attempt | None":
         """The one to follow, where switches jumped and are to be located, or could not be located."""
@@ -72,14 +77,14 @@ class _Attempt(NamedTuple):
             if few and self._can_locate:
                 return self._replace(problem=self.problem._replace(rhs=rhs.locating(few)))
             reason = "mass_matrix is large and regular" if few else "it switches too often, or in too many ways"
-        if found:
+        if found and self.warns:
             _warn(self.problem, list(found), reason)
         return None
 
     def _after_failure(self, course: Course, reason: str) -> "_Attempt | None":
         problem, rhs = self.problem, self.problem.rhs
         if rhs.frozen:
-            return _Attempt(problem._replace(rhs=rhs.origin), locates=False, reason=reason)
+            return self._replace(problem=problem._replace(rhs=rhs.origin), locates=False, reason=reason)
         if not self.locates:
             return _Attempt(problem._replace(rhs=rhs.located), insists=True)
         found = _jumping(course) if self._can_locate else {}

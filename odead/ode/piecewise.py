@@ -118,6 +118,7 @@ def integrate(
     directions: np.ndarray | None = None,
     *,
     differentiated: bool = False,
+    path: bool = False,
 ) -> Course:
     """Integrate, with stops at the switches, the stops and the events.
 
@@ -132,13 +133,15 @@ def integrate(
         Of p, for these tangents.
     differentiated : bool
         Whether the transitions are wanted, for these tangents or for an adjoint.
+    path : bool
+        Whether `Piece.path` is wanted, where the right-hand side has switches recorded as values.
     """
     if problem.is_smooth:
-        path = problem.x0.size if differentiated and problem.rhs.has_selects else 0
-        trajectory = engine.integrate(make(problem)._replace(path=path), controls, times, dense)
+        kept = problem.x0.size if path and problem.rhs.has_selects else 0
+        trajectory = engine.integrate(make(problem)._replace(path=kept), controls, times, dense)
         piece = Piece(problem, trajectory.sol, None, problem.t1, trajectory.steps, path=trajectory.path)
         return Course(trajectory, [piece], [])
-    return _Walk(engine, problem, make, controls, times, dense, directions, differentiated).run()
+    return _Walk(engine, problem, make, controls, times, dense, directions, differentiated, path).run()
 
 
 @dataclass(frozen=True)
@@ -176,7 +179,7 @@ class _Walk:
 
     def __init__(self, engine: AbstractEngine, problem: Problem, make: Callable[[Problem], System], controls: Controls,
                  times: np.ndarray | None, dense: bool, directions: np.ndarray | None,
-                 differentiated: bool) -> None:  # fmt: skip
+                 differentiated: bool, path: bool) -> None:  # fmt: skip
         self.engine = engine
         self.problem = problem
         self.make = make
@@ -185,7 +188,7 @@ class _Walk:
         self.passive = np.zeros(0, dtype=bool) if problem.events is None else problem.events.passive
         self.asked, self.dense = dense, dense or bool(self.passive.any())
         self.directions = directions
-        self.differentiated = differentiated
+        self.differentiated, self.path = differentiated, path
         self.sign = -1.0 if problem.t1 < problem.t0 else 1.0
         self.n = problem.x0.size
         self.stops = np.zeros(0) if problem.stops is None else problem.stops.times
@@ -240,7 +243,7 @@ class _Walk:
             end = float(np.nextafter(self.stops[self.passed], problem.t0))
         here = problem._replace(rhs=rhs, t0=t, t1=end, x0=z[: self.n].copy(), events=None, stops=None)
         side = None if branch is None and self.passive.all() else self._side(here, branch, signs)
-        system = self.make(here)._replace(x0=z, side=side, path=self.n if self.differentiated and rhs.has_selects else 0)
+        system = self.make(here)._replace(x0=z, side=side, path=self.n if self.path and rhs.has_selects else 0)
         if system.slopes is not None and self.directions is not None:
             system = system._replace(slopes=here.slopes_with(z[self.n :].reshape(-1, self.n), self.directions))
         controls = self.controls

@@ -57,7 +57,9 @@ class Run(NamedTuple):
         make = partial(augmented, columns=columns)
 
         def solve(problem: Problem) -> tuple[Course, None]:
-            return integrate(self.engine, problem, make, controls, times, dense, columns.seeds, differentiated=True), None
+            return integrate(
+                self.engine, problem, make, controls, times, dense, columns.seeds, differentiated=True, path=True
+            ), None
 
         course, _ = solve_with_switches(problem, solve)
         y, derivatives = split(problem, columns, course.trajectory.y)
@@ -96,7 +98,9 @@ class Run(NamedTuple):
         controls = forward_controls(problem, self.controls, self.tolerances)
 
         def solve(problem: Problem) -> tuple[Course, None]:
-            return integrate(self.engine, problem, Problem.system, controls, times, dense=True, differentiated=True), None
+            return integrate(
+                self.engine, problem, Problem.system, controls, times, dense=True, differentiated=True, path=True
+            ), None
 
         course, _ = solve_with_switches(problem, solve)
         trajectory = course.trajectory
@@ -127,6 +131,7 @@ class Run(NamedTuple):
         try:
             adjoint = piecewise_adjoint(course, losses[1], solve_back, self._at_events(course))
         except BackwardFailure as failure:
+            result.update(success=False, status=-1, message="the backward solve of the adjoint failed")
             self._raise(failure.trajectory, failure.system, result, what="the backward solve of the adjoint")
         warn_of_branches(problem, trajectory.flips)
         self._gradients_by_adjoint(result, adjoint, course, *losses)

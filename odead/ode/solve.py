@@ -12,6 +12,7 @@ from .engines.native import NativeEngine
 from .engines.scipy import COMPILED_ONLY, METHODS, ScipyEngine
 from .failures import raise_failure
 from .given_jacobian import check_jacobian
+from .locating import solve_with_switches
 from .methods import DIAGONAL, EXPLICIT, NATIVE
 from .options import check_controls
 from .piecewise import Course, integrate
@@ -111,7 +112,11 @@ def solve(
     times, positions = problem.output_times()
     with shown(progress, problem.t0, problem.t1, problem.name) as bar:
         controls = controls if bar is None else controls._replace(progress=bar)
-        course = integrate(stepper, problem, Problem.system, controls, times, dense_output)
+
+        def run(problem: Problem) -> tuple[Course, None]:
+            return integrate(stepper, problem, Problem.system, controls, times, dense_output, path=True), None
+
+        course, _ = solve_with_switches(problem, run, differentiated=False)
     trajectory = course.trajectory
     t, y = trajectory.t, trajectory.y
     if times is not None and trajectory.failure is None:

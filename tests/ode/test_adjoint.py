@@ -224,3 +224,21 @@ def test_a_repeated_time_and_a_running_cost(mode):
     )  # fmt: skip
     by = logistic_exact(np.array([1.3, 2.0]), 0.1, np.array([1.0, 2.0]))[1]
     np.testing.assert_allclose(run.grad, 3 * by[:2, 0] + 4 * by[:2, 1], rtol=1e-7)
+
+
+@pytest.mark.parametrize("mode", ["forward", "adjoint", "continuous"])
+@pytest.mark.parametrize("t_eval", [None, [1.0, 1.0]])
+def test_over_no_time(mode, t_eval):
+    """x at t1 moves with both ends of an empty span, data do not; of the running cost each end sees the integrand."""
+    found = sensitivity(
+        logistic, [0.3], [0.7, 2.0], (1.0, 1.0), t_eval=t_eval, wrt=("p", "x0", "t0", "t1"), mode=mode,
+        loss=lambda y: (y[0] ** 2).sum(), running=lambda x, p, t: p[1] * x[0],
+    )  # fmt: skip
+    slope = np.zeros(1)
+    logistic(slope, np.array([0.3]), np.array([0.7, 2.0]), 1.0)
+    moving, data = (0.6 * slope[0], 1) if t_eval is None else (0.0, 2)
+    assert found.loss == pytest.approx(0.09 * data)
+    np.testing.assert_allclose(found.grad, 0.0)
+    np.testing.assert_allclose(found.grad_x0, 0.6 * data)
+    assert found.grad_t1 == pytest.approx(moving + 0.6)
+    assert found.grad_t0 == pytest.approx(-moving - 0.6)

@@ -60,6 +60,7 @@ def total(y):
         ({"mode": "backsolve"}, ValueError, "mode='backsolve'"),
         ({"mode": "adjoint"}, ValueError, "needs a loss="),
         ({"wrt": "q"}, ValueError, "wrt='q'"),
+        ({"wrt": None}, TypeError, "wrt must be one or a tuple of p, x0"),
         ({"wrt": ("p", "t1")}, ValueError, 'wrt="t1" needs a loss='),
         ({"loss": lambda: 0.0}, TypeError, "loss.* requires 0 positional"),
         ({"loss": lambda y, p, t: 0.0}, TypeError, "loss.* requires 3 positional"),
@@ -67,6 +68,9 @@ def total(y):
         ({"loss": lambda y: y}, TypeError, "loss.* must return one float"),
         ({"loss": lambda y: None}, TypeError, "loss.* must return one float"),
         ({"running": lambda x, t: 0.0}, TypeError, r"running\(x, p, t\)"),
+        ({"running": lambda t, x, p: x[0]}, TypeError, r"running: .*\(t, x, p\) has t before its last parameter"),
+        ({"events": lambda t, x, p: x[0]}, TypeError, r"events\[0\]: .*\(t, x, p\) has t before its last parameter"),
+        ({"jac": lambda t, x, p: np.eye(2)}, TypeError, r"jac: .*\(t, x, p\) has t before its last parameter"),
         ({"mass_matrix": np.ones((2, 3))}, ValueError, r"mass_matrix must have shape \(2, 2\)"),
         ({"mass_matrix": np.array([[1.0, np.nan], [0.0, 1.0]])}, ValueError, "mass_matrix must be finite"),
         ({"mass_matrix": 1j * np.eye(2)}, TypeError, "mass_matrix must be real"),
@@ -266,7 +270,19 @@ def test_a_backward_solve_that_stops_keeps_the_forward_solution():
     result = caught.value.result
     assert result.grad is None
     assert result.y.shape == (1, 2)
-    assert result.success
+    assert not result.success
+    assert result.status == -1
+
+
+@pytest.mark.parametrize("mode", ["forward", "continuous"])
+@pytest.mark.filterwarnings("ignore:lsoda")
+@pytest.mark.filterwarnings("ignore:LSODA")
+def test_lsoda_that_makes_no_progress(mode):
+    """At a pole it goes on with steps that leave the time as it is."""
+    with pytest.raises(IntegrationError, match="below the spacing of floating-point numbers") as caught:
+        sensitivity(lambda x, p, t: p * x**2, [1.0], [1.0], (0, 3), loss=total, mode=mode, method="LSODA")
+    assert caught.value.result.t[-1] == pytest.approx(1.0, abs=1e-4)
+    assert caught.value.result.grad is None
 
 
 def test_leaving_the_domain_is_named():

@@ -423,6 +423,8 @@ def test_containers_and_dense_output():
     [
         (3, ArgumentTypeError, "events must be a function"),
         (lambda t, y: y[0], ArgumentTypeError, "three positional"),
+        (lambda t, y, p: y[0], ArgumentTypeError, "has t before its last parameter"),
+        (event(lambda x, p, t: x[0], reset=lambda t, x, p: x), ArgumentTypeError, "reset: .* has t before its last parameter"),
         (lambda x, p, t: x, ArgumentTypeError, r"must return one float.*shape \(2,\)"),
         (lambda x, p, t: None, ArgumentTypeError, "returned None"),
         (lambda x, p, t: x[0] > 1, ArgumentTypeError, "must return one float"),

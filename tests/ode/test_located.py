@@ -250,6 +250,30 @@ def test_chattering_raises(mode):
         odead.sensitivity(rhs, [0.1, 1.0], [0.3, 0.9], (0.0, 2.0), loss=lambda y: y[0, 0], mode=mode, max_steps=2000)
 
 
+@EVERY
+@TOLERANCES
+def test_a_solve_steps_onto_them_too(case, rtol):
+    """The same instants as in a sensitivity, and nothing of what crossing a jump costs in accuracy."""
+    rhs, value, x0, p, t = CASES[case]
+    found = odead.solve(rhs, x0, p, (0.0, t), rtol=rtol, atol=rtol)
+    assert found.y[0, -1] == pytest.approx(value(x0, p, t), rel=5 * rtol, abs=5 * rtol)
+    assert found.nrejected <= 2
+    measured = odead.sensitivity(rhs, x0, p, (0.0, t), rtol=rtol, atol=rtol, loss=lambda y: y[0, 0], mode="continuous")
+    assert measured.loss == pytest.approx(found.y[0, -1], rel=5 * rtol, abs=5 * rtol)
+
+
+def test_a_solve_passes_what_cannot_be_located():
+    """A relay that chatters, in silence and as far as SciPy comes: no derivative is wanted."""
+
+    def relay(dx, x, p, t):
+        dx[0] = -p[0] * np.sign(x[0] - np.sin(20 * t))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = odead.solve(relay, [0.5], [1.0], (0.0, 3.0), rtol=1e-4, atol=1e-4, method="RK45")
+    assert found.success
+
+
 def test_one_element_of_two_jumps():
     """They flip in the same step, and the first one has a kink only."""
 

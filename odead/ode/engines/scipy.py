@@ -87,7 +87,7 @@ class _Watched:
         watch.nsteps += 1
         self._last_step = self.t - t
         reason = None
-        if self.t == t:  # LSODA goes on like that until there are too many steps
+        if self.t == t and self.status == "running":  # LSODA goes on like that until there are too many steps
             reason = "the step that the error asks for is below the spacing of floating-point numbers"
         elif not np.isfinite(self.y).all():
             reason = "the state is no longer finite"
