@@ -47,6 +47,7 @@ MODULES: dict[str, list[str]] = {
     "_core": [],
     "_signature": [],
     "_system": [],
+    "_record": [],
     "_steppers": ["odead/_vectors.h"],
     "_adjoint": ["odead/_vectors.h"],
     "_matrices": ["odead/_lu.h", "odead/_vectors.h"],

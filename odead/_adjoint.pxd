@@ -2,7 +2,8 @@
 
 from libc.stdint cimport int64_t
 
-from ._steppers cimport Method, Record
+from ._record cimport Record
+from ._steppers cimport Method
 from ._system cimport Cotangents, Outcome, System
 
 

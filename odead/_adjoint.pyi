@@ -2,7 +2,8 @@ from typing import Any
 
 import numpy as np
 
-from ._steppers import Method, Record
+from ._record import Record
+from ._steppers import Method
 from ._system import Cotangents, System
 
 class Adjoint:

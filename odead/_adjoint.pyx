@@ -14,7 +14,8 @@ from libc.stdint cimport int64_t
 from libc.string cimport memcpy, memset
 
 from ._arrays cimport floats
-from ._steppers cimport Combination, Method, Record, odead_all_finite, odead_combine, odead_spread
+from ._record cimport Record
+from ._steppers cimport Combination, Method, odead_all_finite, odead_combine, odead_spread
 from ._system cimport DONE, NOT_FINITE, RAISED, Cotangents, Outcome, System
 
 from ._steppers import OUTCOMES as _OUTCOMES

@@ -6,7 +6,8 @@ import numpy as np
 from ._krylov import Krylov
 from ._linearised import Linearised
 from ._matrices import Matrix
-from ._steppers import Explicit, Method, Record
+from ._record import Record
+from ._steppers import Explicit, Method
 from ._system import System
 from .ode.formulas import BackwardFormulas
 

@@ -26,7 +26,8 @@ from ._arrays cimport floats
 from ._krylov cimport Krylov
 from ._linearised cimport Linearised
 from ._matrices cimport Matrix
-from ._steppers cimport Combination, Explicit, Method, Record, odead_all_finite, odead_combine, odead_norm
+from ._record cimport Record
+from ._steppers cimport Combination, Explicit, Method, odead_all_finite, odead_combine, odead_norm
 from ._system cimport DONE, NOT_FINITE, RAISED, TOO_SMALL, Outcome, System
 
 cnp.import_array()

@@ -7,7 +7,7 @@ from ._bdf import Formulas
 from ._krylov import Krylov
 from ._linearised import Linearised
 from ._matrices import Matrix
-from ._steppers import Record
+from ._record import Record
 from ._system import Cotangents, System
 
 class BackwardAdjoint(Adjoint):

@@ -22,7 +22,8 @@ from ._bdf cimport MOST_ORDER, Formulas, resizing
 from ._krylov cimport Krylov
 from ._linearised cimport Linearised
 from ._matrices cimport Matrix
-from ._steppers cimport Combination, Record, odead_spread
+from ._record cimport Record
+from ._steppers cimport Combination, odead_spread
 from ._system cimport DONE, NOT_FINITE, Cotangents, Outcome, System
 
 cnp.import_array()

@@ -4,7 +4,7 @@ from ._adjoint import Adjoint
 from ._implicit import ImplicitMethod, Step
 from ._linearised import Linearised
 from ._matrices import Matrix
-from ._steppers import Record
+from ._record import Record
 from ._system import Cotangents, System
 from .ode.diagonal import DiagonalTableau
 

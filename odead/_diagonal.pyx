@@ -29,7 +29,8 @@ from ._arrays cimport floats
 from ._implicit cimport ImplicitMethod, Step
 from ._linearised cimport Linearised
 from ._matrices cimport Matrix
-from ._steppers cimport Combination, Record, compress, odead_combine, odead_norm, odead_spread
+from ._record cimport Record
+from ._steppers cimport Combination, compress, odead_combine, odead_norm, odead_spread
 from ._system cimport DONE, NOT_FINITE, Cotangents, Outcome, System
 
 cnp.import_array()

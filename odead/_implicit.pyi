@@ -2,7 +2,8 @@ from typing import Any
 
 from ._linearised import Linearised
 from ._matrices import Matrix
-from ._steppers import Explicit, Method, Record
+from ._record import Record
+from ._steppers import Explicit, Method
 from ._system import System
 
 class ImplicitMethod(Method): ...

@@ -10,7 +10,8 @@ from libc.string cimport memcpy, memset
 from ._arrays cimport floats
 from ._linearised cimport Linearised
 from ._matrices cimport Matrix
-from ._steppers cimport MOST_DEGREES, MOST_STAGES, Combination, Explicit, Method, Record, compress, odead_combine, odead_norm
+from ._record cimport Record
+from ._steppers cimport MOST_DEGREES, MOST_STAGES, Combination, Explicit, Method, compress, odead_combine, odead_norm
 from ._system cimport DONE, Outcome, System
 
 cnp.import_array()

@@ -7,7 +7,7 @@ from ._core import Tape
 from ._implicit import ImplicitMethod, Step
 from ._linearised import Linearised
 from ._matrices import Matrix
-from ._steppers import Record
+from ._record import Record
 from ._system import Cotangents, Recorded, System, _Find
 from .ode.rosenbrock import RosenbrockTableau
 

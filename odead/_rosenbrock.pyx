@@ -32,7 +32,8 @@ from ._core cimport Tape
 from ._implicit cimport ImplicitMethod, Step
 from ._linearised cimport Linearised
 from ._matrices cimport Matrix
-from ._steppers cimport Combination, Record, compress, odead_combine, odead_spread
+from ._record cimport Record
+from ._steppers cimport Combination, compress, odead_combine, odead_spread
 from ._system cimport DONE, NOT_FINITE, Cotangents, Outcome, Recorded, System
 
 cnp.import_array()

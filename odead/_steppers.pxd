@@ -2,6 +2,7 @@
 
 from libc.stdint cimport int64_t
 
+from ._record cimport Record
 from ._system cimport Outcome, Recorded, System
 
 cdef extern from "_vectors.h" nogil:
@@ -46,31 +47,6 @@ cdef class Method:
     cdef int64_t degree
 
     cdef void weigh(self, double q, Combination* found) noexcept nogil
-
-
-cdef class Record:
-    cdef readonly int64_t n                 # numbers kept of each vector, from its start
-    cdef readonly int64_t rows              # stages kept of each step
-    cdef readonly int64_t count             # steps
-    cdef readonly int64_t stride            # the states after each so many steps are kept
-    cdef readonly int64_t kept              # states
-    cdef readonly double budget             # bytes
-    cdef public bint interpolated           # whether the solution between the steps is wanted from the stages
-    cdef double* t                          # times: count + 1
-    cdef double* x                          # states: kept, the first at the start
-    cdef double* k                          # rows stages of each step
-    cdef char* order                        # of each step, where the method has several
-    cdef int64_t room_for_times
-    cdef int64_t room_for_states
-    cdef int64_t room_for_stages
-
-    cdef Outcome begin(self, double t, const double* x) noexcept nogil
-    cdef Outcome add(self, double t, const double* x, const double* k, int64_t stride) noexcept nogil
-    cdef Outcome _keep(self, const double* x) noexcept nogil
-    cdef bint _reserve_times(self, int64_t room) noexcept nogil
-    cdef bint _reserve_states(self, int64_t room) noexcept nogil
-    cdef bint _reserve_stages(self, int64_t room) noexcept nogil
-    cdef bint _thin(self, int64_t most) noexcept nogil
 
 
 cdef class Explicit:

@@ -3,6 +3,7 @@ from typing import Any
 
 import numpy as np
 
+from ._record import Record
 from ._system import Recorded, System
 from .ode.tableaus import Tableau
 
@@ -12,23 +13,6 @@ class Method:
     stages: int
     all_stages: int
     def __init__(self, tableau: Tableau) -> None: ...
-
-class Record:
-    n: int
-    rows: int
-    count: int
-    stride: int
-    kept: int
-    budget: float
-    interpolated: bool
-    @property
-    def times(self) -> np.ndarray: ...
-    @property
-    def states(self) -> np.ndarray: ...
-    def states_between(self, start: int, stop: int) -> np.ndarray: ...
-    @property
-    def slopes(self) -> np.ndarray: ...
-    def __new__(cls, n: int, rows: int, budget: float = ...) -> Record: ...
 
 class Explicit:
     system: System

@@ -17,8 +17,8 @@ from .._adjoint import Adjoint
 from .._bdf import Formulas
 from .._bdf_adjoint import BackwardAdjoint
 from .._diagonal import DiagonalAdjoint, DiagonalMethod, DiagonalStep
+from .._record import Record
 from .._rosenbrock import RosenbrockAdjoint, RosenbrockMethod, RosenbrockStep
-from .._steppers import Record
 from .._system import all_finite
 from ..errors import ArgumentValueError, IntegrationError
 from .adjoint import AdjointOptions, AdjointResult

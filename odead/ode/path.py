@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from .._steppers import Record
+from .._record import Record
 
 __all__ = ["Path", "Rows", "at_point", "of_record", "of_solution"]
 

@@ -10,7 +10,7 @@ import pytest
 from scipy.integrate import solve_ivp
 
 from odead._adjoint import Adjoint
-from odead._steppers import Record
+from odead._record import Record
 from odead.derivatives import kernel
 from odead.errors import ArgumentValueError, IntegrationError
 from odead.ode import sensitivity

@@ -9,8 +9,9 @@ import numpy as np
 from ..._bdf import BDF, Formulas
 from ..._diagonal import DiagonalMethod, DiagonalStep
 from ..._implicit import Implicit
+from ..._record import Record
 from ..._rosenbrock import RosenbrockMethod, RosenbrockStep
-from ..._steppers import Explicit, Method, Record
+from ..._steppers import Explicit, Method
 from ..._system import Callback, Recorded, Tangents
 from ...errors import ArgumentValueError, OdeadWarning
 from ..engine import AbstractEngine, Controls, Crossing, Failure, System, Trajectory

@@ -1,0 +1,157 @@
+"""Record: the steps of a solve, kept for its result and for the way back."""
+
+import numpy as np
+
+cimport numpy as cnp
+from libc.math cimport INFINITY
+from libc.stdint cimport int64_t
+from libc.stdlib cimport free, realloc
+from libc.string cimport memcpy
+
+from ._system cimport DONE, NO_MEMORY, Outcome
+
+cnp.import_array()
+
+
+cdef object copy_of(double* data, cnp.npy_intp* shape, int ndim):
+    """An array of what is stored there now: storage moves when it grows."""
+    if data == NULL:
+        return np.zeros([shape[k] for k in range(ndim)])
+    return cnp.PyArray_SimpleNewFromData(ndim, shape, cnp.NPY_FLOAT64, data).copy()
+
+
+cdef class Record:
+    """The steps taken: time and state at each end, and stages.
+
+    Stages, then states, are given up when the budget is used: first all stages, then every second state, again and again.
+    What is missing is computed again from the states that are left.
+
+    Parameters
+    ----------
+    n : int
+        Numbers to keep of each state and stage, from its start.
+    rows : int
+        Stages to keep of each step.
+    budget : float
+        Bytes for states and stages. Half of it is for the states between two that were kept, when they are computed again.
+    """
+
+    def __cinit__(self, int64_t n, int64_t rows, double budget=INFINITY):
+        self.n, self.rows, self.budget, self.stride, self.interpolated = n, rows, budget, 1, rows > 0
+
+    def __dealloc__(self):
+        free(self.t)
+        free(self.x)
+        free(self.k)
+        free(self.order)
+
+    cdef Outcome begin(self, double t, const double* x) noexcept nogil:
+        """Forget all steps and start at (t, x)."""
+        self.count, self.kept, self.stride = 0, 0, 1
+        if not self._reserve_times(128) or not self._reserve_states(16):
+            return NO_MEMORY
+        self.t[0] = t
+        memcpy(self.x, x, self.n * sizeof(double))
+        self.kept = 1
+        return DONE
+
+    cdef Outcome add(self, double t, const double* x, const double* k, int64_t stride) noexcept nogil:
+        """Append a step that ends at (t, x)."""
+        cdef int64_t j
+        if self.count + 1 >= self.room_for_times and not self._reserve_times(2 * self.count):
+            return NO_MEMORY
+        if self.rows and self.count >= self.room_for_stages and not self._reserve_stages(max(2 * self.count, 16)):
+            return NO_MEMORY
+        for j in range(self.rows):
+            memcpy(self.k + (self.count * self.rows + j) * self.n, k + j * stride, self.n * sizeof(double))
+        self.count += 1
+        self.t[self.count] = t
+        if self.count % self.stride == 0:
+            return self._keep(x)
+        return DONE
+
+    cdef Outcome _keep(self, const double* x) noexcept nogil:
+        if self.kept >= self.room_for_states and not self._reserve_states(2 * self.kept):
+            return NO_MEMORY
+        if self.count % self.stride == 0:  # the stride may just have doubled
+            memcpy(self.x + self.kept * self.n, x, self.n * sizeof(double))
+            self.kept += 1
+        return DONE
+
+    cdef bint _reserve_times(self, int64_t room) noexcept nogil:
+        cdef void* t
+        cdef void* order
+        if room <= self.room_for_times:
+            return True
+        t = realloc(self.t, room * sizeof(double))
+        if t == NULL:
+            return False
+        self.t = <double*> t
+        order = realloc(self.order, room)
+        if order == NULL:
+            return False
+        self.order, self.room_for_times = <char*> order, room
+        return True
+
+    cdef bint _reserve_stages(self, int64_t room) noexcept nogil:
+        cdef int64_t item = self.rows * self.n * sizeof(double)
+        cdef void* k
+        if item * room + self.kept * self.n * sizeof(double) > self.budget:
+            free(self.k)
+            self.k, self.rows, self.room_for_stages = NULL, 0, 0
+            return True
+        k = realloc(self.k, item * room + 1)
+        if k == NULL:
+            return False
+        self.k, self.room_for_stages = <double*> k, room
+        return True
+
+    cdef bint _reserve_states(self, int64_t room) noexcept nogil:
+        cdef int64_t item = self.n * sizeof(double)
+        cdef int64_t most = room
+        cdef void* x
+        if item * room > self.budget / 2:
+            most = <int64_t> (self.budget / 2 / item)
+            if most <= self.kept:
+                return self._thin(most)
+        if most <= self.room_for_states:
+            return True
+        x = realloc(self.x, item * most + 1)
+        if x == NULL:
+            return False
+        self.x, self.room_for_states = <double*> x, most
+        return True
+
+    cdef bint _thin(self, int64_t most) noexcept nogil:
+        """Drop every second state; False if those between two that are left would not fit into the other half."""
+        cdef int64_t j
+        if self.kept < 2 or 2 * self.stride > most:
+            return False
+        self.stride *= 2
+        self.kept = (self.kept + 1) // 2
+        for j in range(1, self.kept):
+            memcpy(self.x + j * self.n, self.x + 2 * j * self.n, self.n * sizeof(double))
+        return True
+
+    @property
+    def times(self):
+        """Times of the states, shape (count + 1,)."""
+        cdef cnp.npy_intp shape = self.count + 1
+        return copy_of(self.t, &shape, 1)
+
+    @property
+    def states(self):
+        """Those that are kept, shape (kept, n)."""
+        cdef cnp.npy_intp[2] shape = [self.kept, self.n]
+        return copy_of(self.x, shape, 2)
+
+    def states_between(self, int64_t start, int64_t stop):
+        """Some of those that are kept, shape (stop - start, n)."""
+        cdef cnp.npy_intp[2] shape = [min(stop, self.kept) - start, self.n]
+        return copy_of(self.x + start * self.n, shape, 2)
+
+    @property
+    def slopes(self):
+        """The stages of each step, shape (count, rows, n)."""
+        cdef cnp.npy_intp[3] shape = [self.count, self.rows, self.n]
+        return copy_of(self.k, shape, 3)
