@@ -42,7 +42,7 @@ MODULES: dict[str, list[str]] = {
     "_storage": [],
     "_linear": [],
     "_fourier": [],
-    "_structured": [],
+    "_structured": ["odead/_products.h", "odead/_vectors.h"],
     "_calls": ["odead/_pointers.h"],
     "_core": [],
     "_signature": [],

@@ -13,10 +13,18 @@ from ._fourier cimport fourier
 from ._linear cimport linear
 from ._structured cimport Instruction, Walk, advance, begin, parameters
 
+cdef extern from "_products.h" nogil:
+    void odead_outer(int64_t m, int64_t n, const double* x, int64_t step_x, const double* y, int64_t step_y, double* out,
+                     int64_t ld, int add)
+    void odead_rows(int64_t m, int64_t n, const double* x, int64_t ld, const double* y, int64_t step_y, double* out,
+                    int64_t step_out, int add)
+    void odead_columns(int64_t m, int64_t n, const double* x, int64_t ld, const double* y, int64_t step_y, double* out,
+                       int64_t step_out, int add)
+
 # In the order of the enums below.
 OPERATIONS = (
     "sum", "sum_add", "prod", "amax", "amin", "recurrence", "cumprod", "take", "put", "put_add", "searchsorted", "guard",
-    "matmul", "gemm", "gemv", "fft" if FOUND else "", "lu", "lu_solve", "trsm",
+    "matmul", "gemm", "gemv", "outer", "rows", "columns", "fft" if FOUND else "", "lu", "lu_solve", "trsm",
 )
 DTYPES = ("float64", "float32", "int64", "bool")
 
@@ -37,6 +45,9 @@ cdef enum Structured:
     MATMUL                  # by plain loops
     GEMM                    # by BLAS
     GEMV
+    OUTER                   # by loops for narrow matrices, of doubles
+    ROWS
+    COLUMNS
     FFT                     # in `_fourier.pyx`
     LINEAR                  # this one and those behind are in `_linear.pyx`
 
@@ -263,21 +274,23 @@ cdef int guard(const Instruction* i, number* tag) noexcept nogil:
 
 cdef int matmul(const Instruction* i, number* tag) noexcept nogil:
     cdef Walk walk
-    cdef const int64_t* p = parameters(i)       # m, n, k, strides in bytes of rows and columns of out, x, y
+    cdef const int64_t* p = parameters(i)       # whether to add, m, n, k, strides in bytes of rows and columns of out, x, y
     cdef int64_t row, column, k
     cdef const char* x
     cdef const char* y
+    cdef number* out
     cdef number total
     begin(&walk, i)
     while True:
-        for row in range(p[0]):
-            for column in range(p[1]):
-                x = walk.at[1] + row * p[5]
-                y = walk.at[2] + column * p[8]
+        for row in range(p[1]):
+            for column in range(p[2]):
+                out = <number*> (walk.at[0] + row * p[4] + column * p[5])
+                x = walk.at[1] + row * p[6]
+                y = walk.at[2] + column * p[9]
                 total = 0
-                for k in range(p[2]):
-                    total += (<const number*> (x + k * p[6]))[0] * (<const number*> (y + k * p[7]))[0]
-                (<number*> (walk.at[0] + row * p[3] + column * p[4]))[0] = total
+                for k in range(p[3]):
+                    total += (<const number*> (x + k * p[7]))[0] * (<const number*> (y + k * p[8]))[0]
+                out[0] = out[0] + total if p[0] else total
         if not advance(&walk):
             return 0
 
@@ -285,18 +298,18 @@ cdef int matmul(const Instruction* i, number* tag) noexcept nogil:
 cdef int gemm(const Instruction* i, number* tag) noexcept nogil:
     """out = x @ y for column-major out."""
     cdef Walk walk
-    cdef const int64_t* p = parameters(i)       # m, n, k, leading dimensions of x, y, out, whether x, y are transposed
-    cdef int m = <int> p[0], n = <int> p[1], k = <int> p[2], ldx = <int> p[3], ldy = <int> p[4], ldout = <int> p[5]
-    cdef char* turn_x = "T" if p[6] else "N"
-    cdef char* turn_y = "T" if p[7] else "N"
-    cdef number one = 1, zero = 0
+    cdef const int64_t* p = parameters(i)       # add?, m, n, k, leading dimensions of x, y, out, whether x, y are transposed
+    cdef int m = <int> p[1], n = <int> p[2], k = <int> p[3], ldx = <int> p[4], ldy = <int> p[5], ldout = <int> p[6]
+    cdef char* turn_x = "T" if p[7] else "N"
+    cdef char* turn_y = "T" if p[8] else "N"
+    cdef number one = 1, before = 1 if p[0] else 0
     begin(&walk, i)
     while True:
         if number is double:
-            dgemm(turn_x, turn_y, &m, &n, &k, &one, <number*> walk.at[1], &ldx, <number*> walk.at[2], &ldy, &zero,
+            dgemm(turn_x, turn_y, &m, &n, &k, &one, <number*> walk.at[1], &ldx, <number*> walk.at[2], &ldy, &before,
                   <number*> walk.at[0], &ldout)
         elif number is float:
-            sgemm(turn_x, turn_y, &m, &n, &k, &one, <number*> walk.at[1], &ldx, <number*> walk.at[2], &ldy, &zero,
+            sgemm(turn_x, turn_y, &m, &n, &k, &one, <number*> walk.at[1], &ldx, <number*> walk.at[2], &ldy, &before,
                   <number*> walk.at[0], &ldout)
         if not advance(&walk):
             return 0
@@ -305,18 +318,38 @@ cdef int gemm(const Instruction* i, number* tag) noexcept nogil:
 cdef int gemv(const Instruction* i, number* tag) noexcept nogil:
     """out = x @ y for a vector y."""
     cdef Walk walk
-    cdef const int64_t* p = parameters(i)       # rows and columns of x as BLAS sees it, its leading dimension, transposed?,
-    cdef int rows = <int> p[0], columns = <int> p[1], ldx = <int> p[2], step_y = <int> p[4], step_out = <int> p[5]
-    cdef char* turn_x = "T" if p[3] else "N"    # steps of y and out in elements
-    cdef number one = 1, zero = 0
+    # Whether to add, rows and columns of x as BLAS sees it, its leading dimension, transposed?, steps of y and out in elements
+    cdef const int64_t* p = parameters(i)
+    cdef int rows = <int> p[1], columns = <int> p[2], ldx = <int> p[3], step_y = <int> p[5], step_out = <int> p[6]
+    cdef char* turn_x = "T" if p[4] else "N"
+    cdef number one = 1, before = 1 if p[0] else 0
     begin(&walk, i)
     while True:
         if number is double:
-            dgemv(turn_x, &rows, &columns, &one, <number*> walk.at[1], &ldx, <number*> walk.at[2], &step_y, &zero,
+            dgemv(turn_x, &rows, &columns, &one, <number*> walk.at[1], &ldx, <number*> walk.at[2], &step_y, &before,
                   <number*> walk.at[0], &step_out)
         elif number is float:
-            sgemv(turn_x, &rows, &columns, &one, <number*> walk.at[1], &ldx, <number*> walk.at[2], &step_y, &zero,
+            sgemv(turn_x, &rows, &columns, &one, <number*> walk.at[1], &ldx, <number*> walk.at[2], &step_y, &before,
                   <number*> walk.at[0], &step_out)
+        if not advance(&walk):
+            return 0
+
+
+cdef int narrow(const Instruction* i, int operation) noexcept nogil:
+    cdef Walk walk
+    cdef const int64_t* p = parameters(i)       # as `_products.h` wants them: add?, m, n, then steps in elements
+    cdef double* out
+    cdef const double* x
+    cdef const double* y
+    begin(&walk, i)
+    while True:
+        out, x, y = <double*> walk.at[0], <const double*> walk.at[1], <const double*> walk.at[2]
+        if operation == OUTER:
+            odead_outer(p[1], p[2], x, p[3], y, p[4], out, p[5], p[0] != 0)
+        elif operation == ROWS:
+            odead_rows(p[1], p[2], x, p[3], y, p[4], out, p[5], p[0] != 0)
+        else:
+            odead_columns(p[1], p[2], x, p[3], y, p[4], out, p[5], p[0] != 0)
         if not advance(&walk):
             return 0
 
@@ -360,6 +393,8 @@ cdef int structured(const Instruction* i, int operation, int dtype) noexcept nog
     if operation == FFT:
         fourier(i, dtype == FLOAT64)
         return 0
+    if operation >= OUTER:
+        return narrow(i, operation)
     if dtype == FLOAT64:
         return structured_of(i, operation, <double*> NULL)
     if dtype == FLOAT32:

@@ -146,7 +146,9 @@ def _cases() -> Iterator[Case]:
         yield Case("searchsorted", side, grid, (2, 3), side, "int64")
     products = (("one", (), (3, 2, 4)), ("vector", (), (3, 5, 1)), ("batch", (2,), (2, 3, 2)), ("empty", (), (0, 2, 3)))
     for label, batch, (m, k, n) in products:
-        yield Case("matmul", label, _normal((*batch, m, k), (*batch, k, n)), (*batch, m, n))
+        a, b, c = (*batch, m, k), (*batch, k, n), (*batch, m, n)
+        yield Case("matmul", label, _normal(a, b), c)
+        yield Case("matmul_add", label, _normal(c, a, b), c)
     yield Case("take", "vector", _indexed([3, 0, 0], (4,)), (3,))
     yield Case("take", "rows", _indexed([[1, 0, 3], [2, 2, 2]], (2, 4)), (2, 2, 3))
     yield Case("take_along", "vector", _indexed([3, 0, 0], (4,)), (3,))

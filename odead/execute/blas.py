@@ -1,6 +1,7 @@
-"""When a matrix product can be handed to BLAS, and with which arguments.
+"""Which kernel does a matrix product: BLAS where it can be handed the operands, or loops where BLAS is slow.
 
-BLAS knows column-major matrices, whose rows are one element apart, and their transposes.
+BLAS knows column-major matrices, whose rows are one element apart, and their transposes. It takes 3 us for the outer product
+of 2400 and 2 numbers and 1.2 us for 2400 x 2 times a vector, the loops of `_products.h` take 0.3 us each.
 """
 
 from typing import NamedTuple
@@ -9,6 +10,7 @@ __all__ = ["Product", "leading", "operand"]
 
 _LARGEST = 2**31 - 1  # BLAS counts in 32 bits
 _LEAST_WORK = 200  # multiplications, below which plain loops beat a call
+_NARROW, _FEWEST = 8, 4  # columns and rows that the loops of `_products.h` know
 
 Strides = tuple[int, ...]
 
@@ -26,6 +28,16 @@ class Product(NamedTuple):
     def transposed(self) -> "Product":
         """Return the same product as out.T = y.T @ x.T."""
         return Product(self.n, self.m, self.k, self.out[::-1], self.y[::-1], self.x[::-1])
+
+    def narrow(self) -> tuple[str, tuple[int, ...]] | None:
+        """Return the loop of `_products.h` and its parameters, None if there is none."""
+        if self.k == 1 and (self.out[1] == 1 or self.n == 1):
+            return "outer", (self.m, self.n, self.x[0], self.y[1], self.out[0])
+        if self.n == 1 and self.k <= _NARROW and self.x[1] == 1:
+            return "rows", (self.m, self.k, self.x[0], self.y[0], self.out[0])
+        if self.n == 1 and self.m <= _FEWEST and self.x[0] == 1:
+            return "columns", (self.k, self.m, self.x[1], self.y[0], self.out[0])
+        return None
 
     def call(self) -> tuple[str, tuple[int, ...]] | None:
         """Return the routine and the parameters of its kernel in `_structured.pyx`, None if the strides do not allow one."""

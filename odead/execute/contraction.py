@@ -2,6 +2,9 @@
 
 `x*y + z`, `(x - y)*z` and their like are single rows of the op table, so that the value in between needs no storage and no
 second instruction. They round twice, exactly as the two instructions do: nothing changes in any bit.
+
+A matrix product that is added to something is added to it where it is; its sums may then round differently, as those of any
+matrix product may. A gradient by 10**4 weights would otherwise write, read and add as many numbers for each evaluation.
 """
 
 from __future__ import annotations
@@ -32,7 +35,7 @@ _PAIRS: Final[dict[tuple[str, int, str], tuple[str, tuple[int, ...]]]] = {
     ("muladd", 0, "neg"): ("negmuladd", (0, 2, 3)),
     ("muladd", 1, "neg"): ("negmuladd", (2, 0, 3)),
 }
-_PRODUCERS: Final = frozenset(producer for _, _, producer in _PAIRS)
+_PRODUCERS: Final = frozenset({"matmul", *(producer for _, _, producer in _PAIRS)})
 _CONSUMERS: Final = frozenset(consumer for consumer, _, _ in _PAIRS)
 
 
@@ -64,6 +67,7 @@ class _Contraction:
         self.program = program
         self.op, self.ins = list(program.op), list(program.ins)
         self.gone: set[int] = set()
+        self.first: dict[int, int] = {}  # by sum of two matrix products, the one that goes right before it, into its place
         self._writes: dict[int, list[int]] = {}
         for number, out in enumerate(program.out):
             if out is not None:
@@ -82,6 +86,8 @@ class _Contraction:
 
     def visit(self, number: int) -> None:
         """Merge an instruction with the one that computes one of its operands, if there is one."""
+        if self.op[number] == "add" and self._accumulate(number):
+            return
         for place, view in enumerate(self.ins[number][:2]):
             producer = self._producers.get(view.buffer)
             pair = None if producer is None else _PAIRS.get((self.op[number], place, self.op[producer]))
@@ -92,6 +98,30 @@ class _Contraction:
                 self.op[number], self.ins[number] = pair[0], tuple(operands[k] for k in pair[1])
                 self.gone.add(producer)
                 return
+
+    def _accumulate(self, number: int) -> bool:
+        """Add a matrix product in place, where the sum is one with what is there or with another matrix product."""
+        out, ins = self.program.out[number], self.ins[number]
+        assert out is not None, "a sum has a result"
+        factors = [self._product(view, number, out) for view in ins]
+        for product, other, beside in ((factors[1], factors[0], ins[0]), (factors[0], factors[1], ins[1])):
+            if product is None or not (beside == out or (other is not None and other != product)):
+                continue
+            if beside != out:
+                assert other is not None
+                self.first[number] = other
+                self.gone.add(other)
+            self.op[number], self.ins[number] = "matmul_add", (out, *self.ins[product])
+            self.gone.add(product)
+            return True
+        return False
+
+    def _product(self, view: View, number: int, out: View) -> int | None:
+        """The matrix product that an operand is, if it can as well be computed at `number` and go into `out`."""
+        product = self._producers.get(view.buffer)
+        if product is None or self.op[product] != "matmul" or not self._feeds(product, view, number):
+            return None
+        return None if any(overlap(operand, out) for operand in self.ins[product]) else product
 
     def _feeds(self, producer: int, view: View, number: int) -> bool:
         """Whether an instruction can do what the producer of an operand does."""
@@ -116,10 +146,18 @@ class _Contraction:
 
     def result(self, positions: Sequence[int]) -> tuple[Program, Sequence[int]]:
         program = self.program
-        left = [number for number in range(len(program)) if number not in self.gone]
         new = program.empty_like()
-        for number in left:
-            new.emit(self.op[number], program.out[number], self.ins[number], program.params[number], program.line[number])
-        if program.split is not None:
-            new.split = sum(number < program.split for number in left)
-        return new, [positions[number] for number in left]
+        at: list[int] = []
+        for number in range(len(program)):
+            if number == program.split:
+                new.split = len(new)
+            if number in self.first:
+                product = self.first[number]
+                new.emit("matmul", program.out[number], self.ins[product], None, program.line[product])
+                at.append(positions[number])
+            if number not in self.gone:
+                new.emit(self.op[number], program.out[number], self.ins[number], program.params[number], program.line[number])
+                at.append(positions[number])
+        if program.split == len(program):
+            new.split = len(new)
+        return new, at

@@ -193,10 +193,11 @@ def _searchsorted(rows: Rows, position: int, op: str, out: View, ins: Operands, 
 
 
 def _matmul(rows: Rows, position: int, op: str, out: View, ins: Operands, params: Hashable) -> bool:
-    x, y = ins
-    dtype = rows.dtype(out)
+    x, y = ins[-2:]
+    adds, dtype = int(op == "matmul_add"), rows.dtype(out)
     if not x.shape[-1]:
-        rows.fill_zero(position, out)
+        if not adds:
+            rows.fill_zero(position, out)
         return True
     rows.work += out.size * x.shape[-1]
     product = Product(out.shape[-2], out.shape[-1], x.shape[-1], out.strides[-2:], x.strides[-2:], y.strides[-2:])
@@ -204,17 +205,30 @@ def _matmul(rows: Rows, position: int, op: str, out: View, ins: Operands, params
     row = Axis(1, (0, 0, 0))
     candidates = [_gathered(product, batch), (product, batch)] if dtype in _REAL else []
     for candidate, rest in candidates:
-        call, turned = candidate.call(), candidate.transposed().call()
+        call, turned = _calls(candidate, dtype)
         if call is not None:
-            rows.emit(position, f"{call[0]}.{dtype}", row, rest, (out, x, y), params=call[1])
+            rows.emit(position, f"{call[0]}.{dtype}", row, rest, (out, x, y), params=(adds, *call[1]))
             return True
         if turned is not None:
             axes = [Axis(extent, (s, v, u)) for extent, (s, u, v) in rest]
-            rows.emit(position, f"{turned[0]}.{dtype}", row, axes, (out, y, x), params=turned[1])
+            rows.emit(position, f"{turned[0]}.{dtype}", row, axes, (out, y, x), params=(adds, *turned[1]))
             return True
     steps = [stride * ITEM[dtype] for stride in (*product.out, *product.x, *product.y)]
-    rows.emit(position, f"matmul.{dtype}", row, batch, (out, x, y), params=(product.m, product.n, product.k, *steps))
+    rows.emit(position, f"matmul.{dtype}", row, batch, (out, x, y), params=(adds, product.m, product.n, product.k, *steps))
     return True
+
+
+_Called = tuple[str, tuple[int, ...]] | None
+
+
+def _calls(product: Product, dtype: str) -> tuple[_Called, _Called]:
+    """The kernel for a product, or the one for its transpose."""
+    turned = product.transposed()
+    if dtype == "float64":
+        call, other = product.narrow(), turned.narrow()
+        if call is not None or other is not None:
+            return call, other
+    return product.call(), turned.call()
 
 
 def _gathered(product: Product, batch: list[Axis]) -> tuple[Product, list[Axis]]:
@@ -337,6 +351,7 @@ _KERNELS: Final[dict[str, Callable[[Rows, int, str, View, Operands, Hashable], b
     "recurrence": _along_rows,
     "cumprod": _along_rows,
     "matmul": _matmul,
+    "matmul_add": _matmul,
     "take": _take,
     "take_along": _take_along,
     "put": _put,

@@ -16,7 +16,7 @@ from .eigen import Eig
 from .fourier import Fourier
 from .matrices import Cholesky, Cofactor, Det, Expm, ExpmFrechet, Pinv, Slogdet
 from .movement import Argsort, Extremum, Permutation, Put, PutAdd, PutAlongAdd, Searchsorted, Take, TakeAlong
-from .products import Matmul
+from .products import Matmul, MatmulAdd
 from .reductions import Maximum, Prod, Sum
 from .scans import Cumprod, Recurrence
 from .solves import Lu, Solve, SolveBanded, SolveTriangular
@@ -28,7 +28,7 @@ __all__ = ["RESULT", "STRUCTURED", "AbstractStructured", "Inactive", "Site"]
 _ALL: Final[tuple[AbstractStructured, ...]] = (
     Sum(), Prod(), Maximum("amax"), Maximum("amin"),
     Recurrence(), Cumprod(),
-    Matmul(),
+    Matmul(), MatmulAdd(),
     Take(), Put(), PutAdd(), TakeAlong(), PutAlongAdd(),
     Argsort(), Extremum("argmax"), Extremum("argmin"), Searchsorted(), Permutation(),
     Lu(), Solve(), SolveTriangular(), SolveBanded(),

@@ -1,4 +1,4 @@
-"""The matrix product."""
+"""The matrix product, and its sum with what is there."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..views import View
 from .base import AbstractStructured, Accumulate, Site
 from .expression import Term, total
 
-__all__ = ["Matmul"]
+__all__ = ["Matmul", "MatmulAdd"]
 
 
 class Matmul(AbstractStructured):
@@ -43,3 +43,31 @@ class Matmul(AbstractStructured):
             accumulate(0, (d @ b.T).view)
         if active[1]:
             accumulate(1, (a.T @ d).view)
+
+
+class MatmulAdd(Matmul):
+    """Matrix product in place: out += a @ b."""
+
+    name = "matmul_add"
+    in_place = True
+
+    def verify(self, out: View | None, ins: tuple[View, ...], params: Any, where: str) -> None:
+        assert len(ins) == 3 and ins[0] == out, f"{where}: {self.name} updates its first operand"
+        super().verify(out, ins[1:], params, where)
+
+    def value(self, out: np.ndarray, ins: tuple[np.ndarray, ...], params: Any) -> None:
+        out[...] = out + np.matmul(ins[1], ins[2])
+
+    def needs(self, k: int) -> tuple[int, ...]:
+        return () if k == 0 else (3 - k,)
+
+    def tangent(self, build: Any, site: Site, dout: View, dins: tuple[View | None, ...]) -> None:
+        _, a, b = site.ins
+        lead = dout.shape[:-2]
+        for left, right in ((dins[1], b), (a, dins[2])):
+            if left is not None and right is not None:
+                factors = (build.broadcast(view, (*lead, *view.shape[-2:])) for view in (left, right))
+                build.emit(self.name, dout, (dout, *factors))
+
+    def adjoint(self, build: Any, site: Site, dout: View, active: tuple[bool, ...], accumulate: Accumulate) -> None:
+        super().adjoint(build, site._replace(ins=site.ins[1:]), dout, active[1:], lambda k, d: accumulate(k + 1, d))

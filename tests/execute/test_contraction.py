@@ -184,3 +184,81 @@ def test_the_split_stays_where_it_was():
 
     new, positions = contract(program_of(build), range(5))
     assert (new.op, new.split, list(positions)) == (["muladd", "mulsub", "sin"], 1, [1, 3, 4])
+
+
+# ------------------------------------------------------------------------------------------------------ matrix products
+
+
+def matrices(program: Program, *shapes: tuple[int, int]) -> list[View]:
+    return [program.bound("float64", shape, Role.ARGUMENT, name) for name, shape in zip("abcde", shapes, strict=False)]
+
+
+def product(program: Program, a: View, b: View) -> View:
+    out = program.temp("float64", (a.shape[0], b.shape[1]))
+    program.emit("matmul", out, (a, b))
+    return out
+
+
+@pytest.mark.parametrize("place", [0, 1])
+@pytest.mark.parametrize(("m", "n", "k"), [(3, 2, 1), (30, 20, 1), (30, 1, 2), (2, 1, 30), (9, 8, 7), (1, 1, 1)])
+def test_a_product_is_added_in_place(place, m, n, k):
+    program = Program("built")
+    a, b, c = matrices(program, (m, k), (k, n), (m, n))
+    inner = product(program, a, b)
+    program.emit("add", c, (inner, c) if place == 0 else (c, inner))
+    assert contracted(program) == ["matmul_add"]
+    values = [np.random.default_rng(k).standard_normal(shape) for shape in ((m, k), (k, n), (m, n))]
+    expected = values[2] + values[0] @ values[1]
+    Executable(program).run(values)
+    np.testing.assert_allclose(values[2], expected, rtol=1e-13, atol=1e-13)
+
+
+def test_two_products_are_added_in_one_place():
+    program = Program("built")
+    a, b, c, d, out = matrices(program, (5, 3), (3, 4), (5, 2), (2, 4), (5, 4))
+    program.split = 0
+    first, second = product(program, a, b), product(program, c, d)
+    program.emit("sin", c, (c,))
+    program.emit("cos", a, (a,))
+    program.emit("add", out, (first, second))
+    assert contracted(program) == program.op  # c and a have changed by then
+    program = Program("built")
+    a, b, c, d, out = matrices(program, (5, 3), (3, 4), (5, 2), (2, 4), (5, 4))
+    program.emit("add", out, (product(program, a, b), product(program, c, d)))
+    new, positions = contract(program, range(3))
+    verify(new)
+    assert (new.op, list(positions)) == (["matmul", "matmul_add"], [2, 2])
+    values = [np.random.default_rng(1).standard_normal(view.shape) for view in (a, b, c, d, out)]
+    expected = values[0] @ values[1] + values[2] @ values[3]
+    Executable(program).run(values)
+    np.testing.assert_allclose(values[4], expected, rtol=1e-13, atol=1e-13)
+
+
+def _of_itself(program: Program) -> None:
+    a, b = matrices(program, (4, 4), (4, 4))
+    program.emit("add", a, (a, product(program, a, b)))
+
+
+def _elsewhere(program: Program) -> None:
+    a, b, c, d = matrices(program, (4, 4), (4, 4), (4, 4), (4, 4))
+    program.emit("add", d, (c, product(program, a, b)))
+
+
+def _used_twice(program: Program) -> None:
+    a, b, c = matrices(program, (4, 4), (4, 4), (4, 4))
+    inner = product(program, a, b)
+    program.emit("add", c, (c, inner))
+    program.emit("add", a, (a, inner))
+
+
+def _over_a_factor(program: Program) -> None:
+    a, b, c = matrices(program, (4, 4), (4, 4), (4, 4))
+    program.emit("add", c, (product(program, a, c), product(program, a, b)))
+
+
+@pytest.mark.parametrize("build", [_of_itself, _elsewhere, _used_twice, _over_a_factor])
+def test_other_sums_with_products_stay(build):
+    program = Program("built")
+    build(program)
+    verify(program)
+    assert contracted(program) == program.op

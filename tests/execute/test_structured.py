@@ -89,27 +89,31 @@ def test_sum_of_columns_has_numpys_bits() -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32", "int64"])
-@pytest.mark.parametrize("m", [1, 2, 17])
+@pytest.mark.parametrize("m", [1, 2, 4, 17])
 @pytest.mark.parametrize("n", [1, 3, 20])
-@pytest.mark.parametrize("k", [0, 1, 2, 19])
-def test_products(dtype: str, m: int, n: int, k: int) -> None:
+@pytest.mark.parametrize("k", [0, 1, 2, 7, 19])
+@pytest.mark.parametrize("op", ["matmul", "matmul_add"])
+def test_products(dtype: str, m: int, n: int, k: int, op: str) -> None:
     rng = np.random.default_rng(0)
     for orders in product([(0, 1), (1, 0)], repeat=3):
-        p = Program("matmul")
+        p = Program(op)
         shapes = ((m, n), (m, k), (k, n))
+        adds = op == "matmul_add"
         x = permuted(p, Role.ARGUMENT, "x", shapes[1], orders[1], dtype)
         y = permuted(p, Role.ARGUMENT, "y", shapes[2], orders[2], dtype)
-        out = permuted(p, Role.RESULT, "out", shapes[0], orders[0], dtype)
-        p.emit("matmul", out, (x, y))
+        out = permuted(p, Role.ARGUMENT if adds else Role.RESULT, "out", shapes[0], orders[0], dtype)
+        p.emit(op, out, (out, x, y) if adds else (x, y))
         arrays = [rng.integers(-9, 9, p.buffers[v.buffer].shape).astype(dtype) for v in (x, y)]
-        actual, expected = run_both(
-            p, [*arrays, np.full(p.buffers[out.buffer].shape, 77 if dtype == "int64" else np.nan, dtype)]
-        )
+        before = 77 if adds or dtype == "int64" else np.nan
+        actual, expected = run_both(p, [*arrays, np.full(p.buffers[out.buffer].shape, before, dtype)])
         np.testing.assert_array_equal(actual[2], expected[2])  # small integers: exact in any order
 
 
+NARROW = [(2, 600, 1), (30, 3, 1), (4, 1, 30), (30, 1, 2)]
+
+
 @pytest.mark.parametrize("shape", [(), (1,), (4,), (2, 3)])
-@pytest.mark.parametrize(("m", "n", "k"), [(2, 2, 2), (8, 8, 8), (30, 1, 30), (1, 30, 30), (1, 1, 300)])
+@pytest.mark.parametrize(("m", "n", "k"), [(2, 2, 2), (8, 8, 8), (30, 1, 30), (1, 30, 30), (1, 1, 300), *NARROW])
 @pytest.mark.parametrize("step", [1, 2, -1])
 def test_batches_of_products(shape: tuple[int, ...], m: int, n: int, k: int, step: int) -> None:
     """One matrix for the whole batch (strides 0), and matrices with gaps or backwards in memory."""
