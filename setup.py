@@ -58,6 +58,7 @@ MODULES: dict[str, list[str]] = {
     "_diagonal": ["odead/_vectors.h"],
     "_bdf": ["odead/_vectors.h"],
     "_bdf_adjoint": ["odead/_vectors.h"],
+    "_batch": ["odead/_vectors.h"],
 }
 extensions = [
     Extension(

@@ -69,6 +69,7 @@ cdef class Explicit:
     cdef double t_end
     cdef double direction                   # 1 or -1
     cdef readonly double h_abs              # of the step to try next
+    cdef double first_step                  # -1: to be chosen
     cdef double last_error                  # of the last accepted step
     cdef double max_step
     cdef int64_t max_steps
@@ -91,6 +92,7 @@ cdef class Explicit:
     cdef tuple owners
     cdef public object divide               # where a mass matrix multiplies x': makes rows of f those of x' in place; or None
 
+    cdef void restart(self, double t0, double t1, const double* x0, double* times, int64_t n_times, double* out) noexcept nogil
     cdef Outcome start(self) noexcept nogil
     cdef Outcome differentiate(self, double t, const double* x, double* out) noexcept nogil
     cdef Outcome divide_by_mass(self, double* out) noexcept with gil

@@ -12,7 +12,7 @@ import numpy as np
 cimport numpy as cnp
 from libc.math cimport INFINITY, fabs, fmax, fmin, nextafter, pow, sqrt
 from libc.stdint cimport int64_t
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 from ._arrays cimport floats
 from ._record cimport Record, copy_of
@@ -145,7 +145,7 @@ cdef class Explicit:
         self.norms, self.sums = floats(norms), floats(norms[1])
         self.t, self.t_end, self.direction = t0, t1, -1 if t1 < t0 else 1
         self.max_step, self.max_steps, self.last_error = max_step, max_steps, 1
-        self.h_abs = -1 if first_step is None else first_step
+        self.h_abs = self.first_step = -1 if first_step is None else first_step
         self.wants_all_stages = record is not None and record.rows > method.stages
 
     def run(self):
@@ -196,6 +196,16 @@ cdef class Explicit:
         """Append the step tried last, which was not taken, to the record."""
         if self.record.add(self.t + self.h, self.z, self.k, self.n) != DONE:
             raise MemoryError("no memory for the steps of a solve")
+
+    cdef void restart(self, double t0, double t1, const double* x0, double* times, int64_t n_times,
+                      double* out) noexcept nogil:
+        """Forget all steps and begin elsewhere, with output into memory of the caller's."""
+        memcpy(self.x, x0, self.n * sizeof(double))
+        memset(self.sums, 0, self.blocks * sizeof(double))
+        self.t, self.t_end, self.direction = t0, t1, -1 if t1 < t0 else 1
+        self.h_abs, self.last_error = self.first_step, 1
+        self.nsteps = self.nrejected = self.delivered = self.signs = 0
+        self.times, self.n_times, self.out = times, n_times, out
 
     cdef Outcome start(self) noexcept nogil:
         """Evaluate the first derivative, and choose the first step."""

@@ -62,6 +62,7 @@ cdef class Recorded(System):
     cdef int _adopt(self, Tape tape) except -1
     cdef int _switch(self, int64_t number) except -1
     cdef int _bind_captured(self, int64_t number) except -1
+    cdef int resume(self) except -1
     cdef void _place(self, int64_t slot, const double* data) noexcept nogil
     cdef Outcome _run(self) noexcept nogil
     cdef bint holds(self, double t, const double* x, double* dx) noexcept nogil

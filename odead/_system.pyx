@@ -171,6 +171,8 @@ cdef class Recorded(System):
         """Bind the arrays that the right-hand side captured, as they are now."""
         cdef Tape tape = self.tapes[number]
         cdef int64_t slot
+        if not tape.code.captured:
+            return 0
         arrays = [np.require(array, array.dtype.newbyteorder("="), ["C", "ALIGNED"]) for array in tape.code.captured]
         for slot in range(len(arrays)):
             tape.bind(tape.code.n_bound + slot, <char*> cnp.PyArray_DATA(<cnp.ndarray> arrays[slot]))
@@ -179,13 +181,18 @@ cdef class Recorded(System):
 
     def begin(self, Tape tape, p):
         """Prepare for a new solve, on the way of `tape`, with the parameters p."""
-        cdef int64_t number
         self.p[...] = p
+        self.resume()
+        self._adopt(tape)
+
+    cdef int resume(self) except -1:
+        """Forget counts and errors, and bind the captured arrays as they are now."""
+        cdef int64_t number
         self.flips = 0
         self.start()
         for number in range(len(self.tapes)):
             self._bind_captured(number)
-        self._adopt(tape)
+        return 0
 
     cdef Outcome value(self, double t, const double* x, double* dx) noexcept nogil:
         self.t = t

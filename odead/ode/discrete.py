@@ -31,7 +31,9 @@ from .piecewise import Course, Piece, integrate
 from .problem import Problem
 from .systems import cotangents, recorded, tangents
 
-__all__ = ["BUDGET", "Probes", "Steps", "discrete_adjoint", "go_back", "solve_for_adjoint"]
+__all__ = [
+    "BUDGET", "Probes", "Steps", "discrete_adjoint", "go_back", "probe_tolerances", "probes_of", "signs", "solve_for_adjoint"
+]  # fmt: skip
 
 # The probes are held to this multiple of the tolerances: they guard against gradients that are wrong, and a gradient adds up
 # errors of both signs. At 1, Lotka-Volterra at rtol 1e-6 took 141 steps of RK45 instead of 89 for half the error. Multistep
@@ -128,13 +130,8 @@ def solve_for_adjoint(
         The budget is too small.
     """
     n = problem.x0.size
-    start, directions = _probes(problem, wrt)
-    slack = SLACK_MULTISTEP if controls.method in MULTISTEP else SLACK
-    rtol = np.full(1 + len(start), slack * options.rtol)
-    rtol[0] = controls.rtol
-    atol = np.empty((1 + len(start), n))
-    atol[0] = problem.vector_atol(controls.atol)
-    atol[1:] = slack * (atol[0] if options.atol is None else _scaled(problem, options.atol))
+    start, directions = probes_of(problem, wrt)
+    rtol, atol, floor = probe_tolerances(problem, controls, options, len(start))
     controls = controls._replace(atol=atol.ravel())
     make = partial(_probed, start=start, directions=directions)
     course = integrate(
@@ -144,9 +141,22 @@ def solve_for_adjoint(
     failure = trajectory.failure
     if failure is not None:
         failure = failure._replace(x=failure.x[:n])
-    values = trajectory.y[n:].reshape(len(start), n, -1).transpose(2, 1, 0)
-    probes = Probes(start, directions, values, (atol[1:] / (slack * options.rtol)).T, trajectory.errors)
+    values = trajectory.y[n:].reshape(len(start), n, trajectory.y.shape[1]).transpose(2, 1, 0)
+    probes = Probes(start, directions, values, floor, trajectory.errors)
     return course._replace(trajectory=trajectory._replace(y=trajectory.y[:n], failure=failure)), probes
+
+
+def probe_tolerances(
+    problem: Problem, controls: Controls, options: AdjointOptions, count: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Relative tolerances (1 + count,) and absolute ones (1 + count, N) of the states and the probes; `Probes.floor`."""
+    slack = SLACK_MULTISTEP if controls.method in MULTISTEP else SLACK
+    rtol = np.full(1 + count, slack * options.rtol)
+    rtol[0] = controls.rtol
+    atol = np.empty((1 + count, problem.x0.size))
+    atol[0] = problem.vector_atol(controls.atol)
+    atol[1:] = slack * (atol[0] if options.atol is None else _scaled(problem, options.atol))
+    return rtol, atol, (atol[1:] / (slack * options.rtol)).T
 
 
 def _probed(problem: Problem, start: np.ndarray, directions: np.ndarray) -> System:
@@ -343,7 +353,7 @@ def _adjoint(problem: Problem, leg: Leg, iterates: bool) -> Adjoint:
     return RosenbrockAdjoint(step, leg.record, pull, joint)
 
 
-def _probes(problem: Problem, wrt: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+def probes_of(problem: Problem, wrt: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """Starts, shape (W, N), and directions in p, shape (W, n_p), of the sensitivities in the error test.
 
     Each variable moves by about its own size, up or down without a pattern: no combination of a few of them is special.
@@ -353,18 +363,18 @@ def _probes(problem: Problem, wrt: Sequence[str]) -> tuple[np.ndarray, np.ndarra
     if "p" in wrt and p.size:
         direction = np.abs(p)
         direction[p == 0] = 1.0
-        direction *= _signs(p.size)
+        direction *= signs(p.size)
         directions.append(direction)
         starts.append(np.zeros(x0.size) if problem.dx0_dp is None else problem.dx0_dp @ direction)
     if "x0" in wrt or "t0" in wrt:
         directions.append(np.zeros(p.size))
-        start = _signs(x0.size) * np.maximum(1.0, np.abs(x0))
+        start = signs(x0.size) * np.maximum(1.0, np.abs(x0))
         starts.append(start if problem.consistent is None else problem.consistent.by_x @ start)
     return np.array(starts).reshape(len(starts), x0.size), np.array(directions).reshape(len(starts), p.size)
 
 
 @lru_cache(maxsize=16)
-def _signs(n: int) -> np.ndarray:
+def signs(n: int) -> np.ndarray:
     """A sequence of 1 and -1 without a pattern, not to be written to."""
     return np.where(np.sin(np.arange(1.0, n + 1) ** 2) > 0, 1.0, -1.0)
 

@@ -5,12 +5,13 @@ import pickle
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
-from functools import partial
+from time import perf_counter
 from typing import Any, Final
 
 import numpy as np
 
 from ..errors import ArgumentTypeError, ArgumentValueError
+from .group import Group
 from .progress import open_bar
 from .sensitivity import sensitivity
 from .solution import Sensitivity, Solution
@@ -19,6 +20,9 @@ from .solve import solve
 __all__ = ["ensemble"]
 
 Member = Solution | Sensitivity | Exception
+
+BUSY: Final = 0.01  # seconds for which a thread takes members: after Ctrl-C it still solves these
+MOST_AT_ONCE: Final = 64
 
 # An option of these asks for derivatives.
 _OF_SENSITIVITY: Final = frozenset({"loss", "running", "wrt", "mode", "sens_rtol", "sens_atol", "checkpoints", "order"})
@@ -70,10 +74,10 @@ def ensemble(
     run = sensitivity if _OF_SENSITIVITY & same.keys() else solve
     workers = _workers(executor, threads, len(members))
     bar = open_bar(total=len(members), unit="solve") if progress else None
-    done = _nothing if bar is None else bar.update
+    done: Callable[[int], Any] = _nothing if bar is None else bar.update
     try:
         if executor is None:
-            return _in_threads(partial(_solve_member, run, rhs, tspan, same), members, workers, done)
+            return _in_threads(Group(run, rhs, tspan, same), members, workers, done)
         return _by_executor(executor, (run, rhs, tspan, same), members, done)
     finally:
         if bar is not None:
@@ -84,7 +88,7 @@ def _solve_member(run: Callable[..., Member], rhs: Any, tspan: Any, same: dict[s
     return run(rhs, x0, p, tspan, **same)
 
 
-def _nothing() -> None:
+def _nothing(_: int) -> None:
     pass
 
 
@@ -138,24 +142,21 @@ def _workers(executor: Executor | None, threads: int | None, members: int) -> in
     return max(1, min(threads or os.cpu_count() or 1, members))
 
 
-def _in_threads(
-    solve_member: Callable[..., Member], members: Sequence[tuple[Any, Any]], workers: int, done: Callable[[], Any]
-) -> list[Member]:
-    """Each thread takes the next member when it has finished one: a future for each would cost half of a small solve."""
+def _in_threads(group: Group, members: Sequence[tuple[Any, Any]], workers: int, done: Callable[[int], Any]) -> list[Member]:
+    """Each thread takes the next members when it has finished some: a future for each would cost half of a small solve."""
     results: list[Any] = [None] * len(members)
     waiting = deque(range(len(members)))
 
     def work() -> None:
+        size = 1
         while waiting:
-            try:
-                k = waiting.popleft()
-            except IndexError:  # another thread took it
-                return
-            try:
-                results[k] = solve_member(*members[k])
-            except Exception as error:
-                results[k] = error
-            done()
+            numbers = _some(waiting, size)
+            began = perf_counter()
+            for k, result in zip(numbers, group.solve([members[k] for k in numbers]), strict=True):
+                results[k] = result
+            done(len(numbers))
+            fitting = len(numbers) * BUSY / max(perf_counter() - began, 1e-9)
+            size = max(1, min(int(fitting), 2 * size, MOST_AT_ONCE))
 
     with ThreadPoolExecutor(max(workers - 1, 1), thread_name_prefix="odead") as pool:
         others = [pool.submit(work) for _ in range(workers - 1)]
@@ -168,11 +169,22 @@ def _in_threads(
     return results
 
 
+def _some(waiting: "deque[int]", size: int) -> list[int]:
+    """Take up to so many numbers, of which other threads take some at the same time."""
+    taken: list[int] = []
+    while len(taken) < size:
+        try:
+            taken.append(waiting.popleft())
+        except IndexError:
+            break
+    return taken
+
+
 def _by_executor(
     executor: Executor,
     problem: tuple[Callable[..., Member], Any, Any, dict[str, Any]],
     members: Sequence[tuple[Any, Any]],
-    done: Callable[[], Any],
+    done: Callable[[int], Any],
 ) -> list[Member]:
     """By the user's executor, which stays open."""
     if isinstance(executor, ProcessPoolExecutor):
@@ -181,7 +193,7 @@ def _by_executor(
     futures: list[Future[Member]] = [executor.submit(_solve_member, run, rhs, tspan, same, x0, p) for x0, p in members]
     try:
         for _ in as_completed(futures):
-            done()
+            done(1)
     except BaseException:  # Ctrl-C: what has not begun never will
         for future in futures:
             future.cancel()

@@ -73,6 +73,10 @@ class Loss:
         kernel.run(arguments, assemble)
         return float(value), shadows[0], shadows[1] if self._n_p else np.zeros(0)
 
+    def recorded(self, shape: tuple[int, ...]) -> Kernel | None:
+        """What was recorded for solutions of this shape, if it is still kept."""
+        return _KEPT.find((*self._key, shape))
+
     def _record(self, y: np.ndarray, p: np.ndarray) -> Kernel:
         active = (0, 1) if self._n_p else (0,)
         kernel = Kernel(self._flat, (y, p if self._n_p else None), lambda program: reverse(program, active))

@@ -256,6 +256,11 @@ class CompiledRhs:
         """Whether the recorded program depends on the values: then the pattern may grow."""
         return not self._one_sided and self._value.variant.guarded
 
+    @property
+    def is_one_sided(self) -> bool:
+        """Whether it is what another one is on one side of its switches, continued."""
+        return self._one_sided
+
     def branch(self, x: np.ndarray, p: np.ndarray, t: float) -> "Branch":
         """The way through the branches taken at these values."""
         variant = self._value(np.empty(self.n), x, *self._p(p), t)

@@ -15,6 +15,7 @@ from .engines.native import NativeEngine
 from .given_jacobian import check_jacobian
 from .loss import Loss, Weighted, check_loss
 from .options import check_controls, check_mode, check_not_yet, check_wrt, positive, sens_tolerances
+from .prepared import Way, given, prepare, quick, usual
 from .problem import Problem, make_problem
 from .progress import shown
 from .run import Run
@@ -146,8 +147,19 @@ def sensitivity(
     IntegrationError
         A solve stopped before its end; ``exc.result`` has what was computed, never a gradient.
     """
-    stepper = choose_engine(engine, method)
     nest = nest_of(rhs, x0, p, tspan, t_eval) or nest_of(loss) or nest_of(running)
+    asked = None if nest is not None or isinstance(loss, Weighted) else usual(
+        rhs, loss=loss, running=running, wrt=wrt, mode=mode, method=method, engine=engine, rtol=rtol, atol=atol,
+        sens_rtol=sens_rtol, sens_atol=sens_atol, events=events, jac=jac, mass_matrix=mass_matrix, tstops=tstops,
+        dense_output=dense_output, first_step=first_step, max_step=max_step, max_steps=max_steps, checkpoints=checkpoints,
+        order=order, progress=progress,
+    )  # fmt: skip
+    those = None if asked is None else given(x0, p, tspan, t_eval)
+    if asked is not None and those is not None:
+        result = quick(asked, those)
+        if isinstance(result, Sensitivity):
+            return result
+    stepper = choose_engine(engine, method)
     if nest is not None and any(isinstance(each, Duplicated) for each in (x0, p)):
         raise NotImplementedError("Duplicated inside a function that is being differentiated is not supported; use grad")
     x0, p, wanted, shadows = unwrap(x0, p, check_wrt(wrt))
@@ -194,6 +206,9 @@ def sensitivity(
             result = run.discrete(dense_output, budget)
         else:
             result = run.continuous(dense_output)
+    if asked is not None and those is not None and (forward or discrete):
+        assert not isinstance(on_vectors, Weighted)
+        prepare(asked, those, Way("forward" if forward else "adjoint", problem, controls, tolerances, wanted, on_vectors))
     if order == 2:
         options = {
             "mode": mode, "method": method, "engine": engine, "rtol": rtol, "atol": _with_cost(problem, atol),

@@ -16,6 +16,7 @@ from .locating import solve_with_switches
 from .methods import DIAGONAL, EXPLICIT, NATIVE
 from .options import check_controls
 from .piecewise import Course, integrate
+from .prepared import Way, given, prepare, quick, usual
 from .problem import Problem, every, make_problem
 from .progress import shown
 from .solution import Solution
@@ -90,6 +91,16 @@ def solve(
             "checkpoints": checkpoints,
         }  # fmt: skip
         return solve_inside(nest, solve, rhs, x0, p, tspan, t_eval, options)
+    asked = usual(
+        rhs, method=method, engine=engine, rtol=rtol, atol=atol, events=events, jac=jac, mass_matrix=mass_matrix,
+        tstops=tstops, dense_output=dense_output, first_step=first_step, max_step=max_step, max_steps=max_steps,
+        checkpoints=checkpoints, progress=progress,
+    )  # fmt: skip
+    those = None if asked is None else given(x0, p, tspan, t_eval)
+    if asked is not None and those is not None:
+        found = quick(asked, those)
+        if found is not None:
+            return found
     stepper = choose_engine(engine, method)
     problem = make_problem(
         rhs, x0, p, tspan, t_eval, events=events, tstops=tstops, complex_states=True, mass_matrix=mass_matrix,
@@ -128,6 +139,8 @@ def solve(
     result.sol = problem.interpolant(trajectory.sol)
     if trajectory.failure is not None:
         raise_failure(trajectory.failure, problem.system(), result.method, trajectory.nsteps, problem.state_names, result)
+    if asked is not None and those is not None:
+        prepare(asked, those, Way("solve", problem, controls))
     return result
 
 

@@ -22,10 +22,10 @@ from ..methods import DIAGONAL, EXPLICIT, MULTISTEP, NATIVE, ROSENBROCK
 from ..path import Path, of_record
 from ..progress import following
 
-__all__ = ["AUTO", "Leg", "NativeEngine", "compiled_method", "interpolant", "run_loop"]
+__all__ = ["AUTO", "FINEST", "STIFF_STEPS", "Leg", "NativeEngine", "compiled_method", "interpolant", "run_loop"]
 
 AUTO: Final = ("Tsit5", "Rodas5P")  # by turns
-_STIFF_STEPS: Final = 15  # that show stiffness until the method changes, as in Hairer's codes
+STIFF_STEPS: Final = 15  # that show stiffness until the method changes, as in Hairer's codes
 _CALM_STEPS: Final = 10
 
 _METHODS: Final = {name: Method(tableau) for name, tableau in EXPLICIT.items()}
@@ -35,7 +35,7 @@ _BDF: Final = {name: Formulas(formulas) for name, formulas in MULTISTEP.items()}
 _COMPILED: Final[dict[str, Method]] = {**_METHODS, **_ROSENBROCK, **_DIAGONAL, **_BDF}
 _ELSEWHERE: Final = ("Radau", "LSODA")
 _PATH_BUDGET: Final = 1e8  # bytes for states at steps that the result does not have; of more, only some are kept
-_FINEST: Final = 100 * float(np.finfo(float).eps)  # rtol below which round-off decides; SciPy's limit
+FINEST: Final = 100 * float(np.finfo(float).eps)  # rtol below which round-off decides; SciPy's limit
 
 
 class Leg(NamedTuple):
@@ -146,9 +146,9 @@ def run_loop(
     compiled = Callback(system.fun, n) if system.compiled is None else system.compiled()
     if rtol is None:
         rtol = np.full(compiled.width + 1 if isinstance(compiled, Tangents) else 1, controls.rtol)
-    if min(rtol.tolist()) < _FINEST:
-        warnings.warn(f"rtol={rtol.min():.3g} is below round-off; {_FINEST:.3g} is used", OdeadWarning, stacklevel=4)
-        rtol = np.maximum(rtol, _FINEST)
+    if min(rtol.tolist()) < FINEST:
+        warnings.warn(f"rtol={rtol.min():.3g} is below round-off; {FINEST:.3g} is used", OdeadWarning, stacklevel=4)
+        rtol = np.maximum(rtol, FINEST)
     legs: list[Leg] = []
     loops: list[Explicit] = []
     outcome = "turned"
@@ -202,7 +202,7 @@ def _run_leg(
         if number is not None:
             loop.judges = True
             # Each change back takes longer to convince, so that the changes are few.
-            loop.patience = _STIFF_STEPS if number % 2 == 0 else _CALM_STEPS << min(number // 2, 20)
+            loop.patience = STIFF_STEPS if number % 2 == 0 else _CALM_STEPS << min(number // 2, 20)
         if system.side is not None:
             loop.watch = system.side.watch()
         try:
