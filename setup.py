@@ -65,7 +65,7 @@ extensions = [
         f"odead.{name}",
         [f"odead/{name}.pyx"],
         include_dirs=["odead", np.get_include()],
-        depends=[str(header), *headers],  # the generated one also says which build this is
+        depends=[str(header), "odead/_instruction.h", *headers],  # the generated one also says which build this is
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
         extra_compile_args=["/O2"] if sys.platform == "win32" else GNU_FLAGS,
     )

@@ -39,6 +39,8 @@ _PROLOGUE: Final = """\
 #include <math.h>
 #include <stdint.h>
 
+#include "_instruction.h"
+
 /* The result of an instruction is, for each operand, the same view or disjoint from it: no iteration depends on another. */
 #if defined(__clang__)
 #define ODEAD_IVDEP _Pragma("clang loop vectorize(assume_safety)")
@@ -116,6 +118,28 @@ static inline {real} odead_logaddexp{f}({real} x, {real} y) {{
 }}
 """
 
+_RUN_BEGINS: Final = """
+/* Threaded code: each operation jumps to the next one by itself. */
+#if defined(__GNUC__)
+#define ODEAD_THREADED
+#define ODEAD_JUMP if (i == stop || (uint32_t)i->opcode >= ODEAD_SCALARS) return i; goto *labels[i->opcode];
+#define ODEAD_BEGIN ODEAD_JUMP
+#define ODEAD_CASE(opcode) label_##opcode:
+#define ODEAD_NEXT ++i; ODEAD_JUMP
+#define ODEAD_END
+#else
+#define ODEAD_BEGIN for (; i != stop; ++i) switch (i->opcode) {
+#define ODEAD_CASE(opcode) case opcode:
+#define ODEAD_NEXT break;
+#define ODEAD_END default: return i; } return i;
+#endif
+
+/* Execute operations on single elements until `stop` or another instruction, and return where that is. What the last one
+   has found is kept in a register: where the next one needs it, loading what was just stored would take longer than both. */
+static const odead_instruction *odead_scalars(const odead_instruction *i, const odead_instruction *stop) {
+    double last = 0;
+"""
+
 
 class _Kernel(NamedTuple):
     """A row for one dtype (a cast: for one pair of them)."""
@@ -140,6 +164,13 @@ class _Kernel(NamedTuple):
         return "/" in self.c or "sqrt" in self.c
 
     @property
+    def chained(self) -> tuple[int, ...]:
+        """The operands that may come from the instruction before."""
+        if self.is_costly or self.name.startswith("cast_") or {self.result, *self.operands} != {"float64"}:
+            return ()
+        return tuple(range(len(self.operands)))
+
+    @property
     def layouts(self) -> list[str]:
         if self.is_costly:
             return ["strided"]
@@ -153,6 +184,7 @@ def render_header(table: Mapping[str, Op], *, checked: bool = False) -> str:
     kernels = [kernel for op in table.values() for kernel in _kernels(op)]
     own = [kernel for kernel in kernels if kernel.c]
     scalars = [(kernel, "scalar") for kernel in own]
+    scalars += [(kernel, f"after_{_POINTERS[k]}") for kernel in own for k in kernel.chained]
     vectors = [(kernel, layout) for kernel in kernels for layout in kernel.layouts]
     numbered = [*scalars, *vectors]
     parts = [
@@ -161,7 +193,8 @@ def render_header(table: Mapping[str, Op], *, checked: bool = False) -> str:
         _HELPERS.format(real="float", f="f"),
         *map(_value_function, own),
         "\nenum {\n" + "".join(f"    {_opcode(*entry)} = {number},\n" for number, entry in enumerate(numbered)),
-        f"    ODEAD_STRUCTURED = {len(numbered)},\n    ODEAD_CHECKED = {int(checked)}\n}};\n",
+        f"    ODEAD_CHAINED = {len(own)},\n    ODEAD_SCALARS = {len(scalars)},\n    ODEAD_STRUCTURED = {len(numbered)},\n",
+        f"    ODEAD_CHECKED = {int(checked)}\n}};\n",
         "\nstatic const char *const odead_names[] = {\n",
         *(f'    "{kernel.name}.{kernel.operands[-1]}.{layout}",\n' for kernel, layout in numbered),
         "};\n",
@@ -169,7 +202,8 @@ def render_header(table: Mapping[str, Op], *, checked: bool = False) -> str:
         "static const char *const odead_ufuncs[] = {\n",
         *(f'    "{kernel.function if kernel.is_costly and layout == "strided" else ""}",\n' for kernel, layout in numbered),
         "};\n",
-        *_scalar_switch(own),
+        *_after_table(own),
+        *_scalar_run(scalars),
         *_row_switch("odead_wide_row", "ODEAD_WIDE_CLONES", [entry for entry in vectors if entry[0].c and entry[0].is_wide]),
         *_row_switch("odead_row", "ODEAD_CLONES", [entry for entry in vectors if entry[0].c and not entry[0].is_wide]),
         "\n#endif\n",
@@ -214,15 +248,31 @@ def _value_function(kernel: _Kernel) -> str:
     return f"static inline {_C_TYPES[kernel.result]} {kernel.symbol}({parameters}) {{ return {value}; }}\n"
 
 
-def _scalar_switch(kernels: list[_Kernel]) -> Iterator[str]:
-    yield "\n/* Execute an operation on single elements; 0 if the opcode is not one. */\n"
-    yield "static inline int odead_scalar(int opcode, char *out, const char *x, const char *y, const char *z) {\n"
-    yield "    switch (opcode) {\n"
+def _after_table(kernels: list[_Kernel]) -> Iterator[str]:
+    yield "\n/* By scalar opcode: which one takes x, y or z from the instruction before (-1: none), and whether it leaves its\n"
+    yield "   result to the next one. */\n"
+    yield f"static const int16_t odead_after[{len(kernels)}][4] = {{\n"
     for kernel in kernels:
-        operands = ", ".join(f"*(const {_C_TYPES[t]} *){p}" for t, p in zip(kernel.operands, _POINTERS, strict=False))
-        result = f"*({_C_TYPES[kernel.result]} *)out"
-        yield f"    case {_opcode(kernel, 'scalar')}: {result} = {kernel.symbol}({operands}); return 1;\n"
-    yield "    default: return 0;\n    }\n}\n"
+        places = (_opcode(kernel, f"after_{p}") if k in kernel.chained else "-1" for k, p in enumerate(_POINTERS))
+        yield f"    {{{', '.join(places)}, {int(kernel.result == 'float64')}}},\n"
+    yield "};\n"
+
+
+def _scalar_run(entries: list[tuple[_Kernel, str]]) -> Iterator[str]:
+    yield _RUN_BEGINS
+    yield "#ifdef ODEAD_THREADED\n    static const void *const labels[] = {\n"
+    for entry in entries:
+        yield f"        &&label_{_opcode(*entry)},\n"
+    yield "    };\n#endif\n    ODEAD_BEGIN\n"
+    for kernel, layout in entries:
+        values = [f"*(const {_C_TYPES[t]} *)i->{p}" for t, p in zip(kernel.operands, _POINTERS, strict=False)]
+        if layout.startswith("after_"):
+            values[_POINTERS.index(layout[-1])] = "last"
+        value = f"{kernel.symbol}({', '.join(values)})"
+        if kernel.result == "float64":
+            value = f"last = {value}"
+        yield f"    ODEAD_CASE({_opcode(kernel, layout)}) *({_C_TYPES[kernel.result]} *)i->out = {value}; ODEAD_NEXT\n"
+    yield "    ODEAD_END\n}\n"
 
 
 def _row_switch(function: str, clones: str, vectors: list[tuple[_Kernel, str]]) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """The data of the sweep. One `Code` is what a program was lowered to and never changes; a `Tape` is a copy that can run."""
 
 from cpython.pythread cimport PyThread_type_lock
-from libc.stdint cimport int64_t
+from libc.stdint cimport int32_t, int64_t
 
 from ._calls cimport Calls
 from ._structured cimport Instruction
@@ -49,6 +49,7 @@ cdef class Code:
     cdef tuple owners                   # arrays that own the memory above
 
     cdef void _fill(self, const int64_t* rows, const int64_t* words) noexcept
+    cdef int32_t _chained(self, int64_t k, int32_t opcode, int32_t before) noexcept
 
 
 cdef class Tape:

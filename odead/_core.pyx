@@ -1,7 +1,8 @@
-"""The sweep: a lowered program is an array of instructions with absolute addresses, run by one switch.
+"""The sweep: a lowered program is an array of instructions with absolute addresses, run one after the other.
 
-Scalar instructions are inlined into the switch; everything else goes row by row (`Walk`) through the loops of `_kernels.h`
-or through the kernels of `_structured.pyx`. Nothing here allocates, takes the GIL or raises while a program runs.
+Scalar instructions are threaded code (`odead_scalars` of `_kernels.h`); everything else goes row by row (`Walk`) through the
+loops of that header or through the kernels of `_structured.pyx`. Nothing here allocates, takes the GIL or raises while a
+program runs.
 
 An array bound to another address than last time is relocated: the addresses of the operands inside it are rewritten. A
 program over the same arrays therefore pays for no indirection, and a solver that passes the same buffers for nothing at all.
@@ -23,18 +24,20 @@ from cpython.pythread cimport (
     PyThread_free_lock,
     PyThread_release_lock,
 )
-from libc.stdint cimport int32_t, int64_t, uint8_t, uintptr_t
+from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uintptr_t
 from libc.string cimport memcpy, memmove, memset
 
 from ._structured cimport Instruction, Walk, advance, begin, parameters, structured, sum_of
 from ._ufuncs cimport Loop, PyUFuncObject
 
 cdef extern from "_kernels.h" nogil:
-    int odead_scalar(int opcode, char* out, const char* x, const char* y, const char* z)
+    const Instruction* odead_scalars(const Instruction* i, const Instruction* stop)
     void odead_row(int opcode, int64_t n, char* out, const char* x, const char* y, const char* z, const int64_t* stride)
     const char* const odead_names[]
     const char* const odead_ufuncs[]
+    const int16_t odead_after[][4]
     enum:
+        ODEAD_CHAINED       # scalar opcodes of programs; those behind take an operand from a register
         ODEAD_STRUCTURED
         ODEAD_CHECKED
 
@@ -221,22 +224,23 @@ cdef int call(const Instruction* i, void* calls) noexcept with gil:
 
 cdef int64_t sweep(const Instruction* i, const Instruction* stop, void* calls) noexcept nogil:
     """Execute instructions; -1, or the position of the one at which the run must stop."""
-    while i < stop:
-        if not odead_scalar(i.opcode, i.out, i.x, i.y, i.z):
-            if i.opcode < ODEAD_STRUCTURED:
-                elementwise(i)
-            elif i.opcode == BLOCK:
-                run_block(i)
-                i += i.n
-            elif i.opcode == CALL:
-                if call(i, calls):
-                    return i.position
-            elif i.opcode == CALL_POINTER:
-                call_pointer(i)
-            elif structured(i, (i.opcode - ODEAD_STRUCTURED) // 4, (i.opcode - ODEAD_STRUCTURED) % 4):
+    while True:
+        i = odead_scalars(i, stop)
+        if i >= stop:
+            return -1
+        if i.opcode < ODEAD_STRUCTURED:
+            elementwise(i)
+        elif i.opcode == BLOCK:
+            run_block(i)
+            i += i.n
+        elif i.opcode == CALL:
+            if call(i, calls):
                 return i.position
+        elif i.opcode == CALL_POINTER:
+            call_pointer(i)
+        elif structured(i, (i.opcode - ODEAD_STRUCTURED) // 4, (i.opcode - ODEAD_STRUCTURED) % 4):
+            return i.position
         i += 1
-    return -1
 
 
 # -------------------------------------------------------------------------------------------------- code and tape
@@ -318,14 +322,31 @@ cdef class Code:
         cdef const int64_t* row
         cdef Instruction* i
         cdef int64_t k
+        cdef int32_t before = -1
         for k in range(self.length):
             row = rows + 12 * k
             i = self.instructions + k
             i.opcode = <int32_t> row[0]
+            if k != self.split:     # where a run may begin
+                i.opcode = self._chained(k, i.opcode, before)
+            before = <int32_t> row[0]
             i.position = <int32_t> row[1]
             i.n = row[2]
             i.extra = words + row[3] if row[3] >= 0 else NULL
             i.out = i.x = i.y = i.z = NULL
+
+    cdef int32_t _chained(self, int64_t k, int32_t opcode, int32_t before) noexcept:
+        """The opcode with which instruction k takes an operand from the one before it, if that one computes it."""
+        cdef int64_t operand, result = 4 * k - 4
+        cdef int j
+        if not 0 <= opcode < ODEAD_CHAINED or not 0 <= before < ODEAD_CHAINED or not odead_after[before][3]:
+            return opcode
+        for j in range(3):
+            operand = 4 * k + 1 + j
+            if odead_after[opcode][j] >= 0 and self.bases[operand] == self.bases[result] \
+                    and self.offsets[operand] == self.offsets[result]:
+                return odead_after[opcode][j]
+        return opcode
 
 
 cdef inline char** _operand(Instruction* i, int64_t k) noexcept nogil:

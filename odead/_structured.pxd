@@ -3,17 +3,16 @@
 from libc.stdint cimport int32_t, int64_t
 
 
-cdef struct Instruction:
-    int32_t opcode          # of `_kernels.h`, or ODEAD_STRUCTURED + 4 * operation + dtype of `_structured.pyx`
-    int32_t position        # in the Program: what a guard reports
-    int64_t n               # elements of a row, the innermost loop
-    char* out               # absolute addresses of the first elements; unused ones are NULL
-    char* x
-    char* y
-    char* z
-    # Strides in bytes of out, x, y, z within a row; number of outer axes; for each (extent, strides of out, x, y, z); then
-    # what the operation asks for. NULL: one row, and the opcode knows the strides.
-    const int64_t* extra
+cdef extern from "_instruction.h" nogil:
+    ctypedef struct Instruction "odead_instruction":
+        int32_t opcode
+        int32_t position
+        int64_t n
+        char* out
+        char* x
+        char* y
+        char* z
+        const int64_t* extra
 
 
 cdef enum:
