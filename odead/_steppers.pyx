@@ -16,7 +16,7 @@ from libc.string cimport memcpy, memset
 
 from ._arrays cimport floats
 from ._record cimport Record, copy_of
-from ._system cimport DONE, FLIPPED, NO_MEMORY, NOT_FINITE, RAISED, TOO_MANY, TOO_SMALL, TURNED, Outcome, System
+from ._system cimport DONE, FLIPPED, NOT_FINITE, RAISED, TOO_MANY, TOO_SMALL, TURNED, Outcome, System
 
 cnp.import_array()
 

@@ -7,6 +7,8 @@ from ._core import Tape
 
 _Find = Callable[[np.ndarray, float], Tape]
 
+def heed(stop: Callable[[], bool]) -> None: ...
+
 class System:
     n: int
     calls: int

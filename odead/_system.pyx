@@ -4,6 +4,8 @@ A recorded right-hand side has one tape per way through its branches. A run that
 Python to record the way that these values take, and runs that one: a stepper never sees it happen.
 """
 
+from threading import local
+
 import numpy as np
 
 cimport numpy as cnp
@@ -18,6 +20,21 @@ cnp.import_array()
 
 cdef double LISTEN = 0.05       # seconds between two looks for Ctrl-C, which need the GIL
 cdef double POLL = 0.01         # seconds between two looks at the clock, about 25 ns each
+
+
+_THREAD = local()
+
+
+def heed(stop):
+    """Let the solves of this thread, which Ctrl-C does not reach, end with KeyboardInterrupt once `stop()` is true."""
+    _THREAD.stop = stop
+
+
+cdef int _ask() except -1:
+    stop = getattr(_THREAD, "stop", None)
+    if stop is not None and stop():
+        raise KeyboardInterrupt
+    return 0
 
 
 cdef class System:
@@ -52,6 +69,7 @@ cdef class System:
     cdef Outcome _listen(self) noexcept with gil:
         try:
             PyErr_CheckSignals()
+            _ask()
         except BaseException as error:
             self.error = error
             return RAISED
@@ -59,6 +77,7 @@ cdef class System:
 
     def start(self):
         """Forget the counts and errors of an earlier solve."""
+        _ask()
         self.calls = 0
         self.error = None
         self.interval = self.next_poll = 1

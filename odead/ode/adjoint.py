@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from . import quadrature
+from .constrained import Constrained
 from .engine import AbstractEngine, Controls, System, Trajectory
 from .jacobian import Jacobian
 from .piecewise import Course, Piece
@@ -146,11 +147,17 @@ def continuous_adjoint(
     ------
     BackwardFailure
     """
-    controls = _controls(problem, forward, cotangents, controls, options)
     jumps = cotangents.any(axis=0)  # where the loss does not look, lambda need not stop
     times, cotangents = times[jumps], cotangents[:, jumps]
+    adjoint: Constrained | _Adjoint = _Adjoint(problem, forward.sol)
+    by_p = np.zeros(problem.p.size)
+    if problem.rhs.mass is not None:
+        adjoint = Constrained(problem, forward.sol)
+        cotangents, later = cotangents.copy(), times != problem.t0  # the start is a datum of x0 itself
+        cotangents[:, later], by_p = adjoint.visible(times[later], cotangents[:, later])
+    controls = _controls(problem, forward, cotangents, controls, options)
     covector = np.zeros(problem.x0.size)
-    gradient = _Gradient(problem, forward.sol, options) if with_p and problem.p.size else None
+    gradient = _Gradient(problem, forward.sol, adjoint, options) if with_p and problem.p.size else None
     counts, error = np.zeros(4, dtype=int), options.rtol  # that of the quadrature
     for k in range(times.size - 1, -1, -1):
         if times[k] == problem.t0:
@@ -159,7 +166,7 @@ def continuous_adjoint(
         stop = times[k - 1] if k else problem.t0
         if covector.any():  # jumps may cancel
             clock = _Elapsed(times[k], stop)
-            system = _system(problem, forward.sol, clock, covector)
+            system = _system(problem, adjoint, clock, covector)
             back = engine.integrate(system, controls, np.array([clock.span]), dense=gradient is not None)
             if back.failure is not None:
                 raise BackwardFailure(system, back, clock)
@@ -170,7 +177,7 @@ def continuous_adjoint(
                 gradient.add(back.sol, clock)
     arriving = covector
     at_start = cotangents[:, times == problem.t0].sum(axis=1)
-    grad_p = np.zeros(problem.p.size) if gradient is None else gradient.total
+    grad_p = by_p if gradient is None else by_p + gradient.total
     nfev, njev, nlu, nsteps = map(int, counts)
     return AdjointResult(grad_p, arriving + at_start, arriving, nfev, njev, nlu, nsteps, error)
 
@@ -260,18 +267,30 @@ def _controls(
     return Controls(controls.method, rtol, atol, None, controls.max_step, controls.max_steps)
 
 
-def _system(problem: Problem, sol: Any, clock: _Elapsed, covector: np.ndarray) -> System:
-    rhs, p, sign = problem.rhs, problem.p, clock.sign
+class _Adjoint:
+    """`Constrained` without constraints: w is lambda."""
 
+    def __init__(self, problem: Problem, sol: Any) -> None:
+        self._rhs, self._p, self._sol = problem.rhs, problem.p, sol
+
+    def covector(self, t: float, w: np.ndarray) -> np.ndarray:
+        return w
+
+    def slope(self, t: float, w: np.ndarray) -> np.ndarray:
+        return self._rhs.cotangent_x(self._sol(t), self._p, t, w)
+
+    def jacobian(self, t: float, sign: float) -> Jacobian:
+        return self._rhs.jacobian(self._sol(t), self._p, t).transposed(sign)
+
+
+def _system(problem: Problem, adjoint: Constrained | _Adjoint, clock: _Elapsed, covector: np.ndarray) -> System:
     def fun(elapsed: float, covector: np.ndarray) -> np.ndarray:
-        t = float(clock.time(elapsed))
-        return sign * rhs.cotangent_x(sol(t), p, t, covector)
+        return clock.sign * adjoint.slope(float(clock.time(elapsed)), covector)
 
     def jacobian(elapsed: float, covector: np.ndarray) -> Jacobian:
-        t = float(clock.time(elapsed))
-        return rhs.jacobian(sol(t), p, t).transposed(sign)
+        return adjoint.jacobian(float(clock.time(elapsed)), clock.sign)
 
-    return System(fun, jacobian, 0.0, clock.span, covector, not rhs.branches)
+    return System(fun, jacobian, 0.0, clock.span, covector, not problem.rhs.branches)
 
 
 class _Gradient:
@@ -282,9 +301,10 @@ class _Gradient:
     total : array, shape (n_p,)
     """
 
-    def __init__(self, problem: Problem, sol: Any, options: AdjointOptions) -> None:
+    def __init__(self, problem: Problem, sol: Any, adjoint: Constrained | _Adjoint, options: AdjointOptions) -> None:
         self._problem = problem
         self._sol = sol
+        self._adjoint = adjoint
         self._options = options
         self._span = abs(problem.t1 - problem.t0)
         self._size = np.zeros(problem.p.size)  # sum of the moduli of all panels: what errors are compared with
@@ -322,7 +342,7 @@ class _Gradient:
 
         def values(elapsed: np.ndarray) -> np.ndarray:
             times = clock.time(elapsed)
-            states, lambdas = self._sol(times).T, covectors(elapsed).T
-            return np.array([rhs.cotangent_p(x, p, t, c) for x, t, c in zip(states, times.tolist(), lambdas, strict=True)])
+            points = zip(self._sol(times).T, times.tolist(), covectors(elapsed).T, strict=True)
+            return np.array([rhs.cotangent_p(x, p, t, self._adjoint.covector(t, w)) for x, t, w in points])
 
         return values

@@ -22,7 +22,7 @@ from ..errors import ArgumentValueError
 from .jacobian import Jacobian
 from .mass import SMALL, Mass, dense
 
-__all__ = ["Consistent", "Constrained", "make_consistent", "velocities", "velocity"]
+__all__ = ["Consistent", "Differentiable", "Scaled", "consistent_at", "make_consistent", "velocities", "velocity"]
 
 _ITERATIONS: Final = 50
 _HALVINGS: Final = 20
@@ -31,7 +31,7 @@ _REGULAR: Final = 1e-13  # with rows and columns scaled to 1, a matrix as close 
 _DENSE: Final = 100  # constraints
 
 
-class Constrained(Protocol):
+class Differentiable(Protocol):
     """A right-hand side, as `rhs.CompiledRhs` is one."""
 
     def __call__(self, dx: np.ndarray, x: np.ndarray, p: np.ndarray, t: float) -> None: ...
@@ -51,7 +51,7 @@ class Constrained(Protocol):
     def cotangent_p(self, x: np.ndarray, p: np.ndarray, t: float, covector: np.ndarray) -> np.ndarray: ...
 
 
-class _Scaled:
+class Scaled:
     """A square matrix with rows and columns scaled, factored. ValueError if it is singular."""
 
     def __init__(self, matrix: Any) -> None:
@@ -113,12 +113,12 @@ class Consistent:
     by_t : array, shape (n,)
     """
 
-    rhs: Constrained
+    rhs: Differentiable
     mass: Mass
     x: np.ndarray
     p: np.ndarray
     t: float
-    regular: _Scaled
+    regular: Scaled
     by_x: Any
     by_t: np.ndarray
 
@@ -143,18 +143,18 @@ class Consistent:
         return np.asarray(-(self.mass.null_right @ self.regular.solve(np.array(rows).reshape(-1, self.p.size))))
 
 
-def _jacobian(rhs: Constrained, mass: Mass, x: np.ndarray, p: np.ndarray, t: float) -> Any:
+def _jacobian(rhs: Differentiable, mass: Mass, x: np.ndarray, p: np.ndarray, t: float) -> Any:
     found = rhs.jacobian(x, p, t)
     return found.dense() if mass.n <= SMALL else found.sparse()
 
 
-def velocity(rhs: Constrained, mass: Mass, x: np.ndarray, p: np.ndarray, t: float) -> np.ndarray:
+def velocity(rhs: Differentiable, mass: Mass, x: np.ndarray, p: np.ndarray, t: float) -> np.ndarray:
     """x' at a consistent state: M x' = f, and the derivative of the constraints is 0."""
     return np.asarray(velocities(rhs, mass, x, p, t, np.empty((0, x.size)), np.empty((0, p.size)))[0])
 
 
 def velocities(
-    rhs: Constrained, mass: Mass, x: np.ndarray, p: np.ndarray, t: float, columns: np.ndarray, directions: np.ndarray
+    rhs: Differentiable, mass: Mass, x: np.ndarray, p: np.ndarray, t: float, columns: np.ndarray, directions: np.ndarray
 ) -> np.ndarray:
     """x' at a consistent state, and s' for each of the W sensitivities s along a direction of p, shape (1 + W, n)."""
     slopes = np.empty((1 + len(columns), x.size))
@@ -167,7 +167,7 @@ def velocities(
         return slopes
     left, right = mass.null_left, mass.null_right
     jacobian = _jacobian(rhs, mass, x, p, t)
-    regular = _Scaled(left.T @ jacobian @ right)
+    regular = Scaled(left.T @ jacobian @ right)
     slopes[0] -= right @ regular.solve(left.T @ rhs.along(x, p, t, slopes[0]))
     if len(columns):
         changes = rhs.along_changes(x, p, t, slopes[0], columns, directions) + (jacobian @ slopes[1:].T).T
@@ -176,7 +176,7 @@ def velocities(
 
 
 def make_consistent(
-    rhs: Constrained, mass: Mass, x: np.ndarray, p: np.ndarray, t: float, name: str, names: list[str]
+    rhs: Differentiable, mass: Mass, x: np.ndarray, p: np.ndarray, t: float, name: str, names: list[str]
 ) -> Consistent:
     """Solve the constraints by Newton's method.
 
@@ -214,6 +214,17 @@ def make_consistent(
             f"x0: no values of its algebraic part ({_algebraic(mass, names)}) with which the algebraic equations of {name} "
             f"hold were found at t = {t:.6g}; give a better guess of them in x0"
         ) from None
+    return _linearised(constraints, x, regular)
+
+
+def consistent_at(rhs: Differentiable, mass: Mass, x: np.ndarray, p: np.ndarray, t: float) -> Consistent:
+    """The same at a state whose constraints hold, of a problem of index 1."""
+    constraints = _Constraints(rhs, mass, p, t)
+    return _linearised(constraints, x, constraints.regular(x))
+
+
+def _linearised(constraints: "_Constraints", x: np.ndarray, regular: Scaled) -> Consistent:
+    rhs, mass, p, t = constraints.rhs, constraints.mass, constraints.p, constraints.t
     right = mass.null_right
     moved = regular.solve(dense(constraints.by_x(x)))
     if x.size <= SMALL:
@@ -228,7 +239,7 @@ def make_consistent(
 class _Constraints:
     """U^T f at one time, as a function of x."""
 
-    rhs: Constrained
+    rhs: Differentiable
     mass: Mass
     p: np.ndarray
     t: float
@@ -241,11 +252,11 @@ class _Constraints:
     def by_x(self, x: np.ndarray) -> Any:
         return self.mass.null_left.T @ _jacobian(self.rhs, self.mass, x, self.p, self.t)
 
-    def regular(self, x: np.ndarray) -> _Scaled:
+    def regular(self, x: np.ndarray) -> Scaled:
         """G; ValueError if it is singular."""
-        return _Scaled(self.by_x(x) @ self.mass.null_right)
+        return Scaled(self.by_x(x) @ self.mass.null_right)
 
-    def damping(self, x: np.ndarray, step: np.ndarray, regular: _Scaled) -> float:
+    def damping(self, x: np.ndarray, step: np.ndarray, regular: Scaled) -> float:
         """The largest of 1, 1/2, 1/4, ... of a Newton step after which the next simplified correction is smaller."""
         size, fraction, moved = float(np.linalg.norm(step)), 1.0, self.mass.null_right @ step
         for _ in range(_HALVINGS):

@@ -5,11 +5,13 @@ import pickle
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from threading import Event
 from time import perf_counter
 from typing import Any, Final
 
 import numpy as np
 
+from .._system import heed
 from ..errors import ArgumentTypeError, ArgumentValueError
 from .group import Group
 from .progress import open_bar
@@ -145,7 +147,7 @@ def _workers(executor: Executor | None, threads: int | None, members: int) -> in
 def _in_threads(group: Group, members: Sequence[tuple[Any, Any]], workers: int, done: Callable[[int], Any]) -> list[Member]:
     """Each thread takes the next members when it has finished some: a future for each would cost half of a small solve."""
     results: list[Any] = [None] * len(members)
-    waiting = deque(range(len(members)))
+    waiting, stop = deque(range(len(members))), Event()
 
     def work() -> None:
         size = 1
@@ -158,14 +160,19 @@ def _in_threads(group: Group, members: Sequence[tuple[Any, Any]], workers: int, 
             fitting = len(numbers) * BUSY / max(perf_counter() - began, 1e-9)
             size = max(1, min(int(fitting), 2 * size, MOST_AT_ONCE))
 
+    def work_beside() -> None:
+        heed(stop.is_set)
+        work()
+
     with ThreadPoolExecutor(max(workers - 1, 1), thread_name_prefix="odead") as pool:
-        others = [pool.submit(work) for _ in range(workers - 1)]
+        others = [pool.submit(work_beside) for _ in range(workers - 1)]
         try:
             work()
             for other in others:
                 other.result()
-        finally:  # after Ctrl-C, what has not begun never will
+        finally:  # after Ctrl-C, what has not begun never will, and what runs stops
             waiting.clear()
+            stop.set()
     return results
 
 

@@ -131,7 +131,7 @@ def sensitivity(
     mass_matrix : array or scipy.sparse matrix, shape (n, n), optional
         M of M x' = f(x, p, t), constant. A singular one makes a differential-algebraic equation, of index 1: then the part of
         x0 that M x does not determine is a guess, which is made consistent at t0, and all derivatives know of that. It is
-        solved by Rodas5P or BDF, and not yet with mode="continuous"; after a switch, a stop or a reset it is made consistent
+        solved by Rodas5P or BDF; after a switch, a stop or a reset it is made consistent
         anew.
     progress : bool
         Show a progress bar of the forward solve, by tqdm.
@@ -185,7 +185,7 @@ def sensitivity(
     )  # fmt: skip
     check_jacobian(problem, jac)
     atol, sens_atol = problem.x_layout.tolerances(atol, "atol"), problem.p_layout.tolerances(sens_atol, "sens_atol")
-    takes = method_for_mass(problem, stepper, method, mode)
+    takes = method_for_mass(problem, stepper, method)
     controls = check_controls(
         stepper, takes, rtol, atol, first_step, max_step, max_steps, problem.n, abs(problem.t1 - problem.t0)
     )

@@ -161,7 +161,7 @@ def keeps_mass(engine: AbstractEngine, method: Any) -> bool:
     return engine.name == "native" and (method == "auto" or not (method in EXPLICIT or method in DIAGONAL))
 
 
-def method_for_mass(problem: Problem, engine: AbstractEngine, method: Any, mode: str = "auto") -> Any:
+def method_for_mass(problem: Problem, engine: AbstractEngine, method: Any) -> Any:
     """The method, which where there is a mass matrix must be one that takes it; "auto" becomes one."""
     if problem.rhs.mass is None:
         return method
@@ -175,8 +175,6 @@ def method_for_mass(problem: Problem, engine: AbstractEngine, method: Any, mode:
             f'method="{method}" {"is explicit" if method in EXPLICIT else "begins with an explicit stage"} and cannot solve a '
             f'problem with a singular mass_matrix; use "Rodas5P", "BDF" or "auto"'
         )
-    if mode == "continuous":
-        raise NotImplementedError('mode="continuous" with a mass_matrix is not supported yet; use mode="adjoint" or "forward"')
     if problem.halves is not None and not problem.is_smooth:
         raise NotImplementedError(
             "second derivatives with a singular mass_matrix and events, tstops or branches of rhs are not supported yet"

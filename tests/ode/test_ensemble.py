@@ -1,8 +1,10 @@
 """Ensembles: order, failures, executors, pickling."""
 
 import pickle
+import signal
 import sys
 import threading
+import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 
@@ -51,6 +53,10 @@ def test_new_branches_are_recorded_in_any_thread():
         np.testing.assert_array_equal(member.y, members[k % 2].y)
 
 
+def turns(dx, x, p, t):
+    dx[0], dx[1] = x[1], -x[0]
+
+
 def test_threads_run_at_the_same_time():
     """Two callbacks that wait for each other."""
     meeting = threading.Barrier(2, timeout=30)
@@ -61,6 +67,18 @@ def test_threads_run_at_the_same_time():
 
     members = odead.ensemble(explodes, x0, np.full((2, 1), -1.0), SPAN, threads=2, method="RK45")
     assert all(member.success for member in members)
+
+
+def test_ctrl_c_stops_the_members_of_all_threads():
+    """It reaches the thread of the caller only, which waits for the others."""
+    threading.Timer(0.3, signal.raise_signal, [signal.SIGINT]).start()
+    start = time.perf_counter()
+    with pytest.raises(KeyboardInterrupt):
+        odead.ensemble(
+            turns, np.ones((4, 2)), [None], (0.0, 1e9), t_eval=[1e9], threads=3, method="RK45", rtol=1e-9, max_steps=10**9
+        )
+    assert time.perf_counter() - start < 1.5
+    assert odead.ensemble(turns, np.ones((4, 2)), [None], (0.0, 1.0), threads=3)[3].success
 
 
 def test_process_pool():
