@@ -1,7 +1,8 @@
 /* The inner loops of the steppers: linear combinations of stages, and norms of errors.
  *
  * Stage j is the row k + j * stride. For a handful of states a call is all overhead, so these are inlined and loop over the
- * states outside; for many states four rows are added at a time, in pieces that stay in the first level cache. */
+ * states outside; for many states all rows are added at once, in pieces that stay in the first level cache. A sum of all
+ * elements is taken in lanes: one after the other, each addition would wait for the one before. */
 #ifndef ODEAD_VECTORS_H
 #define ODEAD_VECTORS_H
 
@@ -15,25 +16,45 @@
 #define ODEAD_CLONES
 #endif
 
-enum { ODEAD_FEW = 8, ODEAD_PIECE = 512 };
+enum { ODEAD_FEW = 8, ODEAD_PIECE = 512, ODEAD_ROWS = 7, ODEAD_LANES = 8 };
+
+/* total (+)= sum_j weight[j] * row[j]; a constant count becomes straight code */
+static inline void odead_sum_rows(int64_t n, int count, const double *weight, const double *const *row, int adds,
+                                  double *restrict total)
+{
+    int64_t i;
+    int j;
+    for (i = 0; i < n; i++) {
+        double sum = adds ? total[i] : 0;
+        for (j = 0; j < count; j++) sum += weight[j] * row[j][i];
+        total[i] = sum;
+    }
+}
 
 /* total = sum_j weight[j] * stage[index[j]], the elements from start to stop */
 static inline void odead_sum_piece(int64_t start, int64_t stop, int count, const double *weight, const int64_t *index,
                                    const double *k, int64_t stride, double *restrict total)
 {
-    int64_t i, n = stop - start;
-    int j;
-    for (i = 0; i < n; i++) total[i] = 0;
-    for (j = 0; j + 4 <= count; j += 4) {
-        const double *r0 = k + index[j] * stride + start, *r1 = k + index[j + 1] * stride + start;
-        const double *r2 = k + index[j + 2] * stride + start, *r3 = k + index[j + 3] * stride + start;
-        const double w0 = weight[j], w1 = weight[j + 1], w2 = weight[j + 2], w3 = weight[j + 3];
-        for (i = 0; i < n; i++) total[i] += w0 * r0[i] + w1 * r1[i] + w2 * r2[i] + w3 * r3[i];
-    }
-    for (; j < count; j++) {
-        const double *r0 = k + index[j] * stride + start;
-        const double w0 = weight[j];
-        for (i = 0; i < n; i++) total[i] += w0 * r0[i];
+    int64_t n = stop - start;
+    int j, first;
+    if (count == 0) odead_sum_rows(n, 0, weight, &k, 0, total);
+    for (first = 0; first < count; first += ODEAD_ROWS) { /* all of them at once: no sum is stored and read again */
+        const double *row[ODEAD_ROWS];
+        double w[ODEAD_ROWS];
+        int left = count - first < ODEAD_ROWS ? count - first : ODEAD_ROWS;
+        for (j = 0; j < left; j++) {
+            row[j] = k + index[first + j] * stride + start;
+            w[j] = weight[first + j];
+        }
+        switch (left) {
+        case 1: odead_sum_rows(n, 1, w, row, first > 0, total); break;
+        case 2: odead_sum_rows(n, 2, w, row, first > 0, total); break;
+        case 3: odead_sum_rows(n, 3, w, row, first > 0, total); break;
+        case 4: odead_sum_rows(n, 4, w, row, first > 0, total); break;
+        case 5: odead_sum_rows(n, 5, w, row, first > 0, total); break;
+        case 6: odead_sum_rows(n, 6, w, row, first > 0, total); break;
+        default: odead_sum_rows(n, 7, w, row, first > 0, total);
+        }
     }
 }
 
@@ -94,15 +115,19 @@ static ODEAD_CLONES double odead_error_many(int64_t n, const double *x, const do
                                             int count, const double *weight, const int64_t *index, const double *k,
                                             int64_t stride)
 {
-    double total[ODEAD_PIECE], squares = 0;
+    double total[ODEAD_PIECE], squares[ODEAD_LANES] = {0};
     int64_t i, start;
+    int lane;
     for (start = 0; start < n; start += ODEAD_PIECE) {
         int64_t stop = start + ODEAD_PIECE < n ? start + ODEAD_PIECE : n;
         odead_sum_piece(start, stop, count, weight, index, k, stride, total);
         for (i = start; i < stop; i++) total[i - start] /= odead_scale(x[i], y[i], rtol, atol[i]);
-        for (i = start; i < stop; i++) squares += total[i - start] * total[i - start];
+        for (i = stop - start; i < ODEAD_PIECE; i++) total[i] = 0;
+        for (i = 0; i < ODEAD_PIECE; i += ODEAD_LANES)
+            for (lane = 0; lane < ODEAD_LANES; lane++) squares[lane] += total[i + lane] * total[i + lane];
     }
-    return squares;
+    for (lane = 1; lane < ODEAD_LANES; lane++) squares[0] += squares[lane];
+    return squares[0];
 }
 
 /* Sum of the squares of (sum_j weight[j] * stage[index[j]]) / (atol + rtol * max(|x|, |y|)) */
@@ -119,11 +144,30 @@ static inline double odead_error(int64_t n, const double *x, const double *y, do
     return squares;
 }
 
+static ODEAD_CLONES double odead_squares_many(int64_t n, const double *x, const double *y, double rtol, const double *atol)
+{
+    double squares[ODEAD_LANES] = {0};
+    int64_t i;
+    int lane;
+    for (i = 0; i + ODEAD_LANES <= n; i += ODEAD_LANES)
+        for (lane = 0; lane < ODEAD_LANES; lane++) {
+            const double e = x[i + lane] / odead_scale(y[i + lane], y[i + lane], rtol, atol[i + lane]);
+            squares[lane] += e * e;
+        }
+    for (; i < n; i++) {
+        const double e = x[i] / odead_scale(y[i], y[i], rtol, atol[i]);
+        squares[0] += e * e;
+    }
+    for (lane = 1; lane < ODEAD_LANES; lane++) squares[0] += squares[lane];
+    return squares[0];
+}
+
 /* Root mean square of x / (atol + rtol * |y|) */
 static inline double odead_norm(int64_t n, const double *x, const double *y, double rtol, const double *atol)
 {
     double squares = 0;
     int64_t i;
+    if (n > ODEAD_FEW) return sqrt(odead_squares_many(n, x, y, rtol, atol) / n);
     for (i = 0; i < n; i++) {
         const double e = x[i] / odead_scale(y[i], y[i], rtol, atol[i]);
         squares += e * e;
@@ -131,10 +175,23 @@ static inline double odead_norm(int64_t n, const double *x, const double *y, dou
     return sqrt(squares / n);
 }
 
+static ODEAD_CLONES int odead_all_finite_many(int64_t n, const double *x)
+{
+    double total[ODEAD_LANES] = {0};
+    int64_t i;
+    int lane;
+    for (i = 0; i + ODEAD_LANES <= n; i += ODEAD_LANES)
+        for (lane = 0; lane < ODEAD_LANES; lane++) total[lane] += 0 * x[i + lane];
+    for (; i < n; i++) total[0] += 0 * x[i];
+    for (lane = 1; lane < ODEAD_LANES; lane++) total[0] += total[lane];
+    return total[0] == 0;
+}
+
 static inline int odead_all_finite(int64_t n, const double *x)
 {
     double total = 0;
     int64_t i;
+    if (n > ODEAD_FEW) return odead_all_finite_many(n, x);
     for (i = 0; i < n; i++) total += 0 * x[i];
     return total == 0;
 }
