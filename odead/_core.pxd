@@ -34,6 +34,7 @@ cdef class Code:
     cdef int64_t* offsets               # of the 4 operands of each instruction, in bytes
     cdef int64_t length                 # number of instructions
     cdef int64_t split                  # the first instruction of the reverse part
+    cdef public bint settles            # what comes before the split stays as it is during a solve
     cdef Relocation* relocations        # sorted by slot
     cdef int64_t* first                 # slot s owns relocations[first[s]:first[s + 1]]
     cdef Slot* slots                    # arguments, results, then captured arrays

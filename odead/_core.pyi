@@ -9,6 +9,8 @@ DTYPES: tuple[str, ...]
 OPERATIONS: tuple[str, ...]
 
 class Code:
+    settles: bool
+
     def __new__(
         cls,
         rows: Any,

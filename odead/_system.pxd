@@ -51,6 +51,7 @@ cdef class Recorded(System):
     cdef int64_t slot_d_dx
     cdef int64_t slot_d_x
     cdef Tape tape                      # of that branch
+    cdef bint settled                   # what it makes of p and captured arrays alone is there
     cdef list tapes                     # of all branches taken so far
     cdef object find
     cdef object p                       # own what `address` points to
@@ -64,6 +65,7 @@ cdef class Recorded(System):
     cdef int _bind_captured(self, int64_t number) except -1
     cdef int resume(self) except -1
     cdef void _place(self, int64_t slot, const double* data) noexcept nogil
+    cdef bint _execute(self) noexcept nogil
     cdef Outcome _run(self) noexcept nogil
     cdef bint holds(self, double t, const double* x, double* dx) noexcept nogil
     cdef Outcome _run_other(self) noexcept with gil

@@ -14,7 +14,7 @@ from cpython.time cimport monotonic
 from libc.stdint cimport int64_t
 
 from ._arrays cimport floats
-from ._core cimport WHOLE, Tape
+from ._core cimport REVERSE, WHOLE, Tape
 
 cnp.import_array()
 
@@ -180,7 +180,7 @@ cdef class Recorded(System):
     cdef int _switch(self, int64_t number) except -1:
         """Make this tape the current one, with what is bound to the other."""
         cdef int64_t slot
-        self.tape, self.branch = self.tapes[number], number
+        self.tape, self.branch, self.settled = self.tapes[number], number, False
         for slot in range(self.n_slots):
             if self.address[slot] != NULL:
                 self.tape.bind(slot, self.address[slot])
@@ -230,10 +230,17 @@ cdef class Recorded(System):
         self.t = t
         self._place(self.slot_dx, dx)
         self._place(self.slot_x, x)
-        return self.tape.execute(WHOLE) < 0
+        return self._execute()
+
+    cdef inline bint _execute(self) noexcept nogil:
+        """Run with what is bound; whether all guards held."""
+        if self.tape.execute(REVERSE if self.settled else WHOLE) >= 0:
+            return False
+        self.settled = self.tape.code.settles
+        return True
 
     cdef inline Outcome _run(self) noexcept nogil:
-        return DONE if self.tape.execute(WHOLE) < 0 else self._run_other()
+        return DONE if self._execute() else self._run_other()
 
     cdef Outcome _run_other(self) noexcept with gil:
         cdef int64_t missed = self.branch, number
@@ -243,13 +250,13 @@ cdef class Recorded(System):
             for number in range(len(self.tapes)):
                 if number != missed:
                     self._switch(number)
-                    if self.tape.execute(WHOLE) < 0:
+                    if self._execute():
                         return DONE
             if self.find is None:
                 raise RuntimeError("a branch was taken that was not recorded")
             x = cnp.PyArray_SimpleNewFromData(1, &n, cnp.NPY_FLOAT64, self.address[self.slot_x]).copy()
             self._adopt(self.find(x, self.t))
-            if self.tape.execute(WHOLE) >= 0:
+            if not self._execute():
                 raise RuntimeError("a program recorded at these values does not hold at them")
         except BaseException as error:
             self.error = error
@@ -356,6 +363,7 @@ cdef class Tangents(Recorded):
     def move(self, directions):
         """Let p move along other directions."""
         self.shadow_p[...] = directions
+        self.settled = False
 
 
 cdef class Cotangents(Recorded):

@@ -22,6 +22,7 @@ from ..tape import Program
 from ..tracing.collection import uncollected
 from ..tracing.recorder import is_traced
 from ..tracing.trace import Trace, trace
+from ..transform.hoist import hoist
 from ..transform.passes import optimise
 from .interchangeable import representative
 from .nested import Called, Nest
@@ -78,12 +79,14 @@ class Variant:
 
     __slots__ = ("complex_results", "executable", "guarded", "is_silent", "nest", "primal", "returned", "trace", "written")
 
-    def __init__(self, recorded: Trace, derive: Derive | None, nest: Nest | None = None, primal: Program | None = None) -> None:
+    def __init__(self, recorded: Trace, derive: Derive | None, nest: Nest | None = None, primal: Program | None = None,
+                 fixed: Sequence[int] | None = None) -> None:  # fmt: skip
         self.trace = recorded
         self.nest = nest
         self.primal = optimise(recorded.program) if primal is None else primal
         derived = self.primal if derive is None else optimise(derive(self.primal))
-        self.executable = Executable(derived)
+        hoisted = derived if fixed is None else hoist(derived, fixed)
+        self.executable = Executable(hoisted, settles=hoisted is not derived)
         written = {out.buffer for out in self.primal.out if out is not None}
         self.complex_results = frozenset(leaf.index for leaf in recorded.result or () if leaf.is_complex)
         self.is_silent = nest is None and recorded.result is None and not self.primal.results and not recorded.unread
@@ -121,6 +124,8 @@ class Kernel:
         What another kernel of the same function has recorded at the same example: it is not recorded again.
     prepare : callable, optional
         From what was recorded, and the values of its arguments, to the program that is used.
+    fixed : sequence of int, optional
+        Positions of the arguments that stay as they are from one evaluation of a `_system.Recorded` to the next.
 
     Raises
     ------
@@ -140,8 +145,10 @@ class Kernel:
         watches: bool = True,
         recorded: Variant | None = None,
         prepare: Prepare | None = None,
+        fixed: Sequence[int] | None = None,
     ) -> None:
         self._nest = nest
+        self._fixed = fixed
         self._prepare = prepare
         self._watches = watches
         self._closed: list[Any] = []  # what f closes over in the outer recording
@@ -161,7 +168,7 @@ class Kernel:
             self.variant = self._record(leaves)
         else:
             with uncollected():
-                self.variant = Variant(recorded.trace, derive, nest, recorded.primal)
+                self.variant = Variant(recorded.trace, derive, nest, recorded.primal, fixed)
             self._variants.append(self.variant)
 
     @property
@@ -313,7 +320,7 @@ class Kernel:
         held = [item._replace(value=value) for item, value in zip(self._held, values, strict=True)]
         with uncollected():
             recorded = trace(self._f, args, kwargs, held)
-            self.variant = Variant(recorded, self.derive, self._nest, self._prepared(recorded, leaves))
+            self.variant = Variant(recorded, self.derive, self._nest, self._prepared(recorded, leaves), self._fixed)
         if len(self._variants) >= MAX_VARIANTS:
             self._variants.pop(0)
             self._warn()

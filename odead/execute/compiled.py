@@ -33,27 +33,29 @@ class Executable:
         Must pass `verify`.
     tile : int, optional
         Elements of an operand in a tile of a block of instructions; see `fusion`.
+    settles : bool
+        Whether the part before the split fills what stays as it is during a solve (`transform.hoist`).
     """
 
     __slots__ = ("_pullbacks", "_spare", "_tape", "program")
 
-    def __init__(self, program: Program, tile: int = TILE) -> None:
+    def __init__(self, program: Program, tile: int = TILE, *, settles: bool = False) -> None:
         lowered = lower(program, OPCODES, tile)
         self.program = program
-        self._tape = Tape(
-            Code(
-                lowered.rows,
-                lowered.words,
-                lowered.split,
-                lowered.slots,
-                lowered.arena_size,
-                lowered.constants,
-                lowered.captured,
-                lowered.names,
-                lowered.is_long,
-                lowered.calls,
-            )
+        code = Code(
+            lowered.rows,
+            lowered.words,
+            lowered.split,
+            lowered.slots,
+            lowered.arena_size,
+            lowered.constants,
+            lowered.captured,
+            lowered.names,
+            lowered.is_long,
+            lowered.calls,
         )
+        code.settles = settles
+        self._tape = Tape(code)
         # Of the calls that a rule serves; None where there are none.
         self._pullbacks: Store | None = {} if program.split is not None and "call" in program.op else None
         self._spare: list[Tape] = []  # for threads that find the tape busy

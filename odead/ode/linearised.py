@@ -27,7 +27,7 @@ from .values import without_values
 
 __all__ = ["Linearisations", "PatternGrewError"]
 
-Record = Callable[[Callable[[Program], Program] | None], Kernel]
+Record = Callable[..., Kernel]
 
 
 class PatternGrewError(Exception):
@@ -94,7 +94,8 @@ class Linearisations:
     Parameters
     ----------
     record : callable
-        From a derivation of programs, the kernel of the right-hand side so derived.
+        From a derivation of programs, and the positions of the arguments that stay as they are during a solve, the kernel of
+        the right-hand side so derived.
     n, n_p : int
     mass : Mass or None
         What multiplies x'; None: the identity.
@@ -143,7 +144,9 @@ class Linearisations:
         plan, stages = self._current(), weights.size
         with self._lock:
             if -stages not in plan.kernels:
-                plan.kernels[-stages] = self._record(lambda program: self._derive_cotangents(program, plan, stages))
+                plan.kernels[-stages] = self._record(
+                    lambda program: self._derive_cotangents(program, plan, stages), self._at_p(0)
+                )
         tape, find = self._tapes(plan, plan.kernels[-stages], x, p, t, leave_out=1)
         return StepCotangents(tape, self._n, cotangents, weights, plan.timed, find)
 
@@ -158,11 +161,11 @@ class Linearisations:
 
     @cached_property
     def _products(self) -> Kernel:
-        return self._record(lambda program: without_values(forward(program, (0, 1), None)))
+        return self._record(lambda program: without_values(forward(program, (0, 1), None)), self._at_p(0))
 
     @cached_property
     def _transposed_products(self) -> Kernel:
-        return self._record(lambda program: without_values(reverse(program, (0, 1))))
+        return self._record(lambda program: without_values(reverse(program, (0, 1))), self._at_p(0))
 
     def _current(self) -> _Plan:
         with self._lock:
@@ -213,7 +216,7 @@ class Linearisations:
     def _kernel(self, plan: _Plan, width: int) -> Kernel:
         with self._lock:
             if width not in plan.kernels:
-                plan.kernels[width] = self._record(lambda program: self._derive(program, plan, width))
+                plan.kernels[width] = self._record(lambda program: self._derive(program, plan, width), self._fixed(plan, width))
             return plan.kernels[width]
 
     def _derive(self, program: Program, plan: _Plan, width: int) -> Program:
@@ -230,6 +233,16 @@ class Linearisations:
         products = len(program.arguments)
         active = (0, 1, 2, products) if self._n_p else (0, 1, products)
         return without_values(reverse(first, active), (products, 0))
+
+    def _at_p(self, first: int) -> tuple[int, ...]:
+        """Where p is, behind so many arguments and x."""
+        return (first + 1,) if self._n_p else ()
+
+    def _fixed(self, plan: _Plan, width: int) -> tuple[int, ...]:
+        """Of the arguments of a linearisation: p, the seeds of x and t, and where p moves to with sensitivities."""
+        seeds = self._at_t + 2
+        after = seeds + 1 + plan.timed
+        return (*self._at_p(1), *range(seeds, after), *((after + 2,) if width and self._n_p else ()))
 
     def _directions(self, plan: _Plan) -> tuple[int, ...]:
         return (0, 1, self._at_t) if plan.timed else (0, 1)

@@ -91,7 +91,7 @@ class CompiledRhs:
         self.flips = 0
         self._made: list[Kernel] = []
         self._captures: tuple[Variant, bool] | None = None  # of a variant: what there is to know
-        self._value = self._record(None)
+        self._value = self._record(None, self._at_p)
         self._jacobian = CompressedJacobian(self._record, self.n, self.n_p)
         self.linearisations = Linearisations(self._record, self.n, self.n_p, self.mass)
 
@@ -203,12 +203,14 @@ class CompiledRhs:
     def tangent_kernel(self, width: int) -> Kernel:
         """Of f with `width` tangents: binds the above, then their shadows."""
         lanes = None if width == 1 else width  # a single lane as an axis would make vectors of numbers
-        return self._kernel(("tangents", width), lambda program: forward(program, self._active, lanes))
+        fixed = (2, 6) if self.n_p else ()  # and where it moves to
+        return self._kernel(("tangents", width), lambda program: forward(program, self._active, lanes), fixed)
 
     @property
     def cotangent_kernel(self) -> Kernel:
         """Of the cotangents of x and p alone: binds x, p (unless it is empty), t, then the shadows of dx, x and p."""
-        return self._kernel("cotangents", lambda program: without_values(reverse(program, self._active)))
+        fixed = (1,) if self.n_p else ()
+        return self._kernel("cotangents", lambda program: without_values(reverse(program, self._active)), fixed)
 
     @cached_property
     def has_selects(self) -> bool:
@@ -318,6 +320,10 @@ class CompiledRhs:
     # ------------------------------------------------------------------------------------------------ internals
 
     @property
+    def _at_p(self) -> tuple[int, ...]:
+        return (2,) if self.n_p else ()
+
+    @property
     def _active(self) -> tuple[int, ...]:
         return (0, 1, 2) if self.n_p else (0, 1)
 
@@ -329,12 +335,13 @@ class CompiledRhs:
         if before.executable.run(arrays) >= 0:
             self.flips += kernel(*arrays) is not before
 
-    def _record(self, derive: Callable[[Program], Program] | None) -> Kernel:
+    def _record(self, derive: Callable[[Program], Program] | None, fixed: Sequence[int] = ()) -> Kernel:
+        """The kernel of what is derived, of which these arguments stay as they are during a solve."""
         made = derive
         if self._one_sided:
             made = without_guards if derive is None else lambda program: derive(without_guards(program))
         first = self._made[0].first if self._made else None
-        kernel = Kernel(self._flat, self._example, made, watches=False, recorded=first, prepare=self._prepare)
+        kernel = Kernel(self._flat, self._example, made, watches=False, recorded=first, prepare=self._prepare, fixed=fixed)
         self._made.append(kernel)
         return kernel
 
@@ -342,11 +349,11 @@ class CompiledRhs:
     def _prepare(self) -> Prepare | None:
         return partial(freeze, lines=self.frozen) if self.frozen else None
 
-    def _kernel(self, key: Hashable, derive: Callable[[Program], Program]) -> Kernel:
+    def _kernel(self, key: Hashable, derive: Callable[[Program], Program], fixed: Sequence[int] = ()) -> Kernel:
         kernel = self._derived.get(key)
         if kernel is None:
             with self._lock:
-                kernel = self._derived.setdefault(key, self._record(derive))
+                kernel = self._derived.setdefault(key, self._record(derive, fixed))
         return kernel
 
     def _validate(self, in_place: bool) -> None:
