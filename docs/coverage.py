@@ -59,6 +59,8 @@ def _functions() -> Iterator[str]:
     yield from _section("Methods of ufuncs", [f"`np.{f.__name__}.reduce`" for f in REDUCE])
     yield from _section("Methods of arrays", sorted(f"`.{name}`" for name in METHODS))
     yield from _section("math", _names(MATH, "math."))
+    yield "Outside of their domain they raise when they are recorded; a later call that gets there has NumPy's nan or inf."
+    yield ""
     yield from _section("Builtins", _names(BUILTINS, ""))
     yield from _section("SciPy", _names(SCIPY, ""))
 

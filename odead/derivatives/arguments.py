@@ -164,6 +164,8 @@ class Arguments:
         """Take in one argument; return the value that the function takes."""
         value = promoted(annotation.val) if isinstance(annotation, Active) else annotation.val
         leaves, structure = flatten(value)
+        if isinstance(annotation, Active) and not any(map(is_bound, leaves)):
+            raise ArgumentTypeError(f"{self.describe(number)}: there is no float in it; write Const(x)")
         lanes = [_shadow_leaves(self, number, shadow, structure) for shadow in annotation.shadows]
         self.structures.append(structure)
         self.leaves.append([(leaf, is_bound(leaf)) for leaf in leaves])

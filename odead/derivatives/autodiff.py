@@ -68,6 +68,12 @@ def autodiff(*args: Any, **kwargs: Any) -> Any:
     if outcome is not _LONG_WAY:
         return outcome
     parsed = parse(args)
+    for name, value in kwargs.items():
+        if isinstance(value, AbstractAnnotation):
+            raise ArgumentTypeError(
+                f"keyword argument {name} is a {type(value).__name__}: keyword arguments are Const; pass it as a positional "
+                f"argument"
+            )
     given = [(a.val, *a.shadows) for a in parsed.annotated if isinstance(a, AbstractAnnotation)]
     nest = nest_of(parsed.f, given, kwargs)
     call = _bind(args, parsed, kwargs) if nest is None else bind_inside(nest, parsed, kwargs)

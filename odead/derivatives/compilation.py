@@ -281,7 +281,8 @@ class Compiled:
     def _values(self, args: tuple[Any, ...]) -> Sequence[Any]:
         """The program inputs among the arguments, checked."""
         signature = self._signature
-        return args if signature is not None and signature.accepts(args) else self._checked_values(args)
+        accepted = signature is not None and type(args) is tuple and signature.accepts(args)
+        return args if accepted else self._checked_values(args)
 
     def _arrays(self, args: tuple[Any, ...], shadows: Any, what: str, other: Any) -> tuple[list[Any], Nest | None]:
         """The program inputs and then the shadows of the float leaves; and the recording that they, or `other`, are of."""
@@ -293,6 +294,8 @@ class Compiled:
         return [*self._values(args), *self._checked_shadows(shadows, what, nest)], nest
 
     def _checked_values(self, args: tuple[Any, ...]) -> list[Any]:
+        if not isinstance(args, (tuple, list)):
+            raise ArgumentTypeError(f"args is a tuple of the arguments, such as (x,), and not a {type(args).__name__}")
         leaves, structure = flatten(tuple(args))
         if structure != self._structure:
             raise ArgumentTypeError(
@@ -400,7 +403,7 @@ def _new(nest: Nest | None, x: Any, shape: tuple[int, ...], dtype: np.dtype) -> 
 
 
 def _fits(array: Any, shape: tuple[int, ...], dtype: np.dtype, what: str, nest: Nest | None = None) -> None:
-    if not isinstance(array, np.ndarray):
+    if not isinstance(array, np.ndarray) or isinstance(array, (np.ma.MaskedArray, np.matrix)):
         raise ArgumentTypeError(
             f"{what} is a {type(array).__name__}, where an array of shape {shape} and dtype {dtype} is needed"
         )

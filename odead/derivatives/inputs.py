@@ -42,6 +42,8 @@ class Inputs:
         self._several = wrt is None or isinstance(wrt, tuple)
         chosen = wrt if isinstance(wrt, tuple) else range(len(args)) if wrt is None else (wrt,)
         self.wrt = [_position(k, len(args)) for k in chosen]
+        if not callable(f):
+            raise ArgumentTypeError(f"the function to differentiate is a {type(f).__name__}, which cannot be called")
         flat = [flatten(promoted(arg) if wrt is not None and k in self.wrt else arg) for k, arg in enumerate(args)]
         self._leaves = [[_private(leaf) for leaf in leaves] for leaves, _ in flat]
         self._structures = [structure for _, structure in flat]
@@ -53,7 +55,9 @@ class Inputs:
             self._places.append([self._bind(leaf, k in self.wrt) for leaf in leaves])
         if not self.active:
             which = f"argument {self.wrt[0]}" if len(self.wrt) == 1 else "the arguments"
-            raise ArgumentTypeError(f"{which}: there is no float in it to differentiate with respect to")
+            raise ArgumentTypeError(
+                f"{which}: there is no float in it to differentiate with respect to; convert integers, as with .astype(float)"
+            )
 
     def _bind(self, leaf: Any, wanted: bool) -> int | None:
         if not is_bound(leaf):

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..activity import AbstractAnnotation, Active
+from ..activity import AbstractAnnotation, Active, BatchDuplicated, Duplicated
 from ..containers import flatten, map_leaves, places, promoted
 from .arguments import Arguments
 from .call import Call, Parsed, refuse_active, refuse_nan, refuse_numbers
@@ -28,10 +28,11 @@ def bind_inside(nest: Nest, parsed: Parsed, kwargs: dict[str, Any]) -> Call:
     Raises
     ------
     NotImplementedError
-        The function itself is annotated, or something that holds arrays is differentiated.
+        What the function itself holds is differentiated, or something else that holds arrays. `Const` of the function is no
+        more than the function, which must not write what it holds.
     """
     mode, f, function, _, annotated = parsed
-    if function is not None:
+    if isinstance(function, (Duplicated, BatchDuplicated)):
         _refuse_holders()
     arguments = Arguments(f, [nest.twin_of(a) for a in annotated], map_leaves(nest.twin, kwargs))
     if arguments.held:
@@ -56,8 +57,8 @@ def bind_inside(nest: Nest, parsed: Parsed, kwargs: dict[str, Any]) -> Call:
 
 def _refuse_holders() -> None:
     raise NotImplementedError(
-        "autodiff inside a function that is itself being differentiated takes no annotation on the function, and no objects "
-        "that hold arrays to differentiate; pass what they hold as arguments"
+        "autodiff inside a function that is itself being differentiated differentiates neither what the function "
+        "holds nor objects that hold arrays; pass what they hold as arguments"
     )
 
 

@@ -370,8 +370,11 @@ def is_bound(leaf: Any) -> bool:
 
 
 def layout(array: np.ndarray) -> Hashable:
-    """What a recorded program depends on: the strides too, for they decide which of its rearrangements are views."""
-    return array.dtype.str, array.shape, None if array.flags.c_contiguous else array.strides
+    """What a recorded program depends on: the strides too, for they decide which of its rearrangements are views.
+
+    And the class: one that is not NumPy's own is refused, not taken for what was recorded of another array.
+    """
+    return type(array), array.dtype.str, array.shape, None if array.flags.c_contiguous else array.strides
 
 
 def number_kind(leaf: Any) -> Hashable:

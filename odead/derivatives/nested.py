@@ -277,7 +277,7 @@ def copy_in_layout(x: np.ndarray) -> np.ndarray:
     low, high = np.lib.array_utils.byte_bounds(x)
     made = np.ndarray(x.shape, x.dtype, np.zeros(high - low, np.uint8), x.__array_interface__["data"][0] - low, x.strides)
     made[...] = x
-    return made
+    return made.view(type(x))
 
 
 def _spans(arrays: Sequence[np.ndarray]) -> list[Span]:

@@ -58,6 +58,8 @@ class Call:
     """
 
     def __init__(self, f: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        if not callable(f):
+            raise ArgumentTypeError(f"the function to check is a {type(f).__name__}, which cannot be called")
         self.f, self.name = f, getattr(f, "__name__", type(f).__name__)
         self.parameters = _parameter_names(f, len(args))
         self.leaves: list[Leaf] = []
@@ -162,12 +164,12 @@ def reals(value: Any) -> np.ndarray:
     return array[..., None].view(np.float64) if array.dtype.kind == "c" else array
 
 
-def like(value: Any, derivative: np.ndarray) -> Any:
-    """A derivative by `reals(value)`, in the type and dtype of the value."""
+def like(value: Any, derivative: Any) -> Any:
+    """A derivative by `reals(value)`, in the type and dtype of the value; a new array for an array, also one without axes."""
     if np.iscomplexobj(value):
         derivative = np.array(derivative, order="C").view(np.complex128)[..., 0]
         return derivative if isinstance(value, np.ndarray) else complex(derivative)
-    return derivative.astype(value.dtype) if isinstance(value, np.ndarray) else float(derivative)
+    return np.array(derivative, value.dtype) if isinstance(value, np.ndarray) else float(derivative)
 
 
 def _parameter_names(f: Callable[..., Any], n: int) -> list[str]:

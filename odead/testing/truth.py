@@ -1,10 +1,12 @@
 """The Jacobian of a plain call by differences; it knows nothing of odead."""
 
+import itertools
 from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
 
+from ..errors import ArgumentValueError
 from .call import Call, Output, copied, is_float, like, reals
 from .differences import slope
 
@@ -54,7 +56,20 @@ class Truth:
         self.cotangent = self._cotangent(rng)
 
     def vector(self, outputs: Sequence[Output]) -> np.ndarray:
-        """The values of the float outputs."""
+        """The values of the float outputs.
+
+        Raises
+        ------
+        ArgumentValueError
+            They are not of the kind and shape that the call at the arguments themselves gives.
+        """
+        here, there = _forms(self.call.outputs), _forms(outputs)
+        if here != there:
+            new, old = next((b, a) for a, b in itertools.zip_longest(here, there, fillvalue="nothing") if a != b)
+            raise ArgumentValueError(
+                f"{self.call.name} gives something else near these arguments than at them: {new}, and {old}. Differences "
+                f"need a function that is smooth around them: check it at other values"
+            )
         pairs = zip(outputs, self.call.outputs, strict=True)
         return joined([output.value for output, plain in pairs if is_float(plain.value)])
 
@@ -124,6 +139,11 @@ class Truth:
             is_seed = output.leaf is None and self.call.returns_one_number
             cotangents.append(np.ones(1) if is_seed else _nonzero(rng, reals(output.value)) * scale)
         return joined(cotangents)
+
+
+def _forms(outputs: Sequence[Output]) -> list[str]:
+    """What must not depend on values: which outputs there are, and the shapes of those that are floats."""
+    return [f"{o.name} of shape {np.shape(o.value)}" for o in outputs]
 
 
 def _nonzero(rng: np.random.Generator, like: Any) -> np.ndarray:

@@ -74,13 +74,13 @@ class TracedArray(Traced):
         return len(self.value)
 
     def __repr__(self) -> str:
-        return repr(self.value)
+        return self.rec.texts.note(repr(self.value))
 
     def __str__(self) -> str:
-        return str(self.value)
+        return self.rec.texts.note(str(self.value))
 
     def __format__(self, spec: str) -> str:
-        return format(self.value, spec)
+        return self.rec.texts.note(format(self.value, spec))
 
     def __copy__(self) -> Any:
         return self.rec.api.function(self.rec, np.copy, (self,), {})
@@ -100,8 +100,9 @@ class TracedArray(Traced):
         return self.rec.api.function(self.rec, function, args, kwargs)
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> NoReturn:
-        self.rec.fail(
-            f"{self.rec.name(self)} is put into an ordinary NumPy array, or handed to code that cannot be traced",
+        self.rec.leaves(
+            self.rec.name(self),
+            "is put into an ordinary NumPy array, or handed to code that cannot be traced",
             "Make the array inside the function (np.zeros, np.array), or pass it as an argument",
         )
 

@@ -26,7 +26,7 @@ from .complexes import (
     parts_of,
     static_complex,
 )
-from .creation import as_traced, concrete, from_numpy, leaves_of, linspace, recorder_of, returned
+from .creation import TELLING, as_traced, concrete, from_numpy, leaves_of, linspace, recorder_of, returned
 from .elementwise import is_static, ufunc_name
 from .movement import concatenate, where
 from .recorder import Recorder, is_traced
@@ -462,6 +462,7 @@ _TABLE: Final[Mapping[Any, Handler]] = {
         lambda x, y: np.convolve(x, y, mode))(a, v),
     np.cross: lambda a, b, **options: _product_of(lambda x, y: np.cross(x, y, **options))(a, b),
     np.real: lambda x: x.real, np.imag: lambda x: x.imag,
+    **TELLING,
     np.iscomplexobj: lambda x: True, np.isrealobj: lambda x: False,
     np.shape: lambda x: np.shape(concrete(x)), np.ndim: lambda x: np.ndim(concrete(x)),
     np.size: lambda x, axis=None: np.size(concrete(x), axis),

@@ -247,8 +247,9 @@ class TracedComplexScalar(Traced):
         return self.rec.api.function(self.rec, function, args, kwargs)
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> NoReturn:
-        self.rec.fail(
-            "a traced complex number is put into an ordinary NumPy array, or handed to code that cannot be traced",
+        self.rec.leaves(
+            "a traced complex number",
+            "is put into an ordinary NumPy array, or handed to code that cannot be traced",
             "Make the array inside the function (np.zeros(n, complex), np.array)",
         )
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from .recorder import Recorder, contains_traced, dtype_name, is_traced
 from .scalar import TracedScalar
 
 __all__ = [
+    "TELLING",
     "array",
     "as_array",
     "as_traced",
@@ -59,12 +60,12 @@ def array(rec: Recorder, x: Any, dtype: Any = None, *, copy: bool | None = True,
     if type(x) is TracedScalar or type(x) is TracedComplexScalar:
         made = as_array(x) if type(x) is TracedScalar else x.as_array()
     elif type(x) is TracedArray or type(x) is TracedComplexArray:
-        made = x.copy(order=order) if copy else x
+        made = x.copy(order=order) if copy or not _has_order(x.value, order) else x
     elif isinstance(x, (list, tuple)) and contains_traced(x):
         made = _stacked(rec, x)
     elif isinstance(x, np.ndarray):
         made = rec.api.operand(rec, x)
-        made = made.copy(order=order) if copy and is_traced(made) else made
+        made = made.copy(order=order) if is_traced(made) and (copy or not _has_order(x, order)) else made
         if not is_traced(made):
             return np.array(x, dtype, copy=copy, order=order, ndmin=ndmin)  # type: ignore[call-overload]
     else:
@@ -72,6 +73,11 @@ def array(rec: Recorder, x: Any, dtype: Any = None, *, copy: bool | None = True,
     if dtype is not None:
         made = made.astype(dtype, copy=False)
     return made.reshape((1,) * (ndmin - made.ndim) + made.shape) if ndmin > made.ndim else made
+
+
+def _has_order(x: np.ndarray, order: str) -> bool:
+    """Whether NumPy makes no copy for the sake of this order; what it leaves is a view, and writing into it shows."""
+    return (order != "C" or x.flags.c_contiguous) and (order != "F" or x.flags.f_contiguous)
 
 
 def asarray(rec: Recorder, x: Any, dtype: Any = None, order: str = "K", *, device: Any = None, copy: bool | None = None,
@@ -123,7 +129,7 @@ def copy_of(x: TracedArray, order: str = "K") -> TracedArray:
 def astype(x: TracedArray, dtype: Any, order: str = "K", casting: str = "unsafe", subok: bool = True, copy: bool = True) -> Any:
     kind = np.dtype(dtype)
     if kind == x.value.dtype:
-        return copy_of(x) if copy else x
+        return copy_of(x, order) if copy or not _has_order(x.value, order) else x
     value = x.value.astype(kind, casting=casting)
     if kind.kind == "c":
         if kind != np.complex128:
@@ -192,6 +198,19 @@ def leaves_of(x: Any) -> Iterator[Any]:
             yield from leaves_of(part)
     else:
         yield x
+
+
+def _telling(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that prints or saves: as a side effect, it sees the values of the recorded run."""
+
+    def call(*args: Any, **options: Any) -> Any:
+        result = function(*concrete(args), **concrete(options))
+        return recorder_of((args, options)).texts.note(result) if isinstance(result, str) else result
+
+    return call
+
+
+TELLING: Final = {f: _telling(f) for f in (np.array2string, np.array_repr, np.array_str, np.save, np.savez, np.savetxt)}
 
 
 def recorder_of(xs: Any) -> Recorder:

@@ -17,6 +17,7 @@ from ..ops import SPECIAL, TABLE, UFUNCS
 from ..tape import DTYPES
 from ..views import View, broadcast
 from .array import TracedArray, wrap
+from .leaving import WAYS_OUT
 from .recorder import Recorder, dtype_name, is_traced
 
 __all__ = ["apply", "is_static", "operand_view", "ufunc_name"]
@@ -72,7 +73,7 @@ def apply(rec: Recorder, ufunc: np.ufunc, inputs: tuple[Any, ...], kwargs: dict[
         if composed is not None:
             return _composed(rec, ufunc, composed, operands, out, where, kwargs)
         if ufunc.__name__ not in _OPS:
-            rec.fail(f"{ufunc_name(ufunc)} cannot be traced", "Write it with functions that have a derivative rule")
+            rec.fail(f"{ufunc_name(ufunc)} cannot be traced", WAYS_OUT)
     concrete = [_value(x) for x in operands]
     dtype = kwargs.get("dtype")
     if out is not None:

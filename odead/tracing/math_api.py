@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import cmath
 import math
+import operator
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
@@ -30,7 +31,7 @@ _ONE: Final[Mapping[Function, str]] = {
     math.sinh: "sinh", math.cosh: "cosh", math.tanh: "tanh", math.asinh: "arcsinh", math.acosh: "arccosh",
     math.atanh: "arctanh", math.erf: "erf", math.erfc: "erfc", math.fabs: "abs", math.degrees: "rad2deg",
     math.radians: "deg2rad", math.isnan: "isnan", math.isinf: "isinf", math.isfinite: "isfinite",
-    math.exp2: "exp2", math.cbrt: "cbrt",
+    math.exp2: "exp2", math.cbrt: "cbrt", math.gamma: "gamma", math.lgamma: "gammaln",
 }  # fmt: skip
 _TWO: Final[Mapping[Function, str]] = {
     math.pow: "pow", math.atan2: "arctan2", math.fmod: "fmod", math.copysign: "copysign",
@@ -162,7 +163,7 @@ def _complex_log(rec: Recorder, x: Any, base: Any = None) -> Any:
 
 # Functions that ask a traced number by a special method (floor, ceil, trunc, prod) need no row.
 MATH: Final[Mapping[Function, Callable[[Recorder], Function]]] = {
-    **{f: _untraceable(f) for f in (math.gamma, math.lgamma, math.frexp, math.ldexp, math.nextafter, math.ulp)},
+    **{f: _untraceable(f) for f in (math.frexp, math.nextafter, math.ulp)},
     **{function: _elementwise(function, op) for function, op in {**_ONE, **_TWO}.items()},
     math.log: _composed(math.log, _log_to_base),
     math.hypot: _composed(math.hypot, _hypotenuse),
@@ -171,6 +172,7 @@ MATH: Final[Mapping[Function, Callable[[Recorder], Function]]] = {
     math.modf: _composed(math.modf, _modf),
     math.remainder: _composed(math.remainder, _remainder),
     math.isclose: _composed(math.isclose, _is_close),
+    math.ldexp: _composed(math.ldexp, lambda rec, x, i: _python_float(rec, x) * 2.0 ** operator.index(i)),
     **{function: _of_complex(function, ufunc) for function, ufunc in _CMATH.items()},
     cmath.log: _composed(cmath.log, _complex_log),
     cmath.phase: _composed(cmath.phase, lambda rec, x: np.angle(complex_number(rec, complex, x))),
@@ -248,6 +250,11 @@ def make_number(rec: Recorder, kind: type) -> type:
                 return complex_number(rec, kind, *args)
             if len(args) == 1 and not kwargs and is_traced(args[0]):
                 return _converted(rec, args[0], kind)
+            if args and type(args[0]) is str and rec.texts.holds(args[0]):
+                rec.fail(
+                    f"{kind.__name__}({args[0]!r}) reads a text made of a traced number: it would be the same at later calls",
+                    "Use the number itself, np.round(x, digits) or int(x)",
+                )
             return kind(*args, **kwargs)
 
         def __instancecheck__(cls, x: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -109,12 +110,16 @@ def flatten(x: TracedArray, order: str = "C") -> TracedArray:
 
 
 def view_of(x: TracedArray, dtype: Any = None, type: Any = None) -> TracedArray:
-    if dtype is not None and dtype is not np.ndarray and np.dtype(dtype) == np.complex128 and x.dtype == np.float64:
+    if isinstance(dtype, builtins.type) and issubclass(dtype, np.ndarray):
+        type, dtype = dtype, None  # NumPy takes the class in either place
+    if type not in (None, np.ndarray):
+        x.rec.fail(f"an array of class {type.__name__} cannot be traced", "Take np.asarray of it, and @ for matrix products")
+    if dtype is not None and np.dtype(dtype) == np.complex128 and x.dtype == np.float64:
         pairs = x.value.view(np.complex128)[..., None].view(np.float64)  # raises NumPy's own error
         view = x.rec.part(x.place.buffer, pairs)
         return TracedComplexArray(TracedArray(x.rec, view, pairs) if view is not None else as_array(pairs))
-    if type not in (None, np.ndarray) or (dtype not in (None, np.ndarray) and np.dtype(dtype) != x.dtype):
-        x.rec.fail("x.view as another dtype or class cannot be traced", "Convert with .astype")
+    if dtype is not None and np.dtype(dtype) != x.dtype:
+        x.rec.fail("x.view as another dtype cannot be traced", "Convert with .astype")
     return moved(x, x.value.view())
 
 

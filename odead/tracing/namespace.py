@@ -15,6 +15,7 @@ import builtins
 import copy
 import dis
 import functools
+import operator
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MethodType, ModuleType
@@ -252,6 +253,8 @@ class Namespace:
         """A copy with translated entries; changes that the function makes are handed back by `finish`."""
         if isinstance(x, tuple):
             items = [self.entry(x, k, item, f"{name}[{k}]") for k, item in enumerate(x)]
+            if all(map(operator.is_, items, x)):  # also what Python lets nobody make, such as sys.version_info
+                return x
             return tuple(items) if type(x) is tuple else tuple.__new__(type(x), items)
         keys = list(x) if isinstance(x, dict) else range(len(x))
         if not any(self.is_held(x, key) for key in keys):

@@ -14,6 +14,7 @@ from typing import Any, Final
 import numpy as np
 
 from ..errors import TracingError
+from ..tape import DTYPES
 from ..views import View
 from . import composed, nan_aware, placing
 from .array import TracedArray, concrete_key, moved, wrap
@@ -27,6 +28,7 @@ from .complex_api import (
 from .complex_linalg import COMPLEX_LINALG
 from .complexes import TracedComplexArray, TracedComplexScalar, combined, is_complex, parts_of
 from .creation import (
+    TELLING,
     array,
     as_array,
     as_traced,
@@ -49,6 +51,7 @@ from .eigen import EIGEN
 from .elementwise import apply, is_static, ufunc_name
 from .fourier import FOURIER
 from .iterating import NdIter, from_iterable, from_python, ndenumerate, vectorize
+from .leaving import WAYS_OUT
 from .linalg import LINALG
 from .movement import (
     as_strided,
@@ -226,6 +229,7 @@ _TABLE: Final[Mapping[Callable[..., Any], Callable[..., Any]]] = {
     np.shares_memory: lambda x, y, **_: np.shares_memory(concrete(x), concrete(y)),
     np.result_type: lambda *xs: np.result_type(*(concrete(x) for x in xs)),
     np.can_cast: lambda x, *args, **kwargs: np.can_cast(x.dtype, *args, **kwargs),
+    **TELLING,
     np.iscomplexobj: lambda x: False, np.isrealobj: lambda x: True, np.real: lambda x: x,
     np.broadcast_arrays: lambda *xs, subok=False: broadcast_arrays(xs),
     **{f: for_each(mover(f)) for f in (np.atleast_1d, np.atleast_2d, np.atleast_3d)},
@@ -251,7 +255,8 @@ _PRODUCTS: Final[Mapping[np.ufunc, Callable[..., Any]]] = {
 # Functions that NumPy does not dispatch: with the recorder as their first argument, the namespace gives them to the user.
 CREATION: Final[Mapping[Callable[..., Any], Callable[..., Any]]] = {
     np.array: array, np.asarray: asarray, np.asanyarray: asarray,
-    np.ascontiguousarray: lambda rec, x, dtype=None: array(rec, x, dtype, copy=None, ndmin=1),
+    np.ascontiguousarray: lambda rec, x, dtype=None: array(rec, x, dtype, copy=None, order="C", ndmin=1),
+    np.asfortranarray: lambda rec, x, dtype=None: array(rec, x, dtype, copy=None, order="F", ndmin=1),
     np.vectorize: vectorize, np.frompyfunc: from_python, np.fromiter: from_iterable, np.nditer: NdIter,
     np.ndenumerate: ndenumerate, np.lib.stride_tricks.as_strided: as_strided,
     np.broadcast: lambda rec, *xs: np.broadcast(*concrete(xs)),
@@ -303,7 +308,9 @@ class NumpyApi:
             if not is_traced(captured):
                 if x.dtype.kind in "biu":
                     return from_numpy(rec, x.astype(np.int64 if x.dtype.kind != "b" else bool))
-                rec.unsupported(dtype_name(x.dtype))
+                if dtype_name(x.dtype) in DTYPES and x.dtype.isnative:
+                    rec.fail(f"an array of class {type(x).__name__} cannot be traced", "Take np.asarray of it outside")
+                rec.unsupported(dtype_name(x.dtype) if x.dtype.isnative else str(x.dtype))
             return captured
         if isinstance(x, (list, tuple)):
             return array(rec, x)
@@ -383,7 +390,7 @@ class NumpyApi:
                 return self._rebuild(body)(*args, **kwargs)
             except TracingError as error:
                 raise TracingError(f"{error} (in {_name(function)}, traced as NumPy wrote it)") from error
-        rec.fail(f"{_name(function)} cannot be traced", _WAYS_OUT)
+        rec.fail(f"{_name(function)} cannot be traced", WAYS_OUT)
 
 
 def _asks_complex(kwargs: dict[str, Any]) -> bool:
@@ -401,7 +408,6 @@ def _given(kwargs: dict[str, Any]) -> dict[str, Any]:
     return given
 
 
-_WAYS_OUT: Final = "Write it with arithmetic, slices, sums, matrix products and ufuncs"
 _WRITING: Final = frozenset({np.copyto, np.put, np.place, np.putmask, np.fill_diagonal, np.put_along_axis})
 
 

@@ -23,6 +23,7 @@ from ..errors import TracingError
 from ..rules.primitive import Primitive
 from ..tape import DTYPES, Program, Role, SourceLine
 from ..views import View, broadcast, contiguous, covers_extent, overlap
+from .leaving import WAYS_OUT, Texts, foreign_function
 from .lines import line_table
 from .side import Side
 
@@ -151,6 +152,8 @@ class Recorder(Rows):
         The innermost side of an `if` that is being recorded beside the other one.
     met : callable or None
         Told of the frame and the operand of each guarded test.
+    texts : Texts
+        What was printed or formatted of traced values.
     failure : TracingError or None
         The first one raised. Kept, because the user's code may catch it and go on.
     """
@@ -179,6 +182,7 @@ class Recorder(Rows):
         "scratch",
         "side",
         "static",
+        "texts",
         "updated",
     )  # fmt: skip
 
@@ -198,6 +202,7 @@ class Recorder(Rows):
         self.updated: set[int] = set()
         self._frozen: dict[int, int] = {}  # captured arrays whose contents are part of the recording, and the line where
         self.failure: TracingError | None = None
+        self.texts = Texts()
         self.side: Side | None = None
         self.met: Callable[[FrameType, View], None] | None = None
         # The columns themselves: `record` runs once per scalar operation of the user.
@@ -288,6 +293,13 @@ class Recorder(Rows):
 
     def fail(self, reason: str, rewrite: str) -> NoReturn:
         raise self.error(reason, rewrite)
+
+    def leaves(self, what: str, directly: str, rewrite: str) -> NoReturn:
+        """Refuse to hand a traced value to code that is not traced: a function that has a name, or an ordinary array."""
+        function = foreign_function(sys._getframe(1), self.is_watched)
+        if function:
+            self.fail(f"{function} cannot be traced, and {what} is handed to it", WAYS_OUT)
+        self.fail(f"{what} {directly}", rewrite)
 
     def name(self, x: Traced) -> str:
         """What the user calls the array, as far as that is known."""

@@ -17,6 +17,7 @@ import numpy as np
 
 from ..ops import TABLE
 from ..views import View
+from .leaving import formats_text, is_ours
 from .recorder import Recorder, Traced, is_traced
 
 __all__ = ["TracedScalar", "scalar_dtype"]
@@ -90,8 +91,9 @@ class TracedScalar(Traced):
         return self.rec.api.function(self.rec, function, args, kwargs)
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> NoReturn:
-        self.rec.fail(
-            "a traced number is put into an ordinary NumPy array, or handed to code that cannot be traced",
+        self.rec.leaves(
+            "a traced number",
+            "is put into an ordinary NumPy array, or handed to code that cannot be traced",
             "Make the array inside the function (np.zeros, np.array), or pass it as an argument",
         )
 
@@ -105,9 +107,12 @@ class TracedScalar(Traced):
             self.rec.met(sys._getframe(1), view)
         return value
 
-    def __float__(self) -> NoReturn:
-        self.rec.fail(
-            "a traced number becomes an ordinary float, in an ordinary array or in code that cannot be traced",
+    def __float__(self) -> float:
+        if formats_text(sys._getframe(1)):  # text % x: printing and logging are side effects as others are
+            return self.rec.texts.note_number(float(self.value))
+        self.rec.leaves(
+            "a traced number",
+            "becomes an ordinary float, in an ordinary array or in code that cannot be traced",
             "Make the array inside the function or pass it as an argument; use functions of numpy and math on traced numbers",
         )
 
@@ -138,7 +143,10 @@ class TracedScalar(Traced):
     def __hash__(self) -> int:
         """A set or dict branches on the value, which integers are guarded for."""
         if self.kind != "int64":
-            raise TypeError(f"a traced {type(self.value).__name__} cannot be an entry of a set or the key of a dict")
+            reason = f"a traced {type(self.value).__name__} is an entry of a set, or the key of a dict or cache"
+            if is_ours(sys._getframe(1)):  # we only ask whether it has a hash
+                raise TypeError(reason)
+            self.rec.fail(reason, "Use an integer, such as int(x), a list, or comparisons")
         return hash(operator.index(self))
 
     def _rounded(self, op: str, value: int) -> TracedScalar:
@@ -170,13 +178,13 @@ class TracedScalar(Traced):
         return value
 
     def __repr__(self) -> str:
-        return repr(self.value)
+        return self.rec.texts.note(repr(self.value))
 
     def __str__(self) -> str:
-        return str(self.value)
+        return self.rec.texts.note(str(self.value))
 
     def __format__(self, spec: str) -> str:
-        return format(self.value, spec)
+        return self.rec.texts.note(format(self.value, spec))
 
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
         self.rec.fail("a traced number is pickled or handed to another process", "Keep it inside the function")

@@ -38,6 +38,7 @@ from .calls import Calls
 from .collection import uncollected
 from .complexes import TracedComplexArray, TracedComplexScalar, from_pairs, is_complex, pairs_of
 from .conversion import Conversions
+from .leaving import WAYS_OUT, stumbled
 from .namespace import Names, Namespace
 from .numpy_api import NumpyApi
 from .observations import Observations
@@ -203,6 +204,8 @@ def _run(rec: Recorder, namespace: Namespace, branching: Branching, f: Callable[
             namespace.finish()
         if rec.failure is not None and isinstance(error, Exception) and not isinstance(error, TracingError):
             raise rec.failure from error  # NumPy makes a ValueError of some errors it meets
+        if place := stumbled(error, rec.is_watched):
+            raise rec.error_at(place, f"code that cannot be traced says: {error}", WAYS_OUT) from error
         raise
     branching.settle()
     namespace.finish()
@@ -298,8 +301,9 @@ class _Binder:
     def bind(self, leaf: Any, name: str) -> Any:
         """The program input for a leaf; a static one as it is."""
         if isinstance(leaf, np.ndarray):
-            if id(leaf) not in self._known:
+            if id(leaf) not in self._known or id(leaf) in self._part_of:
                 self._check_array(leaf, name)
+            if id(leaf) not in self._known:
                 if id(leaf) in self._part_of:
                     self._bind_span(self._part_of[id(leaf)][0], name)
                 else:
