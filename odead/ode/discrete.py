@@ -132,7 +132,7 @@ def solve_for_adjoint(
     n = problem.x0.size
     start, directions = probes_of(problem, wrt)
     rtol, atol, floor = probe_tolerances(problem, controls, options, len(start))
-    controls = controls._replace(atol=atol.ravel())
+    controls = controls._replace(atol=atol.ravel(), finer=(1.0, SLACK_MULTISTEP / SLACK))
     make = partial(_probed, start=start, directions=directions)
     course = integrate(
         _Recorder(rtol, n, budget), problem, make, controls, times, dense, directions, differentiated=True, path=True
@@ -196,7 +196,7 @@ class _Recorder(AbstractEngine):
         return method
 
     def integrate(self, system: System, controls: Controls, times: np.ndarray | None, dense: bool) -> Trajectory:
-        n, method, kept_anyway = self._n, controls.method, dense or times is None
+        n, kept_anyway = self._n, dense or times is None
         records: list[Record] = []
 
         def keep(method: str) -> Record:
@@ -216,11 +216,11 @@ class _Recorder(AbstractEngine):
                 f"checkpoints: {self._budget:.3g} bytes are too few; after {sum(r.count for r in records)} steps of {n} states "
                 f"those kept and those between two of them no longer fit"
             ) from None
-        if records[-1].stride > 1 and method in MULTISTEP:
+        if records[-1].stride > 1 and legs[-1].method in MULTISTEP:
             count = records[-1].count
             raise ArgumentValueError(
-                f"checkpoints: {self._budget:.3g} bytes are too few for the {count} steps of {n} states; {method} needs "
-                f"the states of all steps on the way back, {8.0 * n * (count + 1):.3g} bytes; Rodas5P can do with fewer"
+                f"checkpoints: {self._budget:.3g} bytes are too few for the {count} steps of {n} states; {legs[-1].method} "
+                f"needs the states of all steps on the way back, {8.0 * n * (count + 1):.3g} bytes; Rodas5P can do with fewer"
             )
         self._left -= sum(map(_bytes_of, records))
         sol = interpolant(legs, beyond=int(trajectory.crossing is not None)) if dense else None
@@ -346,7 +346,7 @@ def _adjoint(problem: Problem, leg: Leg, iterates: bool) -> Adjoint:
         return adjoint
     if isinstance(method, DiagonalMethod):
         atol = np.broadcast_to(leg.atol.ravel()[: problem.x0.size], problem.x0.shape)
-        stages = DiagonalStep(system, system, linearised, matrix, method, leg.rtol, atol)
+        stages = DiagonalStep(system, system, linearised, matrix, method, float(leg.rtol[0]), atol)
         return DiagonalAdjoint(stages, leg.record, pull)
     step = RosenbrockStep(system, method, linearised, matrix)
     joint = rhs.linearisations.step_cotangents(*at, pull, method.weights_of_time)

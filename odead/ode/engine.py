@@ -60,6 +60,8 @@ class System(NamedTuple):
         Where M is singular: from nothing to x' at x0, shape (blocks, n), for the states and each sensitivity.
     iterated : callable or None
         What `linearised` is, for a method whose linear systems may be solved by iteration; None: the same.
+    is_dear : callable or None
+        Tells whether matrices on the pattern of J cost so much to factor that iteration is the better choice; None: no.
     """
 
     fun: Callable[[float, np.ndarray], np.ndarray]
@@ -77,6 +79,7 @@ class System(NamedTuple):
     slopes: Callable[[], np.ndarray] | None = None
     path: int = 0
     iterated: Callable[[], tuple[Any, Any]] | None = None
+    is_dear: Callable[[], bool] | None = None
 
 
 class Controls(NamedTuple):
@@ -96,6 +99,8 @@ class Controls(NamedTuple):
         Is told how far the solve has come.
     stiff : bool
         Whether the problem is known to be stiff: where "auto" begins.
+    finer : tuple of float
+        What a multistep method to which "auto" comes makes of the tolerances of the states, and of the sensitivities.
     """
 
     method: str
@@ -106,6 +111,7 @@ class Controls(NamedTuple):
     max_steps: int = 100_000
     progress: Progress | None = None
     stiff: bool = False
+    finer: tuple[float, float] = (1.0, 1.0)
 
     def with_tolerances(self, rtol: float, atol: np.ndarray) -> "Controls":
         return self._replace(rtol=rtol, atol=atol)

@@ -130,8 +130,7 @@ class Linearisations:
         """The same without sensitivities, for a method that solves linear systems, or transposed ones, not exactly."""
         if not self._by_products:
             made, matrix = self.make(x, p, t, np.empty((0, self._n_p)))
-            by_entries = matrix.mass is None and _LARGE * max(self._n, matrix.entries) < self._current().price
-            return made, ByEntries(self._n, made.rows, made.columns, made.source, transposed) if by_entries else matrix
+            return made, ByEntries(self._n, made.rows, made.columns, made.source, transposed) if self.are_dear else matrix
         kernel = self._transposed_products if transposed else self._products
         tape, find = self._tapes(None, kernel, x, p, t, leave_out=1)
         products = Products(tape, self._n, p, find, transposed)
@@ -151,6 +150,14 @@ class Linearisations:
         return StepCotangents(tape, self._n, cotangents, weights, plan.timed, find)
 
     # ------------------------------------------------------------------------------------------------ internals
+
+    @property
+    def are_dear(self) -> bool:
+        """Whether iteration is cheaper than a factorisation."""
+        if self._by_products or self._mass is not None:
+            return self._by_products
+        plan = self._current()
+        return bool(_LARGE * max(self._n, plan.pattern.rows.size) < plan.price)
 
     @cached_property
     def _by_products(self) -> bool:

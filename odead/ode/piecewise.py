@@ -16,7 +16,7 @@ from .engine import AbstractEngine, Controls, Crossing, Failure, System, Traject
 from .instants import Happening, Instant, Occurrence, first_signs, happen
 from .interpolant import Joined, join
 from .jumps import Jump, Transition
-from .methods import ROSENBROCK
+from .methods import EXPLICIT
 from .passive import passed
 from .path import Path, at_point
 from .problem import Problem
@@ -249,7 +249,7 @@ class _Walk:
         controls = self.controls
         if self.parts:
             left = controls.max_steps - sum(part.nsteps for part in self.parts)
-            stiff = self.parts[-1].methods[-1:] in [(method,) for method in ROSENBROCK]  # a restart need not find out again
+            stiff = bool(set(self.parts[-1].methods[-1:]) - EXPLICIT.keys())  # a restart need not find out again
             controls = controls._replace(first_step=None, max_steps=max(left, 1), stiff=stiff)
         elif controls.first_step is not None:
             controls = controls._replace(first_step=min(controls.first_step, abs(end - t)))

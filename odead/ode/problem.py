@@ -130,6 +130,7 @@ class Problem(NamedTuple):
             linearised=lambda: self.rhs.linearisations.make(self.x0, self.p, self.t0, np.empty((0, self.p.size))),
             mass=self.rhs.mass, slopes=self.slopes_with(np.empty((0, self.x0.size)), np.empty((0, self.p.size))),
             iterated=lambda: self.rhs.linearisations.make_for_iteration(self.x0, self.p, self.t0),
+            is_dear=lambda: self.rhs.linearisations.are_dear,
         )  # fmt: skip
 
     def interpolant(self, sol: Any) -> Any:

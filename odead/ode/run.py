@@ -52,7 +52,8 @@ class Run(NamedTuple):
         rtol = min(self.controls.rtol, self.tolerances.rtol)
         atol = column_atol(problem, columns, self.controls.atol, self.tolerances.atol)
         floor = atol[problem.x0.size :].reshape(-1, problem.x0.size).T / rtol
-        controls = self.controls._replace(rtol=share * rtol, atol=share * atol)
+        finer = (MULTISTEP_SHARE, MULTISTEP_SHARE)
+        controls = self.controls._replace(rtol=share * rtol, atol=share * atol, finer=finer)
         times, positions = problem.output_times(with_end=problem.running)
         make = partial(augmented, columns=columns)
 

@@ -91,8 +91,8 @@ def sensitivity(
         "continuous": its gradient by an adjoint solve. SciPy's steppers have no adjoint of their own, "adjoint" is the
         continuous one there; ``result.mode`` says what ran.
     method : {"auto", "LSODA", "BDF", "Radau", "Rodas5P", "Kvaerno5", "RK23", "RK45", "DOP853", "Tsit5"}
-        "auto" begins with Tsit5, and goes on with Rodas5P where it finds the problem stiff (``result.method`` says what ran);
-        LSODA with engine="scipy". For large stiff problems BDF is the fast one.
+        "auto" begins with Tsit5, and goes on with Rodas5P where it finds the problem stiff, or with BDF where its matrices are
+        dear to factor (``result.method`` says what ran); LSODA with engine="scipy".
     engine : {"auto", "native", "scipy"}
         "native" is the compiled loop, for all but LSODA and Radau; "scipy" is `scipy.integrate.solve_ivp` itself, for all but
         Tsit5, Rodas5P and Kvaerno5. "auto": native where it has the method.

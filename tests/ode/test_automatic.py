@@ -1,4 +1,4 @@
-"""method="auto" of the compiled loop: Tsit5 until the problem is stiff, then Rodas5P, and back."""
+"""method="auto" of the compiled loop: Tsit5 until the problem is stiff, then Rodas5P, and back, or BDF."""
 
 import numpy as np
 import pytest
@@ -143,3 +143,27 @@ def test_after_a_stop_the_method_found_before_goes_on():
     stopped = odead.solve(attracted, [1.0, 0.0], p, (0, 3), t_eval=[3.0], tstops=[1.0, 2.0])
     assert once.nfev < stopped.nfev < 1.3 * once.nfev  # Tsit5 alone would take as many to find out again
     np.testing.assert_allclose(stopped.y[:, -1], attracted_exact(p, 3.0)[0], rtol=5e-5, atol=5e-5)
+
+
+def mean_field(dx, x, p, t):
+    """All states are coupled; the fast ones decay to the mean, which follows a closed form."""
+    mean = x.sum() / x.size
+    dx[:] = 1e3 * p[1] * (mean - x) - p[0] * mean
+
+
+@MODES
+def test_large_full_matrices_are_left_to_bdf(mode):
+    """x = m + (x0 - m0) exp(-1000 p1 t), with the mean m = m0 exp(-p0 t); to factor 250 x 250 numbers takes longer."""
+    x0, p, times = 1 + np.sin(np.arange(250.0)), np.array([0.7, 1.1]), np.array([1e-3, 2.0])
+    options = {"t_eval": times, "loss": sum_of_squares, "mode": mode, "wrt": ("p", "x0"), "rtol": 1e-7, "atol": 1e-10}
+    run = odead.sensitivity(mean_field, x0, p, (0, 2), **options)
+    assert run.method == "Tsit5+BDF"
+    assert "GMRES" in run.message
+    slow, fast = np.exp(-p[0] * times), np.exp(-1e3 * p[1] * times)
+    mean, rest = x0.mean(), (x0 - x0.mean())[:, None]
+    y = mean * slow + rest * fast
+    np.testing.assert_allclose(run.y, y, rtol=5e-6, atol=5e-6)
+    by_p = [np.sum(2 * y * mean * slow * -times), np.sum(2 * y * rest * fast * -1e3 * times)]
+    np.testing.assert_allclose(run.grad, by_p, rtol=5e-6, atol=5e-6)
+    by_x0 = 2 * (y - y.mean(axis=0)) @ fast + 2 * y.mean(axis=0) @ slow
+    np.testing.assert_allclose(run.grad_x0, by_x0, rtol=5e-6, atol=5e-6)
