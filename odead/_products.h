@@ -9,11 +9,17 @@
 
 #include "_vectors.h"
 
-enum { ODEAD_NARROW = 8, ODEAD_FEWEST = 4, ODEAD_SUMS = 8 };
+#if defined(__GNUC__)
+#define ODEAD_INLINE static inline __attribute__((always_inline))
+#else
+#define ODEAD_INLINE static inline
+#endif
+
+enum { ODEAD_NARROW = 8, ODEAD_FEWEST = 4, ODEAD_SUMS = 8, ODEAD_PARTS = 32 };
 
 /* out[i, j] = x[i] y[j] for a few j, known to the compiler */
-static inline __attribute__((always_inline)) void odead_outer_narrow(int64_t m, const int n, const double *x, int64_t step_x,
-                                                                     const double *y, double *restrict out, int64_t ld, int add)
+ODEAD_INLINE void odead_outer_narrow(int64_t m, const int n, const double *x, int64_t step_x, const double *y,
+                                     double *restrict out, int64_t ld, int add)
 {
     int64_t i;
     int j;
@@ -24,9 +30,8 @@ static inline __attribute__((always_inline)) void odead_outer_narrow(int64_t m, 
 }
 
 /* out[i] = sum_j x[i, j] y[j] for a few j */
-static inline __attribute__((always_inline)) void odead_rows_narrow(int64_t m, const int n, const double *x, int64_t ld,
-                                                                    const double *y, double *restrict out, int64_t step_out,
-                                                                    int add)
+ODEAD_INLINE void odead_rows_narrow(int64_t m, const int n, const double *x, int64_t ld, const double *y,
+                                    double *restrict out, int64_t step_out, int add)
 {
     int64_t i;
     int j;
@@ -38,9 +43,8 @@ static inline __attribute__((always_inline)) void odead_rows_narrow(int64_t m, c
 }
 
 /* out[j] = sum_i x[i, j] y[i] for a few j, in several running sums */
-static inline __attribute__((always_inline)) void odead_columns_narrow(int64_t m, const int n, const double *x, int64_t ld,
-                                                                       const double *y, int64_t step_y, double *restrict out,
-                                                                       int64_t step_out, int add)
+ODEAD_INLINE void odead_columns_narrow(int64_t m, const int n, const double *x, int64_t ld, const double *y,
+                                       int64_t step_y, double *restrict out, int64_t step_out, int add)
 {
     double sums[ODEAD_SUMS][ODEAD_FEWEST] = {{0}};
     int64_t i;
@@ -145,6 +149,48 @@ static ODEAD_CLONES void odead_columns(int64_t m, int64_t n, const double *x, in
         ODEAD_FEWEST_WIDTHS(n, odead_columns_narrow(m, WIDTH, x, LD, y, 1, out, step_out, add))
     } else {
         ODEAD_FEWEST_WIDTHS(n, odead_columns_narrow(m, WIDTH, x, LD, y, step_y, out, step_out, add))
+    }
+}
+
+/* out (m) = x (m, n) @ y for few m, row by row in several running sums */
+static ODEAD_CLONES void odead_dots(int64_t m, int64_t n, const double *x, int64_t ld, const double *y, double *restrict out,
+                                    int64_t step_out, int add)
+{
+    int64_t i, j;
+    int k;
+    for (i = 0; i < m; i++) {
+        const double *row = x + i * ld;
+        double sums[ODEAD_PARTS] = {0}, total = 0;
+        for (j = 0; j + ODEAD_PARTS <= n; j += ODEAD_PARTS)
+            for (k = 0; k < ODEAD_PARTS; k++) sums[k] += row[j + k] * y[j + k];
+        for (; j < n; j++) total += row[j] * y[j];
+        for (k = 0; k < ODEAD_PARTS; k++) total += sums[k];
+        out[i * step_out] = (add ? out[i * step_out] : 0) + total;
+    }
+}
+
+/* out (n) = x (m, n)^T @ y for few m: a sum of rows */
+static ODEAD_CLONES void odead_combination(int64_t m, int64_t n, const double *x, int64_t ld, const double *y, int64_t step_y,
+                                           double *restrict out, int add)
+{
+    int64_t i, j;
+    for (i = 0; i + 2 <= m; i += 2) {
+        const double a = y[i * step_y], b = y[(i + 1) * step_y];
+        const double *r = x + i * ld, *s = x + (i + 1) * ld;
+        if (add || i) {
+            for (j = 0; j < n; j++) out[j] += a * r[j] + b * s[j];
+        } else {
+            for (j = 0; j < n; j++) out[j] = a * r[j] + b * s[j];
+        }
+    }
+    if (i < m) {
+        const double a = y[i * step_y];
+        const double *r = x + i * ld;
+        if (add || i) {
+            for (j = 0; j < n; j++) out[j] += a * r[j];
+        } else {
+            for (j = 0; j < n; j++) out[j] = a * r[j];
+        }
     }
 }
 

@@ -20,11 +20,15 @@ cdef extern from "_products.h" nogil:
                     int64_t step_out, int add)
     void odead_columns(int64_t m, int64_t n, const double* x, int64_t ld, const double* y, int64_t step_y, double* out,
                        int64_t step_out, int add)
+    void odead_dots(int64_t m, int64_t n, const double* x, int64_t ld, const double* y, double* out, int64_t step_out, int add)
+    void odead_combination(int64_t m, int64_t n, const double* x, int64_t ld, const double* y, int64_t step_y, double* out,
+                           int add)
 
 # In the order of the enums below.
 OPERATIONS = (
     "sum", "sum_add", "prod", "amax", "amin", "recurrence", "cumprod", "take", "put", "put_add", "searchsorted", "guard",
-    "matmul", "gemm", "gemv", "outer", "rows", "columns", "fft" if FOUND else "", "lu", "lu_solve", "trsm",
+    "matmul", "gemm", "gemv", "outer", "rows", "columns", "dots", "combination",
+    "fft" if FOUND else "", "lu", "lu_solve", "trsm",
 )
 DTYPES = ("float64", "float32", "int64", "bool")
 
@@ -48,6 +52,8 @@ cdef enum Structured:
     OUTER                   # by loops for narrow matrices, of doubles
     ROWS
     COLUMNS
+    DOTS
+    COMBINATION
     FFT                     # in `_fourier.pyx`
     LINEAR                  # this one and those behind are in `_linear.pyx`
 
@@ -348,8 +354,12 @@ cdef int narrow(const Instruction* i, int operation) noexcept nogil:
             odead_outer(p[1], p[2], x, p[3], y, p[4], out, p[5], p[0] != 0)
         elif operation == ROWS:
             odead_rows(p[1], p[2], x, p[3], y, p[4], out, p[5], p[0] != 0)
-        else:
+        elif operation == COLUMNS:
             odead_columns(p[1], p[2], x, p[3], y, p[4], out, p[5], p[0] != 0)
+        elif operation == DOTS:
+            odead_dots(p[1], p[2], x, p[3], y, out, p[5], p[0] != 0)
+        else:
+            odead_combination(p[1], p[2], x, p[3], y, p[4], out, p[0] != 0)
         if not advance(&walk):
             return 0
 

@@ -1,7 +1,7 @@
 """Which kernel does a matrix product: BLAS where it can be handed the operands, or loops where BLAS is slow.
 
 BLAS knows column-major matrices, whose rows are one element apart, and their transposes. It takes 3 us for the outer product
-of 2400 and 2 numbers and 1.2 us for 2400 x 2 times a vector, the loops of `_products.h` take 0.3 us each.
+of 2400 and 2 numbers, 1.2 us for 2400 x 2 and 0.2 us for 2 x 700 times a vector; the loops of `_products.h` 0.3, 0.3 and 0.08.
 """
 
 from typing import NamedTuple
@@ -11,6 +11,7 @@ __all__ = ["Product", "leading", "operand"]
 _LARGEST = 2**31 - 1  # BLAS counts in 32 bits
 _LEAST_WORK = 200  # multiplications, below which plain loops beat a call
 _NARROW, _FEWEST = 8, 4  # columns and rows that the loops of `_products.h` know
+_LONG = 32  # elements of a row for each of a few rows, from which on their loop beats BLAS
 
 Strides = tuple[int, ...]
 
@@ -37,6 +38,10 @@ class Product(NamedTuple):
             return "rows", (self.m, self.k, self.x[0], self.y[0], self.out[0])
         if self.n == 1 and self.m <= _FEWEST and self.x[0] == 1:
             return "columns", (self.k, self.m, self.x[1], self.y[0], self.out[0])
+        if self.n == 1 and self.k <= _NARROW and self.x[0] == 1 and self.out[0] == 1:
+            return "combination", (self.k, self.m, self.x[1], self.y[0], 1)
+        if self.n == 1 and self.m <= min(_FEWEST, self.k // _LONG) and self.x[1] == self.y[0] == 1:
+            return "dots", (self.m, self.k, self.x[0], 1, self.out[0])
         return None
 
     def call(self) -> tuple[str, tuple[int, ...]] | None:

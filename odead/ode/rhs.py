@@ -29,7 +29,7 @@ from .mass import Mass
 from .selects import Selects
 from .signature import Flat
 from .switches import Switches, guards_may_flip, without_guards
-from .values import without_values
+from .values import without_exit, without_values
 
 __all__ = ["Branch", "CompiledRhs", "compiled", "refuse_captured"]
 
@@ -208,9 +208,13 @@ class CompiledRhs:
 
     @property
     def cotangent_kernel(self) -> Kernel:
-        """Of the cotangents of x and p alone: binds x, p (unless it is empty), t, then the shadows of dx, x and p."""
-        fixed = (1,) if self.n_p else ()
-        return self._kernel("cotangents", lambda program: without_values(reverse(program, self._active)), fixed)
+        """Of the cotangents of x and p alone: binds x, p (unless it is empty), t, then the shadows of dx (used up), x and p."""
+
+        def derive(program: Program) -> Program:
+            derived = without_values(reverse(program, self._active))
+            return without_exit(derived, len(program.arguments) - 1)  # the shadow of dx, behind the other arguments
+
+        return self._kernel("cotangents", derive, (1,) if self.n_p else ())
 
     @cached_property
     def has_selects(self) -> bool:

@@ -109,7 +109,7 @@ def test_products(dtype: str, m: int, n: int, k: int, op: str) -> None:
         np.testing.assert_array_equal(actual[2], expected[2])  # small integers: exact in any order
 
 
-NARROW = [(2, 600, 1), (30, 3, 1), (4, 1, 30), (30, 1, 2)]
+NARROW = [(2, 600, 1), (30, 3, 1), (4, 1, 30), (30, 1, 2), (2, 1, 75), (4, 1, 130)]
 
 
 @pytest.mark.parametrize("shape", [(), (1,), (4,), (2, 3)])
@@ -142,6 +142,28 @@ def test_a_product_over_its_own_operand(n: int) -> None:
     rng = np.random.default_rng(0)
     actual, expected = run_both(p, [rng.standard_normal((n, n)), rng.standard_normal((n, n))])
     np.testing.assert_allclose(actual[1], expected[1], rtol=1e-10)
+
+
+@pytest.mark.parametrize(("m", "k"), [(2, 75), (4, 130), (1, 40), (40, 3), (41, 8), (40, 1), (3, 40)])
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("op", ["matmul", "matmul_add"])
+def test_narrow_matrices_times_vectors(m: int, k: int, turned: bool, op: str) -> None:
+    """Inside larger matrices, by rows and by columns, on either side."""
+    rng = np.random.default_rng(0)
+    for left in (False, True):
+        p = Program(op)
+        big = p.bound("float64", (k + 2, m + 3) if turned else (m + 2, k + 3), Role.ARGUMENT, "big")
+        y = p.bound("float64", (k, 1), Role.ARGUMENT, "y")
+        out = p.bound("float64", (m, 1), Role.ARGUMENT, "out")
+        ld = big.shape[1]
+        x = View(big.buffer, 1, (m, k), (1, ld) if turned else (ld, 1))
+        operands, target = (x, y), out
+        if left:
+            operands = tuple(v._replace(shape=v.shape[::-1], strides=v.strides[::-1]) for v in (y, x))
+            target = out._replace(shape=(1, m), strides=out.strides[::-1])
+        p.emit(op, target, (target, *operands) if op == "matmul_add" else operands)
+        actual, expected = run_both(p, [rng.standard_normal(p.buffers[v.buffer].shape) for v in (big, y, out)])
+        np.testing.assert_allclose(actual[2], expected[2], rtol=1e-12, atol=1e-13)
 
 
 # --------------------------------------------------------------------------------------------------- gather and scatter
