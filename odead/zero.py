@@ -38,7 +38,7 @@ class _Zeroing:
     def __init__(self, x: Any) -> None:
         self._made: dict[int, tuple[Any, Any]] = {}  # id -> the thing, so that the id stays its own, and its shadow
         leaves = [leaf for leaf in flatten(x)[0] if not _is_traced(leaf)]
-        inside = [item.value for leaf in leaves if is_holder(leaf) for item in held(leaf)]
+        inside = [x.value for leaf in leaves if is_holder(leaf) for x in held(leaf) if not _is_traced(x.value)]
         for span in spans([leaf for leaf in (*leaves, *inside) if isinstance(leaf, np.ndarray) and leaf.dtype.kind in "fc"]):
             memory = np.zeros(span.size, span.dtype)
             for array, part in zip(span.arrays, span.parts, strict=True):

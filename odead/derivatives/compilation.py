@@ -172,12 +172,13 @@ class Compiled:
         returned: list[np.ndarray] = []
 
         def assemble(variant: Variant) -> list[Any]:
-            results[:] = self._results(variant.returned, None, nest)
+            results[:] = self._scratch(variant.returned, nest)
             floats = [kind for kind in variant.returned if kind[1].name in DIFFERENTIABLE]
             returned[:] = self._results(floats, out, nest)
             return [*arrays, *results, *returned]
 
         variant = kernel.run(arrays[: len(self._bound)], assemble)
+        self._local.scratch = results
         if out is not None:
             return out
         lanes = iter(returned)
@@ -219,12 +220,27 @@ class Compiled:
 
     def _pull(self, arrays: list[Any], cotangent: Any, nest: Nest | None) -> None:
         kernel = self._reverse if nest is None else self._inside(nest, self._reverse)
+        scratch: list[np.ndarray] = []
 
         def assemble(variant: Variant) -> list[Any]:
             kinds = variant.returned
-            return [*arrays, *_seeds(variant.primal, kinds, cotangent, nest), *self._results(kinds, None, nest)]
+            floats = [kind for kind in kinds if kind[1].name in DIFFERENTIABLE]
+            scratch[:] = self._scratch([*floats, *kinds], nest)
+            seeds, results = scratch[: len(floats)], scratch[len(floats) :]
+            return [*arrays, *_seeds(variant.primal, kinds, cotangent, seeds, nest), *results]
 
         kernel.run(arrays[: len(self._bound)], assemble)
+        self._local.scratch = scratch
+
+    def _scratch(self, kinds: Sequence[Kind], nest: Nest | None) -> list[np.ndarray]:
+        """Arrays for values that nobody gets: those of the last call of this thread, taken away until this one has ended."""
+        if nest is not None:
+            return self._results(kinds, None, nest)
+        held: list[np.ndarray] | None = getattr(self._local, "scratch", None)
+        self._local.scratch = None
+        if held is None or [(array.shape, array.dtype) for array in held] != [(shape, dtype) for shape, dtype in kinds]:
+            return self._results(kinds, None, None)
+        return held
 
     def jac(self, args: tuple[Any, ...], out: np.ndarray | None = None) -> np.ndarray:
         """Jacobian of the returned array with respect to argument 0, an array or a number.
@@ -415,15 +431,19 @@ def _fits(array: Any, shape: tuple[int, ...], dtype: np.dtype, what: str, nest: 
         nest.rec.fail(f"{what} is an array from outside of the function", "Make it inside, or pass it as an argument")
 
 
-def _seeds(program: Program, kinds: Sequence[Kind], cotangent: Any, nest: Nest | None) -> list[np.ndarray]:
-    """Copies of the cotangents of the returned floats; the sweep consumes them."""
+def _seeds(
+    program: Program, kinds: Sequence[Kind], cotangent: Any, places: Sequence[np.ndarray], nest: Nest | None
+) -> list[np.ndarray]:
+    """Copies of the cotangents of the returned floats, in `places`; the sweep consumes them."""
     leaves = [] if cotangent is None else flatten(cotangent)[0]
     if len(leaves) != len(kinds):
         raise ArgumentValueError(f"{program.name} returns {len(kinds)} arrays or numbers; the cotangent has {len(leaves)}")
+    given = [(leaf, kind) for leaf, kind in zip(leaves, kinds, strict=True) if kind[1].name in DIFFERENTIABLE]
     seeds = []
-    for (shape, dtype), leaf in zip(kinds, leaves, strict=True):
-        if dtype.name in DIFFERENTIABLE:
-            seed = np.array(leaf, dtype=dtype) if nest is None else nest.array(leaf, dtype)
-            _fits(seed, shape, dtype, "the cotangent")
-            seeds.append(seed)
+    for (leaf, (shape, dtype)), place in zip(given, places, strict=True):
+        seed = np.asarray(leaf, dtype=dtype) if nest is None else nest.array(leaf, dtype)
+        _fits(seed, shape, dtype, "the cotangent")
+        if nest is None:
+            place[...] = seed
+        seeds.append(place if nest is None else seed)
     return seeds
