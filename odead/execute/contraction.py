@@ -4,7 +4,8 @@
 second instruction. They round twice, exactly as the two instructions do: nothing changes in any bit.
 
 A matrix product that is added to something is added to it where it is; its sums may then round differently, as those of any
-matrix product may. A gradient by 10**4 weights would otherwise write, read and add as many numbers for each evaluation.
+matrix product may. A gradient by 10**4 weights would otherwise write, read and add as many numbers for each evaluation. In the
+same way the sum of a batch of outer products is one product.
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ _PAIRS: Final[dict[tuple[str, int, str], tuple[str, tuple[int, ...]]]] = {
     ("muladd", 0, "neg"): ("negmuladd", (0, 2, 3)),
     ("muladd", 1, "neg"): ("negmuladd", (2, 0, 3)),
 }
-_PRODUCERS: Final = frozenset({"matmul", *(producer for _, _, producer in _PAIRS)})
-_CONSUMERS: Final = frozenset(consumer for consumer, _, _ in _PAIRS)
+_PRODUCERS: Final = frozenset({"matmul", "sum", *(producer for _, _, producer in _PAIRS)})
+_CONSUMERS: Final = frozenset({"sum", *(consumer for consumer, _, _ in _PAIRS)})
 
 
 def contract(program: Program, positions: Sequence[int]) -> tuple[Program, Sequence[int]]:
@@ -60,6 +61,19 @@ def contract(program: Program, positions: Sequence[int]) -> tuple[Program, Seque
         if op in _CONSUMERS:
             found.visit(number)
     return found.result(positions) if found.gone else (program, positions)
+
+
+def _without(view: View, axis: int) -> View:
+    """A view without an axis."""
+    shape, strides = list(view.shape), list(view.strides)
+    del shape[axis], strides[axis]
+    return view._replace(shape=tuple(shape), strides=tuple(strides))
+
+
+def _last(view: View, axis: int) -> View:
+    """A view with an axis behind all others."""
+    rest = _without(view, axis)
+    return rest._replace(shape=(*rest.shape, view.shape[axis]), strides=(*rest.strides, view.strides[axis]))
 
 
 class _Contraction:
@@ -86,6 +100,9 @@ class _Contraction:
 
     def visit(self, number: int) -> None:
         """Merge an instruction with the one that computes one of its operands, if there is one."""
+        if self.op[number] == "sum":
+            self._sum_outer_products(number)
+            return
         if self.op[number] == "add" and self._accumulate(number):
             return
         for place, view in enumerate(self.ins[number][:2]):
@@ -98,6 +115,22 @@ class _Contraction:
                 self.op[number], self.ins[number] = pair[0], tuple(operands[k] for k in pair[1])
                 self.gone.add(producer)
                 return
+
+    def _sum_outer_products(self, number: int) -> None:
+        """Make the sum of outer products, over one axis of their batch, a product along that axis."""
+        out, (view,) = self.program.out[number], self.ins[number]
+        product = self._producers.get(view.buffer)
+        if out is None or product is None or self.op[product] != "matmul" or len(view.shape) != len(out.shape) + 1:
+            return
+        made, (x, y) = self.program.out[product], self.ins[product]
+        assert made is not None, "a product has a result"
+        axis = len(made.shape) - 3 if x.shape[-1] == 1 else -1
+        if axis < 0 or view != _last(made, axis) or not self._can_wait(product, number):
+            return
+        factors = (_last(x._replace(shape=x.shape[:-1], strides=x.strides[:-1]), axis), _without(y, -2))
+        if not any(overlap(factor, out) for factor in factors):
+            self.op[number], self.ins[number] = "matmul", factors
+            self.gone.add(product)
 
     def _accumulate(self, number: int) -> bool:
         """Add a matrix product in place, where the sum is one with what is there or with another matrix product."""
@@ -125,10 +158,13 @@ class _Contraction:
 
     def _feeds(self, producer: int, view: View, number: int) -> bool:
         """Whether an instruction can do what the producer of an operand does."""
+        return self.program.out[producer] == view and self._can_wait(producer, number)
+
+    def _can_wait(self, producer: int, number: int) -> bool:
+        """Whether a producer finds its operands where `number` is."""
         split = self.program.split
         return (
             producer < number
-            and self.program.out[producer] == view
             and not (split is not None and producer < split <= number)
             and all(self._lasts(operand, producer, number) for operand in self.ins[producer])
         )

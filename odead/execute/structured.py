@@ -3,7 +3,7 @@
 What has no kernel, or lies in memory in a way that its kernel does not take, is left to Python: the `value` of the operation.
 """
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from typing import Final
 
 import numpy as np
@@ -203,9 +203,11 @@ def _matmul(rows: Rows, position: int, op: str, out: View, ins: Operands, params
     product = Product(out.shape[-2], out.shape[-1], x.shape[-1], out.strides[-2:], x.strides[-2:], y.strides[-2:])
     batch = merge(_axes(out.shape[:-2], out.strides, x.strides, y.strides))
     row = Axis(1, (0, 0, 0))
-    candidates = [_gathered(product, batch), (product, batch)] if dtype in _REAL else []
-    for candidate, rest in candidates:
-        call, turned = _calls(candidate, dtype)
+    for call, turned, rest in _calls(product, batch, dtype):
+        summed = not adds and any(axis.strides[0] == 0 for axis in rest)
+        if summed and (call is not None or turned is not None):
+            rows.fill_zero(position, out)
+            adds = 1
         if call is not None:
             rows.emit(position, f"{call[0]}.{dtype}", row, rest, (out, x, y), params=(adds, *call[1]))
             return True
@@ -221,14 +223,46 @@ def _matmul(rows: Rows, position: int, op: str, out: View, ins: Operands, params
 _Called = tuple[str, tuple[int, ...]] | None
 
 
-def _calls(product: Product, dtype: str) -> tuple[_Called, _Called]:
-    """The kernel for a product, or the one for its transpose."""
-    turned = product.transposed()
+def _calls(product: Product, batch: list[Axis], dtype: str) -> Iterator[tuple[_Called, _Called, list[Axis]]]:
+    """The kernels for a product, and for its transpose, with the axes around it; the cheapest first."""
+    gathered, rest = _gathered(product, batch)
     if dtype == "float64":
-        call, other = product.narrow(), turned.narrow()
-        if call is not None or other is not None:
-            return call, other
-    return product.call(), turned.call()
+        ways = [(gathered, rest)]
+        if product.m * product.n * product.k >= _LEAST_WORK:  # below, one call for all is cheaper
+            ways += [(product, batch), *_columns_apart(product, batch), *_rows_apart(product, batch)]
+        for way, axes in ways:
+            yield way.narrow(), way.transposed().narrow(), axes
+        if product.m * product.n >= _LEAST_WORK and 1 < product.k <= _MOST_TERMS:
+            outer = product._replace(k=1)
+            terms = [*batch, Axis(product.k, (0, product.x[1], product.y[0]))]
+            yield _outer(outer, product.n), _outer(outer.transposed(), product.m), terms
+    if dtype in _REAL:
+        yield gathered.call(), gathered.transposed().call(), rest
+        yield product.call(), product.transposed().call(), batch
+
+
+_LEAST_WORK: Final = 32  # multiplications in a call of a loop for narrow matrices, where there are several calls
+_FEW: Final = 4  # columns that are cheaper one by one
+_MOST_TERMS: Final = 8
+
+
+def _outer(product: Product, columns: int) -> _Called:
+    """The kernel for a term of a sum of outer products that have few columns: BLAS is 4 times slower at 200 x 8 @ 8 x 2."""
+    return product.narrow() if columns <= _MOST_TERMS and product.x[0] == 1 else None
+
+
+def _columns_apart(product: Product, batch: list[Axis]) -> list[tuple[Product, list[Axis]]]:
+    """A product by its columns, if they are few."""
+    if not 1 < product.n <= _FEW:
+        return []
+    return [(product._replace(n=1), [*batch, Axis(product.n, (product.out[1], 0, product.y[1]))])]
+
+
+def _rows_apart(product: Product, batch: list[Axis]) -> list[tuple[Product, list[Axis]]]:
+    """A product by its rows, if they are few."""
+    if not 1 < product.m <= _FEW:
+        return []
+    return [(product._replace(m=1), [*batch, Axis(product.m, (product.out[0], product.x[0], 0))])]
 
 
 def _gathered(product: Product, batch: list[Axis]) -> tuple[Product, list[Axis]]:

@@ -262,3 +262,37 @@ def test_other_sums_with_products_stay(build):
     build(program)
     verify(program)
     assert contracted(program) == program.op
+
+
+@pytest.mark.parametrize(("lanes", "m", "n"), [(8, 200, 2), (8, 2, 200), (3, 30, 20), (2, 1, 5), (12, 3, 3)])
+@pytest.mark.parametrize("adds", [False, True])
+def test_the_sum_of_outer_products_is_a_product(lanes, m, n, adds):
+    program = Program("built")
+    a, b, out = (
+        program.bound("float64", shape, Role.ARGUMENT, name)
+        for name, shape in (("a", (lanes, m, 1)), ("b", (lanes, 1, n)), ("out", (m, n)))
+    )
+    inner = program.temp("float64", (lanes, m, n))
+    program.emit("matmul", inner, (a, b))
+    total = program.temp("float64", (m, n)) if adds else out
+    program.emit("sum", total, (inner._replace(shape=(m, n, lanes), strides=(n, 1, m * n)),))
+    if adds:
+        program.emit("add", out, (out, total))
+    verify(program)
+    assert contracted(program) == (["matmul_add"] if adds else ["matmul"])
+    values = [np.random.default_rng(k).standard_normal(view.shape) for k, view in enumerate((a, b, out))]
+    expected = adds * values[2] + (values[0] @ values[1]).sum(axis=0)
+    Executable(program).run(values)
+    np.testing.assert_allclose(values[2], expected, rtol=1e-12, atol=1e-13)
+
+
+def test_a_sum_within_outer_products_stays():
+    program = Program("built")
+    a, b, out = (
+        program.bound("float64", shape, Role.ARGUMENT, name)
+        for name, shape in (("a", (4, 3, 1)), ("b", (4, 1, 3)), ("out", (4, 3)))
+    )
+    inner = program.temp("float64", (4, 3, 3))
+    program.emit("matmul", inner, (a, b))
+    program.emit("sum", out, (inner,))
+    assert contracted(program) == program.op
