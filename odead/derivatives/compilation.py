@@ -178,7 +178,7 @@ class Compiled:
             return [*arrays, *results, *returned]
 
         variant = kernel.run(arrays[: len(self._bound)], assemble)
-        self._local.scratch = results
+        self._local.scratch = results if nest is None else None
         if out is not None:
             return out
         lanes = iter(returned)
@@ -230,7 +230,7 @@ class Compiled:
             return [*arrays, *_seeds(variant.primal, kinds, cotangent, seeds, nest), *results]
 
         kernel.run(arrays[: len(self._bound)], assemble)
-        self._local.scratch = scratch
+        self._local.scratch = scratch if nest is None else None
 
     def _scratch(self, kinds: Sequence[Kind], nest: Nest | None) -> list[np.ndarray]:
         """Arrays for values that nobody gets: those of the last call of this thread, taken away until this one has ended."""
