@@ -29,6 +29,8 @@ cdef class Adjoint:
     cdef object result                  # x_bar as an array
     cdef tuple owners
 
+    cdef void restart(self) noexcept nogil
+    cdef void tally(self, int64_t* njev, int64_t* nlu) noexcept nogil
     cdef Outcome sweep(self, const double* times, const double* y_bar, int64_t n_times) noexcept nogil
     cdef Outcome unfold(self, int64_t first) noexcept nogil
     cdef Outcome step_back(self, int64_t number, const double* times, const double* y_bar, int64_t* last) noexcept nogil

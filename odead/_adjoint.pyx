@@ -87,6 +87,14 @@ cdef class Adjoint:
             raise self.system.error or self.cotangents.error
         return _OUTCOMES[<int> outcome], self.result.copy()
 
+    cdef void restart(self) noexcept nogil:
+        """Forget the sweep before: the record has other steps now."""
+        pass
+
+    cdef void tally(self, int64_t* njev, int64_t* nlu) noexcept nogil:
+        """Add linearisations and factorisations."""
+        pass
+
     cdef Outcome sweep(self, const double* times, const double* y_bar, int64_t n_times) noexcept nogil:
         cdef int64_t last = n_times - 1, number = self.record.count, j
         cdef Outcome outcome

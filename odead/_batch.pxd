@@ -43,7 +43,7 @@ cdef class Start:
 cdef class StartWithProbes(Start):
     cdef const double* sign_p               # or NULL
     cdef const double* sign_x0
-    cdef double* direction                  # of p, for the first probe
+    cdef double* direction[2]               # of p, for the first probe, as each system has it; or NULL
     cdef tuple owners
 
 
@@ -68,6 +68,7 @@ cdef class Batch(Runner):
     cdef int64_t n_p
     cdef int64_t m
     cdef int64_t size                       # of the state
+    cdef int64_t stages                     # to be kept of each step
     cdef list systems
     cdef int64_t n_systems
     cdef double* p_of[MOST_SYSTEMS]

@@ -5,7 +5,7 @@ import numpy as np
 from ._adjoint import Adjoint
 from ._core import Tape
 from ._steppers import Explicit
-from ._system import Recorded, Tangents
+from ._system import Recorded
 
 STATES: Final[dict[str, int]]
 
@@ -28,7 +28,9 @@ class Start:
     def __init__(self, n: int, n_p: int) -> None: ...
 
 class StartWithProbes(Start):
-    def __init__(self, n: int, n_p: int, signs_p: np.ndarray | None, signs_x0: np.ndarray | None, system: Tangents) -> None: ...
+    def __init__(
+        self, n: int, n_p: int, signs_p: np.ndarray | None, signs_x0: np.ndarray | None, systems: list[Recorded]
+    ) -> None: ...
 
 class StartWithColumns(Start):
     def __init__(self, n: int, n_p: int, with_p: bool, with_x0: bool, atol: np.ndarray, share: float) -> None: ...

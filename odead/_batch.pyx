@@ -17,7 +17,7 @@ from ._arrays cimport floats, integers
 from ._core cimport WHOLE, Tape
 from ._record cimport Record
 from ._steppers cimport Explicit, odead_all_finite
-from ._system cimport DONE, RAISED, Cotangents, Outcome, Recorded, System, Tangents
+from ._system cimport DONE, RAISED, Outcome, Recorded
 
 cnp.import_array()
 
@@ -83,24 +83,27 @@ cdef class StartWithProbes(Start):
     n, n_p : int
     signs_p, signs_x0 : array, shapes (n_p,) and (n,), or None
         Of these directions; None: no such probe.
-    system : Tangents
-        What they move along.
+    systems : list of Recorded
+        One or two, with their sensitivities.
     """
 
-    def __init__(self, int64_t n, int64_t n_p, cnp.ndarray signs_p, cnp.ndarray signs_x0, Tangents system not None):
+    def __init__(self, int64_t n, int64_t n_p, cnp.ndarray signs_p, cnp.ndarray signs_x0, list systems):
         Start.__init__(self, n, n_p)
         self.sign_p = NULL if signs_p is None else floats(signs_p)
         self.sign_x0 = NULL if signs_x0 is None else floats(signs_x0)
-        self.direction = floats(system.shadow_p)
-        self.owners = (signs_p, signs_x0, system)
+        self.direction[0] = self.direction[1] = NULL
+        for k, system in enumerate(systems):
+            self.direction[k] = floats((<Recorded?> system).shadow_p)
+        self.owners = (signs_p, signs_x0, systems)
 
     cdef void begin(self, const double* x0, const double* p, double* state, double* atol) noexcept nogil:
-        cdef int64_t j
+        cdef int64_t j, k
         cdef double* probe = state + self.n
         memcpy(state, x0, self.n * sizeof(double))
         if self.sign_p != NULL:
-            for j in range(self.n_p):
-                self.direction[j] = (1 if p[j] == 0 else fabs(p[j])) * self.sign_p[j]
+            for k in range(2):
+                for j in range(self.n_p if self.direction[k] != NULL else 0):
+                    self.direction[k][j] = (1 if p[j] == 0 else fabs(p[j])) * self.sign_p[j]
             memset(probe, 0, self.n * sizeof(double))
             probe += self.n
         if self.sign_x0 != NULL:
@@ -196,6 +199,7 @@ cdef class Batch(Runner):
         cdef int64_t n = start.n, n_p = start.n_p
         self.loop, self.start, self.adjoint, self.loss = loop, start, adjoint, loss
         self.n, self.n_p, self.m, self.size = n, n_p, times, loop.n
+        self.stages = 0 if loop.record is None else loop.record.rows
         self.systems = [system for system, _ in systems]
         self.n_systems = len(systems)
         if self.n_systems > MOST_SYSTEMS or loop.n % n:
@@ -233,9 +237,9 @@ cdef class Batch(Runner):
         cdef Record record = self.loop.record
         cdef int64_t floats = self.size * self.loop.method.all_stages + 3 * self.n * self.m
         if record is not None:
-            if record.rows != self.loop.method.stages:
+            if record.rows != self.stages:
                 return False
-            floats += record.room_for_stages * record.rows * record.n
+            floats += (record.room_for_stages * record.rows + record.room_for_states) * record.n
         return floats < LIGHT
 
     cdef int _resume(self) except -1:
@@ -318,6 +322,7 @@ cdef class Batch(Runner):
             for j in range(self.n):
                 y[j * self.m + k] = out[k * self.size + j]
         counts[0], counts[1] = self.loop.nsteps, self.loop.nrejected
+        self.loop.tally(counts + 3, counts + 4)
         memcpy(sums, self.loop.sums, self.loop.blocks * sizeof(double))
         if self.loss is not None:
             if not self._differentiate_loss(p, y):
@@ -326,12 +331,13 @@ cdef class Batch(Runner):
             memcpy(cotangents, self.y_bar, self.n * self.m * sizeof(double))
             memcpy(by_p, self.loss_p_bar, self.n_p * sizeof(double))
         if self.adjoint is not None:
-            if self.loop.record.stride != 1 or self.loop.record.rows != self.loop.method.stages:
+            if self.loop.record.stride != 1 or self.loop.record.rows != self.stages:
                 return UNUSUAL      # not all could be kept
             for k in range(self.m):
                 for j in range(self.n):
                     self.rows[k * self.n + j] = cotangents[j * self.m + k]
             memset(self.p_bar, 0, self.n_p * sizeof(double))
+            self.adjoint.restart()
             outcome = self.adjoint.sweep(self.times, self.rows, self.m)
             if self._flips() != flips:
                 return UNUSUAL
@@ -340,6 +346,7 @@ cdef class Batch(Runner):
             for j in range(self.n_p):
                 by_p[j] = self.p_bar[j] + by_p[j]
             memcpy(by_x0, self.adjoint.x_bar, self.n * sizeof(double))
+            self.adjoint.tally(counts + 3, counts + 4)
         counts[2] = self._evaluations() - calls
         return SOLVED
 

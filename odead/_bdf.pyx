@@ -114,6 +114,16 @@ cdef class BDF(Explicit):
         self.formulas, self.size, self.order = method, states.n, 1
         self.tolerance = fmax(10 * np.finfo(float).eps / self.rtol[0], fmin(0.03, sqrt(self.rtol[0])))
 
+    cdef void restart(self, double t0, double t1, const double* x0, double* times, int64_t n_times,
+                      double* out) noexcept nogil:
+        Explicit.restart(self, t0, t1, x0, times, n_times, out)
+        self.order, self.equal_steps, self.factored = 1, 0, False
+        self.njev = self.nlu = self.stalls = 0
+
+    cdef void tally(self, int64_t* njev, int64_t* nlu) noexcept nogil:
+        njev[0] += self.njev
+        nlu[0] += self.nlu
+
     cdef Outcome start(self) noexcept nogil:
         cdef double* first = self.k + self.n
         cdef int64_t i

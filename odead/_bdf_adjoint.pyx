@@ -59,6 +59,13 @@ cdef class BackwardAdjoint(Adjoint):
         self.formulas, self.linearised, self.matrix = method, linearised, matrix
         self.krylov = matrix if isinstance(matrix, Krylov) else None
 
+    cdef void restart(self) noexcept nogil:
+        self.njev = self.nlu = 0
+
+    cdef void tally(self, int64_t* njev, int64_t* nlu) noexcept nogil:
+        njev[0] += self.njev
+        nlu[0] += self.nlu
+
     cdef Outcome sweep(self, const double* times, const double* y_bar, int64_t n_times) noexcept nogil:
         memset(self.k_bar, 0, self.method.all_stages * self.n * sizeof(double))
         return Adjoint.sweep(self, times, y_bar, n_times)

@@ -85,6 +85,10 @@ cdef class DiagonalStep(Step):
         self.rtol, self.atol = rtol, floats(tolerances)
         self.tolerance = fmax(10 * np.finfo(float).eps / rtol, fmin(0.03, sqrt(rtol)))
 
+    cdef void restart(self) noexcept nogil:
+        Step.restart(self)
+        self.point = NAN
+
     cdef Outcome begin(self, double t, const double* x) noexcept nogil:
         self.t, self.x = t, x
         return DONE if self.point == t else self.linearise(t, x)
@@ -199,6 +203,13 @@ cdef class DiagonalAdjoint(Adjoint):
         Adjoint.__init__(self, step.method, record, step.system, cotangents)
         self.step = step
         step.k = self.k
+
+    cdef void restart(self) noexcept nogil:
+        self.step.restart()
+
+    cdef void tally(self, int64_t* njev, int64_t* nlu) noexcept nogil:
+        njev[0] += self.step.njev
+        nlu[0] += self.step.nlu
 
     cdef Outcome restore(self, int64_t number, int64_t stop) noexcept nogil:
         """Have all stages of the step in k: the last one is part of the new state."""

@@ -33,6 +33,7 @@ cdef class Step:
     cdef double* sum                    # of stages, where a mass matrix multiplies it
     cdef object owner                   # of slope, z, w and sum
 
+    cdef void restart(self) noexcept nogil
     cdef Outcome begin(self, double t, const double* x) noexcept nogil
     cdef bint factor(self, double h) noexcept nogil
     cdef Outcome compute_stages(self, double h) noexcept nogil

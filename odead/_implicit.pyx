@@ -66,6 +66,10 @@ cdef class Step:
         self.z, self.w, self.sum = self.slope + self.n, self.slope + 2 * self.n, self.slope + 3 * self.n
         self.t = NAN
 
+    cdef void restart(self) noexcept nogil:
+        """Forget the steps before."""
+        self.t, self.njev, self.nlu = NAN, 0, 0
+
     cdef Outcome begin(self, double t, const double* x) noexcept nogil:
         """Linearise at (t, x), unless that was done last time."""
         cdef Outcome outcome
@@ -151,6 +155,15 @@ cdef class Implicit(Explicit):
         self.residual, self.row_sums = floats(residual), floats(sums)
         self.attempted = step
         step.k = self.k
+
+    cdef void restart(self, double t0, double t1, const double* x0, double* times, int64_t n_times,
+                      double* out) noexcept nogil:
+        Explicit.restart(self, t0, t1, x0, times, n_times, out)
+        self.attempted.restart()
+
+    cdef void tally(self, int64_t* njev, int64_t* nlu) noexcept nogil:
+        njev[0] += self.attempted.njev
+        nlu[0] += self.attempted.nlu
 
     cdef Outcome attempt(self, double h) noexcept nogil:
         cdef const Combination* solution = &self.method.solution

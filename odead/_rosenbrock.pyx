@@ -196,6 +196,13 @@ cdef class RosenbrockAdjoint(Adjoint):
         self.step, self.joint = step, joint
         step.k = self.k
 
+    cdef void restart(self) noexcept nogil:
+        self.step.restart()
+
+    cdef void tally(self, int64_t* njev, int64_t* nlu) noexcept nogil:
+        njev[0] += self.step.njev
+        nlu[0] += self.step.nlu
+
     cdef Outcome step_back(self, int64_t number, const double* times, const double* y_bar, int64_t* last) noexcept nogil:
         cdef const double* x = self.states + (number - self.first) * self.n
         cdef double t = self.record.t[number], h = self.record.t[number + 1] - t

@@ -93,6 +93,7 @@ cdef class Explicit:
     cdef public object divide               # where a mass matrix multiplies x': makes rows of f those of x' in place; or None
 
     cdef void restart(self, double t0, double t1, const double* x0, double* times, int64_t n_times, double* out) noexcept nogil
+    cdef void tally(self, int64_t* njev, int64_t* nlu) noexcept nogil
     cdef Outcome start(self) noexcept nogil
     cdef Outcome differentiate(self, double t, const double* x, double* out) noexcept nogil
     cdef Outcome divide_by_mass(self, double* out) noexcept with gil

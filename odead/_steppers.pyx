@@ -207,6 +207,10 @@ cdef class Explicit:
         self.nsteps = self.nrejected = self.delivered = self.signs = 0
         self.times, self.n_times, self.out = times, n_times, out
 
+    cdef void tally(self, int64_t* njev, int64_t* nlu) noexcept nogil:
+        """Add linearisations and factorisations."""
+        pass
+
     cdef Outcome start(self) noexcept nogil:
         """Evaluate the first derivative, and choose the first step."""
         cdef Outcome outcome

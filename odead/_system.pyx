@@ -204,6 +204,10 @@ cdef class Recorded(System):
         self.resume()
         self._adopt(tape)
 
+    def forbid_others(self):
+        """From now on an evaluation that needs another way through the branches than those known raises."""
+        self.find = None
+
     cdef int resume(self) except -1:
         """Forget counts and errors, and bind the captured arrays as they are now."""
         cdef int64_t number

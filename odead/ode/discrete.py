@@ -32,7 +32,8 @@ from .problem import Problem
 from .systems import cotangents, recorded, tangents
 
 __all__ = [
-    "BUDGET", "Probes", "Steps", "discrete_adjoint", "go_back", "probe_tolerances", "probes_of", "signs", "solve_for_adjoint"
+    "BUDGET", "Probes", "Steps", "discrete_adjoint", "go_back", "probe_tolerances", "probed", "probes_of", "record_of", "signs",
+    "solve_for_adjoint", "sweep_over",
 ]  # fmt: skip
 
 # The probes are held to this multiple of the tolerances: they guard against gradients that are wrong, and a gradient adds up
@@ -135,7 +136,7 @@ def solve_for_adjoint(
     start, directions = probes_of(problem, wrt)
     rtol, atol, floor = probe_tolerances(problem, controls, options, len(start))
     controls = controls._replace(atol=atol.ravel(), finer=(1.0, SLACK_MULTISTEP / SLACK))
-    make = partial(_probed, start=start, directions=directions)
+    make = partial(probed, start=start, directions=directions)
     course = integrate(
         _Recorder(rtol, n, budget), problem, make, controls, times, dense, directions, differentiated=True, path=True
     )
@@ -161,7 +162,7 @@ def probe_tolerances(
     return rtol, atol, (atol[1:] / (slack * options.rtol)).T
 
 
-def _probed(problem: Problem, start: np.ndarray, directions: np.ndarray) -> System:
+def probed(problem: Problem, start: np.ndarray, directions: np.ndarray) -> System:
     """The states, then the probes."""
     rhs, x0, p, t0 = problem.rhs, problem.x0, problem.p, problem.t0
     system = problem.system()
@@ -205,7 +206,7 @@ class _Recorder(AbstractEngine):
             share = np.inf if kept_anyway else self._left - sum(map(_bytes_of, records))
             if controls.method == "auto":
                 share /= 2  # another method may follow
-            records.append(_record(method, n, dense=dense, budget=share))
+            records.append(record_of(method, n, dense=dense, budget=share))
             records[-1].interpolated = dense
             return records[-1]
 
@@ -250,7 +251,7 @@ def go_back(piece: Piece, times: np.ndarray, y_bar: np.ndarray) -> AdjointResult
     return discrete_adjoint(piece.problem, Steps(legs, times), y_bar)
 
 
-def _record(method: str, n: int, *, dense: bool, budget: float) -> Record:
+def record_of(method: str, n: int, *, dense: bool, budget: float) -> Record:
     """For the steps of a method: with stages, as long as the budget allows, or with no more than all states."""
     if method in MULTISTEP:
         # No half of the budget is for states computed again.
@@ -302,7 +303,7 @@ def _go_back(problem: Problem, leg: Leg, times: np.ndarray, y_bar: np.ndarray) -
     """Go back over the steps of one method; y_bar (m, N) are the cotangents of the states at the times."""
     iterates = True
     while True:
-        adjoint = _adjoint(problem, leg, iterates)
+        adjoint = sweep_over(problem, leg, iterates)
         try:
             outcome, x_bar = adjoint.run(times, y_bar)
         except PatternGrewError:
@@ -329,7 +330,7 @@ def _go_back(problem: Problem, leg: Leg, times: np.ndarray, y_bar: np.ndarray) -
     return AdjointResult(pull.p_bar.copy(), x_bar, x_bar, nfev, njev, nlu, 0)
 
 
-def _adjoint(problem: Problem, leg: Leg, iterates: bool) -> Adjoint:
+def sweep_over(problem: Problem, leg: Leg, iterates: bool) -> Adjoint:
     """The sweep over these steps, which may solve large systems by iteration."""
     assert leg.record is not None
     rhs, at = problem.rhs, (problem.x0, problem.p, problem.t0)

@@ -12,27 +12,24 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from .._adjoint import Adjoint
-from .._batch import STATES, Batch, Members, Start, StartWithColumns, StartWithProbes
-from .._record import Record
-from .._steppers import Explicit
-from .._system import Cotangents, Recorded, Tangents, goes_strictly
+from .._batch import STATES, Batch, Members
+from .._system import goes_strictly
 from ..activity import AbstractAnnotation
 from ..containers import flatten
 from ..derivatives.interchangeable import representative
 from ..derivatives.kernel import Kernel, Variant
 from ..tape import Program, Role
 from .adjoint import AdjointOptions
-from .discrete import BUDGET, Probes, probe_tolerances, probes_of, signs
+from .batches import Plan, make_batch
+from .discrete import Probes, probes_of
 from .engine import Controls
-from .engines.native import AUTO, FINEST, STIFF_STEPS, compiled_method
+from .engines.native import FINEST
 from .estimate import Group, accumulated, error_of_gradient, norm
-from .forward import column_atol, columns_for
+from .forward import columns_for
 from .given import check_t_eval, check_tspan, initial_values
 from .kept import Kept
 from .layout import Layout, lay_out
 from .loss import Loss
-from .methods import EXPLICIT
 from .problem import Problem
 from .rhs import refuse_captured
 from .signature import name_of
@@ -158,38 +155,23 @@ class Prepared:
     """
 
     def __init__(self, way: Way, kernel: Kernel | None, times: int) -> None:
-        self._way = way._replace(loss=None)  # it has the p of one call
+        self._rhs = way.problem.rhs
         self._loss: Variant | None = None if kernel is None else kernel.variant
-        self._times = times
-        problem, controls = way.problem, way.controls
-        self._auto = controls.method == "auto"
-        self._method = AUTO[0] if self._auto else controls.method
-        n = self._n = problem.n
-        self._states_atol = problem.vector_atol(controls.atol)
-        self._rtol, self._atol = np.array([controls.rtol]), self._states_atol
-        self._floor = np.zeros((n, 0))
-        if way.mode == "forward":
-            rtol = min(controls.rtol, way.tolerances.rtol)
-            width = columns_for(problem, way.wrt).start.shape[0]
-            self._rtol, self._atol = np.full(1 + width, rtol), np.tile(self._states_atol, 1 + width)
-        elif way.mode == "adjoint":
-            count = len(probes_of(problem, way.wrt)[0])
-            self._rtol, atol, self._floor = probe_tolerances(problem, controls, way.tolerances, count)
-            self._atol = atol.ravel()
+        self._plan = Plan.of(way.mode, way.problem, way.controls, way.tolerances, way.wrt, times)
         self._batches: list[Batch] = []
-        self._captures = problem.rhs.captures or (self._loss is not None and _captures(self._loss.primal))
+        self._captures = self._rhs.captures or (self._loss is not None and _captures(self._loss.primal))
         self.done = self.missed = 0
 
     @property
     def can_be_used(self) -> bool:
         """Whether nothing that was read has changed, and most members so far were ordinary ones."""
-        if self.missed > self.done or self._way.problem.rhs.is_stale():
+        if self.missed > self.done or self._rhs.is_stale():
             return False
         return self._loss is None or not self._loss.trace.namespace.stale()
 
     def serves(self, way: Way, kernel: Kernel | None) -> bool:
         """Whether it is what would be made anew."""
-        return way.problem.rhs is self._way.problem.rhs and self._loss is (None if kernel is None else kernel.variant)
+        return way.problem.rhs is self._rhs and self._loss is (None if kernel is None else kernel.variant)
 
     def solve(self, those: Sequence[Given], name: str, until_error: bool) -> list[Solution | Exception | None]:
         """Solve some members; None in the place of one that has to go the long way.
@@ -204,6 +186,10 @@ class Prepared:
             Whether to raise what one of them raises, and not to return it in its place.
         """
         first = those[0]
+        batch = self._batch()
+        if batch is None:
+            self.missed += len(those)
+            return [None] * len(those)
         if self._captures:
             for each in those:
                 self._refuse_captured(each)
@@ -211,11 +197,7 @@ class Prepared:
             x0, p = first.x0[None], first.p[None]
         else:
             x0, p = np.array([each.x0 for each in those]), np.array([each.p for each in those])
-        members = Members(x0, p, self._times, self._rtol.size, self._loss is not None)
-        try:
-            batch = self._batches.pop()
-        except IndexError:
-            batch = self._make()
+        members = Members(x0, p, self._plan.times, self._plan.rtol.size, self._loss is not None)
         errors: dict[int, Exception] = {}
         count = 0
         while count < members.count:
@@ -237,45 +219,52 @@ class Prepared:
                 results.append(errors.get(k))
         return results
 
+    def _batch(self) -> Batch | None:
+        """The loops, for this thread."""
+        try:
+            return self._batches.pop()
+        except IndexError:
+            return make_batch(self._plan, None if self._loss is None else self._loss.executable.tape.clone())
+
     # ------------------------------------------------------------------------------------------------ results
 
     def _result(self, members: Members, k: int, counts: list[int], those: Given, name: str) -> Solution:
-        way = self._way
+        plan = self._plan
         nsteps, nrejected, nfev, njev, nlu = counts
         fields: dict[str, Any] = {
             "t": those.times.copy(), "y": members.y[k], "sol": None, "t_events": None, "y_events": None, "status": 0,
             "nfev": nfev, "njev": njev, "nlu": nlu, "nsteps": nsteps, "nrejected": nrejected,
             "message": "the end was reached", "success": True,
-            "method": self._method, "engine": "native", "mode": way.mode, "name": name,
+            "method": plan.method, "engine": "native", "mode": plan.mode, "name": name,
         }  # fmt: skip
-        if way.mode == "solve":
+        if plan.mode == "solve":
             return Solution(**fields)
         fields.update(_NO_DERIVATIVES)
         result = Sensitivity(**fields)
         layout = those.p_layout
-        result["parameter_names"] = layout.names("p") if "p" in way.wrt else []
-        if way.mode == "forward":
+        result["parameter_names"] = layout.names("p") if "p" in plan.wrt else []
+        if plan.mode == "forward":
             self._differentiate(result, members, k, those)
             return result
         grad_p, grad_x0 = members.by_p[k], members.by_x0[k]
         result["loss"] = float(members.loss[k])
-        if "p" in way.wrt:
+        if "p" in plan.wrt:
             result["grad"] = layout.gradient(grad_p)
-        if "x0" in way.wrt:
+        if "x0" in plan.wrt:
             result["grad_x0"] = those.x_layout.gradient(grad_x0)
         result.estimate_later(partial(self._error_of_adjoint, members, k, nsteps))
         return result
 
     def _error_of_adjoint(self, members: Members, k: int, nsteps: int) -> float:
         """`sens_error` of a discrete adjoint."""
-        start, directions = probes_of(self._at(members, k), self._way.wrt)
-        errors = accumulated(self._method, self._rtol, nsteps, members.sums[k])
-        probes = Probes(start, directions, self._derivatives(members, k), self._floor, errors)
+        start, directions = probes_of(self._at(members, k), self._plan.wrt)
+        errors = self._errors(members, k, nsteps)
+        probes = Probes(start, directions, self._derivatives(members, k), self._plan.floor, errors)
         return probes.error_of_gradient(members.cotangents[k], members.by_p[k], members.by_x0[k])
 
     def _differentiate(self, result: Sensitivity, members: Members, k: int, those: Given) -> None:
         """The derivatives of the states, and by them of the loss."""
-        wrt, n_p = self._way.wrt, those.p.size * ("p" in self._way.wrt)
+        wrt, n_p = self._plan.wrt, those.p.size * ("p" in self._plan.wrt)
         derivatives = self._derivatives(members, k)
         if "p" in wrt:
             result["sens"] = np.ascontiguousarray(derivatives[:, :, :n_p])
@@ -295,15 +284,14 @@ class Prepared:
 
     def _error_of_columns(self, members: Members, k: int, nsteps: int) -> float:
         """`sens_error` of the derivatives of the states."""
-        return float(accumulated(self._method, self._rtol, nsteps, members.sums[k])[1:].max())
+        return float(self._errors(members, k, nsteps)[1:].max())
 
     def _error_by_chain_rule(self, members: Members, k: int, nsteps: int, total: np.ndarray) -> float:
         """`sens_error` of a gradient by derivatives of the states."""
-        way, problem, derivatives = self._way, self._at(members, k), self._derivatives(members, k)
-        columns = columns_for(problem, way.wrt)
-        atol = column_atol(problem, columns, way.controls.atol, None)
-        floor = atol[self._n :].reshape(-1, self._n).T / self._rtol[0]
-        errors = accumulated(self._method, self._rtol, nsteps, members.sums[k])
+        plan, problem, derivatives = self._plan, self._at(members, k), self._derivatives(members, k)
+        columns = columns_for(problem, plan.wrt)
+        floor = (plan.states_atol / columns.scale[:, None]).T / (plan.rtol[0] / plan.share)
+        errors = self._errors(members, k, nsteps)
         groups = []
         for part in (columns.p, columns.x0):
             scale = columns.scale[part]
@@ -312,58 +300,26 @@ class Prepared:
                 groups.append(Group(derivatives[:, :, part], floor[:, part], errors[1:][part], scale, size))
         return error_of_gradient(members.cotangents[k], groups, float(errors[0]))
 
+    def _errors(self, members: Members, k: int, nsteps: int) -> np.ndarray:
+        """The relative errors of the states and of each sensitivity."""
+        return accumulated(self._plan.method, self._plan.rtol, nsteps, members.sums[k])
+
     def _at(self, members: Members, k: int) -> Problem:
-        return self._way.problem._replace(x0=members.x0[k], p=members.p[k])
+        return self._plan.problem._replace(x0=members.x0[k], p=members.p[k])
 
     def _derivatives(self, members: Members, k: int) -> np.ndarray:
         """Of the states, shape (m, n, W)."""
-        made: np.ndarray = members.out[k][:, self._n :].reshape(self._times, -1, self._n).transpose(0, 2, 1)
+        n, width = self._plan.problem.n, self._plan.rtol.size - 1
+        made: np.ndarray = members.out[k][:, n:].reshape(self._plan.times, width, n).transpose(0, 2, 1)
         return made
-
-    # ------------------------------------------------------------------------------------------------- making
-
-    def _make(self) -> Batch:
-        """Loops and tapes, for one thread."""
-        way, n, mode = self._way, self._n, self._way.mode
-        rhs, controls, zeros = way.problem.rhs, way.controls, np.zeros(way.problem.p.size)
-        start, system = Start(n, zeros.size), self._recorded()
-        by_p, by_x0 = "p" in way.wrt and zeros.size > 0, "x0" in way.wrt
-        width = self._rtol.size - 1
-        if width:
-            seeds = columns_for(way.problem, way.wrt).seeds if mode == "forward" else np.zeros((width, zeros.size))
-            system = Tangents(rhs.tangent_kernel(width).variant.executable.tape, n, zeros, seeds)
-        if mode == "forward":
-            start = StartWithColumns(n, zeros.size, by_p, by_x0, self._states_atol, 1.0)
-        elif isinstance(system, Tangents):
-            start = StartWithProbes(n, zeros.size, signs(zeros.size) if by_p else None, signs(n) if by_x0 else None, system)
-        method = compiled_method(self._method)
-        record = Record(n, method.stages, BUDGET / 2 if self._auto else BUDGET) if mode == "adjoint" else None
-        loop = Explicit(
-            system, method, 0.0, 1.0, np.zeros(n * (1 + width)), self._rtol, self._atol, None, controls.max_step,
-            controls.max_steps, (), record,
-        )  # fmt: skip
-        if self._auto:
-            loop.judges, loop.patience = True, STIFF_STEPS
-        adjoint, systems = None, [(system, True)]
-        if record is not None:
-            again, pull = self._recorded(), Cotangents(rhs.cotangent_kernel.variant.executable.tape, n, zeros)
-            adjoint = Adjoint(method, record, again, pull)
-            systems += [(again, True), (pull, True)]
-        tape = None if self._loss is None else self._loss.executable.tape.clone()
-        return Batch(loop, start, self._times, systems, adjoint, tape)
-
-    def _recorded(self) -> Recorded:
-        """The right-hand side; without a way out: an evaluation that needs one is not ordinary."""
-        way = self._way
-        return Recorded(way.problem.rhs.value_kernel.variant.executable.tape, self._n, np.zeros(way.problem.p.size))
 
     def _refuse_captured(self, each: Given) -> None:
         """As in the long way."""
-        way = self._way
+        plan = self._plan
         leaves = [[leaf for leaf in flatten(tree)[0] if isinstance(leaf, np.ndarray)] for tree in each.arrays]
         for argument, arrays in zip(("p", "x0"), leaves, strict=True):
-            if argument in way.wrt:
-                way.problem.rhs.refuse_captured(arrays, argument)
+            if argument in plan.wrt:
+                self._rhs.refuse_captured(arrays, argument)
         if self._loss is not None:
             refuse_captured(self._loss.primal, leaves[0], "p")
 
@@ -426,15 +382,13 @@ def _is_ordinary(way: Way) -> bool:
     problem, rhs, wrt = way.problem, way.problem.rhs, way.wrt
     if not problem.is_smooth or rhs.mass is not None or problem.running or problem.dx0_dp is not None:
         return False
-    if way.controls.method not in EXPLICIT and way.controls.method != "auto":
-        return False
     if rhs.is_one_sided or rhs.has_selects:  # of another p it may be another one; the steps are looked at
         return False
     if any(name not in ("p", "x0") for name in wrt) or problem.x_layout.has_complex:
         return False
     if way.mode == "forward" and not columns_for(problem, wrt).start.size:
         return False
-    tight = min(way.controls.rtol, way.tolerances.rtol) < FINEST  # about which there is a warning
+    tight = min(way.controls.rtol, way.tolerances.rtol) < 10 * FINEST  # about which there may be a warning
     return not tight and _runs_alone(rhs.value_kernel)
 
 

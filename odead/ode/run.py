@@ -14,7 +14,7 @@ from .engines.native import NativeEngine
 from .engines.scipy import ScipyEngine
 from .estimate import Group, error_of_gradient, norm
 from .failures import raise_failure
-from .forward import Columns, augmented, column_atol, columns_for, split
+from .forward import MULTISTEP_SHARE, Columns, augmented, column_atol, columns_for, split
 from .locating import solve_with_switches
 from .loss import Loss, Weighted
 from .methods import EXPLICIT, MULTISTEP, ONE_STEP
@@ -24,10 +24,6 @@ from .solution import Sensitivity
 from .solve import ended, solution_fields
 
 __all__ = ["MULTISTEP_SHARE", "Run"]
-
-# Multistep methods let the local errors of many steps add up: at 1 the sensitivities of Robertson's problem (790 steps at rtol
-# 1e-9) were off by 74 tolerances.
-MULTISTEP_SHARE: Final = 0.5
 
 NO_DERIVATIVES: Final = dict.fromkeys(
     ("sens", "sens_x0", "sens_t_events", "loss", "grad", "grad_x0", "grad_t0", "grad_t1", "grad_t_eval", "hess", "sens_error")

@@ -16,7 +16,7 @@ from odead.ode import prepared
 SPAN = (0.0, 5.0)
 TIMES = np.linspace(0, 5, 12)
 DATA = np.random.default_rng(0).uniform(0.5, 2.0, (2, 12))
-METHODS = ("Tsit5", "RK45", "DOP853", "RK23", "auto")
+METHODS = ("Tsit5", "RK45", "DOP853", "RK23", "auto", "Rodas5P", "BDF", "Kvaerno5")
 
 
 def misfit(y):

@@ -22,7 +22,7 @@ from ..methods import DIAGONAL, EXPLICIT, MULTISTEP, NATIVE, ROSENBROCK
 from ..path import Path, of_record
 from ..progress import following
 
-__all__ = ["AUTO", "FINEST", "STIFF_STEPS", "Leg", "NativeEngine", "compiled_method", "interpolant", "run_loop"]
+__all__ = ["AUTO", "FINEST", "STIFF_STEPS", "Leg", "NativeEngine", "compiled_method", "interpolant", "make_loop", "run_loop"]
 
 AUTO: Final = ("Tsit5", "Rodas5P")  # by turns
 AUTO_IF_DEAR: Final = "BDF"  # and no way back: it factors seldom, and solves by iteration (n = 1500, full: 0.3 s, not 23)
@@ -217,7 +217,7 @@ def _run_leg(
 ) -> tuple[Explicit, str]:  # fmt: skip
     """Step by one method, of a solve that may change it if the number of the leg is given; the loop and what stopped it."""
     while True:
-        loop = _make_loop(system, compiled, controls, rtol, times, record)
+        loop = make_loop(system, compiled, controls, rtol, times, record)
         if system.mass is not None:
             loop.divide = system.mass.divide
         if number is not None:
@@ -286,9 +286,10 @@ def _crossing(loop: Explicit, method: str) -> Crossing:
     return Crossing(loop.t, loop.flipped, sol, loop.at, loop.locate)
 
 
-def _make_loop(
+def make_loop(
     system: System, compiled: Any, controls: Controls, rtol: np.ndarray, times: np.ndarray | None, record: Record | None
 ) -> Explicit:
+    """The loop of a method, before its first step."""
     options: dict[str, Any] = {
         "t0": system.t0, "t1": system.t1, "x0": system.x0,
         "rtol": rtol, "atol": controls.atol,
