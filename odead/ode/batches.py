@@ -9,7 +9,6 @@ from .._adjoint import Adjoint
 from .._batch import Batch, Start, StartWithColumns, StartWithProbes
 from .._bdf import BDF
 from .._bdf_adjoint import BackwardAdjoint
-from .._core import Tape
 from .._diagonal import DiagonalAdjoint, DiagonalStep
 from .._implicit import Implicit
 from .._krylov import Krylov
@@ -17,6 +16,7 @@ from .._matrices import Matrix, Sparse
 from .._rosenbrock import RosenbrockAdjoint
 from .._steppers import Explicit
 from .._system import Recorded, System
+from ..execute.compiled import Executable
 from .adjoint import AdjointOptions
 from .discrete import BUDGET, probe_tolerances, probed, probes_of, record_of, signs, sweep_over
 from .engine import Controls
@@ -84,7 +84,7 @@ class Plan(NamedTuple):
         return Plan(mode, problem, method, controls, wrt, times, rtol, states_atol, share, floor)
 
 
-def make_batch(plan: Plan, loss: Tape | None) -> Batch | None:
+def make_batch(plan: Plan, loss: Executable | None) -> Batch | None:
     """The loops, for one thread; None where what they do depends on the solves before: on how well an iteration did, say."""
     problem, mode, controls = plan.problem, plan.mode, plan.controls
     system, record = _system(plan), None
@@ -106,7 +106,8 @@ def make_batch(plan: Plan, loss: Tape | None) -> Batch | None:
     systems = _systems(loop, adjoint)
     for each, _ in systems:
         each.forbid_others()
-    return Batch(loop, _start(plan, [each for each, _ in systems]), plan.times, systems, adjoint, loss)
+    tape = None if loss is None else loss.tape.clone()
+    return Batch(loop, _start(plan, [each for each, _ in systems]), plan.times, systems, adjoint, tape)
 
 
 def _system(plan: Plan) -> Initial:

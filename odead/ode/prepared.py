@@ -224,7 +224,7 @@ class Prepared:
         try:
             return self._batches.pop()
         except IndexError:
-            return make_batch(self._plan, None if self._loss is None else self._loss.executable.tape.clone())
+            return make_batch(self._plan, None if self._loss is None else self._loss.executable)
 
     # ------------------------------------------------------------------------------------------------ results
 
