@@ -74,6 +74,7 @@ cdef class Batch(Runner):
     cdef double* p_of[MOST_SYSTEMS]
     cdef int64_t* calls_of[MOST_SYSTEMS]
     cdef int64_t* flips_of[MOST_SYSTEMS]
+    cdef bint* settled_of[MOST_SYSTEMS]
     cdef bint counts[MOST_SYSTEMS]
     cdef double* p_bar                      # of the adjoint
     cdef double* state                      # start of a solve

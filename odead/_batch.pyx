@@ -208,6 +208,7 @@ cdef class Batch(Runner):
             system = item
             self.p_of[k] = floats(system.p)
             self.calls_of[k], self.flips_of[k], self.counts[k] = &system.calls, &system.flips, counts
+            self.settled_of[k] = &system.settled
         if adjoint is not None:
             self.p_bar = floats(adjoint.cotangents.shadow_p)
         state, rows = np.zeros(loop.n), np.zeros((times, n))
@@ -309,6 +310,7 @@ cdef class Batch(Runner):
         cdef Outcome outcome
         for k in range(self.n_systems):
             memcpy(self.p_of[k], p, self.n_p * sizeof(double))
+            self.settled_of[k][0] = False
         self.start.begin(x0, p, self.state, self.loop.atol)
         self.loop.restart(self.t0, self.t1, self.state, self.times, self.m, out)
         outcome = self.loop.start()

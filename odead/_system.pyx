@@ -211,7 +211,7 @@ cdef class Recorded(System):
     cdef int resume(self) except -1:
         """Forget counts and errors, and bind the captured arrays as they are now."""
         cdef int64_t number
-        self.flips = 0
+        self.flips, self.settled = 0, False
         self.start()
         for number in range(len(self.tapes)):
             self._bind_captured(number)
