@@ -99,7 +99,7 @@ def make_batch(plan: Plan, loss: Executable | None) -> Batch | None:
         loop.judges, loop.patience = True, STIFF_STEPS
     adjoint = None
     if record is not None:
-        leg = Leg(plan.method, record, np.zeros(0), float(plan.rtol[0]), controls.atol)
+        leg = Leg(plan.method, record, np.zeros(0), plan.rtol, controls.atol)
         adjoint = sweep_over(problem, leg, iterates=True)
     if any(isinstance(matrix, Krylov | Sparse) for matrix in _matrices(loop, adjoint)):
         return None
