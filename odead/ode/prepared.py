@@ -30,6 +30,7 @@ from .given import check_t_eval, check_tspan, initial_values
 from .kept import Kept
 from .layout import Layout, lay_out
 from .loss import Loss
+from .methods import NATIVE
 from .problem import Problem
 from .rhs import refuse_captured
 from .signature import name_of
@@ -381,6 +382,8 @@ def _is_ordinary(way: Way) -> bool:
     """Whether it can be done without Python from beginning to end, and nothing is to be looked for on the way."""
     problem, rhs, wrt = way.problem, way.problem.rhs, way.wrt
     if not problem.is_smooth or rhs.mass is not None or problem.running or problem.dx0_dp is not None:
+        return False
+    if way.controls.method != "auto" and way.controls.method not in NATIVE:
         return False
     if rhs.is_one_sided or rhs.has_selects:  # of another p it may be another one; the steps are looked at
         return False

@@ -95,6 +95,14 @@ def test_members_are_the_same_to_the_bit(options, threads):
         check_same(member, long_way(lotka_volterra, x0, p, **{**options, "method": "RK45"}))
 
 
+def test_other_engines_go_the_long_way():
+    for options in ({"method": "LSODA"}, {"method": "Radau"}, {"method": "RK45", "engine": "scipy"}):
+        first = call(lotka_volterra, LOTKA_X0, LOTKA_P, loss=misfit, mode="forward", **options)
+        check_same(call(lotka_volterra, LOTKA_X0, LOTKA_P, loss=misfit, mode="forward", **options), first)
+        assert first.engine == "scipy"
+    assert was_quick() == 0
+
+
 def test_backwards_in_time_and_other_times():
     for span, times in (((0.0, 5.0), TIMES), ((5.0, 0.0), TIMES[::-1]), ((1.0, 1.0), [1.0]), ((0.0, 4.0), [3.0])):
         results = [
