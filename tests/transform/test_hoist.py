@@ -108,3 +108,26 @@ def test_each_solve_has_its_own(method):
             ]
             expected = (np.sum(shifted[0] ** 2) - np.sum(shifted[1] ** 2)) / 2e-5
             np.testing.assert_allclose(found.grad[1], expected, rtol=2e-5)
+
+
+def test_prepared_solves_have_their_own():
+    """Also those that are prepared once, alone and as an ensemble."""
+
+    def decay(dx, x, p, t):
+        dx[0] = -np.exp(p[0]) * x[0]
+        dx[1] = p[0] * p[1] * x[0]
+
+    def loss(y):
+        return y[0, -1]
+
+    given = [np.array([0.1 * k, 1.0 + k]) for k in range(5)]
+    exact = [np.exp(-np.exp(p[0])) for p in given]
+    options = {"t_eval": [0.5, 1.0], "method": "Tsit5"}
+    solved = odead.ensemble(decay, [[1.0, 0.0]], given, (0, 1), **options)
+    np.testing.assert_allclose([found.y[0, -1] for found in solved], exact, rtol=1e-5)
+    for p, expected in zip(given, exact, strict=True):
+        np.testing.assert_allclose(odead.solve(decay, [1.0, 0.0], p, (0, 1), **options).y[0, -1], expected, rtol=1e-5)
+        for mode in ("forward", "adjoint"):
+            found = odead.sensitivity(decay, [1.0, 0.0], p, (0, 1), loss=loss, mode=mode, **options)
+            np.testing.assert_allclose(found.loss, expected, rtol=1e-5)
+            np.testing.assert_allclose(found.grad, [-np.exp(p[0]) * expected, 0], rtol=1e-5, atol=1e-9)
