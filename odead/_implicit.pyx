@@ -165,6 +165,10 @@ cdef class Implicit(Explicit):
         njev[0] += self.attempted.njev
         nlu[0] += self.attempted.nlu
 
+    cdef Outcome start(self) noexcept nogil:
+        self.attempted.t = NAN  # at a stop, the state is another one at the same time
+        return Explicit.start(self)
+
     cdef Outcome attempt(self, double h) noexcept nogil:
         cdef const Combination* solution = &self.method.solution
         cdef Outcome outcome = self.attempted.begin(self.t, self.x)

@@ -66,7 +66,14 @@ cdef class Explicit:
     cdef readonly int64_t delivered         # rows of the output written so far
     cdef readonly object y                  # output: a row per time asked for
     cdef readonly object state              # x as an array
-    cdef double t_end
+    cdef double t_end                       # of the solve, or the next of the stops
+    cdef double t_last                      # of the solve, where there are stops
+    cdef tuple resets                       # a `Resetting` for each stop
+    cdef double* stops                      # in the direction of integration
+    cdef int64_t n_stops
+    cdef readonly int64_t passed            # of the stops
+    cdef readonly object before             # the states before the resets: a row per stop
+    cdef double* row_before
     cdef double direction                   # 1 or -1
     cdef readonly double h_abs              # of the step to try next
     cdef double first_step                  # -1: to be chosen
@@ -95,6 +102,7 @@ cdef class Explicit:
     cdef void restart(self, double t0, double t1, const double* x0, double* times, int64_t n_times, double* out) noexcept nogil
     cdef void tally(self, int64_t* njev, int64_t* nlu) noexcept nogil
     cdef Outcome start(self) noexcept nogil
+    cdef Outcome pass_stop(self) noexcept with gil
     cdef Outcome differentiate(self, double t, const double* x, double* out) noexcept nogil
     cdef Outcome divide_by_mass(self, double* out) noexcept with gil
     cdef Outcome choose_step(self) noexcept nogil

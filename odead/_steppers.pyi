@@ -1,10 +1,10 @@
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from ._record import Record
-from ._system import Recorded, System
+from ._system import Recorded, Resetting, System
 from .ode.tableaus import Tableau
 
 OUTCOMES: tuple[str, ...]
@@ -28,6 +28,8 @@ class Explicit:
     nsteps: int
     nrejected: int
     delivered: int
+    passed: int
+    before: np.ndarray | None
     y: np.ndarray
     state: np.ndarray
     divide: Callable[[np.ndarray], None] | None
@@ -46,6 +48,7 @@ class Explicit:
         times: Any,
         record: Record | None = None,
     ) -> None: ...
+    def reset_at(self, stops: np.ndarray, resets: Sequence[Resetting]) -> None: ...
     @property
     def errors(self) -> np.ndarray: ...
     def run(self) -> str: ...

@@ -16,7 +16,7 @@ from libc.string cimport memcpy, memset
 
 from ._arrays cimport floats
 from ._record cimport Record, copy_of
-from ._system cimport DONE, FLIPPED, NOT_FINITE, RAISED, TOO_MANY, TOO_SMALL, TURNED, Outcome, System
+from ._system cimport DONE, FLIPPED, NOT_FINITE, RAISED, TOO_MANY, TOO_SMALL, TURNED, Outcome, Resetting, System
 
 cnp.import_array()
 
@@ -159,6 +159,25 @@ cdef class Explicit:
             raise self.system.error
         return OUTCOMES[<int> outcome]
 
+    def reset_at(self, stops, resets):
+        """Before `run`: step onto these times inside the span, reset the state at each, and go on. There may be no record.
+
+        Parameters
+        ----------
+        stops : (k,) array
+            In the direction of integration.
+        resets : sequence of Resetting
+        """
+        stops = np.array(stops, dtype=np.float64)
+        if self.record is not None or len(resets) != stops.size:
+            raise ValueError("resets inside a loop do not fit")
+        self.before = np.empty((stops.size, self.n))
+        self.owners += (stops,)
+        self.stops, self.row_before, self.resets = floats(stops), floats(self.before), tuple(resets)
+        self.n_stops = stops.size
+        if self.n_stops:
+            self.t_last, self.t_end = self.t_end, stops[0]
+
     @property
     def errors(self):
         """Per block, the sum of the local error estimates of all steps, in units of the tolerances, shape (blocks,)."""
@@ -278,11 +297,31 @@ cdef class Explicit:
         cdef Outcome outcome = DONE
         if self.t == self.t_end:
             return self.deliver(self.t, 0)
-        while outcome == DONE and self.direction * (self.t - self.t_end) < 0:
-            if self.nsteps >= self.max_steps:
-                return TOO_MANY
-            outcome = self.step()
+        while outcome == DONE:
+            while outcome == DONE and self.direction * (self.t - self.t_end) < 0:
+                if self.nsteps >= self.max_steps:
+                    return TOO_MANY
+                outcome = self.step()
+            if outcome != DONE or self.passed == self.n_stops:
+                return outcome
+            outcome = self.pass_stop()
+            if outcome == DONE:
+                outcome = self.start()
         return outcome
+
+    cdef Outcome pass_stop(self) noexcept with gil:
+        """Reset the state; the steps begin anew."""
+        cdef Resetting reset = self.resets[self.passed]
+        cdef Outcome outcome
+        memcpy(self.row_before + self.passed * self.n, self.x, self.n * sizeof(double))
+        outcome = reset.apply(self.t, self.x)
+        if outcome != DONE:
+            self.system.error = reset.error
+            return outcome
+        self.passed += 1
+        self.t_end = self.stops[self.passed] if self.passed < self.n_stops else self.t_last
+        self.h_abs, self.last_error = -1, 1
+        return DONE
 
     cdef Outcome step(self) noexcept nogil:
         """Take one step: try until the error is small enough."""

@@ -80,6 +80,12 @@ cdef class Roots(Recorded):
     cdef double* found
 
 
+cdef class Resetting(Recorded):
+    cdef object rates                   # of t, along the tangents: 0
+
+    cdef Outcome apply(self, double t, double* x) noexcept nogil
+
+
 cdef class Tangents(Recorded):
     pass
 

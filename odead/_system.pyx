@@ -339,6 +339,53 @@ cdef class Roots(Recorded):
         return [(t0 + s * (t1 - t0), np.asarray(x0) + s * (np.asarray(x1) - np.asarray(x0))) for s in (low, high)]
 
 
+cdef class Resetting(Recorded):
+    """A reset of the state in place, with its W tangents, at an instant that does not move.
+
+    Parameters
+    ----------
+    tape : Tape
+        Binds x, p (unless it is empty), t, and with W > 0 their shadows.
+    n, p, find
+        As in `Recorded`.
+    directions : (W, n_p) array
+        What p moves along.
+    """
+
+    def __init__(self, Tape tape, int64_t n, p, directions, find):
+        cdef int64_t slot = 1
+        self.n_x, self.width, self.find = n, len(directions), find
+        self.n = n * (1 + self.width)
+        self.p, self.shadow_p = np.array(p, dtype=np.float64), np.array(directions, dtype=np.float64)
+        self.rates = np.zeros(max(self.width, 1))
+        self.n_p = self.p.size
+        self.tapes, self.captured = [], []
+        if self.n_p:
+            self._assign(slot, self.p)
+            slot += 1
+        self.address[slot] = <char*> &self.t
+        self.slot_dx = self.slot_x = 0
+        slot += 1
+        if self.width:
+            self.slot_d_x = slot
+            slot += 1
+            if self.n_p:
+                self._assign(slot, self.shadow_p)
+                slot += 1
+            self._assign(slot, self.rates)
+            slot += 1
+        self.n_slots = slot
+        self.start()
+        self._adopt(tape)
+
+    cdef Outcome apply(self, double t, double* x) noexcept nogil:
+        self.t = t
+        self._place(self.slot_x, x)
+        if self.width:
+            self._place(self.slot_d_x, x + self.n_x)
+        return self._run()
+
+
 cdef class Tangents(Recorded):
     """The right-hand side with W tangents: its state is x, then the W sensitivities of x, each of n numbers.
 

@@ -62,6 +62,8 @@ class System(NamedTuple):
         What `linearised` is, for a method whose linear systems may be solved by iteration; None: the same.
     is_dear : callable or None
         Tells whether matrices on the pattern of J cost so much to factor that iteration is the better choice; None: no.
+    resets : (array of shape (k,), tuple of k _system.Resetting) or None
+        Times inside the span, in the direction of integration, at which the state is reset, for an engine that `resets_inside`.
     """
 
     fun: Callable[[float, np.ndarray], np.ndarray]
@@ -80,6 +82,7 @@ class System(NamedTuple):
     path: int = 0
     iterated: Callable[[], tuple[Any, Any]] | None = None
     is_dear: Callable[[], bool] | None = None
+    resets: tuple[np.ndarray, tuple[Any, ...]] | None = None
 
 
 class Controls(NamedTuple):
@@ -176,6 +179,8 @@ class Trajectory(NamedTuple):
         the stepper does not tell them apart.
     path : Path or None
         The states at the steps, with `System.path` numbers.
+    before : array, shape (k, n)
+        The states before the resets of `System.resets`, as far as they happened.
     """
 
     t: np.ndarray
@@ -194,6 +199,7 @@ class Trajectory(NamedTuple):
     steps: Any = None
     errors: np.ndarray = np.zeros(1)
     path: Path | None = None
+    before: np.ndarray = np.zeros((0, 0))
 
     def name_method(self, asked: str) -> str:
         """What took the steps, in words."""
@@ -209,6 +215,10 @@ class AbstractEngine(ABC):
     """
 
     name: ClassVar[str]
+
+    def resets_inside(self, method: str) -> bool:
+        """Whether `System.resets` are taken, for results at given times and without the solution between them."""
+        return False
 
     @abstractmethod
     def choose_method(self, method: str) -> str:

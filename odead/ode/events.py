@@ -7,11 +7,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from .._system import Recorded, Roots
+from .._system import Recorded, Resetting, Roots
 from ..containers import flatten
-from ..derivatives.kernel import Kernel
+from ..derivatives.kernel import Kernel, Variant
 from ..errors import ArgumentTypeError, ArgumentValueError
-from ..tape import Program
+from ..tape import Program, Role
 from ..transform.forward import forward
 from ..transform.reverse import reverse
 from .jumps import Gradient
@@ -59,6 +59,7 @@ class Events:
         self.terminal = [_check_terminal(f) for f in functions]
         self.directions = np.array([_check_direction(f) for f in functions])
         self._n_p = p.size
+        self._instants: tuple[Variant, list[tuple[float, float]] | None] | None = None
         example = (x.copy(), p.copy() if p.size else None, float(t))
         flat = partial(_evaluate, functions, x_layout, p_layout)
         self._value = Kernel(flat, (np.zeros(len(functions)), *example))
@@ -85,6 +86,13 @@ class Events:
         if found is None:
             found = np.array([self.values(x, p, t) for x, t in zip(states, times.tolist(), strict=True)])
         return found.reshape(-1, len(self))
+
+    def instants(self, x: np.ndarray, p: np.ndarray, t: float) -> list[tuple[float, float]] | None:
+        """When each has its root, and its slope by t, if all are the difference of t and a number; else None."""
+        variant = self._value(np.empty(len(self)), x.copy(), *self._p(p), t)
+        if self._instants is None or self._instants[0] is not variant:
+            self._instants = variant, instants_of(variant.primal)
+        return self._instants[1]
 
     def gradient(self, number: int, x: np.ndarray, p: np.ndarray, t: float) -> Gradient:
         """The derivatives of one of them."""
@@ -140,6 +148,7 @@ class Reset:
             raise ArgumentValueError(f"events: {name}.reset writes into p or t; it may change x only")
         self._pull = self._kernel(_reverse)
         self._push: dict[int, Kernel] = {}
+        self._inside: dict[int, Kernel] = {}  # for the compiled loop
 
     def __call__(self, x: np.ndarray, p: np.ndarray, t: float) -> np.ndarray:
         """The state after it."""
@@ -162,6 +171,26 @@ class Reset:
             lane[: len(given)] = given
         kernel(x.copy(), *self._p(p), t, lanes[0], *self._p(lanes[1]), lanes[2])
         return np.asarray(lanes[0][: len(d_x)])
+
+    def compiled(self, x: np.ndarray, p: np.ndarray, t: float, directions: np.ndarray) -> Resetting:
+        """The reset for the compiled loop, of a state with a tangent for each of the (W, n_p) directions of p."""
+        width = len(directions)
+        kernel = self._inside.get(width)
+        if kernel is None:
+            lanes = None if width == 1 else width
+            derive = None if not width else partial(_forward, width=lanes)
+            kernel = self._inside[width] = self._kernel(derive)
+
+        def find(x: np.ndarray, t: float) -> Any:
+            values = [x.copy(), *self._p(p), t]
+
+            def assemble(variant: Variant) -> list[Any]:
+                program = variant.executable.program
+                return [*values, *(np.zeros(program.buffers[b].shape or ()) for b in program.arguments[len(values) :])]
+
+            return kernel.run(values, assemble).executable.tape
+
+        return Resetting(find(x, t), x.size, p, directions, find)
 
     def pull(self, x: np.ndarray, p: np.ndarray, t: float, covector: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The cotangents of the state before it and of p."""
@@ -218,18 +247,23 @@ def make_events(
     if not callable(events) and not isinstance(events, (list, tuple)):
         raise ArgumentTypeError(f"events must be a function event(x, p, t) or a list of them, not {events!r}")
     functions = (events,) if callable(events) else tuple(events)
-    for k, event in enumerate(functions):
-        if not takes_x_p_t(event, f"events[{k}]", "event(x, p, t)"):
-            raise ArgumentTypeError(
-                f"events: {name_of(event)} must take three positional parameters: event(x, p, t) -> float (not SciPy's (t, y))"
-            )
     if not functions:
         return None
     attributes = tuple(
         (getattr(f, "terminal", None), getattr(f, "direction", None), getattr(f, "reset", None)) for f in functions
     )
     key = (functions, attributes, x_layout, p_layout, x.size)
-    found = _KEPT.get(key, lambda: Events(functions, x_layout, p_layout, x, p, t))
+
+    def build() -> Events:
+        for k, event in enumerate(functions):
+            if not takes_x_p_t(event, f"events[{k}]", "event(x, p, t)"):
+                raise ArgumentTypeError(
+                    f"events: {name_of(event)} must take three positional parameters: event(x, p, t) -> float (not SciPy's "
+                    f"(t, y))"
+                )
+        return Events(functions, x_layout, p_layout, x, p, t)
+
+    found = _KEPT.get(key, build)
     found.refuse_captured([leaf for leaf in flatten(p_tree)[0] if isinstance(leaf, np.ndarray)])
     return found
 
@@ -285,5 +319,20 @@ def _reverse(program: Program) -> Program:
     return reverse(program, range(len(program.arguments)))
 
 
-def _forward(program: Program, width: int) -> Program:
+def instants_of(program: Program) -> list[tuple[float, float]] | None:
+    """The root of each value of a program of root functions, and its slope, if all are t - c or c - t."""
+    values, t = program.arguments[0], program.arguments[-1]
+    found: dict[int, tuple[float, float]] = {}
+    for op, out, ins in zip(program.op, program.out, program.ins, strict=True):
+        if op != "sub" or out is None or out.buffer != values or out.size != 1 or out.offset in found:
+            return None
+        slope, other = (1.0, ins[1]) if ins[0].buffer == t else (-1.0, ins[0])
+        data = program.buffers[other.buffer].data
+        if t not in (ins[0].buffer, ins[1].buffer) or program.buffers[other.buffer].role is not Role.CONSTANT or data is None:
+            return None
+        found[out.offset] = float(data.ravel()[other.offset]), slope
+    return [found[k] for k in range(len(found))] if len(found) == program.buffers[values].size else None
+
+
+def _forward(program: Program, width: int | None) -> Program:
     return forward(program, range(len(program.arguments)), width)

@@ -19,7 +19,7 @@ from .rhs import Branch, CompiledRhs
 from .switched import Side, SwitchReset
 from .together import jumps_apart
 
-__all__ = ["Happening", "Instant", "Occurrence", "first_signs", "happen"]
+__all__ = ["TOGETHER", "Happening", "Instant", "Occurrence", "first_signs", "happen"]
 
 Root = tuple[Gradient, Callable[[Gradient], Gradient]]  # of a root function: with products with its second derivatives
 
@@ -27,6 +27,7 @@ SAME: Final = 1e-6  # relative difference between what two root functions that a
 NO_JUMP: Final = 1e-9  # of the slopes, relatively: a kink
 AT_ROOT: Final = 1e-10  # of the span: an event that would happen within this time after it happened does not happen again
 STANDSTILL: Final = 1e-9  # rate of a root function after a reset, relative to that before, below which it rests at its root
+TOGETHER: Final = 16  # spacings of floating-point numbers: what is closer happens at the same instant
 PROBE: Final = 1e-6  # of the span, to see where a root function goes that starts at 0 with rate 0
 
 

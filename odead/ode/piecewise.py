@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from .engine import AbstractEngine, Controls, Crossing, Failure, System, Trajectory
-from .instants import Happening, Instant, Occurrence, first_signs, happen
+from .instants import TOGETHER, Happening, Instant, Occurrence, first_signs, happen
 from .interpolant import Joined, join
 from .jumps import Jump, Transition
 from .methods import EXPLICIT
@@ -21,12 +21,12 @@ from .passive import passed
 from .path import Path, at_point
 from .problem import Problem
 from .rhs import Branch
+from .timed import known_resets, solve_through
 
 __all__ = ["Course", "FirstRows", "Happened", "Piece", "integrate"]
 
 NO_PROGRESS: Final = 20  # pieces without one after which to give up
 INSTANT: Final = 1e-12  # of the span: a shorter piece is no progress
-TOGETHER: Final = 16  # spacings of floating-point numbers: what is closer happens at the same instant
 
 
 class Piece(NamedTuple):
@@ -141,6 +141,13 @@ def integrate(
         trajectory = engine.integrate(make(problem)._replace(path=kept), controls, times, dense)
         piece = Piece(problem, trajectory.sol, None, problem.t1, trajectory.steps, path=trajectory.path)
         return Course(trajectory, [piece], [])
+    resets = None
+    if engine.resets_inside(controls.method) and times is not None and not dense and not (path and problem.rhs.has_selects):
+        resets = known_resets(problem, times)
+    if resets is not None and times is not None:
+        smooth, trajectory, happened = solve_through(resets, engine, problem, make, controls, times, directions)
+        piece = Piece(smooth, None, None, problem.t1, happened=range(len(happened)))
+        return Course(trajectory, [piece], [Happened(*each) for each in happened])
     return _Walk(engine, problem, make, controls, times, dense, directions, differentiated, path).run()
 
 

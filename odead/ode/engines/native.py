@@ -35,6 +35,7 @@ _DIAGONAL: Final = {name: DiagonalMethod(tableau) for name, tableau in DIAGONAL.
 _BDF: Final = {name: Formulas(formulas) for name, formulas in MULTISTEP.items()}
 _COMPILED: Final[dict[str, Method]] = {**_METHODS, **_ROSENBROCK, **_DIAGONAL, **_BDF}
 _ELSEWHERE: Final = ("Radau", "LSODA")
+_NOWHERE: Final = np.zeros((0, 0))
 _PATH_BUDGET: Final = 1e8  # bytes for states at steps that the result does not have; of more, only some are kept
 FINEST: Final = 100 * float(np.finfo(float).eps)  # rtol below which round-off decides; SciPy's limit
 
@@ -81,6 +82,9 @@ class NativeEngine(AbstractEngine):
         if method != "auto" and method not in NATIVE:
             raise ArgumentValueError(f'method={method!r} is unknown; use "auto" or one of {", ".join(NATIVE)}')
         return method
+
+    def resets_inside(self, method: str) -> bool:
+        return method == "auto" or method in EXPLICIT or method in ROSENBROCK
 
     def integrate(self, system: System, controls: Controls, times: np.ndarray | None, dense: bool) -> Trajectory:
         keep = None
@@ -204,9 +208,13 @@ def _what_is_left(
 ) -> tuple[Controls, System, np.ndarray | None]:
     before = loops[-1]
     steps = sum(loop.nsteps for loop in loops)
+    resets = system.resets
+    if resets is not None:
+        passed = sum(loop.passed for loop in loops)
+        resets = (resets[0][passed:], resets[1][passed:])
     return (
         controls._replace(first_step=before.h_abs, max_steps=controls.max_steps - steps),
-        system._replace(t0=before.t, x0=before.state.copy()),
+        system._replace(t0=before.t, x0=before.state.copy(), resets=resets),
         None if times is None else times[sum(loop.delivered for loop in loops) :],
     )
 
@@ -226,6 +234,8 @@ def _run_leg(
             loop.patience = STIFF_STEPS if number % 2 == 0 else _CALM_STEPS << min(number // 2, 20)
         if system.side is not None:
             loop.watch = system.side.watch()
+        if system.resets is not None:
+            loop.reset_at(*system.resets)
         try:
             with following(controls.progress, lambda: loop.t):  # noqa: B023 - called inside this block only
                 return loop, loop.run()
@@ -271,8 +281,14 @@ def _summarise(
     return Trajectory(
         _joined([leg.times for leg in legs]), y.T, None, nfev, njev, nlu, nsteps, sum([loop.nrejected for loop in loops]),
         message, failure, flips, _crossing(last, legs[-1].method) if outcome == "flipped" else None,
-        tuple([leg.method for leg in legs]), errors=errors,
+        tuple([leg.method for leg in legs]), errors=errors, before=_before_resets(loops),
     )  # fmt: skip
+
+
+def _before_resets(loops: Sequence[Explicit]) -> np.ndarray:
+    """The states before each of the resets inside the loops."""
+    parts = [loop.before[: loop.passed] for loop in loops if loop.before is not None]
+    return _joined(parts) if parts else _NOWHERE
 
 
 def _joined(parts: list[np.ndarray]) -> np.ndarray:

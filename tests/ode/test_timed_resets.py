@@ -1,0 +1,168 @@
+"""Resets at instants known before the solve happen inside the compiled loop: as those that are located, and as closed forms."""
+
+import numpy as np
+import pytest
+
+import odead
+from odead.ode import piecewise
+from odead.ode.events import instants_of
+
+METHODS = pytest.mark.parametrize("method", ["RK45", "Tsit5", "DOP853", "Rodas5P", "auto"])
+P = np.array([0.6, 1.3, 2.5])
+TIMES = np.array([0.5, 1.0, 1.75, 2.0, 3.0])
+TIGHT = {"rtol": 1e-9, "atol": 1e-12}
+
+
+def elimination(dx, x, p, t):
+    dx[0] = -p[0] * x[0]
+    dx[1] = p[0] * x[0] - p[1] * x[1] * x[1]
+
+
+def dose_at(time, located=False, direction=0, turned=False):
+    """An event at a time; `located`: written so that it depends on the state, for all that is known."""
+
+    def event(x, p, t):
+        value = time - t if turned else t - time
+        return value + 0.0 * x[0] if located else value
+
+    def reset(x, p, t):
+        x[0] += p[2] * x[1] + t
+        if p[2] > 1.0:
+            x[1] *= 0.5
+
+    event.reset, event.direction = reset, direction
+    return event
+
+
+def events(**options):
+    return [dose_at(2.0, **options), dose_at(1.0, turned=True, **options)]
+
+
+def both(call, monkeypatch):
+    inside = call()
+    with monkeypatch.context() as patch:
+        patch.setattr(piecewise, "known_resets", lambda problem, times: None)
+        return inside, call()
+
+
+@METHODS
+@pytest.mark.parametrize("span", [(0.0, 3.0), (3.0, 0.0)])
+def test_as_if_located(method, span, monkeypatch):
+    times = TIMES if span[0] < span[1] else TIMES[::-1]
+
+    def call():
+        return odead.sensitivity(
+            elimination, [1.0, 0.5], P, span, t_eval=times, events=events(), wrt=("p", "x0", "t0", "t1"), mode="forward",
+            method=method, loss=lambda y: np.sum(y**2), running=lambda x, p, t: p[0] * x[0] ** 2, **TIGHT,
+        )  # fmt: skip
+
+    inside, found = both(call, monkeypatch)
+    assert inside.nsteps > 10
+    for name in ("y", "sens", "sens_x0", "grad", "grad_x0", "grad_t0", "grad_t1", "loss", *("t_events", "y_events")):
+        for one, other in zip(np.atleast_1d(getattr(inside, name)), np.atleast_1d(getattr(found, name)), strict=True):
+            np.testing.assert_allclose(one, other, rtol=2e-7, atol=1e-9, err_msg=name)
+    for one, other in zip(inside.sens_t_events, found.sens_t_events, strict=True):
+        np.testing.assert_array_equal(one, np.zeros_like(other))
+
+
+@METHODS
+def test_solve_and_values_at_the_instant(method):
+    """y at the instant itself is that before the reset."""
+
+    def add(x, p, t):
+        x[0] += 1.0
+
+    def event(x, p, t):
+        return t - 1.0
+
+    event.reset = add
+    found = odead.solve(lambda x, p, t: [-x[0]], [1.0], None, (0, 2), t_eval=[1.0, 2.0], events=event, method=method, **TIGHT)
+    np.testing.assert_allclose(found.y[0], [np.exp(-1), (np.exp(-1) + 1) * np.exp(-1)], rtol=1e-8)
+    np.testing.assert_allclose(found.y_events[0], [[np.exp(-1)]], rtol=1e-8)
+    assert found.t_events[0].tolist() == [1.0]
+    assert found.success
+
+
+def test_gradient_against_differences():
+    def loss(p):
+        found = odead.solve(elimination, [1.0, 0.5], p, (0, 3), t_eval=TIMES, events=events(), method="Tsit5", **TIGHT)
+        return np.sum(found.y**2)
+
+    found = odead.sensitivity(
+        elimination, [1.0, 0.5], P, (0, 3), t_eval=TIMES, events=events(), loss=lambda y: np.sum(y**2), mode="forward", **TIGHT
+    )
+    steps = 1e-5 * np.eye(3)
+    expected = [(loss(P + step) - loss(P - step)) / 2e-5 for step in steps]
+    np.testing.assert_allclose(found.grad, expected, rtol=1e-6)
+    np.testing.assert_allclose(odead.gradient(loss, P), expected, rtol=1e-6)
+
+
+def test_one_parameter():
+    def event(x, p, t):
+        return t - 1.0
+
+    def reset(x, p, t):
+        x[0] += p[0]
+
+    event.reset = reset
+    found = odead.sensitivity(
+        lambda x, p, t: [-x[0]], [1.0], [3.0], (0, 2), t_eval=[2.0], events=event, method="Tsit5", **TIGHT
+    )
+    np.testing.assert_allclose(found.sens.ravel(), [np.exp(-1)], rtol=1e-8)
+
+
+def test_which_are_known():
+    """Directions, events outside the span or at its start, and those that move."""
+
+    def count(event, span=(0.0, 3.0)):
+        found = odead.solve(elimination, [1.0, 0.5], P, span, t_eval=[span[1]], events=event, method="Tsit5")
+        return found.t_events[0].size
+
+    assert count(dose_at(1.0, direction=1)) == 1
+    assert count(dose_at(1.0, direction=-1)) == 0
+    assert count(dose_at(1.0, direction=-1, turned=True)) == 1
+    assert count(dose_at(1.0, direction=-1), (3.0, 0.0)) == 1
+    assert count(dose_at(0.0)) == 0
+    assert count(dose_at(5.0)) == 0
+    assert count(dose_at(3.0)) == 1
+    assert count(dose_at(1.0, located=True)) == 1
+
+    def known(event):
+        compiled = odead.compile(lambda out, x, p, t: out.__setitem__(0, event(x, p, t)), np.zeros(1), np.ones(2), P, 0.5)
+        return instants_of(compiled._variant.primal if hasattr(compiled, "_variant") else compiled.tape)
+
+    assert known(dose_at(1.0)) == [(1.0, 1.0)]
+    assert known(dose_at(1.0, turned=True)) == [(1.0, -1.0)]
+    assert known(lambda x, p, t: t - p[0]) is None
+    assert known(lambda x, p, t: t * t - 1.0) is None
+
+
+def test_instants_follow_what_an_event_reads():
+    """A number read from outside is the one of the call."""
+    at = {"time": 1.0}
+
+    def event(x, p, t):
+        return t - at["time"]
+
+    def reset(x, p, t):
+        x[0] += 1.0
+
+    event.reset = reset
+    for time in (1.0, 2.0):
+        at["time"] = time
+        found = odead.solve(elimination, [1.0, 0.5], P, (0, 3), t_eval=[3.0], events=event, method="Tsit5")
+        assert found.t_events[0].tolist() == [time]
+
+
+def test_exceptions_and_failures():
+    def event(x, p, t):
+        return t - 1.0
+
+    def reset(x, p, t):
+        x[0] = np.sqrt(x[0] - 10.0)
+
+    event.reset = reset
+    with np.errstate(invalid="ignore"), pytest.raises(odead.IntegrationError) as caught:
+        odead.solve(elimination, [1.0, 0.5], P, (0, 3), t_eval=TIMES, events=event, method="Tsit5")
+    assert caught.value.result.t_events[0].tolist() == [1.0]
+    assert caught.value.result.t.tolist() == [0.5, 1.0]
