@@ -127,7 +127,9 @@ cdef class BDF(Explicit):
     cdef Outcome start(self) noexcept nogil:
         cdef double* first = self.k + self.n
         cdef int64_t i
-        cdef Outcome outcome = Explicit.start(self)
+        cdef Outcome outcome
+        self.order, self.equal_steps = 1, 0
+        outcome = Explicit.start(self)
         if outcome != DONE or self.t == self.t_end:
             return outcome
         if self.slopes is not None:

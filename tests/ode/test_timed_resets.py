@@ -7,7 +7,7 @@ import odead
 from odead.ode import piecewise
 from odead.ode.events import instants_of
 
-METHODS = pytest.mark.parametrize("method", ["RK45", "Tsit5", "DOP853", "Rodas5P", "auto"])
+METHODS = pytest.mark.parametrize("method", ["RK45", "Tsit5", "DOP853", "Rodas5P", "BDF", "auto"])
 P = np.array([0.6, 1.3, 2.5])
 TIMES = np.array([0.5, 1.0, 1.75, 2.0, 3.0])
 TIGHT = {"rtol": 1e-9, "atol": 1e-12}
