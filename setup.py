@@ -39,6 +39,7 @@ MODULES: dict[str, list[str]] = {
     "_passes": [],
     "_places": [],
     "_recording": [],
+    "_traced": [],
     "_storage": [],
     "_linear": [],
     "_fourier": [],

@@ -1,4 +1,5 @@
 from types import CodeType
+from typing import Any
 
 from .tape import Buffer
 from .views import View
@@ -14,6 +15,10 @@ class Rows:
     _line: list[int]
     _table: dict[int, int]
     _code: CodeType | None
+    _numbers: dict[object, View]
+    static: set[int]
+    captured: set[int]
+    side: Any
+    number_type: type
     def record(self, op: str, dtype: str, ins: tuple[View, ...]) -> View: ...
-    def load(self, buffer: int, offset: int) -> View: ...
-    def store(self, out: View, source: View) -> None: ...
+    def number(self, value: float) -> View: ...

@@ -1,11 +1,13 @@
 """What runs once per scalar operation of the user while a function is recorded: a row more in the columns of the program.
 
-`tracing.recorder.Recorder` is built on this. The user's frame is two Python frames up, above the method of the traced value.
+`tracing.recorder.Recorder` is built on this. The user's frame is the innermost one for what `_traced` calls from C, and the
+one above the method of the traced value for what Python calls.
 """
 
 from cpython.list cimport PyList_Append
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from cpython.tuple cimport PyTuple_SET_ITEM
+from libc.math cimport copysign
 
 from .tape import DTYPES as _DTYPES
 from .tape import Buffer, Role
@@ -23,6 +25,7 @@ cdef extern from "Python.h":
 
 SCALARS = {dtype: Buffer(dtype, 1, Role.TEMP) for dtype in _DTYPES}
 cdef dict NUMBERS = SCALARS
+cdef object FLOAT64 = SCALARS["float64"]
 cdef tuple NO_AXES = ()
 cdef object ZERO = 0
 
@@ -42,44 +45,59 @@ cdef object element_of(object buffer, object offset):
 
 
 cdef class Rows:
-    """The columns of a program under construction.
-
-    Attributes
-    ----------
-    _table : dict
-        Of the code of the user's met last, `_code`: position in it -> line of the program.
-    """
-
-    cdef public list _buffers, _op, _out, _ins, _params, _line
-    cdef public dict _table
-    cdef public object _code
+    """The columns of a program under construction; see the `.pxd`."""
 
     def record(self, op, dtype, tuple ins):
         """Append a scalar instruction with a result of its own; called straight from a traced value's method."""
         cdef list buffers = self._buffers
         out = element_of(len(buffers), ZERO)
         PyList_Append(buffers, NUMBERS[dtype])
-        self.append(op, out, ins)
+        self.append(op, out, ins, True)
         return out
 
-    def load(self, buffer, offset):
-        """Append the copy of a float64 element into a number of its own; called straight from a traced value's method."""
+    cdef object new_number(self, object op, object dtype, tuple ins):
+        """As `record`, for calls from C."""
         cdef list buffers = self._buffers
         out = element_of(len(buffers), ZERO)
-        PyList_Append(buffers, NUMBERS["float64"])
-        self.append("copy", out, (element_of(buffer, offset),))
+        PyList_Append(buffers, NUMBERS[dtype])
+        self.append(op, out, ins, False)
         return out
 
-    def store(self, out, source):
-        """Append the copy of a scalar into an element; called straight from a traced value's method."""
-        self.append("copy", out, (source,))
+    cdef object new_load(self, object buffer, object offset):
+        """Append the copy of a float64 element into a number of its own."""
+        cdef list buffers = self._buffers
+        out = element_of(len(buffers), ZERO)
+        PyList_Append(buffers, FLOAT64)
+        self.append("copy", out, (element_of(buffer, offset),), False)
+        return out
 
-    cdef int append(self, op, out, tuple ins) except -1:
+    cdef int new_store(self, object out, object source) except -1:
+        """Append the copy of a scalar into an element."""
+        return self.append("copy", out, (source,), False)
+
+    def number(self, value):
+        """The view of a float64 constant."""
+        return self.constant_number(value)
+
+    cdef object constant_number(self, object value):
+        cdef object key = value, view
+        if not value and copysign(1.0, value) < 0:
+            key = "-0.0"  # -0.0 == 0.0
+        view = self._numbers.get(key)
+        if view is None:  # nan is found by identity or not at all
+            view = self._numbers[key] = self.program.constant(value, "float64")
+        return view
+
+    cdef int append(self, object op, object out, tuple ins, bint from_python) except -1:
         PyList_Append(self._op, op)
         PyList_Append(self._out, out)
         PyList_Append(self._ins, ins)
         PyList_Append(self._params, None)
-        cdef PyFrameObject* frame = PyFrame_GetBack(PyEval_GetFrame())
+        cdef PyFrameObject* frame = PyEval_GetFrame()
+        if from_python:
+            frame = PyFrame_GetBack(frame)
+        else:
+            Py_INCREF(<object> frame)
         cdef PyCodeObject* code = PyFrame_GetCode(frame)
         line = None
         if <void*> code == <void*> self._code:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterator
-from typing import Any, Final, NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 
+from .._traced import Elements
 from ..views import View, is_injective
 from .lookups import look_up, looks_up, store, stores
 from .recorder import Recorder, Traced, dtype_name, is_traced
@@ -19,21 +20,13 @@ from .scalar import TracedScalar, scalar_dtype
 
 __all__ = ["TracedArray", "gather", "moved", "scalar_at", "wrap"]
 
-_make_view: Final = tuple.__new__
-_FLOAT64: Final = np.dtype(np.float64)
 
-
-class TracedArray(Traced):
+class TracedArray(Elements, Traced):
     """A traced array; see the module's docstring. Behaves as the `ndarray` it stands for."""
 
     __slots__ = ()
     __array_priority__ = 1000.0
     __hash__ = None  # type: ignore[assignment]  # as of ndarray
-
-    def __init__(self, rec: Recorder, view: View, value: np.ndarray) -> None:
-        self.rec = rec
-        self.place = view
-        self.value = value
 
     @property  # type: ignore[misc]
     def __class__(self) -> type:  # `isinstance(x, np.ndarray)` behaves as for the real array
@@ -163,33 +156,13 @@ class TracedArray(Traced):
 
     # ------------------------------------------------------------------------------------------ reading
 
-    def __getitem__(self, key: Any) -> Any:
-        view = self.place
-        strides = view[3]
-        if type(key) is int and len(strides) == 1:
-            value = self.value[key]  # IndexError as NumPy's
-            rec = self.rec
-            if view[0] in rec.static:
-                return value
-            position = view[1] + (key if key >= 0 else key + view[2][0]) * strides[0]
-            if type(value) is np.float64:
-                return TracedScalar(rec, rec.load(view[0], position), value)
-            return scalar_at(self, position, value)
-        if type(key) is tuple and len(strides) == 2 == len(key):
-            i, j = key
-            if type(i) is int and type(j) is int:
-                value = self.value[key]
-                rec = self.rec
-                if view[0] in rec.static:
-                    return value
-                rows, columns = view[2]
-                position = view[1] + (i if i >= 0 else i + rows) * strides[0] + (j if j >= 0 else j + columns) * strides[1]
-                if type(value) is np.float64:
-                    return TracedScalar(rec, rec.load(view[0], position), value)
-                return scalar_at(self, position, value)
+    def _item(self, key: Any) -> Any:
         if looks_up(self, key):
             return look_up(self, key)
         return self[int(key)] if isinstance(key, np.integer) else self._get(concrete_key(self.rec, key))
+
+    def _element(self, position: int, value: Any) -> Any:
+        return scalar_at(self, position, value)
 
     def _get(self, key: Any) -> Any:
         value = self.value[key]
@@ -211,43 +184,8 @@ class TracedArray(Traced):
 
     # ------------------------------------------------------------------------------------------ writing
 
-    def __setitem__(self, key: Any, item: Any) -> None:
-        rec, view = self.rec, self.place
-        strides = view[3]
-        if type(item) is TracedScalar and item.kind == "float64" and self.value.dtype is _FLOAT64:
-            if type(key) is int and len(strides) == 1:
-                position = view[1] + (key if key >= 0 else key + view[2][0]) * strides[0]
-                element = _make_view(View, (view[0], position, (), ()))
-                if view[0] in rec.static or view[0] in rec.captured or rec.side is not None:
-                    self.value[key]  # raises NumPy's own error
-                    rec.writes(element)
-                self.value[key] = item.value
-                rec.store(element, item.place)
-                return
-            if type(key) is tuple and len(key) == 2 == len(strides) and type(key[0]) is int and type(key[1]) is int:
-                i, j = key
-                rows, columns = view[2]
-                position = view[1] + (i if i >= 0 else i + rows) * strides[0] + (j if j >= 0 else j + columns) * strides[1]
-                element = _make_view(View, (view[0], position, (), ()))
-                if view[0] in rec.static or view[0] in rec.captured or rec.side is not None:
-                    self.value[key]
-                    rec.writes(element)
-                self.value[key] = item.value
-                rec.store(element, item.place)
-                return
-        if (
-            type(item) is float and type(key) is int and len(strides) == 1 and self.value.dtype is _FLOAT64
-            and view[0] not in rec.static and view[0] not in rec.captured
-        ):  # fmt: skip
-            position = view[1] + (key if key >= 0 else key + view[2][0]) * strides[0]
-            element = _make_view(View, (view[0], position, (), ()))
-            if rec.side is not None:
-                self.value[key]
-                rec.writes(element)
-            self.value[key] = item
-            rec.store(element, rec.number(item))
-            return
-        self._set(key, rec.api.operand(rec, item))
+    def _set_item(self, key: Any, item: Any) -> None:
+        self._set(key, self.rec.api.operand(self.rec, item))
 
     def _set(self, key: Any, item: Any) -> None:
         rec = self.rec

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol
 import numpy as np
 
 from .._recording import SCALARS, Rows
+from .._traced import Value
 from ..errors import TracingError
 from ..rules.primitive import Primitive
 from ..tape import DTYPES, Program, Role, SourceLine
@@ -40,7 +41,7 @@ def dtype_name(dtype: np.dtype[Any]) -> str:
     return _NAMES.get(dtype) or dtype.name
 
 
-class Traced:
+class Traced(Value):
     """A value of the recorded run and where the program keeps it.
 
     Attributes
@@ -52,11 +53,9 @@ class Traced:
         Its value in the recorded run; for an array a view of the storage of its buffer.
     """
 
-    __slots__ = ("place", "rec", "value")
+    __slots__ = ()
 
     rec: Recorder
-    place: View
-    value: Any
 
     def __odead_call__(self, primitive: Primitive, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Record a call of a primitive that this value takes part in."""
@@ -167,12 +166,10 @@ class Recorder(Rows):
         "_guarded",
         "_line_numbers",
         "_line_tables",
-        "_numbers",
         "_storage",
         "_tables",
         "api",
         "calls",
-        "captured",
         "failure",
         "guards",
         "integers",
@@ -180,8 +177,6 @@ class Recorder(Rows):
         "met",
         "program",
         "scratch",
-        "side",
-        "static",
         "texts",
         "updated",
     )  # fmt: skip
@@ -208,7 +203,7 @@ class Recorder(Rows):
         # The columns themselves: `record` runs once per scalar operation of the user.
         self._buffers, self._op, self._out = program.buffers, program.op, program.out
         self._ins, self._params, self._line = program.ins, program.params, program.line
-        self._numbers: dict[float, View] = {}
+        self._numbers = {}
         self._flats: dict[int, np.ndarray] = {}  # the storage in the order of its memory, once asked for
         self._storage: dict[int, np.ndarray] = {}  # the array that owns the memory
         self._bounds: dict[int, tuple[int, int]] = {}  # its address and number of bytes, once asked for
@@ -315,13 +310,6 @@ class Recorder(Rows):
         """Whether what is read there never changes."""
         buffer = self._buffers[view[0]]
         return buffer is SCALARS.get(buffer.dtype) or buffer.role is Role.CONSTANT
-
-    def number(self, value: float) -> View:
-        """The view of a float64 constant."""
-        view = self._numbers.get(value)
-        if view is None or value == 0:  # 0.0 == -0.0, and nan is never found
-            view = self._numbers[value] = self.program.constant(value, "float64")
-        return view
 
     # ------------------------------------------------------------------------------------------ arrays
 

@@ -15,10 +15,10 @@ from typing import Any, Final, NoReturn
 
 import numpy as np
 
+from .._traced import Number
 from ..ops import TABLE
-from ..views import View
 from .leaving import formats_text, is_ours
-from .recorder import Recorder, Traced, is_traced
+from .recorder import Traced, is_traced
 
 __all__ = ["TracedScalar", "scalar_dtype"]
 
@@ -43,7 +43,7 @@ def scalar_dtype(value: Any) -> str:
     return _DTYPES.get(type(value)) or np.asarray(value).dtype.name
 
 
-class TracedScalar(Traced):
+class TracedScalar(Number, Traced):
     """A traced number; see the module's docstring.
 
     Attributes
@@ -52,15 +52,9 @@ class TracedScalar(Traced):
         dtype of its buffer.
     """
 
-    __slots__ = ("kind",)
+    __slots__ = ()
     __array_priority__ = 1001.0
     __iter__ = None  # or NumPy would take a number for a sequence, as it can be indexed
-
-    def __init__(self, rec: Recorder, view: View, value: Any, kind: str = "float64") -> None:
-        self.rec = rec
-        self.place = view
-        self.value = value
-        self.kind = kind
 
     @property  # type: ignore[misc]
     def __class__(self) -> type:  # `isinstance(x, float)` behaves as for the real number
@@ -241,18 +235,6 @@ class TracedScalar(Traced):
     def __pos__(self) -> Any:
         return self if self.kind != "bool" else self.slow(np.positive, operator.pos)
 
-    def __neg__(self) -> Any:
-        if self.kind == "float64":
-            rec = self.rec
-            return TracedScalar(rec, rec.record("neg", "float64", (self.place,)), -self.value)
-        return self.slow(np.negative, operator.neg)
-
-    def __abs__(self) -> Any:
-        if self.kind == "float64":
-            rec = self.rec
-            return TracedScalar(rec, rec.record("abs", "float64", (self.place,)), abs(self.value))
-        return self.slow(np.absolute, operator.abs)
-
     def __invert__(self) -> Any:
         return self.slow(np.invert, operator.invert)
 
@@ -274,13 +256,6 @@ class TracedScalar(Traced):
             return self.rec.api.ufunc(self.rec, ufunc, "__call__", operands, {})
         return NotImplemented
 
-    # The operators are made by `_binary`; declared here for the type checker and the reader.
-    __add__: Callable[..., Any]
-    __sub__: Callable[..., Any]
-    __mul__: Callable[..., Any]
-    __truediv__: Callable[..., Any]
-    __pow__: Callable[..., Any]
-
     def __divmod__(self, other: Any) -> Any:
         return self // other, self % other
 
@@ -288,75 +263,9 @@ class TracedScalar(Traced):
         return other // self, other % self
 
 
-def _binary(op: str, python: Callable[[Any, Any], Any], ufunc: np.ufunc, result: str = "float64"
-            ) -> tuple[Callable[..., Any], Callable[..., Any]]:  # fmt: skip
-    """The method for `x op y`, and that for `y op x`."""
-    make = TracedScalar
-
-    def forward(self: TracedScalar, other: Any) -> Any:
-        kind = type(other)
-        if self.kind == "float64":
-            if kind is make:
-                if other.kind == "float64":
-                    rec = self.rec
-                    try:
-                        value = python(self.value, other.value)
-                    except ArithmeticError as error:
-                        value = rec.beside(error)
-                    if type(value) is complex:
-                        return rec.api.ufunc(rec, ufunc, "__call__", (self, other), {"value": value})
-                    return make(rec, rec.record(op, result, (self.place, other.place)), value, result)
-            elif kind is float or kind is int or kind is _float64:
-                rec = self.rec
-                try:
-                    value = python(self.value, other)
-                except ArithmeticError as error:
-                    value = rec.beside(error)
-                if type(value) is complex:
-                    return rec.api.ufunc(rec, ufunc, "__call__", (self, other), {"value": value})
-                return make(rec, rec.record(op, result, (self.place, rec.number(other))), value, result)
-        return self.slow(ufunc, python, other)
-
-    def backward(self: TracedScalar, other: Any) -> Any:
-        kind = type(other)
-        if self.kind == "float64" and (kind is float or kind is int or kind is _float64):
-            rec = self.rec
-            try:
-                value = python(other, self.value)
-            except ArithmeticError as error:
-                value = rec.beside(error)
-            if type(value) is complex:
-                return rec.api.ufunc(rec, ufunc, "__call__", (other, self), {"value": value})
-            return make(rec, rec.record(op, result, (rec.number(other), self.place)), value, result)
-        return self.slow(ufunc, python, other, reflected=True)
-
-    return forward, backward
-
-
 def _define_operators() -> None:
     python: Callable[..., Any]
     ufunc: np.ufunc
-    for name, op, python, ufunc in (
-        ("add", "add", operator.add, np.add),
-        ("sub", "sub", operator.sub, np.subtract),
-        ("mul", "mul", operator.mul, np.multiply),
-        ("truediv", "div", operator.truediv, np.divide),
-        ("pow", "pow", operator.pow, np.power),
-        ("floordiv", "floor_divide", operator.floordiv, np.floor_divide),
-        ("mod", "remainder", operator.mod, np.remainder),
-    ):
-        forward, backward = _binary(op, python, ufunc)
-        setattr(TracedScalar, f"__{name}__", forward)
-        setattr(TracedScalar, f"__r{name}__", backward)
-    for name, python, ufunc in (
-        ("lt", operator.lt, np.less),
-        ("le", operator.le, np.less_equal),
-        ("gt", operator.gt, np.greater),
-        ("ge", operator.ge, np.greater_equal),
-        ("eq", operator.eq, np.equal),
-        ("ne", operator.ne, np.not_equal),
-    ):
-        setattr(TracedScalar, f"__{name}__", _binary(ufunc.__name__, python, ufunc, "bool")[0])
     for name, python, ufunc in (
         ("and", operator.and_, np.bitwise_and),
         ("or", operator.or_, np.bitwise_or),
@@ -364,7 +273,6 @@ def _define_operators() -> None:
         ("lshift", operator.lshift, np.left_shift),
         ("rshift", operator.rshift, np.right_shift),
     ):
-        forward, backward = _binary("", python, ufunc)
         setattr(TracedScalar, f"__{name}__", _logical(python, ufunc, reflected=False))
         setattr(TracedScalar, f"__r{name}__", _logical(python, ufunc, reflected=True))
 

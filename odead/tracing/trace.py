@@ -166,6 +166,7 @@ def _attempt(
     leaves = [*given, *(item.value for item in held)]
     arrays = [leaf for leaf in leaves if isinstance(leaf, np.ndarray)]
     rec = Recorder(_name_of(f))
+    rec.number_type = TracedScalar
     branching = Branching(rec, plan)
     rec.met = branching.met
     namespace = Namespace(rec, arrays, branching)

@@ -29,18 +29,18 @@ _IN_VAIN: Final = 32  # regions of one period without a loop, one after the othe
 def roll(program: Program) -> Program:
     """Roll loops, innermost first, until nothing rolls any more."""
     while True:
-        loops = _find(program)
+        columns, loops = _find(program)
         if not loops:
             return program
-        rolled = _Rolling(program, loops).run()
+        rolled = _Rolling(program, columns, loops).run()
         program = compact(rolled) if 2 * len(rolled) < len(program) else rolled  # most temporaries are gone, or few
 
 
-def _find(program: Program) -> list[Loop]:
+def _find(program: Program) -> tuple[Columns, list[Loop]]:
     """Loops that can be rolled, in program order; none overlap."""
-    if len(program) < LEAST:
-        return []
     columns = Columns(program)
+    if len(program) < LEAST:
+        return columns, []
     free = np.ones(len(program), dtype=bool)
     found: list[Loop] = []
     in_vain: Counter[int] = Counter()
@@ -55,7 +55,7 @@ def _find(program: Program) -> list[Loop]:
                 in_vain[period] = 0
             for loop in loops:
                 free[loop.start : loop.stop] = False
-    return sorted(found, key=lambda loop: loop.start)
+    return columns, sorted(found, key=lambda loop: loop.start)
 
 
 def _repetitions(columns: Columns, free: np.ndarray, in_vain: Counter[int]) -> Iterator[tuple[int, int, int]]:
@@ -87,10 +87,12 @@ def _aligned(columns: Columns, start: int, period: int) -> int:
 class _Rolling:
     """Replaces loops by their vector instructions."""
 
-    def __init__(self, program: Program, loops: list[Loop]) -> None:
-        self.old, self.loops = program, loops
+    def __init__(self, program: Program, columns: Columns, loops: list[Loop]) -> None:
+        self.old, self.columns, self.loops = program, columns, loops
         self.new = program.empty_like()
-        self.moved: dict[int, tuple[int, int]] = {}  # temporary of an iteration -> vector temporary, where it begins there
+        # For a temporary of an iteration the vector temporary, else -1, and where it begins there; the last is for "no buffer".
+        self.rows = np.full(len(program.buffers) + 1, -1, dtype=np.int64)
+        self.shift = np.zeros(len(program.buffers), dtype=np.int64)
 
     def run(self) -> Program:
         for loop in self.loops:
@@ -107,27 +109,30 @@ class _Rolling:
     def declare(self, loop: Loop) -> None:
         """Make a vector temporary for each slot that begins one, and note where each temporary goes."""
         for k in np.flatnonzero(loop.local).tolist():
-            outs = [out for out in self.old.out[loop.start + k : loop.stop : loop.period] if out is not None]
-            buffer = self.old.buffers[outs[0].buffer]
-            rows = self.new.temp(buffer.dtype, (loop.count, buffer.size)).buffer
-            self.moved.update((out.buffer, (rows, r * buffer.size)) for r, out in enumerate(outs))
+            temporaries = self.columns.buffer[0, loop.start + k : loop.stop : loop.period]
+            buffer = self.old.buffers[temporaries[0]]
+            self.rows[temporaries] = self.new.temp(buffer.dtype, (loop.count, buffer.size)).buffer
+            self.shift[temporaries] = np.arange(loop.count) * buffer.size
 
     def keep(self, start: int, stop: int) -> None:
         """Take over instructions that are not part of a loop."""
-        old, new, moved = self.old, self.new, self.moved
+        old, new = self.old, self.new
+        begin = len(new.op)
         if old.split is not None and start <= old.split <= stop:
-            new.split = len(new.op) + old.split - start
-        new.op += old.op[start:stop]
-        new.params += old.params[start:stop]
-        new.line += old.line[start:stop]
-        for out, ins in zip(old.out[start:stop], old.ins[start:stop], strict=True):
-            new.out.append(self.placed(out) if out is not None and out.buffer in moved else out)
-            touched = not moved.keys().isdisjoint([view.buffer for view in ins])
-            new.ins.append(tuple(map(self.placed, ins)) if touched else ins)
+            new.split = begin + old.split - start
+        for column, kept in zip(
+            (new.op, new.out, new.ins, new.params, new.line), (old.op, old.out, old.ins, old.params, old.line), strict=True
+        ):
+            column.extend(kept[start:stop])  # type: ignore[attr-defined]
+        touched = (self.rows[self.columns.buffer[:, start:stop]] >= 0).any(axis=0)
+        for k in np.flatnonzero(touched).tolist():
+            out = new.out[begin + k]
+            new.out[begin + k] = None if out is None else self.placed(out)
+            new.ins[begin + k] = tuple(map(self.placed, new.ins[begin + k]))
 
     def placed(self, view: View) -> View:
-        buffer, shift = self.moved.get(view.buffer, (view.buffer, 0))
-        return View(buffer, view.offset + shift, view.shape, view.strides)
+        rows = self.rows.item(view.buffer)
+        return view if rows < 0 else View(rows, view.offset + self.shift.item(view.buffer), view.shape, view.strides)
 
     def distributed(self, loop: Loop) -> Iterator[Instruction]:
         blocks = loop.blocks
