@@ -2,10 +2,14 @@
 
 import inspect
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
+import numpy as np
+
 from ..derivatives.nested import nest_of
-from .prepared import Asked, Given, find, given, usual
+from ..errors import ArgumentTypeError, ArgumentValueError
+from .prepared import Asked, Given, find, numbers, usual, when
 from .signature import name_of
 from .solution import Solution
 
@@ -29,7 +33,11 @@ class Group:
 
     def __init__(self, run: Callable[..., Solution], rhs: Any, tspan: Any, same: dict[str, Any]) -> None:
         self._run, self._rhs, self._tspan, self._same = run, rhs, tspan, same
-        self._asked, self._t_eval = self._usual(), same.get("t_eval")
+        self._asked = self._usual()
+        self._when: tuple[float, float, np.ndarray] | None = None
+        if self._asked is not None:
+            with suppress(ArgumentTypeError, ArgumentValueError):  # which each member says
+                self._when = when(tspan, same.get("t_eval"))
 
     def _usual(self) -> Asked | None:
         """What the members have in common, if it is ordinary."""
@@ -49,8 +57,8 @@ class Group:
     def solve(self, members: Sequence[tuple[Any, Any]]) -> list[Result]:
         """Solve for some (x0, p): a result for each, or its exception."""
         results: list[Result | None] = [None] * len(members)
-        if self._asked is not None and len(members) > 1:  # the first ones have prepared what is needed
-            self._solve_prepared(self._asked, members, results)
+        if self._asked is not None and self._when is not None and len(members) > 1:  # the first ones have prepared it
+            self._solve_prepared(self._asked, self._when, members, results)
         return [self._solve_alone(*member) if found is None else found for member, found in zip(members, results, strict=True)]
 
     def _solve_alone(self, x0: Any, p: Any) -> Result:
@@ -59,12 +67,15 @@ class Group:
         except Exception as error:
             return error
 
-    def _solve_prepared(self, asked: Asked, members: Sequence[tuple[Any, Any]], results: list[Result | None]) -> None:
+    def _solve_prepared(
+        self, asked: Asked, timed: tuple[float, float, np.ndarray], members: Sequence[tuple[Any, Any]],
+        results: list[Result | None],
+    ) -> None:  # fmt: skip
         """Fill in the results of ordinary members."""
         those: dict[int, Given] = {}
         for k, (x0, p) in enumerate(members):
             try:
-                laid_out = given(x0, p, self._tspan, self._t_eval)
+                laid_out = numbers(x0, p, *timed)
             except Exception as error:
                 results[k] = error
                 continue

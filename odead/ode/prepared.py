@@ -36,7 +36,7 @@ from .rhs import refuse_captured
 from .signature import name_of
 from .solution import Sensitivity, Solution
 
-__all__ = ["Asked", "Given", "Prepared", "Way", "find", "given", "prepare", "quick", "usual"]
+__all__ = ["Asked", "Given", "Prepared", "Way", "find", "given", "numbers", "prepare", "quick", "usual", "when"]
 
 SOLVED: Final[int] = STATES["solved"]
 RAISED: Final[int] = STATES["raised"]
@@ -109,12 +109,23 @@ def given(x0: Any, p: Any, tspan: Any, t_eval: Any) -> Given | None:
     ArgumentTypeError, ArgumentValueError
         As in the long way.
     """
-    if t_eval is None or callable(x0) or isinstance(x0, AbstractAnnotation) or isinstance(p, AbstractAnnotation):
+    timed = when(tspan, t_eval)
+    return None if timed is None else numbers(x0, p, *timed)
+
+
+def when(tspan: Any, t_eval: Any) -> tuple[float, float, np.ndarray] | None:
+    """t0, t1 and the times of an ordinary call."""
+    if t_eval is None:
         return None
     t0, t1 = check_tspan(tspan)
     times = check_t_eval(t_eval, t0, t1)
     assert times is not None
-    if not goes_strictly(times, 1.0 if t1 >= t0 else -1.0):
+    return (t0, t1, times) if goes_strictly(times, 1.0 if t1 >= t0 else -1.0) else None
+
+
+def numbers(x0: Any, p: Any, t0: float, t1: float, times: np.ndarray) -> Given | None:
+    """The same with times that are known."""
+    if callable(x0) or isinstance(x0, AbstractAnnotation) or isinstance(p, AbstractAnnotation):
         return None
     p_layout, p_vector = lay_out(p, "p", complex_allowed=True)
     x_layout, x_vector = lay_out(initial_values(x0, p, p_vector)[0], "x0", complex_allowed=True)
