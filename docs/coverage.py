@@ -14,6 +14,22 @@ from odead.tracing.math_api import BUILTINS, MATH
 from odead.tracing.numpy_api import CREATION, FUNCTIONS, METHODS, REDUCE
 from odead.tracing.scipy_api import SCIPY
 
+REFUSED = {
+    "`scipy.stats` (`logpdf`, `pdf`, `cdf`, `logcdf`, `sf`, `logsf`, `logpmf`, `pmf`, `entropy` of its distributions)": "their "
+    "code checks arguments in ways that cannot be recorded. Write the density, as for the normal one "
+    "`-0.5 * z**2 - np.log(sigma * np.sqrt(2 * np.pi))` with `z = (x - mu) / sigma`, by `scipy.special`: `gammaln`, `betaln`, "
+    "`xlogy`, `ndtr`, `log_ndtr`, `gammainc`, `betainc`.",
+    "`scipy.integrate.odeint`, `solve_ivp`": "`odead.solve` and `odead.solve_ivp` are differentiable.",
+    "`scipy.optimize.minimize`, `fsolve`, `least_squares`": "`scipy.optimize.root` and `brentq` have rules.",
+    "`scipy.linalg.logm`, `schur`, `polar`, `lu`, `cosm`, `sinm`, `solve_toeplitz`": "`eigh`, `svd` and `expm` are here.",
+    "`scipy.special.lambertw`, `airy`, `hyp2f1`, `wofz` and others": "a rule of two lines: `@odead.primitive` and "
+    "`odead.easy_rule`.",
+    "`lu_factor`, `lstsq`, `cond`, `sqrtm`, `eigh` of complex matrices": "`scipy.linalg.solve`, `pinv`, `svdvals`, `eigvalsh`.",
+    "eigenvalues of general float32 matrices; complex64": "`.astype(np.float64)`, `.astype(complex)`.",
+    "masked arrays, `np.matrix`, structured arrays, other subclasses": "ordinary arrays, and `np.where` with the mask.",
+}
+"""What is missing, and the way out."""
+
 TARGET = Path(__file__).with_name("coverage.md")
 
 
@@ -63,6 +79,8 @@ def _functions() -> Iterator[str]:
     yield ""
     yield from _section("Builtins", _names(BUILTINS, ""))
     yield from _section("SciPy", _names(SCIPY, ""))
+    yield from ("## Refused", "", "What one might expect to find here, why it is missing, and what to write.", "")
+    yield from (f"* {what}: {instead}" for what, instead in REFUSED.items())
 
 
 def _section(title: str, names: Iterable[str]) -> Iterator[str]:
