@@ -109,26 +109,28 @@ def test_products(dtype: str, m: int, n: int, k: int, op: str) -> None:
         np.testing.assert_array_equal(actual[2], expected[2])  # small integers: exact in any order
 
 
-NARROW = [(2, 600, 1), (30, 3, 1), (4, 1, 30), (30, 1, 2), (2, 1, 75), (4, 1, 130)]
+NARROW = [(2, 600, 1), (30, 3, 1), (4, 1, 30), (30, 1, 2), (2, 1, 75), (4, 1, 130), (30, 2, 8), (3, 40, 5)]
 
 
 @pytest.mark.parametrize("shape", [(), (1,), (4,), (2, 3)])
 @pytest.mark.parametrize(("m", "n", "k"), [(2, 2, 2), (8, 8, 8), (30, 1, 30), (1, 30, 30), (1, 1, 300), *NARROW])
 @pytest.mark.parametrize("step", [1, 2, -1])
-def test_batches_of_products(shape: tuple[int, ...], m: int, n: int, k: int, step: int) -> None:
+@pytest.mark.parametrize("op", ["matmul", "matmul_add"])
+def test_batches_of_products(shape: tuple[int, ...], m: int, n: int, k: int, step: int, op: str) -> None:
     """One matrix for the whole batch (strides 0), and matrices with gaps or backwards in memory."""
     rng = np.random.default_rng(0)
-    p = Program("matmul")
+    p = Program(op)
+    adds = op == "matmul_add"
     x = p.bound("float64", (m, k), Role.ARGUMENT, "x")
     y = p.bound("float64", (*shape, k, n, abs(step)), Role.ARGUMENT, "y")
-    out = p.bound("float64", (*shape, m, n), Role.RESULT, "out")
+    out = p.bound("float64", (*shape, m, n), Role.ARGUMENT if adds else Role.RESULT, "out")
     x = x._replace(shape=(*shape, m, k), strides=(*(0,) * len(shape), *x.strides))
     inner = tuple(s * (-1 if step < 0 else 1) for s in y.strides[-3:-1])
     start = (k - 1) * y.strides[-3] + (n - 1) * y.strides[-2] if step < 0 else 0
     y = View(y.buffer, start, (*shape, k, n), (*y.strides[:-3], *inner))
-    p.emit("matmul", out, (x, y))
+    p.emit(op, out, (out, x, y) if adds else (x, y))
     arrays = [rng.standard_normal(p.buffers[b].shape) for b in (x.buffer, y.buffer)]
-    actual, expected = run_both(p, [*arrays, np.full((*shape, m, n), np.nan)])
+    actual, expected = run_both(p, [*arrays, np.full((*shape, m, n), 0.5 if adds else np.nan)])
     np.testing.assert_allclose(actual[2], expected[2], rtol=1e-12, atol=1e-13)
 
 
