@@ -321,6 +321,8 @@ class Kernel:
         with uncollected():
             recorded = trace(self._f, args, kwargs, held)
             self.variant = Variant(recorded, self.derive, self._nest, self._prepared(recorded, leaves), self._fixed)
+        for variant in self._variants:
+            variant.trace.namespace.follow(recorded.namespace)
         if len(self._variants) >= MAX_VARIANTS:
             self._variants.pop(0)
             self._warn()

@@ -424,21 +424,24 @@ class Namespace:
             for name, value in names.items():
                 if name != "__builtins__" and names.given.get(name, MISSING) is not value:
                     self._check_assigned(value, name, "STORE_GLOBAL")
+                    before = entry_of(names.true, name)
                     names.true[name] = self.original(value)
-                    self.observations.note(entry_of, names.true, name)
+                    self.observations.note_change(entry_of, names.true, name, before)
         for cell, inner, made in self._cells.values():
             value = contents_of(inner, None)
             if value is not MISSING and value is not made:
                 name = next((n for code in self._codes for n in code.co_freevars if self._stores(code, "STORE_DEREF", n)), "")
                 self._check_assigned(value, name, "STORE_DEREF")
+                left = contents_of(cell, None)
                 cell.cell_contents = self.original(value)
-                self.observations.note(contents_of, cell, None)
+                self.observations.note_change(contents_of, cell, None, left)
         for container, made, before in self._containers:
             if not _identical(items_of(made, None), before):
                 items = [self.original(item) for item in (made.items() if isinstance(made, dict) else made)]
+                held = items_of(container, None)
                 container.clear()
                 (container.extend if isinstance(container, (list, deque)) else container.update)(items)
-                self.observations.note(items_of, container, None)
+                self.observations.note_change(items_of, container, None, held)
 
     def captured(self, x: Any) -> Any:
         """The user's array for one of ours that is it; anything else, also what was computed from it, as it is."""

@@ -130,8 +130,9 @@ def _write(self: Any, name: str, value: Any) -> None:
             f"the attribute .{name} of an object from outside is assigned a traced value",
             "Return the value, or write it into an array that the object already has (self.work[:] = ...)",
         )
+    before = attribute_of(own[_ORIGINAL], name)
     setattr(own[_ORIGINAL], name, namespace.original(value))
-    namespace.observations.note(attribute_of, own[_ORIGINAL], name)
+    namespace.observations.note_change(attribute_of, own[_ORIGINAL], name, before)
     own[name] = value
 
 
