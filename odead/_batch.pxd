@@ -62,6 +62,7 @@ cdef class Runner:
 cdef class Batch(Runner):
     cdef readonly Explicit loop
     cdef readonly Adjoint adjoint           # or None
+    cdef public bint one_by_one             # return after each member, whose steps are wanted
     cdef Start start
     cdef Tape loss                          # or None
     cdef int64_t n

@@ -42,6 +42,7 @@ class Runner:
 class Batch(Runner):
     loop: Explicit
     adjoint: Adjoint | None
+    one_by_one: bool
     @property
     def is_light(self) -> bool: ...
     def __init__(

@@ -192,6 +192,11 @@ cdef class Batch(Runner):
     adjoint : Adjoint, optional
     loss : Tape, optional
         Binds y, shape (n, times), p (unless it is empty), their shadows, the seed and the value.
+
+    Attributes
+    ----------
+    one_by_one : bool
+        Whether to return after each member: its steps are in the record of the loop until the next one.
     """
 
     def __init__(self, Explicit loop, Start start, int64_t times, list systems, Adjoint adjoint=None, Tape loss=None):
@@ -284,7 +289,7 @@ cdef class Batch(Runner):
                     by_p + k * n_p, by_x0 + k * n, sums + k * width, counts + 5 * k,
                 )
                 k += 1
-                if states[k - 1] == RAISED_ERROR or monotonic() - since > LISTEN:
+                if self.one_by_one or states[k - 1] == RAISED_ERROR or monotonic() - since > LISTEN:
                     break
         if k and states[k - 1] == RAISED_ERROR:
             self.error = [system.error for system in self.systems if system.error is not None][0]

@@ -13,6 +13,7 @@ from .._diagonal import DiagonalAdjoint, DiagonalStep
 from .._implicit import Implicit
 from .._krylov import Krylov
 from .._matrices import Matrix, Sparse
+from .._record import Record
 from .._rosenbrock import RosenbrockAdjoint
 from .._steppers import Explicit
 from .._system import Recorded, System
@@ -44,6 +45,8 @@ class Plan(NamedTuple):
     wrt : tuple of str
     times : int
         How many.
+    steps : bool
+        Whether all steps are wanted; the only time is the end then.
     rtol : array, shape (1 + W,)
         Of the states and of each sensitivity.
     states_atol : array, shape (n,)
@@ -59,6 +62,7 @@ class Plan(NamedTuple):
     controls: Controls
     wrt: tuple[str, ...]
     times: int
+    steps: bool
     rtol: np.ndarray
     states_atol: np.ndarray
     share: float
@@ -66,8 +70,9 @@ class Plan(NamedTuple):
 
     @staticmethod
     def of(
-        mode: str, problem: Problem, controls: Controls, options: AdjointOptions, wrt: tuple[str, ...], times: int
-    ) -> "Plan":
+        mode: str, problem: Problem, controls: Controls, options: AdjointOptions, wrt: tuple[str, ...], times: int,
+        steps: bool,
+    ) -> "Plan":  # fmt: skip
         """With the tolerances that a single solve has."""
         method = AUTO[0] if controls.method == "auto" else controls.method
         states_atol = problem.vector_atol(controls.atol)
@@ -81,7 +86,7 @@ class Plan(NamedTuple):
             rtol, per_block, floor = probe_tolerances(problem, controls, options, len(probes_of(problem, wrt)[0]))
             atol = per_block.ravel()
         controls = controls._replace(atol=atol)
-        return Plan(mode, problem, method, controls, wrt, times, rtol, states_atol, share, floor)
+        return Plan(mode, problem, method, controls, wrt, times, steps, rtol, states_atol, share, floor)
 
 
 def make_batch(plan: Plan, loss: Executable | None) -> Batch | None:
@@ -91,14 +96,16 @@ def make_batch(plan: Plan, loss: Executable | None) -> Batch | None:
     assert system.compiled is not None
     compiled = system.compiled()
     if mode == "adjoint":
-        budget = BUDGET / 2 if controls.method == "auto" else BUDGET
+        budget = np.inf if plan.steps else BUDGET / 2 if controls.method == "auto" else BUDGET
         record = record_of(plan.method, problem.n, dense=False, budget=budget)
         record.interpolated = False
+    elif plan.steps:
+        record = Record(system.x0.size, 0)
     loop = make_loop(system, compiled, controls._replace(method=plan.method), plan.rtol, None, record)
     if controls.method == "auto":
         loop.judges, loop.patience = True, STIFF_STEPS
     adjoint = None
-    if record is not None:
+    if record is not None and mode == "adjoint":
         leg = Leg(plan.method, record, np.zeros(0), plan.rtol, controls.atol)
         adjoint = sweep_over(problem, leg, iterates=True)
     if any(isinstance(matrix, Krylov | Sparse) for matrix in _matrices(loop, adjoint)):
@@ -107,7 +114,9 @@ def make_batch(plan: Plan, loss: Executable | None) -> Batch | None:
     for each, _ in systems:
         each.forbid_others()
     tape = None if loss is None else loss.tape.clone()
-    return Batch(loop, _start(plan, [each for each, _ in systems]), plan.times, systems, adjoint, tape)
+    batch = Batch(loop, _start(plan, [each for each, _ in systems]), plan.times, systems, adjoint, tape)
+    batch.one_by_one = plan.steps
+    return batch
 
 
 def _system(plan: Plan) -> Initial:

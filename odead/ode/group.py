@@ -5,11 +5,9 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
-import numpy as np
-
 from ..derivatives.nested import nest_of
 from ..errors import ArgumentTypeError, ArgumentValueError
-from .prepared import Asked, Given, find, numbers, usual, when
+from .prepared import Asked, Given, When, find, numbers, usual, when
 from .signature import name_of
 from .solution import Solution
 
@@ -34,7 +32,7 @@ class Group:
     def __init__(self, run: Callable[..., Solution], rhs: Any, tspan: Any, same: dict[str, Any]) -> None:
         self._run, self._rhs, self._tspan, self._same = run, rhs, tspan, same
         self._asked = self._usual()
-        self._when: tuple[float, float, np.ndarray] | None = None
+        self._when: When | None = None
         if self._asked is not None:
             with suppress(ArgumentTypeError, ArgumentValueError):  # which each member says
                 self._when = when(tspan, same.get("t_eval"))
@@ -68,14 +66,14 @@ class Group:
             return error
 
     def _solve_prepared(
-        self, asked: Asked, timed: tuple[float, float, np.ndarray], members: Sequence[tuple[Any, Any]],
+        self, asked: Asked, timed: When, members: Sequence[tuple[Any, Any]],
         results: list[Result | None],
     ) -> None:  # fmt: skip
         """Fill in the results of ordinary members."""
         those: dict[int, Given] = {}
         for k, (x0, p) in enumerate(members):
             try:
-                laid_out = numbers(x0, p, *timed)
+                laid_out = numbers(x0, p, timed)
             except Exception as error:
                 results[k] = error
                 continue

@@ -36,10 +36,12 @@ from .rhs import refuse_captured
 from .signature import name_of
 from .solution import Sensitivity, Solution
 
-__all__ = ["Asked", "Given", "Prepared", "Way", "find", "given", "numbers", "prepare", "quick", "usual", "when"]
+__all__ = ["Asked", "Given", "Prepared", "Way", "When", "find", "given", "numbers", "prepare", "quick", "usual", "when"]
 
 SOLVED: Final[int] = STATES["solved"]
 RAISED: Final[int] = STATES["raised"]
+Steps = tuple[np.ndarray, np.ndarray]  # times, and states with their sensitivities
+
 KEPT_BATCHES: Final = 4  # per problem: threads that solve it at the same time
 
 
@@ -51,6 +53,23 @@ class Asked(NamedTuple):
     options: tuple[Any, ...]
 
 
+class When(NamedTuple):
+    """tspan and t_eval of a call, checked.
+
+    Attributes
+    ----------
+    t0, t1 : float
+    times : array
+        Strictly sorted; the end alone where all steps are wanted.
+    steps : bool
+    """
+
+    t0: float
+    t1: float
+    times: np.ndarray
+    steps: bool
+
+
 class Given(NamedTuple):
     """x0, p, tspan and t_eval of a call, checked and laid out."""
 
@@ -58,9 +77,7 @@ class Given(NamedTuple):
     p_layout: Layout
     x0: np.ndarray
     p: np.ndarray
-    t0: float
-    t1: float
-    times: np.ndarray
+    when: When
     arrays: tuple[Any, Any]  # p and x0 as they were passed
 
 
@@ -110,26 +127,26 @@ def given(x0: Any, p: Any, tspan: Any, t_eval: Any) -> Given | None:
         As in the long way.
     """
     timed = when(tspan, t_eval)
-    return None if timed is None else numbers(x0, p, *timed)
+    return None if timed is None else numbers(x0, p, timed)
 
 
-def when(tspan: Any, t_eval: Any) -> tuple[float, float, np.ndarray] | None:
+def when(tspan: Any, t_eval: Any) -> When | None:
     """t0, t1 and the times of an ordinary call."""
-    if t_eval is None:
-        return None
     t0, t1 = check_tspan(tspan)
+    if t_eval is None:
+        return When(t0, t1, np.array([t1]), True)
     times = check_t_eval(t_eval, t0, t1)
     assert times is not None
-    return (t0, t1, times) if goes_strictly(times, 1.0 if t1 >= t0 else -1.0) else None
+    return When(t0, t1, times, False) if goes_strictly(times, 1.0 if t1 >= t0 else -1.0) else None
 
 
-def numbers(x0: Any, p: Any, t0: float, t1: float, times: np.ndarray) -> Given | None:
+def numbers(x0: Any, p: Any, timed: When) -> Given | None:
     """The same with times that are known."""
     if callable(x0) or isinstance(x0, AbstractAnnotation) or isinstance(p, AbstractAnnotation):
         return None
     p_layout, p_vector = lay_out(p, "p", complex_allowed=True)
     x_layout, x_vector = lay_out(initial_values(x0, p, p_vector)[0], "x0", complex_allowed=True)
-    return Given(x_layout, p_layout, x_vector, p_vector, t0, t1, times, (p, x0))
+    return Given(x_layout, p_layout, x_vector, p_vector, timed, (p, x0))
 
 
 class Way(NamedTuple):
@@ -154,6 +171,24 @@ class Way(NamedTuple):
     loss: Loss | None = None
 
 
+class Found(NamedTuple):
+    """What the loop has found for a member.
+
+    Attributes
+    ----------
+    t, y : array, shapes (m,) and (n, m)
+    rows : array, shape (m, (1 + W) n)
+        States and sensitivities; in an adjoint at the times of the loss.
+    cotangents : array, shape (n, m), or None
+        Of the states in the rows, in the loss.
+    """
+
+    t: np.ndarray
+    y: np.ndarray
+    rows: np.ndarray
+    cotangents: np.ndarray | None
+
+
 class Prepared:
     """What serves all ordinary calls that differ in the numbers of x0, p and the times alone.
 
@@ -162,14 +197,13 @@ class Prepared:
     way : Way
     kernel : Kernel or None
         Of the loss.
-    times : int
-        How many.
+    timed : When
     """
 
-    def __init__(self, way: Way, kernel: Kernel | None, times: int) -> None:
+    def __init__(self, way: Way, kernel: Kernel | None, timed: When) -> None:
         self._rhs = way.problem.rhs
         self._loss: Variant | None = None if kernel is None else kernel.variant
-        self._plan = Plan.of(way.mode, way.problem, way.controls, way.tolerances, way.wrt, times)
+        self._plan = Plan.of(way.mode, way.problem, way.controls, way.tolerances, way.wrt, timed.times.size, timed.steps)
         self._batches: list[Batch] = []
         self._captures = self._rhs.captures or (self._loss is not None and _captures(self._loss.primal))
         self.done = self.missed = 0
@@ -197,23 +231,26 @@ class Prepared:
         until_error : bool
             Whether to raise what one of them raises, and not to return it in its place.
         """
-        first = those[0]
+        first, plan = those[0], self._plan
+        if self._captures:
+            for each in those:
+                self._refuse_captured(each)
         batch = self._batch()
         if batch is None:
             self.missed += len(those)
             return [None] * len(those)
-        if self._captures:
-            for each in those:
-                self._refuse_captured(each)
         if len(those) == 1:
             x0, p = first.x0[None], first.p[None]
         else:
             x0, p = np.array([each.x0 for each in those]), np.array([each.p for each in those])
-        members = Members(x0, p, self._plan.times, self._plan.rtol.size, self._loss is not None)
+        members = Members(x0, p, plan.times, plan.rtol.size, self._loss is not None)
         errors: dict[int, Exception] = {}
+        steps: dict[int, Steps] = {}
         count = 0
         while count < members.count:
-            count = batch.run(members, first.times, first.t0, first.t1, count)
+            count = batch.run(members, first.when.times, first.when.t0, first.when.t1, count)
+            if plan.steps and batch.loop.record is not None:
+                steps[count - 1] = (batch.loop.record.times, batch.loop.record.states)
             if batch.error is not None:
                 if until_error or not isinstance(batch.error, Exception):
                     raise batch.error
@@ -225,7 +262,9 @@ class Prepared:
         for k, state in enumerate(members.states.tolist()):
             if state == SOLVED:
                 self.done += 1
-                results.append(self._result(members, k, counts[k], those[k], name))
+                results.append(
+                    self._result(self._solution(members, k, those[k], steps.get(k)), members, k, counts[k], those[k], name)
+                )
             else:
                 self.missed += state != RAISED
                 results.append(errors.get(k))
@@ -240,11 +279,23 @@ class Prepared:
 
     # ------------------------------------------------------------------------------------------------ results
 
-    def _result(self, members: Members, k: int, counts: list[int], those: Given, name: str) -> Solution:
+    def _solution(self, members: Members, k: int, those: Given, steps: Steps | None) -> Found:
+        """What the loop has written for a member."""
+        n, mode = self._plan.problem.n, self._plan.mode
+        cotangents = None if self._loss is None else members.cotangents[k]
+        if steps is None:
+            return Found(those.when.times.copy(), members.y[k], members.out[k], cotangents)
+        t, states = steps
+        if cotangents is not None and mode == "forward":
+            at_end, cotangents = cotangents, np.zeros((t.size, n)).T  # in this order sums are those of the long way
+            cotangents[:, -1] = at_end[:, 0]
+        return Found(t, np.array(states[:, :n].T, order="C"), states if mode == "forward" else members.out[k], cotangents)
+
+    def _result(self, found: Found, members: Members, k: int, counts: list[int], those: Given, name: str) -> Solution:
         plan = self._plan
         nsteps, nrejected, nfev, njev, nlu = counts
         fields: dict[str, Any] = {
-            "t": those.times.copy(), "y": members.y[k], "sol": None, "t_events": None, "y_events": None, "status": 0,
+            "t": found.t, "y": found.y, "sol": None, "t_events": None, "y_events": None, "status": 0,
             "nfev": nfev, "njev": njev, "nlu": nlu, "nsteps": nsteps, "nrejected": nrejected,
             "message": "the end was reached", "success": True,
             "method": plan.method, "engine": "native", "mode": plan.mode, "name": name,
@@ -256,7 +307,7 @@ class Prepared:
         layout = those.p_layout
         result["parameter_names"] = layout.names("p") if "p" in plan.wrt else []
         if plan.mode == "forward":
-            self._differentiate(result, members, k, those)
+            self._differentiate(result, found, members, k, those)
             return result
         grad_p, grad_x0 = members.by_p[k], members.by_x0[k]
         result["loss"] = float(members.loss[k])
@@ -264,43 +315,44 @@ class Prepared:
             result["grad"] = layout.gradient(grad_p)
         if "x0" in plan.wrt:
             result["grad_x0"] = those.x_layout.gradient(grad_x0)
-        result.estimate_later(partial(self._error_of_adjoint, members, k, nsteps))
+        result.estimate_later(partial(self._error_of_adjoint, found, members, k, nsteps))
         return result
 
-    def _error_of_adjoint(self, members: Members, k: int, nsteps: int) -> float:
+    def _error_of_adjoint(self, found: Found, members: Members, k: int, nsteps: int) -> float:
         """`sens_error` of a discrete adjoint."""
         start, directions = probes_of(self._at(members, k), self._plan.wrt)
         errors = self._errors(members, k, nsteps)
-        probes = Probes(start, directions, self._derivatives(members, k), self._plan.floor, errors)
-        return probes.error_of_gradient(members.cotangents[k], members.by_p[k], members.by_x0[k])
+        probes = Probes(start, directions, self._derivatives(found), self._plan.floor, errors)
+        assert found.cotangents is not None
+        return probes.error_of_gradient(found.cotangents, members.by_p[k], members.by_x0[k])
 
-    def _differentiate(self, result: Sensitivity, members: Members, k: int, those: Given) -> None:
+    def _differentiate(self, result: Sensitivity, found: Found, members: Members, k: int, those: Given) -> None:
         """The derivatives of the states, and by them of the loss."""
         wrt, n_p = self._plan.wrt, those.p.size * ("p" in self._plan.wrt)
-        derivatives = self._derivatives(members, k)
+        derivatives = self._derivatives(found)
         if "p" in wrt:
             result["sens"] = np.ascontiguousarray(derivatives[:, :, :n_p])
         if "x0" in wrt:
             result["sens_x0"] = np.ascontiguousarray(derivatives[:, :, n_p:])
-        if self._loss is None:
+        if found.cotangents is None:
             result.estimate_later(partial(self._error_of_columns, members, k, result["nsteps"]))
             return
         result["loss"] = float(members.loss[k])
-        total = np.einsum("nm,mnw->w", members.cotangents[k], derivatives)
+        total = np.einsum("nm,mnw->w", found.cotangents, derivatives)
         if "p" in wrt:
             total[:n_p] += members.by_p[k]
             result["grad"] = those.p_layout.gradient(total[:n_p])
         if "x0" in wrt:
             result["grad_x0"] = those.x_layout.gradient(total[n_p:])
-        result.estimate_later(partial(self._error_by_chain_rule, members, k, result["nsteps"], total))
+        result.estimate_later(partial(self._error_by_chain_rule, found, members, k, result["nsteps"], total))
 
     def _error_of_columns(self, members: Members, k: int, nsteps: int) -> float:
         """`sens_error` of the derivatives of the states."""
         return float(self._errors(members, k, nsteps)[1:].max())
 
-    def _error_by_chain_rule(self, members: Members, k: int, nsteps: int, total: np.ndarray) -> float:
+    def _error_by_chain_rule(self, found: Found, members: Members, k: int, nsteps: int, total: np.ndarray) -> float:
         """`sens_error` of a gradient by derivatives of the states."""
-        plan, problem, derivatives = self._plan, self._at(members, k), self._derivatives(members, k)
+        plan, problem, derivatives = self._plan, self._at(members, k), self._derivatives(found)
         columns = columns_for(problem, plan.wrt)
         floor = (plan.states_atol / columns.scale[:, None]).T / (plan.rtol[0] / plan.share)
         errors = self._errors(members, k, nsteps)
@@ -310,7 +362,8 @@ class Prepared:
             if scale.size:
                 size = norm(scale * total[part])
                 groups.append(Group(derivatives[:, :, part], floor[:, part], errors[1:][part], scale, size))
-        return error_of_gradient(members.cotangents[k], groups, float(errors[0]))
+        assert found.cotangents is not None
+        return error_of_gradient(found.cotangents, groups, float(errors[0]))
 
     def _errors(self, members: Members, k: int, nsteps: int) -> np.ndarray:
         """The relative errors of the states and of each sensitivity."""
@@ -319,11 +372,10 @@ class Prepared:
     def _at(self, members: Members, k: int) -> Problem:
         return self._plan.problem._replace(x0=members.x0[k], p=members.p[k])
 
-    def _derivatives(self, members: Members, k: int) -> np.ndarray:
+    def _derivatives(self, found: Found) -> np.ndarray:
         """Of the states, shape (m, n, W)."""
         n, width = self._plan.problem.n, self._plan.rtol.size - 1
-        made: np.ndarray = members.out[k][:, n:].reshape(self._plan.times, width, n).transpose(0, 2, 1)
-        return made
+        return found.rows[:, n:].reshape(len(found.rows), width, n).transpose(0, 2, 1)
 
     def _refuse_captured(self, each: Given) -> None:
         """As in the long way."""
@@ -352,7 +404,15 @@ _KEPT: Final = Kept[Prepared](32)
 
 def _key(asked: Asked, those: Given) -> tuple[Any, ...]:
     loss = None if asked.loss is None else representative(asked.loss)
-    return (representative(asked.rhs), loss, those.x_layout, those.p_layout, those.times.size, asked.options)
+    return (
+        representative(asked.rhs),
+        loss,
+        those.x_layout,
+        those.p_layout,
+        those.when.times.size,
+        those.when.steps,
+        asked.options,
+    )
 
 
 def find(asked: Asked, those: Given) -> Prepared | None:
@@ -377,7 +437,7 @@ def prepare(asked: Asked, those: Given, way: Way) -> None:
     """Keep for later calls what one that went the long way, and was an ordinary one, has in common with them."""
     if not _is_ordinary(way):
         return
-    kernel = None if way.loss is None else way.loss.recorded((way.problem.n, those.times.size))
+    kernel = None if way.loss is None else way.loss.recorded((way.problem.n, those.when.times.size))
     if way.loss is not None and (kernel is None or not _runs_alone(kernel)):
         return
     try:
@@ -386,7 +446,7 @@ def prepare(asked: Asked, those: Given, way: Way) -> None:
     except TypeError:
         return
     if known is None or not known.serves(way, kernel):
-        _KEPT.put(key, Prepared(way, kernel, those.times.size))
+        _KEPT.put(key, Prepared(way, kernel, those.when))
 
 
 def _is_ordinary(way: Way) -> bool:

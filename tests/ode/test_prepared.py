@@ -36,6 +36,10 @@ MODES = [
     {"mode": "forward"},
     {"mode": "forward", "wrt": "x0", "sens_rtol": 1e-4},
     {},
+    {"t_eval": None},
+    {"mode": "adjoint", "loss": lambda y, p: np.sum(y**2) + np.sum(p**2), "wrt": ("p", "x0"), "t_eval": None},
+    {"mode": "forward", "loss": lambda y, p: np.sum(y**2) + np.sum(p**2), "wrt": ("p", "x0"), "t_eval": None},
+    {"mode": "forward", "t_eval": None},
 ]
 
 
@@ -104,7 +108,14 @@ def test_other_engines_go_the_long_way():
 
 
 def test_backwards_in_time_and_other_times():
-    for span, times in (((0.0, 5.0), TIMES), ((5.0, 0.0), TIMES[::-1]), ((1.0, 1.0), [1.0]), ((0.0, 4.0), [3.0])):
+    for span, times in (
+        ((0.0, 5.0), TIMES),
+        ((5.0, 0.0), TIMES[::-1]),
+        ((1.0, 1.0), [1.0]),
+        ((0.0, 4.0), [3.0]),
+        ((1.0, 1.0), None),
+        ((5.0, 0.0), None),
+    ):
         results = [
             odead.sensitivity(lotka_volterra, LOTKA_X0, LOTKA_P, span, t_eval=times, loss=lambda y: y.sum(), method="RK45")
             for _ in range(3)
