@@ -28,6 +28,8 @@ SAFETY: Final = 0.1
 STEPS_PER_PANEL: Final = 3  # what is too many for the quadrature is halved
 TIGHTEST: Final = 3e-14  # SciPy's limit is 100 times the rounding unit
 
+NO_TIME: Final = 4  # spacings of floats between two data, in which lambda does not change
+
 # Below this part of the largest cotangent, lambda is held to an absolute tolerance; the ratio of the default atol and rtol.
 NEGLIGIBLE: Final = 1e-3
 
@@ -164,8 +166,8 @@ def continuous_adjoint(
             break
         covector = covector + cotangents[:, k]
         stop = times[k - 1] if k else problem.t0
-        if covector.any():  # jumps may cancel
-            clock = _Elapsed(times[k], stop)
+        clock = _Elapsed(times[k], stop)
+        if covector.any() and clock.span > NO_TIME * np.spacing(abs(times[k])):  # jumps may cancel
             system = _system(problem, adjoint, clock, covector)
             back = engine.integrate(system, controls, np.array([clock.span]), dense=gradient is not None)
             if back.failure is not None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .tableaus import polynomial_weights
+from .tableaus import polynomial_weights, powers_at
 
 __all__ = ["DiagonalTableau"]
 
@@ -69,6 +69,10 @@ class DiagonalTableau:
                 others = np.delete(known, j)
                 guess[i, j] = np.prod((self.c[i] - others) / (known[j] - others))
         return guess
+
+    def basis_at(self, q: float) -> list[float]:
+        """The basis functions of the interpolant at a fraction of a step."""
+        return powers_at(self.interpolant.shape[1], q)
 
     def weights(self, q: np.ndarray) -> np.ndarray:
         """Weights of the stages at fractions of a step: y(t + q h) = y + h sum_j weights[j] k_j."""

@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 from numpy.polynomial import Polynomial
 
-from .tableaus import polynomial_weights
+from .tableaus import polynomial_weights, powers_at
 
 __all__ = ["BackwardFormulas"]
 
@@ -68,6 +68,10 @@ class BackwardFormulas:
             weight = weight * Polynomial([j - 2, 1]) / j
             rows[j - 1, :j] = weight.coef[1:]
         return rows
+
+    def basis_at(self, q: float) -> list[float]:
+        """The basis functions of the interpolant at a fraction of a step."""
+        return powers_at(self.interpolant.shape[1], q)
 
     def weights(self, q: np.ndarray) -> np.ndarray:
         """Weights of the rows of a record at fractions of a step: y(t + q h) = y + h sum_j weights[j] row_j."""

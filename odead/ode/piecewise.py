@@ -357,8 +357,9 @@ class _Walk:
         t, y = part.t, part.y
         if extra is not None and extra not in self.times:
             t, y = t[:-1], y[:, :-1]
-        reached = t[-1] if t.size else start
-        missing = (self.sign * (self.times - reached) > 0) & (self.sign * (self.times - end) <= 0)
+        ahead = self.sign * (self.times - (t[-1] if t.size else start))
+        # A piece that ends in its first step has not even given the start, which belongs to the first one.
+        missing = (ahead > 0 if t.size or self.parts else ahead >= 0) & (self.sign * (self.times - end) <= 0)
         if not missing.any():
             return part._replace(t=t, y=y)
         return part._replace(t=np.append(t, self.times[missing]), y=np.hstack([y, sol(self.times[missing])]))

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .tableaus import polynomial_weights
+from .tableaus import polynomial_weights, powers_at
 
 __all__ = ["RosenbrockTableau"]
 
@@ -66,6 +66,10 @@ class RosenbrockTableau:
     def gamma_matrix(self) -> np.ndarray:
         """Gamma, which multiplies the stages of the form with products of J: k_i = f(...) + h J sum_j Gamma_ij k_j."""
         return np.linalg.inv(np.eye(self.stages) / self.gamma - self.shift)
+
+    def basis_at(self, q: float) -> list[float]:
+        """The basis functions of the interpolant at a fraction of a step."""
+        return powers_at(self.interpolant.shape[1], q)
 
     def weights(self, q: np.ndarray) -> np.ndarray:
         """Weights of the stages at fractions of a step: y(t + q h) = y + h sum_j weights[j] k_j."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Tableau", "polynomial_weights"]
+__all__ = ["Tableau", "polynomial_weights", "powers_at"]
 
 _ROUND_OFF = 1e-11  # the published coefficients of some interpolants have no more digits
 
@@ -18,6 +18,15 @@ def polynomial_weights(interpolant: np.ndarray, q: np.ndarray) -> np.ndarray:
     """Weights ``sum_k interpolant[j, k] q**(k + 1)`` at fractions q of a step, shape ``(len(interpolant), *q.shape)``."""
     powers = np.asarray(q, dtype=float) ** np.arange(1, interpolant.shape[1] + 1).reshape(-1, *(1,) * np.ndim(q))
     return np.tensordot(interpolant, powers, axes=1)
+
+
+def powers_at(degree: int, q: float) -> list[float]:
+    """q, q**2, ..., of so many."""
+    powers, last = [], 1.0
+    for _ in range(degree):
+        last *= q
+        powers.append(last)
+    return powers
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +88,14 @@ class Tableau:
         """The basis functions of the interpolant at fractions of a step, shape ``(degree, *q.shape)``."""
         factors = [1 - q if flip else q for flip in self.flips]
         return np.cumprod(factors, axis=0)
+
+    def basis_at(self, q: float) -> list[float]:
+        """The same at one fraction."""
+        values, last = [], 1.0
+        for flip in self.flips:
+            last *= 1 - q if flip else q
+            values.append(last)
+        return values
 
     def weights(self, q: np.ndarray) -> np.ndarray:
         """Weights of the stages at fractions of a step: y(t + q h) = y + h sum_j weights[j] k_j."""

@@ -415,6 +415,25 @@ def test_containers_and_dense_output():
         assert found.sol(t)[0] == pytest.approx(ball_exact(Q, t)[0], rel=1e-7)
 
 
+@pytest.mark.parametrize("engine", ["native", "scipy"])
+@pytest.mark.parametrize("mode", ["forward", "adjoint", "continuous"])
+def test_an_event_in_the_first_step_leaves_the_datum_at_t0(engine, mode):
+    """A dose at p1 = 0.1, in a first step of length 0.5."""
+    dose = event(lambda x, p, t: t - p[1], reset=add_one)
+    found = odead.sensitivity(
+        lambda x, p, t: -p[0] * x, [1.0], np.array([0.7, 0.1]), (0, 2), t_eval=[0.0, 0.05, 2.0], events=dose, first_step=0.5,
+        loss=lambda y: y[0].sum(), mode=mode, engine=engine, rtol=1e-8,
+    )  # fmt: skip
+    later = np.exp(-0.7 * 1.9)
+    np.testing.assert_allclose(found.y[0], [1.0, np.exp(-0.035), np.exp(-1.4) + later], rtol=1e-6)
+    by_rate = -0.05 * np.exp(-0.035) - 2 * np.exp(-1.4) - 1.9 * later
+    np.testing.assert_allclose(found.grad, [by_rate, 0.7 * later], rtol=1e-6)
+
+
+def add_one(x, p, t):
+    x += 1
+
+
 # ---------------------------------------------------------------------------------------------------- wrong input
 
 

@@ -262,6 +262,30 @@ def test_a_solve_steps_onto_them_too(case, rtol):
     assert measured.loss == pytest.approx(found.y[0, -1], rel=5 * rtol, abs=5 * rtol)
 
 
+def square_wave(dx, x, p, t):
+    dx[0] = -p[0] * x[0] + np.sign(np.sin(p[1] * t))
+
+
+@MODES
+def test_a_switch_in_the_first_step(mode):
+    """The sine is 0 at t0 and at no other time near it, so that the first step ends at once, with the datum at t0 in it."""
+    p, x0, end = np.array([0.5, 2.0]), np.array([0.3]), 2.0
+    turn = np.pi / p[1]
+
+    def value(p):
+        turn = np.pi / p[1]
+        first = x0[0] * np.exp(-p[0] * turn) + (1 - np.exp(-p[0] * turn)) / p[0]
+        return first * np.exp(-p[0] * (end - turn)) - (1 - np.exp(-p[0] * (end - turn))) / p[0]
+
+    found = odead.sensitivity(
+        square_wave, x0, p, (0.0, end), t_eval=[0.0, end], loss=lambda y: y[0].sum(), mode=mode, rtol=1e-9, atol=1e-9
+    )
+    assert turn < end
+    np.testing.assert_allclose(found.y[0], [0.3, value(p)], rtol=1e-7)
+    steps = 1e-5 * np.eye(2)
+    np.testing.assert_allclose(found.grad, [(value(p + h) - value(p - h)) / 2e-5 for h in steps], rtol=1e-6)
+
+
 def test_a_solve_passes_what_cannot_be_located():
     """A relay that chatters, in silence and as far as SciPy comes: no derivative is wanted."""
 
