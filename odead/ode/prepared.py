@@ -42,6 +42,7 @@ SOLVED: Final[int] = STATES["solved"]
 RAISED: Final[int] = STATES["raised"]
 Steps = tuple[np.ndarray, np.ndarray]  # times, and states with their sensitivities
 
+TRIES: Final = 3  # that may fail at first
 KEPT_BATCHES: Final = 4  # per problem: threads that solve it at the same time
 
 
@@ -206,12 +207,13 @@ class Prepared:
         self._plan = Plan.of(way.mode, way.problem, way.controls, way.tolerances, way.wrt, timed.times.size, timed.steps)
         self._batches: list[Batch] = []
         self._captures = self._rhs.captures or (self._loss is not None and _captures(self._loss.primal))
+        self._is_impossible = False
         self.done = self.missed = 0
 
     @property
     def can_be_used(self) -> bool:
         """Whether nothing that was read has changed, and most members so far were ordinary ones."""
-        if self.missed > self.done or self._rhs.is_stale():
+        if self._is_impossible or self.missed > self.done + TRIES or self._rhs.is_stale():
             return False
         return self._loss is None or not self._loss.trace.namespace.stale()
 
@@ -237,7 +239,7 @@ class Prepared:
                 self._refuse_captured(each)
         batch = self._batch()
         if batch is None:
-            self.missed += len(those)
+            self._is_impossible = True
             return [None] * len(those)
         if len(those) == 1:
             x0, p = first.x0[None], first.p[None]

@@ -280,6 +280,15 @@ def test_failures_say_the_same():
     assert messages == 2 * [(str(caught.value), caught.value.result.t.tolist())]
 
 
+def test_a_failure_at_first_does_not_slow_all_that_follow():
+    call(explodes, np.ones(1), np.array([0.1]))
+    with pytest.raises(IntegrationError):
+        call(explodes, np.ones(1), np.array([1.0]))
+    for _ in range(3):
+        call(explodes, np.ones(1), np.array([0.1]))
+    assert was_quick() == 3
+
+
 def test_failures_of_members():
     ps = np.tile([[0.1], [1.0], [0.05], [np.nan], [0.1]], (12, 1))
     members = odead.ensemble(explodes, [np.ones(1)], ps, SPAN, method="Tsit5", t_eval=TIMES, threads=2)
