@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 
 from ..ops import SPECIAL, TABLE, UFUNCS
-from ..tape import DTYPES
+from ..tape import DTYPES, Role
 from ..views import View, broadcast
 from .array import TracedArray, wrap
 from .leaving import WAYS_OUT
@@ -40,6 +40,7 @@ _COMPOSED: Final[dict[str, Callable[..., Any]]] = {
     "sinc": lambda x: np.where(np.equal(x, 0), 1, np.sin(np.pi * x) / np.where(np.equal(x, 0), 1, np.pi * x))[()],
 }  # fmt: skip
 
+_DIVIDING: Final = (_OPS[np.remainder.__name__], _OPS[np.floor_divide.__name__])
 _AS_BOOLEAN: Final = {"add": "logical_or", "mul": "logical_and", "maximum": "logical_or", "minimum": "logical_and",
                       "fmax": "logical_or", "fmin": "logical_and"}  # fmt: skip
 
@@ -236,10 +237,20 @@ def _lowered(rec: Recorder, op: str, dtype: str, out: View, ins: list[View]) -> 
         real = rec.program.temp("float64", out.shape)
         rec.emit("sign", real, [rec.cast(view, "float64") for view in ins])
         rec.emit("cast", out, (real,))
+    elif dtype == "int64" and op in _DIVIDING and _is_constant_and_not_zero(rec, ins[1]):
+        real = rec.program.temp("float64", out.shape)  # exact: float64 has no quotient of integers below 2**53 wrong
+        rec.emit(op, real, [rec.cast(view, "float64") for view in ins])
+        rec.emit("cast", out, (real,))
     elif dtype == "int64" and op in ("isnan", "isinf", "isfinite"):
         rec.emit(op, out, [rec.cast(view, "float64") for view in ins])
     else:
         rec.fail(f"np.{TABLE[op].numpy or op} of {dtype} cannot be traced", "Convert to float with .astype(float)")
+
+
+def _is_constant_and_not_zero(rec: Recorder, divisor: View) -> bool:
+    """Integers divided by zero give 0 and a warning, unlike floats."""
+    buffer = rec.program.buffers[divisor.buffer]
+    return buffer.role is Role.CONSTANT and bool(np.all(buffer.data))
 
 
 def _kind(x: Any) -> Any:

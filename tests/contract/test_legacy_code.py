@@ -126,6 +126,13 @@ def arrays_without_elements(z, x):
     x *= 1 + z.sum()
 
 
+@case(X, np.arange(6), np.array([True, False] * 3))
+def integers_and_masks_as_arguments(x, k, mask):
+    x[mask] *= 2
+    x[~mask] += x[mask]
+    return (x[k[::-1]] * (k // 2)).sum() + x[k % 2 == 0].sum() * x[k[2]] + (np.mod(k, 4) * x).sum() + ((k - 3) // -2) @ x
+
+
 @case(X)
 def views_of_views(x):
     v = x[::-1][1:5][::2].reshape(1, 2).T

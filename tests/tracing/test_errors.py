@@ -83,7 +83,7 @@ ERRORS = [
     (lambda x: np.linalg.svd(np.outer(x, x[:2])), "np.linalg.svd with full_matrices=True"),
     (lambda x: np.linalg.qr(np.outer(x, x), "raw"), "np.linalg.qr with mode='raw'"),
     (lambda x: np.arange(3) @ (x > 0).astype(int), "matrix product of int64"),
-    (lambda x: (x > 0).astype(int) // 2, "np.floor_divide of int64 cannot be traced. Convert to float"),
+    (lambda x: 2 // (x > 0).astype(int), "np.floor_divide of int64 cannot be traced. Convert to float"),
     (lambda x: (x > 0).astype(int) & 1, "np.bitwise_and of int64"),
     (lambda x: round(x.item(0), 1), r"round\(x, digits\) of a Python float"),
     (lambda x: int(1e300 * x[0]), "does not fit 64 bits"),
