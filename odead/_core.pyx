@@ -27,11 +27,12 @@ from cpython.pythread cimport (
 from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uintptr_t
 from libc.string cimport memcpy, memmove, memset
 
-from ._structured cimport Instruction, Walk, advance, begin, parameters, structured, sum_of
+from ._structured cimport Instruction, Walk, advance, begin, dot_of, parameters, structured, sum_of
 from ._ufuncs cimport Loop, PyUFuncObject
 
 cdef extern from "_kernels.h" nogil:
     const Instruction* odead_scalars(const Instruction* i, const Instruction* stop)
+    void odead_choose_loops()
     void odead_row(int opcode, int64_t n, char* out, const char* x, const char* y, const char* z, const int64_t* stride)
     const char* const odead_names[]
     const char* const odead_ufuncs[]
@@ -56,7 +57,7 @@ cdef enum Base:
 OPCODES = {odead_names[k].decode(): k for k in range(ODEAD_STRUCTURED)}
 for _operation in OPERATIONS:
     OPCODES.update({f"{_operation}.{dtype}": len(OPCODES) + k for k, dtype in enumerate(DTYPES)})
-for _name in ("call", "call_pointer", "block", "carry"):
+for _name in ("call", "call_pointer", "block", "carry", "dot"):
     OPCODES[_name] = len(OPCODES)
 BUSY = -2
 
@@ -64,6 +65,7 @@ cdef int CALL = OPCODES["call"]
 cdef int CALL_POINTER = OPCODES["call_pointer"]
 cdef int BLOCK = OPCODES["block"]
 cdef int SUM = OPCODES["sum.float64"]
+cdef int DOT = OPCODES["dot"]      # of two contiguous rows, inside a block
 
 # --------------------------------------------------------------------------------------------------------- sweep
 
@@ -96,6 +98,7 @@ cdef void _find_loops():
 
 
 _find_loops()
+odead_choose_loops()
 
 
 cdef void foreign_row(const Loop* loop, const Walk* walk, const Instruction* i) noexcept nogil:
@@ -141,7 +144,7 @@ cdef struct Cut:            # parameters of a member of a block
 
 
 cdef double run_member(const Instruction* i, int64_t s, int64_t e) noexcept nogil:
-    """Do the indices of a member that belong to the tile from `s` to `e`; for a sum returns its part."""
+    """Do the indices of a member that belong to the tile from `s` to `e`; for a sum returns its part, else 0."""
     cdef const Cut* cut = <const Cut*> parameters(i)
     cdef int64_t start = s - cut.lag if s > cut.lag else 0
     cdef int64_t stop = e - cut.lag if e - cut.lag < cut.count else cut.count
@@ -156,6 +159,8 @@ cdef double run_member(const Instruction* i, int64_t s, int64_t e) noexcept nogi
     part.z = i.z + start * cut.step[3] + s * cut.moving[3]
     if i.opcode == SUM:
         return sum_of(part.x, stop - start, cut.step[1])
+    if i.opcode == DOT:
+        return dot_of(part.x, part.y, stop - start)
     if cut.unit:
         part.n = (stop - start) * cut.unit
         if i.extra[4] == 0 and foreign[i.opcode].call == NULL:      # 10 % of a stencil of 10**4 points
@@ -197,8 +202,7 @@ cdef void halve(const Instruction* head, int64_t s, int64_t n, double* totals) n
     halve(head, s, half, totals)
     halve(head, s + half, n - half, others)
     for k in range(head.n):
-        if head[1 + k].opcode == SUM:
-            totals[k] += others[k]
+        totals[k] += others[k]
 
 
 cdef void run_block(const Instruction* head) noexcept nogil:
@@ -214,7 +218,7 @@ cdef void run_block(const Instruction* head) noexcept nogil:
         return
     halve(head, 0, p[0], totals)
     for k in range(head.n):
-        if head[1 + k].opcode == SUM:
+        if head[1 + k].opcode == SUM or head[1 + k].opcode == DOT:
             (<double*> head[1 + k].out)[0] = totals[k]
 
 

@@ -61,3 +61,4 @@ cdef inline const int64_t* parameters(const Instruction* i) noexcept nogil:
 
 cdef int structured(const Instruction* i, int operation, int dtype) noexcept nogil
 cdef double sum_of(const char* x, int64_t n, int64_t stride) noexcept nogil
+cdef double dot_of(const char* x, const char* y, int64_t n) noexcept nogil

@@ -24,6 +24,9 @@ cdef extern from "_products.h" nogil:
     void odead_combination(int64_t m, int64_t n, const double* x, int64_t ld, const double* y, int64_t step_y, double* out,
                            int add)
 
+cdef extern from "_sums.h" nogil:
+    double odead_sum_or_dot(int64_t n, const double* x, const double* y)
+
 # In the order of the enums below.
 OPERATIONS = (
     "sum", "sum_add", "prod", "amax", "amin", "recurrence", "cumprod", "take", "put", "put_add", "searchsorted", "guard",
@@ -77,6 +80,9 @@ cdef number pairwise(const char* x, int64_t n, int64_t stride, number* tag) noex
     cdef number part[8]
     cdef number total
     cdef int64_t k, j, half
+    if number is double:
+        if stride == sizeof(double):
+            return odead_sum_or_dot(n, <const double*> x, NULL)
     if n > 128:
         half = n // 2
         half -= half % 8
@@ -102,6 +108,11 @@ cdef number pairwise(const char* x, int64_t n, int64_t stride, number* tag) noex
 
 cdef double sum_of(const char* x, int64_t n, int64_t stride) noexcept nogil:
     return pairwise(x, n, stride, <double*> NULL)
+
+
+cdef double dot_of(const char* x, const char* y, int64_t n) noexcept nogil:
+    """The sum of the products of two contiguous rows, with the bits of `sum_of` the row of products."""
+    return odead_sum_or_dot(n, <const double*> x, <const double*> y)
 
 
 cdef int add_up(const Instruction* i, bint accumulate, number* tag) noexcept nogil:

@@ -206,7 +206,7 @@ class _Pullback:
 
     def __init__(self, f: Callable[..., Any], variant: Variant, inputs: Inputs) -> None:
         self._f, self._variant, self._inputs = f, variant, inputs
-        self._executable = variant.executable.clone(frozen=True)
+        self._executable = variant.executable.apart()
         self._values = copies(inputs.values)
         self._results = empty_results(variant)
         arrays = [*self._values, *inputs.zeros(), *_zero_seeds(variant), *self._results]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Final, Literal
 
 import numpy as np
@@ -33,15 +34,20 @@ class Executable:
         Must pass `verify`.
     tile : int, optional
         Elements of an operand in a tile of a block of instructions; see `fusion`.
+    in_parts : bool
+        Whether the parts of a split program can run apart. If not, they are woven into each other: the reverse sweep then finds
+        in the cache what the forward sweep has computed.
     settles : bool
         Whether the part before the split fills what stays as it is during a solve (`transform.hoist`).
     """
 
-    __slots__ = ("_pullbacks", "_spare", "_tape", "program")
+    __slots__ = ("_apart", "_in_parts", "_pullbacks", "_spare", "_tape", "program")
 
-    def __init__(self, program: Program, tile: int = TILE, *, settles: bool = False) -> None:
-        lowered = lower(program, OPCODES, tile)
+    def __init__(self, program: Program, tile: int = TILE, *, in_parts: bool = False, settles: bool = False) -> None:
+        lowered = lower(program, OPCODES, tile, in_parts=in_parts or settles)
         self.program = program
+        self._in_parts = in_parts or settles
+        self._apart: Executable | None = None  # the same program in parts, once asked for
         code = Code(
             lowered.rows,
             lowered.words,
@@ -69,7 +75,7 @@ class Executable:
             In the order `program.arguments + program.results`, of the dtype and shape of the buffers and not overlapping;
             numbers for 0-d arguments. Arguments are updated in place, results are filled.
         part : {"all", "forward", "reverse"}
-            "reverse" starts from what the last "forward" (or "all") left, and may be repeated.
+            "reverse" starts from what the last "forward" (or "all") left, and may be repeated. The parts need `in_parts`.
 
         Returns
         -------
@@ -82,6 +88,8 @@ class Executable:
         TypeError, ValueError
             For arrays of another number, dtype or size, or read-only ones that the program writes.
         """
+        if part != "all" and not self._in_parts:
+            raise RuntimeError(f"{self.program.name}: its parts are woven into each other; run those of `apart`")
         if self._pullbacks is None:
             status = self._tape.run(arrays, _PARTS[part])
         else:
@@ -112,13 +120,20 @@ class Executable:
         """Return an executable of the same code with storage of its own; frozen, with what captured arrays hold now."""
         twin = object.__new__(Executable)
         twin.program = self.program
+        twin._in_parts, twin._apart = self._in_parts, self._apart
         twin._tape = self._tape.clone(frozen)
         twin._spare = []
         twin._pullbacks = None if self._pullbacks is None else {}
         return twin
 
-    def __reduce__(self) -> tuple[type[Executable], tuple[Program]]:
-        return Executable, (self.program,)
+    def apart(self) -> Executable:
+        """Return an executable whose parts run apart, with storage of its own and what captured arrays hold now."""
+        if self._apart is None:
+            self._apart = Executable(self.program, in_parts=True)
+        return self._apart.clone(frozen=True)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return partial(Executable, in_parts=self._in_parts), (self.program,)
 
     def __repr__(self) -> str:
         return f"<Executable of {self.program!r}>"

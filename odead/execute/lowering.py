@@ -56,8 +56,21 @@ class Lowered:
     calls: tuple[Call, ...]
 
 
-def lower(program: Program, opcodes: Mapping[str, int], tile: int = TILE) -> Lowered:
-    """Lower a program; `opcodes` are those of the core, `tile` the elements of an operand in a tile of a block."""
+def lower(program: Program, opcodes: Mapping[str, int], tile: int = TILE, *, in_parts: bool = False) -> Lowered:
+    """Lower a program.
+
+    Parameters
+    ----------
+    program : Program
+    opcodes : mapping of str to int
+        Those of the core.
+    tile : int
+        Elements of an operand in a tile of a block.
+    in_parts : bool
+        Whether the parts before and after `split` must be able to run apart.
+    """
+    if program.split is not None and not in_parts:
+        program = program.replaced(list(program))
     prepared, positions, blocks = fuse(*contract(*_prepare(program)), _keeps_its_place, tile)
     local = _local_buffers(prepared, blocks)
     storage = _place(prepared, blocks, local)

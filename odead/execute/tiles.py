@@ -114,9 +114,14 @@ def lower_block(rows: Rows, program: Program, block: Block, positions: Sequence[
     longest = max(member.lag for member in block.members)
     length = len(block.members) + len(carried)
     params = (block.extent, block.step, len(carried), longest, int(block.has_sum))
-    rows.emit(positions[block.start], "block", Axis(length, ()), (), (), params=params)
+    dots = _dots(program, block, local)
+    rows.emit(positions[block.start], "block", Axis(length - len(dots), ()), (), (), params=params)
     for place, member in enumerate(block.members, block.start):
         op = program.op[place]
+        if place in dots:  # here rather than where the sum is: its operands may be gone there
+            op, member = "dot", member._replace(accesses=(dots[place].accesses[0], *member.accesses[1:]))
+        elif member in dots.values():
+            continue
         views = [_moved(each, member, local) for each in member.accesses]
         _lower_member(rows, positions[place], op, member, views, [each.view.buffer in local for each in member.accesses])
     for buffer, where in carried.items():
@@ -130,6 +135,23 @@ def lower_block(rows: Rows, program: Program, block: Block, positions: Sequence[
             (whole,),
             params=(where.step * item,),
         )
+
+
+def _dots(program: Program, block: Block, local: Mapping[int, Local]) -> dict[int, Member]:
+    """By the place of a product the sum that adds it up, where nothing else needs it and its operands are contiguous."""
+    uses = Counter(each.view.buffer for member in block.members for each in member.accesses)
+    found = {}
+    products: dict[int, int] = {}  # by buffer
+    for place, member in enumerate(block.members, block.start):
+        out, *ins = member.accesses
+        if program.op[place] == "mul" and uses[out.view.buffer] == 2 and out.view.buffer in local:
+            if len(out.view.shape) == 1 and all(each.view.strides == (1,) for each in ins):
+                products[out.view.buffer] = place
+        elif program.op[place] == "sum" and ins[0].view.buffer in products:
+            product = products[ins[0].view.buffer]
+            if program.out[product] == ins[0].view:
+                found[product] = member
+    return found
 
 
 def _moved(each: Access, member: Member, local: Mapping[int, Local]) -> View:
@@ -154,6 +176,9 @@ def _lower_member(rows: Rows, position: int, op: str, member: Member, views: lis
     if op == "sum":
         layout, unit = Layout(Axis(1, (0, *views[1].strides)), (), (0, 0)), 1
         name = "sum.float64"
+    elif op == "dot":
+        layout, unit = Layout(Axis(1, (0, 1, 1)), (), (0, 0, 0)), 1
+        name = "dot"
     else:
         layout, unit = _loops(views, axis)
         name = rows.vector_name(op, layout.row, views)

@@ -73,7 +73,7 @@ def test_the_reverse_part_starts_from_storage() -> None:
     program.split = len(program)
     program.emit("add", at(x, 2), (kept, at(x, 2)))
     verify(program)
-    executable = Executable(program)
+    executable = Executable(program, in_parts=True)
     assert executable.run(arrays, "forward") == -1
     for expected in (6.0, 12.0):
         assert executable.run(arrays, "reverse") == -1

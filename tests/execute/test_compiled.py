@@ -429,7 +429,7 @@ def split_program() -> Program:
 
 
 def test_the_reverse_part_runs_again() -> None:
-    executable = Executable(split_program())
+    executable = Executable(split_program(), in_parts=True)
     x, out = np.linspace(0, 1, 5), np.full(5, np.nan)
     assert executable.run((x, out), "forward") == -1
     assert np.isnan(out).all()
@@ -439,6 +439,21 @@ def test_the_reverse_part_runs_again() -> None:
         out[:] = np.nan
         assert executable.run((x, out), "reverse") == -1
         np.testing.assert_allclose(out, expected, rtol=1e-15)
+
+
+def test_parts_woven_into_each_other_do_not_run_apart() -> None:
+    executable = Executable(split_program())
+    x, out = np.linspace(0, 1, 5), np.zeros(5)
+    with pytest.raises(RuntimeError, match="split: its parts are woven into each other"):
+        executable.run((x, out), "forward")
+    assert executable.run((x, out)) == -1
+    expected = out.copy()
+    for apart in (executable.apart(), pickle.loads(pickle.dumps(executable.apart()))):
+        out[:] = 0
+        apart.run((x, out), "forward")
+        assert not out.any()
+        apart.run((x, out), "reverse")
+        np.testing.assert_array_equal(out, expected)
 
 
 def test_a_temporary_of_both_parts_is_restored() -> None:
@@ -451,7 +466,7 @@ def test_a_temporary_of_both_parts_is_restored() -> None:
     p.split = len(p)
     p.emit("add", total, (total, total))
     p.emit("copy", out, (total,))
-    executable, oracle = Executable(p), reference.ReferenceExecutable(p)
+    executable, oracle = Executable(p, in_parts=True), reference.ReferenceExecutable(p)
     for e in (executable, oracle):
         x_, out_ = np.array([1.0, 2.0]), np.zeros(2)
         e.run((x_, out_), "forward")
@@ -467,7 +482,7 @@ def test_parts_of_random_programs(drawn: tuple[Program, list[np.ndarray]]) -> No
     program, arrays = drawn
     for split, tile in product({0, len(program) // 2, len(program)}, (2, 512)):
         program.split = split
-        executable, oracle = Executable(program, tile), reference.ReferenceExecutable(program)
+        executable, oracle = Executable(program, tile, in_parts=True), reference.ReferenceExecutable(program)
         actual, expected = [x.copy() for x in arrays], [x.copy() for x in arrays]
         for part in ("forward", "reverse", "reverse"):
             assert executable.run(actual, part) == oracle.run(expected, part) == -1

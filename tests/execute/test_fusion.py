@@ -7,10 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from odead._core import OPCODES
 from odead.execute import reference
 from odead.execute.access import access, distance
 from odead.execute.compiled import Executable
 from odead.execute.fusion import fuse
+from odead.execute.lowering import lower
 from odead.tape import Program, Role, verify
 from odead.views import View, overlap
 from recorder import at
@@ -199,6 +201,30 @@ def test_a_sum_inside_a_block_has_the_bits_of_one_outside() -> None:
         assert_same_in_tiles(program, arrays, (128, 256))
         Executable(program, tile=256).run(arrays)
         assert arrays[2][0] == (arrays[0] * arrays[1]).sum()
+
+
+@pytest.mark.parametrize("n", [300, 1000, 3001])
+def test_a_product_that_is_summed_has_the_bits_of_both(n: int) -> None:
+    """It needs no storage, also where its operands are overwritten before the sum; x[k] * y[k + 1] and x . x as well."""
+    program = Program("dot")
+    x, y, total = vector(program, "x", n), vector(program, "y", n), vector(program, "total", 3)
+    pairs = [(x, y, at(y, slice(0, n))), (at(x, slice(0, n - 1)), at(y, slice(1, n)), None), (x, x, None)]
+    sums = []
+    for a, b, overwritten in reversed(pairs):
+        product = program.temp("float64", a.shape)
+        program.emit("mul", product, (a, b))
+        if overwritten is not None:
+            program.emit("copy", overwritten, (program.constant(0.0, "float64", overwritten.shape),))
+        sums.append(program.temp("float64", ()))
+        program.emit("sum", sums[-1], (product,))
+    for k, each in enumerate(sums):
+        program.emit("copy", at(total, k), (each,))
+    rng = np.random.default_rng(n)
+    assert_same_in_tiles(program, [rng.standard_normal(n), rng.standard_normal(n), np.zeros(3)], (128, 130, 250))
+    names = {number: name for name, number in OPCODES.items()}
+    used = [names[code] for code in lower(program, OPCODES, 130).rows[:, 0]]
+    assert used.count("dot") == 2
+    assert used.count("mul.float64.vv") == used.count("sum.float64") == 1  # the one of n - 1 elements
 
 
 def test_lanes_and_what_they_share() -> None:
