@@ -11,6 +11,7 @@ from ._elements cimport clear, latest, mark, stamp
 from ._scan cimport Scan, buffer_of, is_scalar, moved, offset_of, updates_in_place
 
 from .tape import Role
+from .views import View
 
 cdef object TEMP = Role.TEMP, CONSTANT = Role.CONSTANT, ARGUMENT = Role.ARGUMENT
 cdef tuple NO_AXES = ()
@@ -232,30 +233,92 @@ def kinds(list buffers, int64_t[::1] kind, int64_t[::1] size, char[::1] is_temp,
 # --------------------------------------------------------------------------------------------------------------- sums
 
 
-def longest_chain(program):
-    """The most additions in a row, each of which takes the result of the one before, which nothing else reads."""
+cdef class Chain:
+    """Additions, each of which takes the result of the one before and an element that lies `step` further on."""
+
+    cdef readonly object start  # what the first element is added to
+    cdef readonly object first
+    cdef object last
+    cdef Py_ssize_t step
+    cdef readonly Py_ssize_t count
+
+    def __cinit__(self, tuple ins):
+        self.start, self.first, self.last = ins[0], ins[1], ins[1]
+        self.count = 1
+
+    cdef bint extended(self, object term) except -1:
+        """Take one more element, if it continues."""
+        cdef Py_ssize_t step
+        if self.count == 1 and not _alike(<tuple> term, <tuple> self.first):  # then the first was the left operand
+            self.start, self.first, self.last = self.first, self.start, self.start
+        if not _alike(<tuple> term, <tuple> self.last):
+            return False
+        step = offset_of(<tuple> term) - offset_of(<tuple> self.last)
+        if self.count > 1 and step != self.step:
+            return False
+        self.step, self.last = step, term
+        self.count += 1
+        return True
+
+    @property
+    def terms(self):
+        """The view of all elements."""
+        buffer, offset, shape, strides = self.first
+        return View(buffer, offset, (*shape, self.count), (*strides, self.step))
+
+
+cdef inline bint _alike(tuple a, tuple b) except -1:
+    if buffer_of(a) != buffer_of(b):
+        return False
+    return (is_scalar(a) and is_scalar(b)) or (a[2] == b[2] and a[3] == b[3])
+
+
+def chains(program, Py_ssize_t least):
+    """The chains of `least` additions or more, by their last instruction; nothing that they read changes meanwhile."""
     cdef Scan scan = Scan(program)
     cdef int* reads = scan.numbers(scan.many)  # less one
-    cdef int* length = <int*> scan.zeros(scan.many * sizeof(int))  # of the chain that ends in a temporary
+    cdef int* end = scan.numbers(scan.many)  # by temporary that nothing else reads: the addition that gives a partial sum
+    cdef list at = [None] * scan.length
     cdef Py_ssize_t k, b
-    cdef int most = 0, longest
     cdef object view, out
+    cdef Chain chain
+    cdef bint stable
     for k in range(scan.length):
         for view in <tuple> scan.ins[k]:
             reads[buffer_of(<tuple> view)] += 1
     for k in range(scan.length):
+        if k == scan.split:
+            memset(end, 0xFF, scan.many * sizeof(int))
         out = scan.out[k]
         if out is None or scan.op[k] != "add":
             continue
-        longest = 0
+        stable = True
         for view in <tuple> scan.ins[k]:
             b = buffer_of(<tuple> view)
-            longest = max(longest, length[b])
-        most = max(most, longest + 1)
+            stable = stable and (scan.single[b] or not scan.count[b])
+        if not stable:
+            continue
+        chain = _continued(scan, at, end, <tuple> scan.ins[k])
+        at[k] = Chain(scan.ins[k]) if chain is None else chain
         b = buffer_of(<tuple> out)
-        if scan.single[b] and reads[b] == 0:
-            length[b] = longest + 1
-    return most
+        if scan.single[b] and reads[b] == 0 and scan.is_whole(<tuple> out):
+            end[b] = k
+    return {k: chain for k, chain in enumerate(at) if chain is not None and chain.count >= least}
+
+
+cdef Chain _continued(Scan scan, list at, int* end, tuple ins):
+    """The chain that an addition continues, removed from where it ended so far; None if there is none."""
+    cdef Py_ssize_t place
+    cdef int k
+    cdef Chain chain
+    for place in range(2):
+        k = end[buffer_of(<tuple> ins[place])]
+        if k >= 0 and scan.out[k] == ins[place]:
+            chain = at[k]
+            if chain.extended(ins[1 - place]):
+                at[k] = None
+                return chain
+    return None
 
 
 # --------------------------------------------------------------------------------------------------------- overwrites

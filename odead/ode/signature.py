@@ -155,10 +155,16 @@ def flat_rhs(rhs: Callable[..., Any], running: Callable[..., Any] | None, x_layo
     form = _form(rhs, x_layout)
     function = rhs.fun if isinstance(rhs, ScipyRhs) else rhs
     if running is not None:
-        return partial(_with_running, form, function, running, x_layout, p_layout)
+        return _named(partial(_with_running, form, function, running, x_layout, p_layout), function)
     if form is _fill and x_layout.is_vector and (p_layout.is_vector or p_layout.is_none):
         return function
-    return partial(_unpacked, form, function, x_layout, p_layout)
+    return _named(partial(_unpacked, form, function, x_layout, p_layout), function)
+
+
+def _named(made: partial[Any], function: Callable[..., Any]) -> partial[Any]:
+    """A function of ours under the name of the user's, by which warnings call it."""
+    made.__name__ = name_of(function)  # type: ignore[attr-defined]
+    return made
 
 
 # The tracer looks into the arguments of a partial, and so finds the user's functions there; it does not look into odead's own.
@@ -178,7 +184,7 @@ def _with_running(form: Form, rhs: Callable[..., Any], running: Callable[..., An
 
 def multiplied(flat: Flat, matrix: np.ndarray) -> Flat:
     """The right-hand side multiplied by a constant matrix; a diagonal one is given by its diagonal."""
-    return partial(_multiplied, flat, matrix, matrix.ndim == 1)
+    return _named(partial(_multiplied, flat, matrix, matrix.ndim == 1), flat)
 
 
 def _multiplied(flat: Flat, matrix: Any, diagonal: bool, dx: Any, x: Any, p: Any, t: Any) -> Any:

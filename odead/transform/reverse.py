@@ -242,14 +242,15 @@ class _Reverse:
 
     def accumulate(self, view: View, factor: Value, d: View, strong_zero: bool = False) -> None:
         """Emit shadow(view) += factor * d; the sum over the elements that `view` repeats."""
-        if view.shape and view.is_broadcast:
-            view, d = self.reduced(view, factor, d, strong_zero)
-            factor = 1.0
-        whole = view.size == self.build.program.buffers[view.buffer].size
-        repeats = bool(view.shape) and not is_injective(view)
+        repeats, size = False, 1
+        if view.shape:
+            if view.is_broadcast:
+                view, d = self.reduced(view, factor, d, strong_zero)
+                factor = 1.0
+            repeats, size = not is_injective(view), view.size
         if view.buffer not in self.touched:
             self.touched.add(view.buffer)
-            if whole and not repeats:
+            if not repeats and size == self.build.program.buffers[view.buffer].size:
                 add_product(self.build, self.build.shadow(view), factor, d, None, strong_zero)
                 return
             self.build.zero(self.own_shadows[view.buffer])

@@ -6,6 +6,8 @@ import pytest
 
 from odead.errors import ArgumentTypeError, ArgumentValueError
 from odead.ode.layout import lay_out
+from odead.ode.signature import flat_rhs, multiplied
+from odead.tracing.trace import trace
 
 
 class Rates(NamedTuple):
@@ -80,3 +82,18 @@ def test_times_are_an_added_axis():
 def test_what_cannot_be_a_float_is_named(tree, error, words):
     with pytest.raises(error, match=words):
         lay_out(tree, "p")
+
+
+def test_what_is_recorded_of_containers_goes_by_the_name_of_the_users_function():
+    def reaction(dx, x, p, t):
+        dx[:] = -p["rate"] * x
+
+    x_layout, x = lay_out(np.ones(2), "x0")
+    p_layout, p = lay_out({"rate": np.ones(1)}, "p")
+    plain, with_cost = (
+        flat_rhs(reaction, None, x_layout, p_layout),
+        flat_rhs(reaction, lambda x, p, t: x[0], x_layout, p_layout),
+    )
+    assert trace(plain, (np.zeros(2), x, p, 0.0)).program.name == "reaction"
+    assert trace(with_cost, (np.zeros(3), np.ones(3), p, 0.0)).program.name == "reaction"
+    assert trace(multiplied(plain, np.eye(2)), (np.zeros(2), x, p, 0.0)).program.name == "reaction"

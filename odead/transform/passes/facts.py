@@ -1,5 +1,7 @@
 """What several passes ask about a program."""
 
+from bisect import bisect_left
+
 from ...structured import STRUCTURED
 from ...tape import Program, Role
 from ...views import View, contiguous
@@ -59,5 +61,5 @@ def select(program: Program, kept: list[int]) -> Program:
     new.params = [program.params[k] for k in kept]
     new.line = [program.line[k] for k in kept]
     if program.split is not None:
-        new.split = sum(k < program.split for k in kept)
+        new.split = bisect_left(kept, program.split)
     return new

@@ -1,6 +1,7 @@
 """Renaming: storage whose content is wholly replaced holds independent values, and each gets a buffer of its own."""
 
 from ..._places import Values, values_of
+from ..._scan import on_buffer
 from ...tape import Program
 from ...views import View
 from .facts import rewritten
@@ -22,7 +23,7 @@ def rename(program: Program) -> Program:
     names = {b: _names(tracked, new, b) for b, tracked in values.items() if tracked.is_split}
 
     def renamed(view: View, number: int) -> View:
-        return view._replace(buffer=names[view.buffer][number]) if view.buffer in names else view
+        return on_buffer(view, names[view.buffer][number]) if view.buffer in names else view
 
     for k, number, reads in touching:
         out = program.out[k]
