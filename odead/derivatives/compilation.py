@@ -172,13 +172,13 @@ class Compiled:
         returned: list[np.ndarray] = []
 
         def assemble(variant: Variant) -> list[Any]:
-            results[:] = self._scratch(variant.returned, nest)
+            results[:] = self._scratch(variant, nest)
             floats = [kind for kind in variant.returned if kind[1].name in DIFFERENTIABLE]
             returned[:] = self._results(floats, out, nest)
             return [*arrays, *results, *returned]
 
         variant = kernel.run(arrays[: len(self._bound)], assemble)
-        self._local.scratch = results if nest is None else None
+        self._local.scratch = (variant, results) if nest is None else None
         if out is not None:
             return out
         lanes = iter(returned)
@@ -224,23 +224,23 @@ class Compiled:
 
         def assemble(variant: Variant) -> list[Any]:
             kinds = variant.returned
-            floats = [kind for kind in kinds if kind[1].name in DIFFERENTIABLE]
-            scratch[:] = self._scratch([*floats, *kinds], nest)
-            seeds, results = scratch[: len(floats)], scratch[len(floats) :]
+            scratch[:] = self._scratch(variant, nest, seeds=True)
+            seeds, results = scratch[: len(kinds)], scratch[len(kinds) :]
             return [*arrays, *_seeds(variant.primal, kinds, cotangent, seeds, nest), *results]
 
-        kernel.run(arrays[: len(self._bound)], assemble)
-        self._local.scratch = scratch if nest is None else None
+        variant = kernel.run(arrays[: len(self._bound)], assemble)
+        self._local.scratch = (variant, scratch) if nest is None else None
 
-    def _scratch(self, kinds: Sequence[Kind], nest: Nest | None) -> list[np.ndarray]:
-        """Arrays for values that nobody gets: those of the last call of this thread, taken away until this one has ended."""
-        if nest is not None:
-            return self._results(kinds, None, nest)
-        held: list[np.ndarray] | None = getattr(self._local, "scratch", None)
+    def _scratch(self, variant: Variant, nest: Nest | None, seeds: bool = False) -> list[np.ndarray]:
+        """Arrays for values that nobody gets, behind those for seeds: of the last call of this thread, if it was one like this.
+
+        They are taken away until the call has ended, for the function might call itself.
+        """
+        held: tuple[Variant, list[np.ndarray]] | None = getattr(self._local, "scratch", None)
         self._local.scratch = None
-        if held is None or [(array.shape, array.dtype) for array in held] != [(shape, dtype) for shape, dtype in kinds]:
-            return self._results(kinds, None, None)
-        return held
+        if nest is None and held is not None and held[0] is variant:
+            return held[1]
+        return self._results([*variant.returned, *variant.returned] if seeds else variant.returned, None, nest)
 
     def jac(self, args: tuple[Any, ...], out: np.ndarray | None = None) -> np.ndarray:
         """Jacobian of the returned array with respect to argument 0, an array or a number.
@@ -438,12 +438,12 @@ def _seeds(
     leaves = [] if cotangent is None else flatten(cotangent)[0]
     if len(leaves) != len(kinds):
         raise ArgumentValueError(f"{program.name} returns {len(kinds)} arrays or numbers; the cotangent has {len(leaves)}")
-    given = [(leaf, kind) for leaf, kind in zip(leaves, kinds, strict=True) if kind[1].name in DIFFERENTIABLE]
     seeds = []
-    for (leaf, (shape, dtype)), place in zip(given, places, strict=True):
-        seed = np.asarray(leaf, dtype=dtype) if nest is None else nest.array(leaf, dtype)
-        _fits(seed, shape, dtype, "the cotangent")
-        if nest is None:
-            place[...] = seed
-        seeds.append(place if nest is None else seed)
+    for leaf, (shape, dtype), place in zip(leaves, kinds, places, strict=True):
+        if dtype.name in DIFFERENTIABLE:
+            seed = np.asarray(leaf, dtype=dtype) if nest is None else nest.array(leaf, dtype)
+            _fits(seed, shape, dtype, "the cotangent")
+            if nest is None:
+                place[...] = seed
+            seeds.append(place if nest is None else seed)
     return seeds
