@@ -19,7 +19,7 @@ from .._steppers import Explicit
 from .._system import Recorded, System
 from ..execute.compiled import Executable
 from .adjoint import AdjointOptions
-from .discrete import BUDGET, probe_tolerances, probed, probes_of, record_of, signs, sweep_over
+from .discrete import BUDGET, moves_x0, probe_tolerances, probed, probes_of, record_of, signs, sweep_over
 from .engine import Controls
 from .engine import System as Initial
 from .engines.native import AUTO, STIFF_STEPS, Leg, make_loop
@@ -129,7 +129,7 @@ def _system(plan: Plan) -> Initial:
 def _start(plan: Plan, systems: Sequence[Recorded]) -> Start:
     n, n_p, wrt = plan.problem.n, plan.problem.p.size, plan.wrt
     width = plan.rtol.size - 1
-    by_p, by_x0 = "p" in wrt and n_p > 0, "x0" in wrt
+    by_p, by_x0 = "p" in wrt and n_p > 0, "x0" in wrt if plan.mode == "forward" else moves_x0(plan.problem, wrt)
     if not width:
         return Start(n, n_p)
     if plan.mode == "forward":

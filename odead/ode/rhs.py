@@ -15,6 +15,7 @@ import numpy as np
 from .._system import Recorded, Roots
 from ..derivatives.kernel import MAX_VARIANTS, Kernel, Prepare, Variant
 from ..errors import ArgumentTypeError, ArgumentValueError, TracingError
+from ..ops import TABLE
 from ..tape import Program, Role
 from ..transform.forward import forward
 from ..transform.passes import optimise
@@ -215,6 +216,12 @@ class CompiledRhs:
             return without_exit(derived, len(program.arguments) - 1)  # the shadow of dx, behind the other arguments
 
         return self._kernel("cotangents", derive, (1,) if self.n_p else ())
+
+    @cached_property
+    def has_kinks(self) -> bool:
+        """Whether it is not smooth, as abs, maximum, clip and where are not, on the way taken at the example."""
+        operations = set(self._made[0].first.primal.op)
+        return "where" in operations or any(TABLE[op].piecewise for op in operations if op in TABLE)
 
     @cached_property
     def has_selects(self) -> bool:

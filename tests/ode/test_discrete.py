@@ -386,3 +386,18 @@ def test_rhs_is_recorded_once_for_all_its_derivatives(monkeypatch):
     p = np.array([1.0, 2.0])
     sensitivity(rhs, np.ones(2), p, (0, 1), loss=lambda y: (y**2).sum(), mode="adjoint", method="BDF", t_eval=[0.5, 1.0])
     assert len(recordings) == 2  # the right-hand side, with its Jacobian and its cotangents, and the loss
+
+
+@pytest.mark.parametrize("rtol", [1e-6, 1e-9])
+def test_kinks_that_one_probe_does_not_see(rtol):
+    """When a saturated controller leaves its bounds hardly depends on the direction of p that the first probe moves along."""
+
+    def controlled(dx, x, p, t):
+        dx[0] = x[1]
+        dx[1] = np.clip(p[0] * (1 - x[0]) - p[1] * x[1], -0.5, 0.5)
+
+    options = {"t_eval": np.linspace(0, 10, 11), "loss": lambda y: ((y[0] - 1) ** 2).sum()}
+    p = np.array([3.0, 1.5])
+    exact = sensitivity(controlled, [0.0, 0.0], p, (0, 10), mode="forward", rtol=1e-11, atol=1e-13, **options)
+    found = sensitivity(controlled, [0.0, 0.0], p, (0, 10), mode="adjoint", rtol=rtol, atol=1e-3 * rtol, **options)
+    np.testing.assert_allclose(found.grad, exact.grad, rtol=50 * rtol, atol=50 * rtol * np.abs(exact.grad).max())
