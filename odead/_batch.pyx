@@ -255,6 +255,8 @@ cdef class Batch(Runner):
         self.error = None
         for system in self.systems:
             system.resume()
+        for system in self.loop.resets or ():
+            system.resume()
         if self.loss is not None and self.loss.code.captured:
             arrays = [np.require(array, array.dtype.newbyteorder("="), ["C", "ALIGNED"]) for array in self.loss.code.captured]
             for slot in range(len(arrays)):

@@ -172,8 +172,7 @@ cdef class Explicit:
         if self.record is not None or len(resets) != stops.size:
             raise ValueError("resets inside a loop do not fit")
         self.before = np.empty((stops.size, self.n))
-        self.owners += (stops,)
-        self.stops, self.row_before, self.resets = floats(stops), floats(self.before), tuple(resets)
+        self.stop_times, self.stops, self.row_before, self.resets = stops, floats(stops), floats(self.before), tuple(resets)
         self.n_stops = stops.size
         if self.n_stops:
             self.t_last, self.t_end = self.t_end, stops[0]
@@ -221,7 +220,8 @@ cdef class Explicit:
         """Forget all steps and begin elsewhere, with output into memory of the caller's."""
         memcpy(self.x, x0, self.n * sizeof(double))
         memset(self.sums, 0, self.blocks * sizeof(double))
-        self.t, self.t_end, self.direction = t0, t1, -1 if t1 < t0 else 1
+        self.t, self.t_last, self.passed, self.direction = t0, t1, 0, -1 if t1 < t0 else 1
+        self.t_end = self.stops[0] if self.n_stops else t1
         self.h_abs, self.last_error = self.first_step, 1
         self.nsteps = self.nrejected = self.delivered = self.signs = 0
         self.times, self.n_times, self.out = times, n_times, out

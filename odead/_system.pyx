@@ -378,6 +378,13 @@ cdef class Resetting(Recorded):
         self.start()
         self._adopt(tape)
 
+    def share_p(self, Recorded other):
+        """Have p where another one has it."""
+        self.p = other.p
+        if self.n_p:
+            self._assign(1, self.p)
+        self._switch(self.branch)
+
     cdef Outcome apply(self, double t, double* x) noexcept nogil:
         self.t = t
         self._place(self.slot_x, x)

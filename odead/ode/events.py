@@ -20,7 +20,7 @@ from .layout import Layout
 from .rhs import refuse_captured
 from .signature import name_of, takes_x_p_t
 
-__all__ = ["Events", "Reset", "make_events"]
+__all__ = ["Events", "Reset", "key_of", "make_events"]
 
 
 class Events:
@@ -94,6 +94,20 @@ class Events:
             self._instants = variant, instants_of(variant.primal)
         return self._instants[1]
 
+    @property
+    def kernels(self) -> list[Kernel]:
+        """Of the values and the resets."""
+        return [self._value, *(kernel for reset in self.resets if reset is not None for kernel in reset.kernels)]
+
+    @property
+    def ways(self) -> list[Variant]:
+        """Taken last through the branches of values and resets."""
+        return [self._value.variant, *(reset.kernel.variant for reset in self.resets if reset is not None)]
+
+    def is_stale(self) -> bool:
+        """Whether something that they read has changed."""
+        return any(kernel.is_stale() for kernel in self.kernels)
+
     def gradient(self, number: int, x: np.ndarray, p: np.ndarray, t: float) -> Gradient:
         """The derivatives of one of them."""
         seed, x_bar, p_bar, t_bar = np.zeros(len(self)), np.zeros(x.size), np.zeros(self._n_p), np.zeros(())
@@ -150,6 +164,11 @@ class Reset:
         self._push: dict[int, Kernel] = {}
         self._inside: dict[int, Kernel] = {}  # for the compiled loop
 
+    @property
+    def kernels(self) -> list[Kernel]:
+        """Of the reset, and of it in the compiled loop."""
+        return [self.kernel, *self._inside.values()]
+
     def __call__(self, x: np.ndarray, p: np.ndarray, t: float) -> np.ndarray:
         """The state after it."""
         x = x.copy()
@@ -175,11 +194,9 @@ class Reset:
     def compiled(self, x: np.ndarray, p: np.ndarray, t: float, directions: np.ndarray) -> Resetting:
         """The reset for the compiled loop, of a state with a tangent for each of the (W, n_p) directions of p."""
         width = len(directions)
-        kernel = self._inside.get(width)
+        kernel = self._inside.get(width) if width else self.kernel
         if kernel is None:
-            lanes = None if width == 1 else width
-            derive = None if not width else partial(_forward, width=lanes)
-            kernel = self._inside[width] = self._kernel(derive)
+            kernel = self._inside[width] = self._kernel(partial(_forward, width=None if width == 1 else width))
 
         def find(x: np.ndarray, t: float) -> Any:
             values = [x.copy(), *self._p(p), t]
@@ -249,10 +266,7 @@ def make_events(
     functions = (events,) if callable(events) else tuple(events)
     if not functions:
         return None
-    attributes = tuple(
-        (getattr(f, "terminal", None), getattr(f, "direction", None), getattr(f, "reset", None)) for f in functions
-    )
-    key = (functions, attributes, x_layout, p_layout, x.size)
+    key = (key_of(functions), x_layout, p_layout, x.size)
 
     def build() -> Events:
         for k, event in enumerate(functions):
@@ -266,6 +280,12 @@ def make_events(
     found = _KEPT.get(key, build)
     found.refuse_captured([leaf for leaf in flatten(p_tree)[0] if isinstance(leaf, np.ndarray)])
     return found
+
+
+def key_of(functions: Sequence[Callable[..., Any]]) -> tuple[Any, ...]:
+    """What tells events apart: the functions and their attributes."""
+    attributes = [(getattr(f, "terminal", None), getattr(f, "direction", None), getattr(f, "reset", None)) for f in functions]
+    return (*functions, *attributes)
 
 
 def _check_terminal(event: Callable[..., Any]) -> int:

@@ -1,19 +1,20 @@
 """Solves that are prepared once: all that does not depend on the numbers of x0, p and the times is checked and made.
 
 A small solve takes 40 microseconds in the compiled loops, and took 100 in the Python around them. What serves any ordinary
-solve of one right-hand side (compiled methods, times given, no events, switches or stops) is kept with the options, and runs as
-a `_batch.Batch`, of one member or of many. All else goes the long way, and so does a member that turns out not to be ordinary:
-it is solved again there, which finds the words for what happened.
+solve of one right-hand side (compiled methods, times given, no switches and stops, and of events only resets at known
+instants) is kept with the options, and runs as a `_batch.Batch`, of one member or of many. All else goes the long way, and so
+does a member that turns out not to be ordinary: it is solved again there, which finds the words for what happened.
 """
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from operator import is_
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from .._batch import STATES, Batch, Members
-from .._system import goes_strictly
+from .._system import Recorded, goes_strictly
 from ..activity import AbstractAnnotation
 from ..containers import flatten
 from ..derivatives.interchangeable import representative
@@ -25,16 +26,18 @@ from .discrete import Probes, probes_of
 from .engine import Controls
 from .engines.native import FINEST
 from .estimate import Group, accumulated, error_of_gradient, norm
+from .events import Events, key_of
 from .forward import columns_for
 from .given import check_t_eval, check_tspan, initial_values
 from .kept import Kept
 from .layout import Layout, lay_out
 from .loss import Loss
-from .methods import NATIVE
+from .methods import DIAGONAL, NATIVE
 from .problem import Problem
 from .rhs import refuse_captured
 from .signature import name_of
 from .solution import Sensitivity, Solution
+from .timed import TimedReset, known_resets
 
 __all__ = ["Asked", "Given", "Prepared", "Way", "When", "find", "given", "numbers", "prepare", "quick", "usual", "when"]
 
@@ -108,15 +111,22 @@ def usual(
     order: Any = 1,
 ) -> Asked | None:
     """The call, if the options that an ordinary one leaves alone have their default values."""
-    if not (events is mass_matrix is first_step is sens_atol is running is None) or engine == "scipy":
+    if not (mass_matrix is first_step is sens_atol is running is None) or engine == "scipy":
         return None
+    functions: tuple[Any, ...] = ()
+    if events is not None:
+        if not callable(events) and not isinstance(events, (list, tuple)):
+            return None
+        functions = key_of((events,) if callable(events) else tuple(events))
     if not (dense_output is progress is False) or type(tstops) is not tuple or tstops:
         return None
     if type(jac) is not str or type(checkpoints) is not str or type(order) is not int or order != 1:
         return None
     if not (isinstance(rtol, float) and isinstance(atol, float) and isinstance(max_step, float) and type(max_steps) is int):
         return None
-    return Asked(rhs, loss, (wrt, mode, method, engine, jac, checkpoints, rtol, atol, sens_rtol, max_step, max_steps))
+    return Asked(
+        rhs, loss, (wrt, mode, method, engine, jac, checkpoints, rtol, atol, sens_rtol, max_step, max_steps, functions)
+    )
 
 
 def given(x0: Any, p: Any, tspan: Any, t_eval: Any) -> Given | None:
@@ -190,6 +200,21 @@ class Found(NamedTuple):
     cotangents: np.ndarray | None
 
 
+class _Resets(NamedTuple):
+    """Resets at known instants, and what they were found for."""
+
+    those: list[TimedReset]
+    when: When
+    ways: list[Variant]
+
+    def serves(self, those: Given, ways: list[Variant]) -> bool:
+        """Whether they are the same there."""
+        known, asked = self.when, those.when
+        if known.t0 != asked.t0 or known.t1 != asked.t1 or not (known.times == asked.times).all():
+            return False
+        return len(ways) == len(self.ways) and all(map(is_, ways, self.ways))
+
+
 class Prepared:
     """What serves all ordinary calls that differ in the numbers of x0, p and the times alone.
 
@@ -202,11 +227,15 @@ class Prepared:
     """
 
     def __init__(self, way: Way, kernel: Kernel | None, timed: When) -> None:
-        self._rhs = way.problem.rhs
+        self._rhs, self._events = way.problem.rhs, way.problem.events
+        self._known: _Resets | None = None
+        way = way._replace(problem=way.problem._replace(events=None))
         self._loss: Variant | None = None if kernel is None else kernel.variant
         self._plan = Plan.of(way.mode, way.problem, way.controls, way.tolerances, way.wrt, timed.times.size, timed.steps)
-        self._batches: list[Batch] = []
-        self._captures = self._rhs.captures or (self._loss is not None and _captures(self._loss.primal))
+        self._batches: list[tuple[Batch, _Resets | None]] = []
+        read = [] if self._loss is None else [self._loss.primal]
+        read += [] if self._events is None else [kernel.primal for kernel in self._events.kernels]
+        self._captures = self._rhs.captures or any(map(_captures, read))
         self._is_impossible = False
         self.done = self.missed = 0
 
@@ -214,6 +243,8 @@ class Prepared:
     def can_be_used(self) -> bool:
         """Whether nothing that was read has changed, and most members so far were ordinary ones."""
         if self._is_impossible or self.missed > self.done + TRIES or self._rhs.is_stale():
+            return False
+        if self._events is not None and self._events.is_stale():
             return False
         return self._loss is None or not self._loss.trace.namespace.stale()
 
@@ -234,13 +265,21 @@ class Prepared:
             Whether to raise what one of them raises, and not to return it in its place.
         """
         first, plan = those[0], self._plan
+        if self._events is not None and len(those) > 1:
+            return [self.solve([each], name, until_error)[0] for each in those]
         if self._captures:
             for each in those:
                 self._refuse_captured(each)
-        batch = self._batch()
+        batch, installed = self._batch()
         if batch is None:
             self._is_impossible = True
             return [None] * len(those)
+        resets = None if self._events is None else self._resets(self._events, first)
+        if resets is None and self._events is not None:
+            self.missed += len(those)
+            return [None] * len(those)
+        if resets is not None and installed is not resets:
+            self._install(batch, resets, first)
         if len(those) == 1:
             x0, p = first.x0[None], first.p[None]
         else:
@@ -258,7 +297,7 @@ class Prepared:
                     raise batch.error
                 errors[count - 1] = batch.error
         if batch.is_light and len(self._batches) < KEPT_BATCHES:
-            self._batches.append(batch)
+            self._batches.append((batch, resets))
         results: list[Solution | Exception | None] = []
         counts = members.counts.tolist()
         for k, state in enumerate(members.states.tolist()):
@@ -267,17 +306,54 @@ class Prepared:
                 results.append(
                     self._result(self._solution(members, k, those[k], steps.get(k)), members, k, counts[k], those[k], name)
                 )
+                if self._events is not None and resets is not None and batch.loop.before is not None:
+                    self._tell_events(results[-1], self._events, resets.those, batch.loop.before)
             else:
                 self.missed += state != RAISED
                 results.append(errors.get(k))
         return results
 
-    def _batch(self) -> Batch | None:
-        """The loops, for this thread."""
+    def _batch(self) -> "tuple[Batch | None, _Resets | None]":
+        """The loops, for this thread, and the resets that are in them."""
         try:
             return self._batches.pop()
         except IndexError:
-            return make_batch(self._plan, None if self._loss is None else self._loss.executable)
+            return make_batch(self._plan, None if self._loss is None else self._loss.executable), None
+
+    # ------------------------------------------------------------------------------------------------- resets
+
+    def _resets(self, events: Events, those: Given) -> "_Resets | None":
+        """Those on the way, as of the same span and times before."""
+        known, ways = self._known, events.ways
+        if known is not None and known.serves(those, ways):
+            return known
+        timed = those.when
+        problem = self._plan.problem._replace(x0=those.x0, p=those.p, t0=timed.t0, t1=timed.t1, events=events)
+        found = known_resets(problem, timed.times)
+        if found is not None:
+            self._known = _Resets(found, timed._replace(times=timed.times.copy()), events.ways)
+        return None if found is None else self._known
+
+    def _install(self, batch: Batch, resets: "_Resets", those: Given) -> None:
+        """Have them in the loop of a batch, with the p of its right-hand side."""
+        plan = self._plan
+        seeds = columns_for(plan.problem, plan.wrt).seeds if plan.mode == "forward" else np.empty((0, those.p.size))
+        made = [each.reset.compiled(those.x0, those.p, each.t, seeds) for each in resets.those]
+        system = batch.loop.system
+        assert isinstance(system, Recorded)
+        for reset in made:
+            reset.share_p(system)
+        batch.loop.reset_at(np.array([each.t for each in resets.those]), made)
+
+    def _tell_events(self, result: Any, events: Events, resets: list[TimedReset], before: np.ndarray) -> None:
+        """When each event happened, and where."""
+        plan = self._plan
+        rows = [[k for k, each in enumerate(resets) if each.number == number] for number in range(len(events))]
+        result["t_events"] = [np.array([resets[k].t for k in those]) for those in rows]
+        result["y_events"] = [before[those, : plan.problem.n] for those in rows]
+        if plan.mode == "forward":
+            wanted = "p" in plan.wrt
+            result["sens_t_events"] = [np.zeros((len(those), plan.problem.p.size)) for those in rows] if wanted else None
 
     # ------------------------------------------------------------------------------------------------ results
 
@@ -388,6 +464,8 @@ class Prepared:
                 self._rhs.refuse_captured(arrays, argument)
         if self._loss is not None:
             refuse_captured(self._loss.primal, leaves[0], "p")
+        if self._events is not None:
+            self._events.refuse_captured(leaves[0])
 
 
 _NO_DERIVATIVES: Final = dict.fromkeys(
@@ -454,8 +532,13 @@ def prepare(asked: Asked, those: Given, way: Way) -> None:
 def _is_ordinary(way: Way) -> bool:
     """Whether it can be done without Python from beginning to end, and nothing is to be looked for on the way."""
     problem, rhs, wrt = way.problem, way.problem.rhs, way.wrt
-    if not problem.is_smooth or rhs.mass is not None or problem.running or problem.dx0_dp is not None:
+    if not problem._replace(events=None).is_smooth or rhs.mass is not None or problem.running or problem.dx0_dp is not None:
         return False
+    if problem.events is not None:
+        if way.mode == "adjoint" or way.controls.method in DIAGONAL or problem.t_eval is None:
+            return False
+        if known_resets(problem, problem.t_eval) is None or not all(_runs_alone(k) for k in problem.events.kernels):
+            return False
     if way.controls.method != "auto" and way.controls.method not in NATIVE:
         return False
     if rhs.is_one_sided or rhs.has_selects:  # of another p it may be another one; the steps are looked at

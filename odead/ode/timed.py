@@ -59,7 +59,7 @@ def known_resets(problem: Problem, times: np.ndarray) -> list[TimedReset] | None
 
 
 def _touch(t: float, other: float) -> bool:
-    return abs(other - t) <= TOGETHER * np.spacing(max(abs(t), abs(other)))
+    return bool(abs(other - t) <= TOGETHER * np.spacing(max(abs(t), abs(other))))
 
 
 def solve_through(

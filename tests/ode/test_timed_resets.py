@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import odead
-from odead.ode import piecewise
+from odead.ode import piecewise, prepared
 from odead.ode.events import instants_of
 
 METHODS = pytest.mark.parametrize("method", ["RK45", "Tsit5", "DOP853", "Rodas5P", "BDF", "auto"])
@@ -148,10 +148,80 @@ def test_instants_follow_what_an_event_reads():
         x[0] += 1.0
 
     event.reset = reset
-    for time in (1.0, 2.0):
+    for time in (1.0, 1.0, 1.0, 2.0, 2.0, 2.0, 1.0, 1.0):
         at["time"] = time
         found = odead.solve(elimination, [1.0, 0.5], P, (0, 3), t_eval=[3.0], events=event, method="Tsit5")
         assert found.t_events[0].tolist() == [time]
+        found = odead.sensitivity(elimination, [1.0, 0.5], P, (0, 3), t_eval=[3.0], events=event, method="Tsit5")
+        assert found.t_events[0].tolist() == [time]
+
+
+def test_amounts_follow_what_a_reset_reads():
+    """A captured number and a captured array, at each call."""
+    amount, amounts = {"is": 1.0}, np.ones(1)
+
+    def event(x, p, t):
+        return t - 1.0
+
+    def reset(x, p, t):
+        x[0] += amount["is"] * amounts[0] * p[0]
+
+    event.reset = reset
+    for k in range(12):
+        amount["is"], amounts[0] = 1.0 + k // 4, 1.0 + k // 2
+        p = np.array([1.0 + k])
+        exact = np.exp(-2) + amount["is"] * amounts[0] * p[0] * np.exp(-1)
+        found = odead.solve(lambda x, p, t: [-x[0]], [1.0], p, (0, 2), t_eval=[2.0], events=event, method="Tsit5", **TIGHT)
+        np.testing.assert_allclose(found.y[0, 0], exact, rtol=1e-8)
+        found = odead.sensitivity(decay, [1.0], p, (0, 2), t_eval=[2.0], events=event, method="Tsit5", **TIGHT)
+        np.testing.assert_allclose(found.y[0, 0], exact, rtol=1e-8)
+        np.testing.assert_allclose(found.sens[0, 0, 0], amount["is"] * amounts[0] * np.exp(-1), rtol=1e-8)
+
+
+def decay(x, p, t):
+    return [-x[0]]
+
+
+@METHODS
+@pytest.mark.parametrize("mode", ["solve", "forward", "adjoint"])
+def test_later_calls_give_what_the_first_gives(method, mode, monkeypatch):
+    """Other parameters, starts, spans and times, after they were prepared."""
+    found = events()
+
+    def call(k):
+        x0, p, times = np.array([1.0 + k, 0.5]), P * (1 + 0.1 * k), TIMES - 0.05 * (k % 3)
+        options = {"t_eval": times, "events": found, "method": method}
+        if mode == "solve":
+            return odead.solve(elimination, x0, p, (0, 3 - 0.2 * (k == 4)), **options | {"t_eval": times[: 5 - (k == 4)]})
+        return odead.sensitivity(
+            elimination, x0, p, (0, 3), wrt=("p", "x0"), mode=mode, loss=lambda y, p: np.sum(y**2) * p[0], **options
+        )
+
+    later = [call(k) for k in range(6)]
+    with monkeypatch.context() as patch:
+        patch.setattr(piecewise, "known_resets", lambda problem, times: None)
+        patch.setattr(prepared, "find", lambda asked, those: None)
+        alone = [call(k) for k in range(6)]
+    for one, other in zip(later, alone, strict=True):
+        np.testing.assert_allclose(one.y, other.y, rtol=1e-5, atol=1e-8)
+        for name in ("t_events", "y_events"):
+            for a, b in zip(one[name], other[name], strict=True):
+                np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-8)
+        if mode != "solve":
+            np.testing.assert_allclose(one.grad, other.grad, rtol=1e-4)
+            np.testing.assert_allclose(one.grad_x0, other.grad_x0, rtol=1e-4)
+            assert [np.shape(each) for each in one.sens_t_events or ()] == [
+                np.shape(each) for each in other.sens_t_events or ()
+            ]
+
+
+def test_ensemble():
+    given = [P * (1 + 0.1 * k) for k in range(4)]
+    options = {"t_eval": TIMES, "events": events(), "method": "Tsit5"}
+    together = odead.ensemble(elimination, [[1.0, 0.5]], given, (0, 3), **options)
+    for p, found in zip(given, together, strict=True):
+        np.testing.assert_array_equal(found.y, odead.solve(elimination, [1.0, 0.5], p, (0, 3), **options).y)
+        assert [each.tolist() for each in found.t_events] == [[2.0], [1.0]]
 
 
 def test_exceptions_and_failures():
