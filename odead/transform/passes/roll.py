@@ -120,10 +120,11 @@ class _Rolling:
         begin = len(new.op)
         if old.split is not None and start <= old.split <= stop:
             new.split = begin + old.split - start
-        for column, kept in zip(
-            (new.op, new.out, new.ins, new.params, new.line), (old.op, old.out, old.ins, old.params, old.line), strict=True
-        ):
-            column.extend(kept[start:stop])  # type: ignore[attr-defined]
+        new.op += old.op[start:stop]
+        new.out += old.out[start:stop]
+        new.ins += old.ins[start:stop]
+        new.params += old.params[start:stop]
+        new.line += old.line[start:stop]
         touched = (self.rows[self.columns.buffer[:, start:stop]] >= 0).any(axis=0)
         for k in np.flatnonzero(touched).tolist():
             out = new.out[begin + k]
