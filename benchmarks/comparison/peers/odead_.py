@@ -7,7 +7,7 @@ import numpy as np
 
 import odead
 
-from ..problem import Problem
+from ..problem import Dose, Problem
 from . import FORWARD_LIMIT, Variant
 
 PACKAGES = ("odead",)
@@ -47,9 +47,9 @@ def build(problem: Problem, variant: Variant) -> Callable[[float, float], tuple[
     options: dict[str, Any] = {"method": method}
     if problem.members > 1:
         return of_ensemble(problem, kind, options)
-    if problem.doses:
-        return with_doses(problem, kind, options)
     options["t_eval"] = problem.t_eval
+    if problem.doses:
+        options["events"] = doses_of(problem)
 
     def solve(rtol: float, atol: float) -> tuple[float, None]:
         result = odead.solve(problem.rhs_in_place, problem.x0, problem.p, problem.t_span, rtol=rtol, atol=atol, **options)
@@ -80,32 +80,17 @@ def of_ensemble(problem: Problem, kind: str, options: dict[str, Any]) -> Callabl
     return run
 
 
-def with_doses(problem: Problem, kind: str, options: dict[str, Any]) -> Callable[[float, float], tuple[Any, Any]]:
-    """From dose to dose, the derivatives chained by hand: d x(t1) / d p = sens + sens_x0 @ d x(t0) / d p."""
+def doses_of(problem: Problem) -> list[Callable[..., Any]]:
+    """An event for each dose, which adds it to its state."""
 
-    def solve(rtol: float, atol: float) -> tuple[float, None]:
-        x, loss = problem.x0, 0.0
-        for t0, t1, times, dose in problem.segments():
-            result = odead.solve(problem.rhs_in_place, x, problem.p, (t0, t1), t_eval=times, rtol=rtol, atol=atol, **options)
-            loss += problem.loss.value(result.y)
-            if dose:
-                x = result.y[:, -1].copy()
-                x[dose.state] += dose.amount
-        return loss, None
+    def event_of(dose: Dose) -> Callable[..., Any]:
+        def event(x, p, t):
+            return t - dose.t
 
-    def gradient(rtol: float, atol: float) -> tuple[float, np.ndarray]:
-        x, x_by_p, loss, total = problem.x0, np.zeros((problem.n, problem.n_p)), 0.0, np.zeros(problem.n_p)
-        for t0, t1, times, dose in problem.segments():
-            result = odead.sensitivity(
-                problem.rhs_in_place, x, problem.p, (t0, t1), t_eval=times, wrt=("p", "x0"), mode="forward",
-                rtol=rtol, atol=atol, **options,
-            )  # fmt: skip
-            by_p = result.sens + result.sens_x0 @ x_by_p
-            loss += problem.loss.value(result.y)
-            total += np.tensordot(problem.loss.cotangent(result.y).T, by_p, 2)
-            if dose:
-                x, x_by_p = result.y[:, -1].copy(), by_p[-1]
-                x[dose.state] += dose.amount
-        return loss, total
+        def reset(x, p, t):
+            x[dose.state] += dose.amount
 
-    return solve if kind == "solve" else gradient
+        event.reset = reset  # type: ignore[attr-defined]
+        return event
+
+    return [event_of(dose) for dose in problem.doses]
