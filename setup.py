@@ -27,7 +27,8 @@ GNU_FLAGS = ["-O3", "-fwrapv", "-ffp-contract=off", "-fno-math-errno", "-fno-tra
 
 # Both files import only the standard library: the package itself needs the module built here.
 table = runpy.run_path("odead/ops.py")["TABLE"]
-text = runpy.run_path("odead/_codegen.py")["render_header"](table, checked=CHECK)
+codegen = runpy.run_path("odead/_codegen.py")
+text = codegen["render_header"](table, checked=CHECK)
 header = Path("odead/_kernels.h")
 if not header.exists() or header.read_text() != text:  # an unchanged header does not rebuild; the other build has another one
     header.write_text(text)
@@ -59,6 +60,9 @@ MODULES: dict[str, list[str]] = {
     "_diagonal": ["odead/_vectors.h"],
     "_bdf": ["odead/_vectors.h"],
     "_bdf_adjoint": ["odead/_vectors.h"],
+    "_lanes": ["odead/_lanes.h", "odead/_vectors.h"],
+    "_lanes_adjoint": ["odead/_lanes.h", "odead/_vectors.h"],
+    "_lanes_batch": ["odead/_lanes.h", "odead/_vectors.h"],
     "_batch": ["odead/_vectors.h"],
 }
 extensions = [
@@ -67,7 +71,7 @@ extensions = [
         [f"odead/{name}.pyx"],
         include_dirs=["odead", np.get_include()],
         depends=[str(header), "odead/_instruction.h", *headers],  # the generated one also says which build this is
-        define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
+        define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"), ("ODEAD_MEMBERS", str(codegen["LANES"]))],
         extra_compile_args=["/O2"] if sys.platform == "win32" else GNU_FLAGS,
     )
     for name, headers in MODULES.items()

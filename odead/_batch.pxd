@@ -10,6 +10,8 @@ from ._steppers cimport Explicit
 cdef enum:
     MOST_SYSTEMS = 8
 
+cdef double LISTEN              # seconds after which to return, so that the interpreter can see Ctrl-C
+
 
 cdef enum State:                    # of a member
     WAITING
@@ -95,6 +97,7 @@ cdef class Batch(Runner):
     cdef int _resume(self) except -1
     cdef int64_t _evaluations(self) noexcept nogil
     cdef int64_t _flips(self) noexcept nogil
+    cdef void _take(self, const double* x0, const double* p) noexcept nogil
     cdef State _solve(self, const double* x0, const double* p, double* out, double* y, double* cotangents, double* loss,
                       double* by_p, double* by_x0, double* sums, int64_t* counts) noexcept nogil
     cdef bint _differentiate_loss(self, const double* p, const double* y) noexcept nogil

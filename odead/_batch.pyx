@@ -22,7 +22,7 @@ from ._system cimport DONE, RAISED, Outcome, Recorded
 cnp.import_array()
 
 cdef int64_t LIGHT = 1 << 15  # floats; to make what is larger takes a small part of a solve
-cdef double LISTEN = 0.05       # seconds after which to return, so that the interpreter can see Ctrl-C
+LISTEN = 0.05
 
 STATES = {"solved": <int> SOLVED, "unusual": <int> UNUSUAL, "raised": <int> RAISED_ERROR}
 
@@ -310,15 +310,20 @@ cdef class Batch(Runner):
             total += self.flips_of[k][0]
         return total
 
+    cdef void _take(self, const double* x0, const double* p) noexcept nogil:
+        """Give all systems the parameters of a member, and have the state in which it begins."""
+        cdef int64_t k
+        for k in range(self.n_systems):
+            memcpy(self.p_of[k], p, self.n_p * sizeof(double))
+            self.settled_of[k][0] = False
+        self.start.begin(x0, p, self.state, self.loop.atol)
+
     cdef State _solve(self, const double* x0, const double* p, double* out, double* y, double* cotangents, double* loss,
                       double* by_p, double* by_x0, double* sums, int64_t* counts) noexcept nogil:
         """Solve for a member."""
         cdef int64_t calls = self._evaluations(), flips = self._flips(), j, k
         cdef Outcome outcome
-        for k in range(self.n_systems):
-            memcpy(self.p_of[k], p, self.n_p * sizeof(double))
-            self.settled_of[k][0] = False
-        self.start.begin(x0, p, self.state, self.loop.atol)
+        self._take(x0, p)
         self.loop.restart(self.t0, self.t1, self.state, self.times, self.m, out)
         outcome = self.loop.start()
         if outcome == DONE:

@@ -34,11 +34,13 @@ cdef extern from "_kernels.h" nogil:
     const Instruction* odead_scalars(const Instruction* i, const Instruction* stop)
     void odead_choose_loops()
     void odead_row(int opcode, int64_t n, char* out, const char* x, const char* y, const char* z, const int64_t* stride)
+    const Instruction* odead_on_lanes(const Instruction* i, const Instruction* stop)
     const char* const odead_names[]
     const char* const odead_ufuncs[]
     const int16_t odead_after[][4]
     enum:
         ODEAD_CHAINED       # scalar opcodes of programs; those behind take an operand from a register
+        ODEAD_FIRST_ON_LANES
         ODEAD_STRUCTURED
         ODEAD_CHECKED
 
@@ -232,8 +234,11 @@ cdef int64_t sweep(const Instruction* i, const Instruction* stop, void* calls) n
         i = odead_scalars(i, stop)
         if i >= stop:
             return -1
-        if i.opcode < ODEAD_STRUCTURED:
+        if i.opcode < ODEAD_FIRST_ON_LANES:
             elementwise(i)
+        elif i.opcode < ODEAD_STRUCTURED:
+            i = odead_on_lanes(i, stop)
+            continue
         elif i.opcode == BLOCK:
             run_block(i)
             i += i.n

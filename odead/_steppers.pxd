@@ -19,6 +19,7 @@ cdef extern from "_vectors.h" nogil:
 cdef enum:
     MOST_STAGES = 16
     MOST_DEGREES = 8
+    PERIOD = 8              # steps from one look for stiffness to the next
 
 
 cdef struct Combination:    # of stages, without those of weight 0
@@ -47,6 +48,12 @@ cdef class Method:
     cdef int64_t degree
 
     cdef void weigh(self, double q, Combination* found) noexcept nogil
+    cdef double norm(self, double h, double squares, double others, int64_t size) noexcept nogil
+    cdef double shrinking(self, double error) noexcept nogil
+    cdef double growth(self, double error, double* last_error) noexcept nogil
+
+
+cdef double smallest_step(double t, double direction) noexcept nogil
 
 
 cdef class Explicit:
@@ -109,7 +116,6 @@ cdef class Explicit:
     cdef Outcome choose_step(self) noexcept nogil
     cdef Outcome advance(self) noexcept nogil
     cdef Outcome step(self) noexcept nogil
-    cdef double growth(self, double error) noexcept nogil
     cdef Outcome attempt(self, double h) noexcept nogil
     cdef Outcome add_stages(self, double h) noexcept nogil
     cdef Outcome deliver(self, double t_new, double h) noexcept nogil

@@ -30,7 +30,6 @@ cdef double NO_ERROR = 1e-4  # of a step, for the control of those after it
 cdef int64_t FEW = 64  # states
 cdef int64_t LOOKS = 4  # per step, for what may change its sign twice within one
 cdef double STABLE = 0.9 * 3.5  # most that h times an eigenvalue may be for Tsit5, with a margin
-cdef int64_t PERIOD = 8  # steps from one look for stiffness to the next
 cdef double SEEN = 1e-7  # relative change of a state that shows in its derivative despite rounding
 
 
@@ -94,6 +93,36 @@ cdef class Method:
             found.weight[found.count] = total
             found.index[found.count] = i
             found.count += 1
+
+    cdef double norm(self, double h, double squares, double others, int64_t size) noexcept nogil:
+        """The norm of a local error, from the sums of squares of its one or two estimates of `size` numbers."""
+        if self.n_errors == 1:
+            return fabs(h) * sqrt(squares / size)
+        if squares == 0 and others == 0:
+            return 0
+        return fabs(h) * squares / sqrt((squares + 0.01 * others) * size)
+
+    cdef double shrinking(self, double error) noexcept nogil:
+        """The factor of the step after one that was rejected with this error."""
+        cdef double factor = SAFETY * pow(error, self.exponent)
+        return factor if factor > MIN_FACTOR else MIN_FACTOR  # so that a NaN gives the smallest factor
+
+    cdef double growth(self, double error, double* last_error) noexcept nogil:
+        """The factor of the next step after one that was accepted with this error."""
+        cdef double factor
+        if error == 0:
+            factor = MAX_FACTOR
+        elif self.memory == 0:
+            factor = SAFETY * pow(error, self.exponent)
+        else:
+            factor = SAFETY * pow(error, self.gain) * pow(last_error[0], self.memory)
+        last_error[0] = fmax(error, NO_ERROR)
+        return fmin(MAX_FACTOR, factor)
+
+
+cdef double smallest_step(double t, double direction) noexcept nogil:
+    """The size below which a step from t drowns in round-off."""
+    return 10 * fabs(nextafter(t, direction * INFINITY) - t)
 
 
 cdef class Explicit:
@@ -325,7 +354,7 @@ cdef class Explicit:
 
     cdef Outcome step(self) noexcept nogil:
         """Take one step: try until the error is small enough."""
-        cdef double smallest = 10 * fabs(nextafter(self.t, self.direction * INFINITY) - self.t)
+        cdef double smallest = smallest_step(self.t, self.direction)
         cdef double h_abs = fmax(fmin(self.h_abs, self.max_step), smallest)
         cdef double h, t_new, error, factor
         cdef bint rejected = False, turned = False
@@ -346,8 +375,7 @@ cdef class Explicit:
                 break
             rejected = True
             self.nrejected += 1
-            factor = SAFETY * pow(error, self.method.exponent)
-            h_abs *= factor if factor > MIN_FACTOR else MIN_FACTOR  # so that a NaN gives the smallest factor
+            h_abs *= self.method.shrinking(error)
         if not odead_all_finite(self.n, self.z):
             return NOT_FINITE
         outcome = DONE if self.watch is None else self.look(t_new, h)
@@ -358,7 +386,7 @@ cdef class Explicit:
         if outcome != DONE:
             return outcome
         self.add_norms()
-        factor = self.growth(error)
+        factor = self.method.growth(error, &self.last_error)
         self.h_abs = h_abs * (fmin(1, factor) if rejected else factor)
         if self.judges and t_new != self.t_end:
             outcome = self.judge(t_new, h, &turned)
@@ -369,18 +397,6 @@ cdef class Explicit:
         memcpy(self.x, self.z, self.n * sizeof(double))
         memcpy(self.k, self.k + (self.method.stages - 1) * self.n, self.n * sizeof(double))
         return TURNED if turned else DONE
-
-    cdef double growth(self, double error) noexcept nogil:
-        """The factor of the next step after one that was accepted with this error."""
-        cdef double factor
-        if error == 0:
-            factor = MAX_FACTOR
-        elif self.method.memory == 0:
-            factor = SAFETY * pow(error, self.method.exponent)
-        else:
-            factor = SAFETY * pow(error, self.method.gain) * pow(self.last_error, self.method.memory)
-        self.last_error = fmax(error, NO_ERROR)
-        return fmin(MAX_FACTOR, factor)
 
     cdef Outcome attempt(self, double h) noexcept nogil:
         """Compute the stages of a step of size h; the argument of the last one is the new state."""
@@ -460,7 +476,7 @@ cdef class Explicit:
 
     cdef double error_norm(self, double h) noexcept nogil:
         cdef int64_t size = self.n // self.blocks, b, start
-        cdef double squares, others, norm, worst = 0
+        cdef double squares, others = 0, norm, worst = 0
         cdef const Combination* first = &self.method.error[0]
         cdef const Combination* second = &self.method.error[1]
         if size == 0:
@@ -472,11 +488,7 @@ cdef class Explicit:
             if self.method.n_errors == 2:
                 others = odead_error(size, self.x + start, self.z + start, self.rtol[b], self.atol + start, second.count,
                                      second.weight, second.index, self.k + start, self.n)
-                norm = 0
-                if squares != 0 or others != 0:
-                    norm = fabs(h) * squares / sqrt((squares + 0.01 * others) * size)
-            else:
-                norm = fabs(h) * sqrt(squares / size)
+            norm = self.method.norm(h, squares, others, size)
             if norm != norm:
                 return norm
             self.norms[b] = norm

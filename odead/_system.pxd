@@ -37,6 +37,9 @@ cdef class Callback(System):
     cdef object fun                     # (t, x) -> dx
 
 
+cdef list bind_captured(Tape tape)
+
+
 cdef class Recorded(System):
     cdef readonly int64_t n_x           # states of the recorded right-hand side
     cdef readonly int64_t n_p

@@ -118,6 +118,15 @@ cdef class Callback(System):
         return DONE
 
 
+cdef list bind_captured(Tape tape):
+    """Bind the arrays that were captured, as they are now; they must be kept."""
+    cdef int64_t slot
+    arrays = [np.require(array, array.dtype.newbyteorder("="), ["C", "ALIGNED"]) for array in tape.code.captured]
+    for slot in range(len(arrays)):
+        tape.bind(tape.code.n_bound + slot, <char*> cnp.PyArray_DATA(<cnp.ndarray> arrays[slot]))
+    return arrays
+
+
 cdef class Recorded(System):
     """A right-hand side f(x, p, t) as recorded: tapes that bind dx, x, p (unless it is empty), t, then their shadows.
 
@@ -188,14 +197,8 @@ cdef class Recorded(System):
 
     cdef int _bind_captured(self, int64_t number) except -1:
         """Bind the arrays that the right-hand side captured, as they are now."""
-        cdef Tape tape = self.tapes[number]
-        cdef int64_t slot
-        if not tape.code.captured:
-            return 0
-        arrays = [np.require(array, array.dtype.newbyteorder("="), ["C", "ALIGNED"]) for array in tape.code.captured]
-        for slot in range(len(arrays)):
-            tape.bind(tape.code.n_bound + slot, <char*> cnp.PyArray_DATA(<cnp.ndarray> arrays[slot]))
-        self.captured[number] = arrays
+        if (<Tape> self.tapes[number]).code.captured:
+            self.captured[number] = bind_captured(self.tapes[number])
         return 0
 
     def begin(self, Tape tape, p):

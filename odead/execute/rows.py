@@ -120,6 +120,8 @@ class Rows:
             return
         name = self.vector_name(op, row, operands)
         needs_strides = axes or name.endswith(".strided")
+        if not needs_strides and f"{name}.{row.extent}" in self._opcodes:
+            name = f"{name}.{row.extent}"
         self.emit(position, name, row, axes, operands, starts, () if needs_strides else None)
 
     def vector_name(self, op: str, row: Axis, operands: Sequence[View]) -> str:

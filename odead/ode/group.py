@@ -1,4 +1,4 @@
-"""Members of an ensemble that one thread solves one after the other, without Python between them where they are ordinary."""
+"""Members of an ensemble that one thread solves, without Python between them where they are ordinary."""
 
 import inspect
 from collections.abc import Callable, Sequence
@@ -7,7 +7,7 @@ from typing import Any
 
 from ..derivatives.nested import nest_of
 from ..errors import ArgumentTypeError, ArgumentValueError
-from .prepared import Asked, Given, When, find, numbers, usual, when
+from .prepared import Asked, Beside, Given, When, find, numbers, usual, when
 from .signature import name_of
 from .solution import Solution
 
@@ -36,6 +36,7 @@ class Group:
         if self._asked is not None:
             with suppress(ArgumentTypeError, ArgumentValueError):  # which each member says
                 self._when = when(tspan, same.get("t_eval"))
+        self._beside: Beside = {}
 
     def _usual(self) -> Asked | None:
         """What the members have in common, if it is ordinary."""
@@ -87,7 +88,7 @@ class Group:
         if found is None:
             return
         try:
-            solved = found.solve([those[k] for k in alike], name_of(self._rhs), until_error=False)
+            solved = found.solve([those[k] for k in alike], name_of(self._rhs), until_error=False, beside=self._beside)
         except Exception:  # of one of them, which says so when it is solved alone
             return
         for k, result in zip(alike, solved, strict=True):

@@ -7,6 +7,7 @@ does a member that turns out not to be ordinary: it is solved again there, which
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from operator import is_
 from typing import Any, Final, NamedTuple
@@ -14,6 +15,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from .._batch import STATES, Batch, Members
+from .._lanes_batch import WIDTH, LanesBatch
 from .._system import Recorded, goes_strictly
 from ..activity import AbstractAnnotation
 from ..containers import flatten
@@ -30,6 +32,7 @@ from .events import Events, key_of
 from .forward import columns_for
 from .given import check_t_eval, check_tspan, initial_values
 from .kept import Kept
+from .lanes import OnLanes, on_lanes
 from .layout import Layout, lay_out
 from .loss import Loss
 from .methods import DIAGONAL, NATIVE
@@ -233,6 +236,8 @@ class Prepared:
         self._loss: Variant | None = None if kernel is None else kernel.variant
         self._plan = Plan.of(way.mode, way.problem, way.controls, way.tolerances, way.wrt, timed.times.size, timed.steps)
         self._batches: list[tuple[Batch, _Resets | None]] = []
+        self._on_lanes: OnLanes | None = None
+        self._has_lanes = True  # as far as is known
         read = [] if self._loss is None else [self._loss.primal]
         read += [] if self._events is None else [kernel.primal for kernel in self._events.kernels]
         self._captures = self._rhs.captures or any(map(_captures, read))
@@ -252,7 +257,9 @@ class Prepared:
         """Whether it is what would be made anew."""
         return way.problem.rhs is self._rhs and self._loss is (None if kernel is None else kernel.variant)
 
-    def solve(self, those: Sequence[Given], name: str, until_error: bool) -> list[Solution | Exception | None]:
+    def solve(
+        self, those: Sequence[Given], name: str, until_error: bool, beside: "Beside | None" = None
+    ) -> list[Solution | Exception | None]:
         """Solve some members; None in the place of one that has to go the long way.
 
         Parameters
@@ -263,6 +270,8 @@ class Prepared:
             Of the right-hand side.
         until_error : bool
             Whether to raise what one of them raises, and not to return it in its place.
+        beside : dict, optional
+            Where loops that solve many members side by side are kept.
         """
         first, plan = those[0], self._plan
         if self._events is not None and len(those) > 1:
@@ -270,16 +279,16 @@ class Prepared:
         if self._captures:
             for each in those:
                 self._refuse_captured(each)
-        batch, installed = self._batch()
-        if batch is None:
+        runner, installed = self._runner(len(those), beside)
+        if runner is None:
             self._is_impossible = True
             return [None] * len(those)
         resets = None if self._events is None else self._resets(self._events, first)
         if resets is None and self._events is not None:
             self.missed += len(those)
             return [None] * len(those)
-        if resets is not None and installed is not resets:
-            self._install(batch, resets, first)
+        if resets is not None and installed is not resets and isinstance(runner, Batch):
+            self._install(runner, resets, first)
         if len(those) == 1:
             x0, p = first.x0[None], first.p[None]
         else:
@@ -289,15 +298,18 @@ class Prepared:
         steps: dict[int, Steps] = {}
         count = 0
         while count < members.count:
-            count = batch.run(members, first.when.times, first.when.t0, first.when.t1, count)
-            if plan.steps and batch.loop.record is not None:
-                steps[count - 1] = (batch.loop.record.times, batch.loop.record.states)
-            if batch.error is not None:
-                if until_error or not isinstance(batch.error, Exception):
-                    raise batch.error
-                errors[count - 1] = batch.error
-        if batch.is_light and len(self._batches) < KEPT_BATCHES:
-            self._batches.append((batch, resets))
+            count = runner.run(members, first.when.times, first.when.t0, first.when.t1, count)
+            if isinstance(runner, Batch) and plan.steps and runner.loop.record is not None:
+                steps[count - 1] = (runner.loop.record.times, runner.loop.record.states)
+            if runner.error is not None:
+                if until_error or not isinstance(runner.error, Exception):
+                    raise runner.error
+                errors[count - 1] = runner.error
+        if isinstance(runner, LanesBatch):
+            assert beside is not None
+            beside[self].append(runner)
+        elif runner.is_light and len(self._batches) < KEPT_BATCHES:
+            self._batches.append((runner, resets))
         results: list[Solution | Exception | None] = []
         counts = members.counts.tolist()
         for k, state in enumerate(members.states.tolist()):
@@ -306,8 +318,9 @@ class Prepared:
                 results.append(
                     self._result(self._solution(members, k, those[k], steps.get(k)), members, k, counts[k], those[k], name)
                 )
-                if self._events is not None and resets is not None and batch.loop.before is not None:
-                    self._tell_events(results[-1], self._events, resets.those, batch.loop.before)
+                before = runner.loop.before if isinstance(runner, Batch) else None
+                if self._events is not None and resets is not None and before is not None:
+                    self._tell_events(results[-1], self._events, resets.those, before)
             else:
                 self.missed += state != RAISED
                 results.append(errors.get(k))
@@ -354,6 +367,20 @@ class Prepared:
         if plan.mode == "forward":
             wanted = "p" in plan.wrt
             result["sens_t_events"] = [np.zeros((len(those), plan.problem.p.size)) for those in rows] if wanted else None
+
+    def _runner(self, count: int, beside: "Beside | None") -> "tuple[LanesBatch | Batch | None, _Resets | None]":
+        """The loops for so many members: they are solved side by side where that pays."""
+        kept = None if beside is None or count < WIDTH or self._plan.steps else beside.setdefault(self, [])
+        if kept:
+            with suppress(IndexError):  # another thread took it
+                return kept.pop(), None
+        batch, installed = self._batch()
+        if kept is None or batch is None or not self._has_lanes:
+            return batch, installed
+        if self._on_lanes is None:
+            self._on_lanes = on_lanes(batch, self._rhs, self._plan.rtol.size)
+            self._has_lanes = self._on_lanes is not None
+        return batch if self._on_lanes is None else self._on_lanes.make(batch), None
 
     # ------------------------------------------------------------------------------------------------ results
 
@@ -467,6 +494,9 @@ class Prepared:
         if self._events is not None:
             self._events.refuse_captured(leaves[0])
 
+
+Beside = dict[Prepared, list[LanesBatch]]
+"""What solves the members of one ensemble side by side: it takes too much memory to be kept for longer."""
 
 _NO_DERIVATIVES: Final = dict.fromkeys(
     ("sens", "sens_x0", "sens_t_events", "loss", "grad", "grad_x0", "grad_t0", "grad_t1", "grad_t_eval", "hess", "sens_error")

@@ -1,0 +1,13 @@
+from ._batch import Batch
+from ._core import Tape
+
+class Trails:
+    members: int
+    n: int
+    stages: int
+    def __new__(cls, members: int, n: int, stages: int, budget: float) -> Trails: ...
+
+class Lanes:
+    batch: Batch
+    trails: Trails | None
+    def __init__(self, batch: Batch, tape: Tape, trails: Trails | None = None) -> None: ...
