@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from odead.ops import TABLE, Op
-from odead.tracing.math_api import BUILTINS, MATH
-from odead.tracing.numpy_api import CREATION, FUNCTIONS, METHODS, REDUCE
-from odead.tracing.scipy_api import SCIPY
+from odead.tracing.functions.math_api import BUILTINS, MATH
+from odead.tracing.functions.numpy_api import CREATION, FUNCTIONS, METHODS, REDUCE
+from odead.tracing.functions.scipy_api import SCIPY
 
 REFUSED = {
     "`scipy.stats` (`logpdf`, `pdf`, `cdf`, `logcdf`, `sf`, `logsf`, `logpmf`, `pmf`, `entropy` of its distributions)": "their "

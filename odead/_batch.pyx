@@ -241,12 +241,12 @@ cdef class Batch(Runner):
     def is_light(self):
         """Whether it is worth keeping: it takes little memory, and the record has given nothing up."""
         cdef Record record = self.loop.record
-        cdef int64_t floats = self.size * self.loop.method.all_stages + 3 * self.n * self.m
+        cdef int64_t room = self.size * self.loop.method.all_stages + 3 * self.n * self.m
         if record is not None:
             if record.rows != self.stages:
                 return False
-            floats += (record.room_for_stages * record.rows + record.room_for_states) * record.n
-        return floats < LIGHT
+            room += (record.room_for_stages * record.rows + record.room_for_states) * record.n
+        return room < LIGHT
 
     cdef int _resume(self) except -1:
         """Bind captured arrays as they are now, and forget counts and errors."""

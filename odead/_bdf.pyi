@@ -9,7 +9,7 @@ from ._matrices import Matrix
 from ._record import Record
 from ._steppers import Explicit, Method
 from ._system import System
-from .ode.formulas import BackwardFormulas
+from .ode.methods.formulas import BackwardFormulas
 
 class Formulas(Method):
     def __init__(self, formulas: BackwardFormulas) -> None: ...

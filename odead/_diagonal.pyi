@@ -6,7 +6,7 @@ from ._linearised import Linearised
 from ._matrices import Matrix
 from ._record import Record
 from ._system import Cotangents, System
-from .ode.diagonal import DiagonalTableau
+from .ode.methods.diagonal import DiagonalTableau
 
 class DiagonalMethod(ImplicitMethod):
     def __init__(self, tableau: DiagonalTableau) -> None: ...

@@ -9,7 +9,7 @@ from ._linearised import Linearised
 from ._matrices import Matrix
 from ._record import Record
 from ._system import Cotangents, Recorded, System, _Find
-from .ode.rosenbrock import RosenbrockTableau
+from .ode.methods.rosenbrock import RosenbrockTableau
 
 class RosenbrockMethod(ImplicitMethod):
     @property

@@ -5,7 +5,7 @@ import numpy as np
 
 from ._record import Record
 from ._system import Recorded, Resetting, System
-from .ode.tableaus import Tableau
+from .ode.methods.tableaus import Tableau
 
 OUTCOMES: tuple[str, ...]
 

@@ -8,7 +8,7 @@ where it is a normal number, or a zero of zeros. All else is left to Python's op
 
 from cpython.float cimport PyFloat_AS_DOUBLE
 from cpython.long cimport PyLong_AsLongLongAndOverflow
-from cpython.object cimport Py_EQ, Py_GE, Py_GT, Py_LE, Py_LT, Py_NE, PyObject
+from cpython.object cimport Py_EQ, Py_GE, Py_GT, Py_LE, Py_NE, PyObject
 from libc.float cimport DBL_MIN
 from libc.math cimport fabs, isfinite
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 import numpy as np
 
 from ..errors import ArgumentTypeError
-from ..tracing.complexes import from_pairs
+from ..tracing.traced.complexes import from_pairs
 from .inputs import Inputs
 from .kernel import Variant, returns_complex
 

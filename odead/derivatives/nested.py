@@ -22,13 +22,13 @@ from ..errors import ArgumentValueError
 from ..rules.closures import detached
 from ..spans import Span, spans
 from ..tape import Program, Role
-from ..tracing.array import TracedArray
-from ..tracing.complexes import TracedComplexScalar, from_pairs, is_complex, pairs_of
-from ..tracing.creation import array as traced_array
-from ..tracing.creation import from_numpy
-from ..tracing.namespace import Names
+from ..tracing.functions.creation import array as traced_array
+from ..tracing.functions.creation import from_numpy
+from ..tracing.names.namespace import Names
 from ..tracing.observations import Observations
 from ..tracing.recorder import Recorder, is_plain, is_traced
+from ..tracing.traced.array import TracedArray
+from ..tracing.traced.complexes import TracedComplexScalar, from_pairs, is_complex, pairs_of
 from ..views import View, broadcast, overlap
 
 __all__ = ["Called", "Nest", "nest_of", "part_of"]

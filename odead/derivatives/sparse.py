@@ -11,8 +11,8 @@ import numpy as np
 import scipy.sparse
 
 from ..tape import Program
-from ..tracing.complexes import from_pairs
-from ..tracing.sparse import SparseView
+from ..tracing.functions.sparse import SparseView
+from ..tracing.traced.complexes import from_pairs
 from ..transform.colouring import Colouring
 from ..transform.forward import forward
 from ..transform.reverse import reverse

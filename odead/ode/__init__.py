@@ -6,11 +6,11 @@ quadrature, adjoint, sensitivity, second, inside (a differentiated function), iv
 For the compiled loop: tableaus and methods (data), systems (what it steps), interpolant, discrete (its adjoint).
 """
 
+from .arguments.signature import from_scipy
 from .ensemble import ensemble
 from .ivp import solve_ivp
+from .results.solution import Sensitivity, Solution
 from .sensitivity import sensitivity
-from .signature import from_scipy
-from .solution import Sensitivity, Solution
 from .solve import solve
 from .steady import SteadyState, steady_state
 

@@ -13,11 +13,11 @@ import numpy as np
 
 from .._system import heed
 from ..errors import ArgumentTypeError, ArgumentValueError
-from .group import Group
-from .lanes import MOST_AT_ONCE
-from .progress import open_bar
+from .prepared.group import Group
+from .prepared.lanes import MOST_AT_ONCE
+from .results.progress import open_bar
+from .results.solution import Sensitivity, Solution
 from .sensitivity import sensitivity
-from .solution import Sensitivity, Solution
 from .solve import solve
 
 __all__ = ["ensemble"]

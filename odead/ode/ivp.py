@@ -11,9 +11,9 @@ from scipy.integrate._ivp.ivp import MESSAGES, OdeResult  # SciPy does not expor
 from ..containers import map_leaves
 from ..derivatives.nested import Nest, nest_of
 from ..errors import ArgumentTypeError, ArgumentValueError, IntegrationError, OdeadError, warn
-from .problem import Problem, make_problem
+from .arguments.signature import call_scipys, from_scipy, name_of
+from .problem.problem import Problem, make_problem
 from .sensitivity import sensitivity
-from .signature import call_scipys, from_scipy, name_of
 from .solve import solve
 
 __all__ = ["solve_ivp"]

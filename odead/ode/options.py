@@ -6,8 +6,8 @@ from typing import Any, Final
 import numpy as np
 
 from ..errors import ArgumentTypeError, ArgumentValueError
-from .adjoint import AdjointOptions
-from .engine import AbstractEngine, Controls
+from .engines.engine import AbstractEngine, Controls
+from .gradients.continuous import AdjointOptions
 
 __all__ = ["check_controls", "check_mode", "check_not_yet", "check_wrt", "positive", "sens_tolerances"]
 

@@ -6,21 +6,28 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from ..errors import IntegrationError
-from .adjoint import AdjointOptions, AdjointResult, BackwardFailure, continuous_adjoint, forward_controls, piecewise_adjoint
-from .discrete import Probes, go_back, solve_for_adjoint
-from .doubts import warn_of_branches
-from .engine import AbstractEngine, Controls, Trajectory
+from .engines.engine import AbstractEngine, Controls, Trajectory
+from .engines.estimate import Group, error_of_gradient, norm
+from .engines.failures import raise_failure
 from .engines.native import NativeEngine
 from .engines.scipy import ScipyEngine
-from .estimate import Group, error_of_gradient, norm
-from .failures import raise_failure
-from .forward import MULTISTEP_SHARE, Columns, augmented, column_atol, columns_for, split
-from .locating import solve_with_switches
-from .loss import Loss, Weighted
+from .gradients.continuous import (
+    AdjointOptions,
+    AdjointResult,
+    BackwardFailure,
+    continuous_adjoint,
+    forward_controls,
+    piecewise_adjoint,
+)
+from .gradients.discrete import Probes, go_back, solve_for_adjoint
+from .gradients.forward import MULTISTEP_SHARE, Columns, augmented, column_atol, columns_for, split
 from .methods import EXPLICIT, MULTISTEP, ONE_STEP
-from .piecewise import Course, FirstRows, Piece, integrate
-from .problem import Problem, every
-from .solution import Sensitivity
+from .pieces.doubts import warn_of_branches
+from .pieces.locating import solve_with_switches
+from .pieces.piecewise import Course, FirstRows, Piece, integrate
+from .problem.loss import Loss, Weighted
+from .problem.problem import Problem, every
+from .results.solution import Sensitivity
 from .solve import ended, solution_fields
 
 __all__ = ["MULTISTEP_SHARE", "Run"]

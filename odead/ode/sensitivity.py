@@ -8,18 +8,18 @@ import numpy as np
 from ..activity import Duplicated
 from ..derivatives.nested import nest_of
 from ..errors import ArgumentValueError
-from .annotated import accumulate, unwrap
-from .discrete import BUDGET
-from .engine import AbstractEngine
+from .arguments.annotated import accumulate, unwrap
+from .engines.engine import AbstractEngine
 from .engines.native import NativeEngine
-from .given_jacobian import check_jacobian
-from .loss import Loss, Weighted, check_loss
+from .gradients.discrete import BUDGET
 from .options import check_controls, check_mode, check_not_yet, check_wrt, positive, sens_tolerances
-from .prepared import Way, given, prepare, quick, usual
-from .problem import Problem, make_problem
-from .progress import shown
+from .prepared.prepared import Way, given, prepare, quick, usual
+from .problem.given_jacobian import check_jacobian
+from .problem.loss import Loss, Weighted, check_loss
+from .problem.problem import Problem, make_problem
+from .results.progress import shown
+from .results.solution import Sensitivity
 from .run import Run
-from .solution import Sensitivity
 from .solve import choose_engine, keeps_mass, method_for_mass
 
 __all__ = ["sensitivity"]
@@ -170,7 +170,7 @@ def sensitivity(
     _check_second(order, has_loss)
     if nest is not None:
         assert not isinstance(loss, Weighted)
-        from .sensitivity_inside import sensitivity_inside  # it solves inside a function, which takes this module
+        from .inside.sensitivity import sensitivity_inside  # it solves inside a function, which takes this module
 
         options = {
             "method": method, "engine": engine, "rtol": rtol, "atol": atol, "events": events, "jac": jac,
@@ -215,7 +215,7 @@ def sensitivity(
             "sens_rtol": sens_rtol, "sens_atol": None if sens_atol is None else float(np.min(sens_atol)),
             "first_step": first_step, "max_step": max_step, "max_steps": max_steps, "checkpoints": checkpoints,
         }  # fmt: skip
-        from .second import hessian_of_loss  # it solves inside a function, which takes this module
+        from .inside.second import hessian_of_loss  # it solves inside a function, which takes this module
 
         result.hess = hessian_of_loss(problem, rhs, x0, loss, running, events, tstops, wanted, options, mass_matrix)
     accumulate(shadows, result)

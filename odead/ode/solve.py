@@ -7,19 +7,19 @@ import numpy as np
 
 from ..derivatives.nested import nest_of
 from ..errors import ArgumentValueError
-from .engine import AbstractEngine, Controls
+from .engines.engine import AbstractEngine, Controls
+from .engines.failures import raise_failure
 from .engines.native import NativeEngine
 from .engines.scipy import COMPILED_ONLY, METHODS, ScipyEngine
-from .failures import raise_failure
-from .given_jacobian import check_jacobian
-from .locating import solve_with_switches
 from .methods import DIAGONAL, EXPLICIT, NATIVE
 from .options import check_controls
-from .piecewise import Course, integrate
-from .prepared import Way, given, prepare, quick, usual
-from .problem import Problem, every, make_problem
-from .progress import shown
-from .solution import Solution
+from .pieces.locating import solve_with_switches
+from .pieces.piecewise import Course, integrate
+from .prepared.prepared import Way, given, prepare, quick, usual
+from .problem.given_jacobian import check_jacobian
+from .problem.problem import Problem, every, make_problem
+from .results.progress import shown
+from .results.solution import Solution
 
 __all__ = ["choose_engine", "ended", "keeps_mass", "method_for_mass", "solution_fields", "solve"]
 
@@ -82,7 +82,7 @@ def solve(
     """
     nest = nest_of(rhs, x0, p, tspan, t_eval)
     if nest is not None:
-        from .inside import solve_inside  # it takes the sensitivities, which are built on this module
+        from .inside.solve import solve_inside  # it takes the sensitivities, which are built on this module
 
         options = {
             "method": method, "engine": engine, "rtol": rtol, "atol": atol, "events": events, "jac": jac,

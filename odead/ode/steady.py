@@ -13,8 +13,8 @@ import numpy as np
 from scipy.optimize import OptimizeResult
 
 from ..errors import ArgumentValueError, IntegrationError
-from .loss import Loss
-from .problem import Problem, make_problem
+from .problem.loss import Loss
+from .problem.problem import Problem, make_problem
 
 __all__ = ["SteadyState", "steady_state"]
 

@@ -21,15 +21,15 @@ from ..rules.primitive import Primitive, place
 from ..rules.signature import EXACT, Same, Signature, Slot, Static, by_parameter, offsets
 from ..tape import DTYPES
 from ..views import View, contiguous, overlap
-from .array import TracedArray
-from .complexes import is_complex
-from .creation import from_numpy
+from .functions.creation import from_numpy
 from .observations import Observations, attribute_of
 from .recorder import Recorder, Traced, is_traced
-from .scalar import TracedScalar, scalar_dtype
+from .traced.array import TracedArray
+from .traced.complexes import is_complex
+from .traced.scalar import TracedScalar, scalar_dtype
 
 if TYPE_CHECKING:
-    from .namespace import Namespace
+    from .names.namespace import Namespace
     from .trace import Trace
 
 __all__ = ["Calls"]

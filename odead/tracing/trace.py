@@ -32,18 +32,18 @@ from ..spans import Span, address_of, spans
 from ..structured import STRUCTURED
 from ..tape import DTYPES, Buffer, Program, Role
 from ..views import View, contiguous, is_injective
-from .array import TracedArray
-from .branches import Branching, Reconsidered
+from .branching.branches import Branching, Reconsidered
+from .branching.conversion import Conversions
 from .calls import Calls
 from .collection import uncollected
-from .complexes import TracedComplexArray, TracedComplexScalar, from_pairs, is_complex, pairs_of
-from .conversion import Conversions
+from .functions.numpy_api import NumpyApi
 from .leaving import WAYS_OUT, stumbled
-from .namespace import Names, Namespace
-from .numpy_api import NumpyApi
+from .names.namespace import Names, Namespace
 from .observations import Observations
 from .recorder import Recorder, is_traced
-from .scalar import TracedScalar, scalar_dtype
+from .traced.array import TracedArray
+from .traced.complexes import TracedComplexArray, TracedComplexScalar, from_pairs, is_complex, pairs_of
+from .traced.scalar import TracedScalar, scalar_dtype
 
 __all__ = ["ReturnLeaf", "Trace", "trace"]
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import odead
-from odead.tracing.complex_functions import FORMULAS
+from odead.tracing.functions.complex_functions import FORMULAS
 
 POINTS: Final = np.array([0.7 + 0.4j, -1.3 + 0.2j, -0.4 - 1.5j, 2.1 - 0.3j])
 OTHERS: Final = np.array([1.2 - 0.5j, 0.3 + 0.8j, -0.6 + 0.1j, 0.9 + 0.4j])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from odead.ops import SPECIAL, UFUNCS
-from odead.tracing import elementwise
+from odead.tracing.functions import elementwise
 
 core = pytest.importorskip("autograd.core")
 MODULES = (

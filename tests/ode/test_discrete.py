@@ -14,13 +14,13 @@ from odead._record import Record
 from odead.derivatives import kernel
 from odead.errors import ArgumentValueError, IntegrationError
 from odead.ode import sensitivity
-from odead.ode.adjoint import AdjointOptions
-from odead.ode.discrete import Steps, discrete_adjoint, solve_for_adjoint
-from odead.ode.engine import Controls, System
+from odead.ode.engines.engine import Controls, System
 from odead.ode.engines.native import Leg, NativeEngine, compiled_method, run_loop
+from odead.ode.gradients.continuous import AdjointOptions
+from odead.ode.gradients.discrete import Steps, discrete_adjoint, solve_for_adjoint
 from odead.ode.methods import EXPLICIT
-from odead.ode.problem import make_problem
-from odead.ode.systems import cotangents, recorded, tangents
+from odead.ode.problem.problem import make_problem
+from odead.ode.rhs.systems import cotangents, recorded, tangents
 from odead.tracing.trace import trace
 
 METHODS = pytest.mark.parametrize("method", list(EXPLICIT))

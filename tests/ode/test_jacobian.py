@@ -3,7 +3,7 @@ import pytest
 from scipy.linalg import block_diag
 from scipy.sparse import csr_array
 
-from odead.ode.jacobian import Jacobian, Pattern
+from odead.ode.rhs.jacobian import Jacobian, Pattern
 
 
 def random_jacobian(seed, n=7):

@@ -5,8 +5,9 @@ import pytest
 
 import odead
 from odead._bdf import BDF
-from odead.ode import discrete, linearised
 from odead.ode.engines import native
+from odead.ode.gradients import discrete
+from odead.ode.rhs import linearised
 
 N = 240
 GRID = np.linspace(0.0, 1.0, N)
@@ -266,8 +267,8 @@ def squares(y):
 
 def factored_adjoint(monkeypatch):
     """From now on adjoints factor their matrices, whatever the steps were made with."""
-    adjoint = discrete._adjoint
-    monkeypatch.setattr(discrete, "_adjoint", lambda problem, leg, iterates: adjoint(problem, leg, False))
+    sweep_over = discrete.sweep_over
+    monkeypatch.setattr(discrete, "sweep_over", lambda problem, leg, iterates: sweep_over(problem, leg, False))
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 import odead
 from ode.problems import LOTKA_P, LOTKA_X0, explodes, lotka_volterra
 from odead.errors import IntegrationError
-from odead.ode import lanes, prepared
+from odead.ode.prepared import lanes, prepared
 
 TIMES = np.linspace(0, 6, 14)
 DATA = np.random.default_rng(0).uniform(0.5, 2.0, (2, 14))

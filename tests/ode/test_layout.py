@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from odead.errors import ArgumentTypeError, ArgumentValueError
-from odead.ode.layout import lay_out
-from odead.ode.signature import flat_rhs, multiplied
+from odead.ode.arguments.layout import lay_out
+from odead.ode.arguments.signature import flat_rhs, multiplied
 from odead.tracing.trace import trace
 
 

@@ -8,7 +8,7 @@ import scipy.sparse
 
 import odead
 from ode.problems import ROBERTSON_P, robertson
-from odead.ode import problem as problem_module
+from odead.ode.problem import problem as problem_module
 
 IMPLICIT = ("Rodas5P", "BDF")
 MODES = ("forward", "adjoint", "continuous")

@@ -9,7 +9,7 @@ import pytest
 from scipy.integrate import solve_ivp
 
 from odead.errors import ArgumentValueError, OdeadWarning
-from odead.ode.engine import Controls, System
+from odead.ode.engines.engine import Controls, System
 from odead.ode.engines.native import NativeEngine
 from odead.ode.methods import EXPLICIT
 

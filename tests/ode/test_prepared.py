@@ -11,7 +11,7 @@ import pytest
 import odead
 from ode.problems import LOTKA_P, LOTKA_X0, explodes, lotka_volterra
 from odead.errors import IntegrationError, TracingError
-from odead.ode import prepared
+from odead.ode.prepared import prepared
 
 SPAN = (0.0, 5.0)
 TIMES = np.linspace(0, 5, 12)

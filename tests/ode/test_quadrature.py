@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from odead.ode.quadrature import integrate
+from odead.ode.gradients.quadrature import integrate
 
 
 def exact_only(part):

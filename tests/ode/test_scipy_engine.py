@@ -6,9 +6,9 @@ from scipy.integrate import solve_ivp
 from scipy.sparse import csr_array
 
 from odead.errors import ArgumentValueError
-from odead.ode.engine import Controls, System
+from odead.ode.engines.engine import Controls, System
 from odead.ode.engines.scipy import METHODS, ScipyEngine
-from odead.ode.jacobian import Jacobian, Pattern
+from odead.ode.rhs.jacobian import Jacobian, Pattern
 
 FULL = Pattern.of(csr_array(np.ones((2, 2))))
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 import odead
-from odead.ode import piecewise, prepared
-from odead.ode.events import instants_of
+from odead.ode.pieces import piecewise
+from odead.ode.prepared import prepared
+from odead.ode.problem.events import instants_of
 
 METHODS = pytest.mark.parametrize("method", ["RK45", "Tsit5", "DOP853", "Rodas5P", "BDF", "auto"])
 P = np.array([0.6, 1.3, 2.5])

@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose
 
 import odead
 from odead.derivatives.kernel import Kernel
-from odead.tracing.rounds import padded
+from odead.tracing.branching.rounds import padded
 
 N = 40
 

@@ -14,13 +14,13 @@ from ..._rosenbrock import RosenbrockMethod, RosenbrockStep
 from ..._steppers import Explicit, Method
 from ..._system import Callback, Recorded, Tangents
 from ...errors import ArgumentValueError, OdeadWarning
-from ..engine import AbstractEngine, Controls, Crossing, Failure, System, Trajectory
-from ..estimate import accumulated
-from ..interpolant import Interpolant, join
-from ..linearised import PatternGrewError
 from ..methods import DIAGONAL, EXPLICIT, MULTISTEP, NATIVE, ROSENBROCK
-from ..path import Path, of_record
-from ..progress import following
+from ..results.progress import following
+from ..rhs.linearised import PatternGrewError
+from .engine import AbstractEngine, Controls, Crossing, Failure, System, Trajectory
+from .estimate import accumulated
+from .interpolant import Interpolant, join
+from .path import Path, of_record
 
 __all__ = ["AUTO", "FINEST", "STIFF_STEPS", "Leg", "NativeEngine", "compiled_method", "interpolant", "make_loop", "run_loop"]
 

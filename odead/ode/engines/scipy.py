@@ -12,11 +12,11 @@ import numpy as np
 from scipy.integrate import BDF, DOP853, LSODA, RK23, RK45, OdeSolution, Radau, solve_ivp
 
 from ...errors import ArgumentValueError
-from ..engine import AbstractEngine, Controls, Crossing, Failure, Side, System, Trajectory
-from ..estimate import accumulated
-from ..jacobian import Jacobian
-from ..path import Path, of_solution
-from ..progress import following
+from ..results.progress import following
+from ..rhs.jacobian import Jacobian
+from .engine import AbstractEngine, Controls, Crossing, Failure, Side, System, Trajectory
+from .estimate import accumulated
+from .path import Path, of_solution
 
 __all__ = ["COMPILED_ONLY", "METHODS", "ScipyEngine"]
 

@@ -2,16 +2,16 @@
 
 from typing import Final
 
-from ..diagonal import DiagonalTableau
-from ..formulas import BackwardFormulas
-from ..rosenbrock import RosenbrockTableau
-from ..tableaus import Tableau
 from .bdf import BDF
+from .diagonal import DiagonalTableau
 from .dop853 import DOP853
+from .formulas import BackwardFormulas
 from .kvaerno5 import KVAERNO5
 from .rk23 import RK23
 from .rk45 import RK45
 from .rodas5p import RODAS5P
+from .rosenbrock import RosenbrockTableau
+from .tableaus import Tableau
 from .tsit5 import TSIT5
 
 __all__ = ["DIAGONAL", "EXPLICIT", "MULTISTEP", "NATIVE", "ONE_STEP", "ROSENBROCK"]

@@ -4,7 +4,7 @@ from typing import Final
 
 import numpy as np
 
-from ..formulas import BackwardFormulas
+from .formulas import BackwardFormulas
 
 __all__ = ["BDF"]
 

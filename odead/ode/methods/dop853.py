@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 from scipy.integrate import DOP853 as _SCIPY
 
-from ..tableaus import Tableau
+from .tableaus import Tableau
 
 __all__ = ["DOP853"]
 

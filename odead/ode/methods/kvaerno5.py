@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from ..diagonal import DiagonalTableau
+from .diagonal import DiagonalTableau
 
 __all__ = ["KVAERNO5"]
 

@@ -4,7 +4,7 @@ from typing import Final
 
 import numpy as np
 
-from ..tableaus import Tableau
+from .tableaus import Tableau
 
 __all__ = ["RK23"]
 

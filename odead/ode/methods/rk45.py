@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from ..tableaus import Tableau
+from .tableaus import Tableau
 
 __all__ = ["RK45"]
 

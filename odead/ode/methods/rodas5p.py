@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from ..rosenbrock import RosenbrockTableau
+from .rosenbrock import RosenbrockTableau
 
 __all__ = ["RODAS5P"]
 

@@ -1,0 +1,1 @@
+"""Derivatives of solutions: forward, and backward by the continuous and the discrete adjoint."""

@@ -1,0 +1,397 @@
+"""The discrete adjoint: the exact gradient of what the compiled loop computed.
+
+The gradient is as accurate as the steps are fine for the *sensitivities*, which the error estimate of the states does not see:
+on an equilibrium there is nothing to estimate, and at the stability limit of the method the derivatives grow modes that the
+solution does not have (on a Brusselator the gradient was wrong by orders of magnitude at a right loss). So the forward solve
+carries one sensitivity, in a direction that mixes all parameters, and one more that mixes the initial values if their
+gradient is wanted. Both are in the error test. They cost as much whatever the number of parameters.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache, partial
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from ..._adjoint import Adjoint
+from ..._bdf import Formulas
+from ..._bdf_adjoint import BackwardAdjoint
+from ..._diagonal import DiagonalAdjoint, DiagonalMethod, DiagonalStep
+from ..._record import Record
+from ..._rosenbrock import RosenbrockAdjoint, RosenbrockMethod, RosenbrockStep
+from ..._system import all_finite
+from ...errors import ArgumentValueError, IntegrationError
+from ..engines.engine import AbstractEngine, Controls, System, Trajectory
+from ..engines.estimate import Group, error_of_gradient, norm
+from ..engines.native import Leg, compiled_method, interpolant, run_loop
+from ..methods import MULTISTEP
+from ..pieces.piecewise import Course, Piece, integrate
+from ..problem.problem import Problem
+from ..rhs.linearised import PatternGrewError
+from ..rhs.systems import cotangents, recorded, tangents
+from .continuous import AdjointOptions, AdjointResult
+
+__all__ = [
+    "BUDGET", "Probes", "Steps", "discrete_adjoint", "go_back", "moves_x0",
+    "probe_tolerances", "probed", "probes_of", "record_of", "signs",
+    "solve_for_adjoint", "sweep_over",
+]  # fmt: skip
+
+# The probes are held to this multiple of the tolerances: they guard against gradients that are wrong, and a gradient adds up
+# errors of both signs. At 1, Lotka-Volterra at rtol 1e-6 took 142 steps of Tsit5, at 5 it took 106, at 10 it takes 99, without
+# probes 96, for errors of 2, 9, 10 and 11 tolerances; from rest, where the probes alone decide on the steps, a Brusselator is
+# off by 16 tolerances at 10, by 25 at 15. Multistep methods let more of the local errors add up: x' = -x^3 at rtol 1e-9 was off
+# by 330 tolerances at 5, by 38 at 0.3.
+SLACK: Final = 10.0
+SLACK_MULTISTEP: Final = 0.3
+BUDGET: Final = 256e6  # bytes for the steps
+
+
+class Steps(NamedTuple):
+    """The steps of a forward solve, for the way back.
+
+    Attributes
+    ----------
+    legs : list of Leg
+        Each with a record.
+    times : array, shape (m,)
+        Of the outputs.
+    """
+
+    legs: list[Leg]
+    times: np.ndarray
+
+
+class Probes(NamedTuple):
+    """The sensitivities in the error test.
+
+    Attributes
+    ----------
+    start, directions : array, shapes (W, N) and (W, n_p)
+        A probe of x0 has no direction in p.
+    values : array, shape (m, N, W)
+        At the times of the solve; NaN at those for which nobody asked.
+    floor : array, shape (N, W)
+        atol / rtol of each.
+    errors : array, shape (1 + W,)
+        Estimated relative errors of the states and of each.
+    """
+
+    start: np.ndarray
+    directions: np.ndarray
+    values: np.ndarray
+    floor: np.ndarray
+    errors: np.ndarray
+
+    def error_of_gradient(self, cotangents: np.ndarray, grad_p: np.ndarray, grad_x0: np.ndarray) -> float:
+        """The estimate of `sens_error`, from the cotangents (N, m) of the solution and the gradients found."""
+        groups, values, looked_at = [], self.values, cotangents.any(axis=0)
+        if not looked_at.all():
+            values, cotangents = values[looked_at], cotangents[:, looked_at]
+        for k, direction in enumerate(self.directions):
+            change = direction * grad_p if direction.any() else self.start[k] * grad_x0
+            part = slice(k, k + 1)
+            groups.append(Group(values[:, :, part], self.floor[:, part], self.errors[1:][part], np.ones(1), norm(change)))
+        return error_of_gradient(cotangents, groups, float(self.errors[0]))
+
+
+def solve_for_adjoint(
+    problem: Problem,
+    controls: Controls,
+    options: AdjointOptions,
+    times: np.ndarray | None,
+    wrt: Sequence[str],
+    *,
+    dense: bool = False,
+    budget: float = BUDGET,
+) -> tuple[Course, Probes]:
+    """Solve forward with probes in the error test, and keep the steps of each piece.
+
+    Parameters
+    ----------
+    problem : Problem
+    controls : Controls
+    options : AdjointOptions
+        Tolerances of the sensitivities.
+    times : array, shape (m,), or None
+        Where the states are wanted, sorted in the direction of integration; None: at every step.
+    wrt : sequence of str
+        What is differentiated.
+    dense : bool
+        Whether the solution is wanted as a function of time.
+    budget : float
+        Bytes for the steps, unless the result itself has all of them.
+
+    Returns
+    -------
+    course : Course
+        Without the probes.
+    probes : Probes
+
+    Raises
+    ------
+    ArgumentValueError
+        The budget is too small.
+    """
+    n = problem.x0.size
+    start, directions = probes_of(problem, wrt)
+    rtol, atol, floor = probe_tolerances(problem, controls, options, len(start))
+    controls = controls._replace(atol=atol.ravel(), finer=(1.0, SLACK_MULTISTEP / SLACK))
+    make = partial(probed, start=start, directions=directions)
+    course = integrate(
+        _Recorder(rtol, n, budget), problem, make, controls, times, dense, directions, differentiated=True, path=True
+    )
+    trajectory = course.trajectory
+    failure = trajectory.failure
+    if failure is not None:
+        failure = failure._replace(x=failure.x[:n])
+    values = trajectory.y[n:].reshape(len(start), n, trajectory.y.shape[1]).transpose(2, 1, 0)
+    probes = Probes(start, directions, values, floor, trajectory.errors)
+    return course._replace(trajectory=trajectory._replace(y=trajectory.y[:n], failure=failure)), probes
+
+
+def probe_tolerances(
+    problem: Problem, controls: Controls, options: AdjointOptions, count: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Relative tolerances (1 + count,) and absolute ones (1 + count, N) of the states and the probes; `Probes.floor`."""
+    slack = SLACK_MULTISTEP if controls.method in MULTISTEP else SLACK
+    rtol = np.full(1 + count, slack * options.rtol)
+    rtol[0] = controls.rtol
+    atol = np.empty((1 + count, problem.x0.size))
+    atol[0] = problem.vector_atol(controls.atol)
+    atol[1:] = slack * (atol[0] if options.atol is None else _scaled(problem, options.atol))
+    return rtol, atol, (atol[1:] / (slack * options.rtol)).T
+
+
+def probed(problem: Problem, start: np.ndarray, directions: np.ndarray) -> System:
+    """The states, then the probes."""
+    rhs, x0, p, t0 = problem.rhs, problem.x0, problem.p, problem.t0
+    system = problem.system()
+    return system._replace(
+        x0=np.concatenate([x0, start.ravel()]),
+        compiled=lambda: tangents(rhs, x0, p, t0, directions) if len(start) else recorded(rhs, x0, p, t0),
+        states=system,
+        linearised=lambda: rhs.linearisations.make(x0, p, t0, directions),
+        slopes=problem.slopes_with(start, directions),
+    )
+
+
+class _Recorder(AbstractEngine):
+    """The compiled loop, which keeps its steps.
+
+    Parameters
+    ----------
+    rtol : array
+        As in `run_loop`.
+    n : int
+        States to keep, without the probes.
+    budget : float
+        Bytes for the steps of all solves together.
+    """
+
+    name = "native"
+
+    def __init__(self, rtol: np.ndarray, n: int, budget: float) -> None:
+        self._rtol = rtol
+        self._n = n
+        self._budget = self._left = budget
+
+    def choose_method(self, method: str) -> str:
+        return method
+
+    def integrate(self, system: System, controls: Controls, times: np.ndarray | None, dense: bool) -> Trajectory:
+        n, kept_anyway = self._n, dense or times is None
+        records: list[Record] = []
+
+        def keep(method: str) -> Record:
+            share = np.inf if kept_anyway else self._left - sum(map(_bytes_of, records))
+            if controls.method == "auto":
+                share /= 2  # another method may follow
+            records.append(record_of(method, n, dense=dense, budget=share))
+            records[-1].interpolated = dense
+            return records[-1]
+
+        try:
+            trajectory, legs = run_loop(system, controls, times, keep, self._rtol, keep_crossing=True)
+        except MemoryError:
+            if kept_anyway:
+                raise
+            raise ArgumentValueError(
+                f"checkpoints: {self._budget:.3g} bytes are too few; after {sum(r.count for r in records)} steps of {n} states "
+                f"those kept and those between two of them no longer fit"
+            ) from None
+        if records[-1].stride > 1 and legs[-1].method in MULTISTEP:
+            count = records[-1].count
+            raise ArgumentValueError(
+                f"checkpoints: {self._budget:.3g} bytes are too few for the {count} steps of {n} states; {legs[-1].method} "
+                f"needs the states of all steps on the way back, {8.0 * n * (count + 1):.3g} bytes; Rodas5P can do with fewer"
+            )
+        self._left -= sum(map(_bytes_of, records))
+        sol = interpolant(legs, beyond=int(trajectory.crossing is not None)) if dense else None
+        return trajectory._replace(sol=sol, steps=Steps(legs, trajectory.t))
+
+
+def _bytes_of(record: Record) -> int:
+    """What its states and stages take."""
+    return 8 * record.n * (record.kept + record.rows * record.count)
+
+
+def go_back(piece: Piece, times: np.ndarray, y_bar: np.ndarray) -> AdjointResult:
+    """`discrete_adjoint` of a piece of a solution, with cotangents at these times."""
+    if len(piece.steps.legs) == 1:
+        return discrete_adjoint(piece.problem, Steps(piece.steps.legs, times), y_bar)
+    sign = -1.0 if piece.problem.t1 < piece.problem.t0 else 1.0
+    legs: list[Leg] = []
+    start = 0
+    for number, leg in enumerate(piece.steps.legs, start=1):
+        stop = times.size
+        if number < len(piece.steps.legs):
+            stop = int(np.searchsorted(sign * times, sign * leg.record.times[-1], side="right"))
+        legs.append(leg._replace(times=times[start:stop]))
+        start = stop
+    return discrete_adjoint(piece.problem, Steps(legs, times), y_bar)
+
+
+def record_of(method: str, n: int, *, dense: bool, budget: float) -> Record:
+    """For the steps of a method: with stages, as long as the budget allows, or with no more than all states."""
+    if method in MULTISTEP:
+        # No half of the budget is for states computed again.
+        return Record(n, MULTISTEP[method].all_stages if dense else 0, 2 * budget)
+    compiled = compiled_method(method)
+    return Record(n, compiled.all_stages if dense else compiled.stages, budget)
+
+
+def discrete_adjoint(problem: Problem, steps: Steps, y_bar: np.ndarray) -> AdjointResult:
+    """Go back over the steps.
+
+    Parameters
+    ----------
+    problem : Problem
+    steps : Steps
+    y_bar : array, shape (N, m)
+        Cotangents of the states at `steps.times`.
+
+    Raises
+    ------
+    IntegrationError
+        The gradient is not finite.
+    """
+    y_bar = np.ascontiguousarray(y_bar.T)
+    begins = bool(steps.times.size) and steps.times[0] == problem.t0  # with a datum, which comes after all steps back
+    at_start = y_bar[0] if begins else np.zeros(problem.x0.size)
+    if len(steps.legs) == 1:
+        adjoint = _go_back(problem, steps.legs[0], steps.times, y_bar)
+        return adjoint._replace(arriving=adjoint.grad_x0 - at_start)
+    p_bar, x_bar = np.zeros(problem.p.size), np.zeros(problem.x0.size)
+    counts, stop = np.zeros(3, dtype=int), steps.times.size
+    for number in range(len(steps.legs) - 1, -1, -1):
+        leg = steps.legs[number]
+        start = stop - leg.times.size
+        times, given = leg.times, y_bar[start:stop]
+        if x_bar.any():  # what follows this leg depends on its end
+            assert leg.record is not None
+            times, given = np.append(times, leg.record.times[-1]), np.vstack([given, x_bar])
+        adjoint = _go_back(problem, leg, times, given)
+        p_bar += adjoint.grad_p
+        x_bar = adjoint.grad_x0
+        counts += (adjoint.nfev, adjoint.njev, adjoint.nlu)
+        stop = start
+    nfev, njev, nlu = map(int, counts)
+    return AdjointResult(p_bar, x_bar, x_bar - at_start, nfev, njev, nlu, 0)
+
+
+def _go_back(problem: Problem, leg: Leg, times: np.ndarray, y_bar: np.ndarray) -> AdjointResult:
+    """Go back over the steps of one method; y_bar (m, N) are the cotangents of the states at the times."""
+    iterates = True
+    while True:
+        adjoint = sweep_over(problem, leg, iterates)
+        try:
+            outcome, x_bar = adjoint.run(times, y_bar)
+        except PatternGrewError:
+            continue
+        if not isinstance(adjoint, BackwardAdjoint) or not adjoint.stalled:
+            break
+        iterates = False
+    pull = adjoint.cotangents
+    if outcome == "no memory":
+        raise MemoryError("no memory for the steps between two checkpoints of the adjoint")
+    if outcome != "done" or not all_finite(pull.p_bar):
+        raise IntegrationError(
+            f"the gradient by the discrete adjoint of {leg.method} is not finite, though the solution is: a derivative of "
+            f"{problem.name} is infinite at a state on the way; look for square roots and powers of 0"
+        )
+    nfev, njev, nlu = adjoint.system.calls + pull.calls, 0, 0
+    if isinstance(adjoint, RosenbrockAdjoint):
+        step = adjoint.step
+        nfev, njev, nlu = nfev + step.linearised.calls + adjoint.joint.calls, step.njev, step.nlu
+    elif isinstance(adjoint, DiagonalAdjoint):
+        nfev, njev, nlu = nfev + adjoint.step.linearised.calls, adjoint.step.njev, adjoint.step.nlu
+    elif isinstance(adjoint, BackwardAdjoint):
+        nfev, njev, nlu = nfev + adjoint.linearised.calls, adjoint.njev, adjoint.nlu
+    return AdjointResult(pull.p_bar.copy(), x_bar, x_bar, nfev, njev, nlu, 0)
+
+
+def sweep_over(problem: Problem, leg: Leg, iterates: bool) -> Adjoint:
+    """The sweep over these steps, which may solve large systems by iteration."""
+    assert leg.record is not None
+    rhs, at = problem.rhs, (problem.x0, problem.p, problem.t0)
+    system, pull = recorded(rhs, *at), cotangents(rhs, *at)
+    method = compiled_method(leg.method)
+    if not isinstance(method, RosenbrockMethod | DiagonalMethod | Formulas):
+        return Adjoint(method, leg.record, system, pull)
+    if isinstance(method, Formulas) and iterates:
+        linearised, matrix = rhs.linearisations.make_for_iteration(*at, transposed=True)
+    else:
+        linearised, matrix = rhs.linearisations.make(*at, np.empty((0, problem.p.size)))
+    if isinstance(method, Formulas):
+        adjoint = BackwardAdjoint(method, leg.record, system, linearised, matrix, pull)
+        if rhs.mass is not None:
+            adjoint.divide_transposed = rhs.mass.divide_transposed
+        return adjoint
+    if isinstance(method, DiagonalMethod):
+        atol = np.broadcast_to(leg.atol.ravel()[: problem.x0.size], problem.x0.shape)
+        stages = DiagonalStep(system, system, linearised, matrix, method, float(leg.rtol[0]), atol)
+        return DiagonalAdjoint(stages, leg.record, pull)
+    step = RosenbrockStep(system, method, linearised, matrix)
+    joint = rhs.linearisations.step_cotangents(*at, pull, method.weights_of_time)
+    return RosenbrockAdjoint(step, leg.record, pull, joint)
+
+
+def moves_x0(problem: Problem, wrt: Sequence[str]) -> bool:
+    """Whether a probe of the initial values is needed.
+
+    Also beside kinks, which a single direction may leave where they are: then it sees nothing of what they do to the gradient.
+    For a controller that leaves its bounds, at rtol 1e-9, that was 10 000 tolerances; with both probes 30.
+    """
+    return "x0" in wrt or "t0" in wrt or problem.rhs.has_kinks
+
+
+def probes_of(problem: Problem, wrt: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Starts, shape (W, N), and directions in p, shape (W, n_p), of the sensitivities in the error test.
+
+    Each variable moves by about its own size, up or down without a pattern: no combination of a few of them is special.
+    """
+    p, x0 = problem.p, problem.x0
+    starts, directions = [], []
+    if "p" in wrt and p.size:
+        direction = np.abs(p)
+        direction[p == 0] = 1.0
+        direction *= signs(p.size)
+        directions.append(direction)
+        starts.append(np.zeros(x0.size) if problem.dx0_dp is None else problem.dx0_dp @ direction)
+    if moves_x0(problem, wrt):
+        directions.append(np.zeros(p.size))
+        start = signs(x0.size) * np.maximum(1.0, np.abs(x0))
+        starts.append(start if problem.consistent is None else problem.consistent.by_x @ start)
+    return np.array(starts).reshape(len(starts), x0.size), np.array(directions).reshape(len(starts), p.size)
+
+
+@lru_cache(maxsize=16)
+def signs(n: int) -> np.ndarray:
+    """A sequence of 1 and -1 without a pattern, not to be written to."""
+    return np.where(np.sin(np.arange(1.0, n + 1) ** 2) > 0, 1.0, -1.0)
+
+
+def _scaled(problem: Problem, sens_atol: np.ndarray) -> float:
+    """The absolute tolerance of the probe: that of a column of derivatives times the size of its parameter."""
+    return float((sens_atol * np.where(problem.p == 0, 1.0, np.abs(problem.p))).min(initial=np.inf))

@@ -1,0 +1,1 @@
+"""Solves inside functions that are differentiated, and second derivatives."""

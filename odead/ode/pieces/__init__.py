@@ -1,0 +1,1 @@
+"""Solutions with switches, stops and events: solved piece by piece."""

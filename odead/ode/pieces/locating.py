@@ -1,0 +1,118 @@
+"""Solves that locate switches recorded as values where they jump (`selects`), once a solve has met such a jump.
+
+Which switches jump, a solve shows; then it is done anew with these as branches. The right-hand side remembers them, so that the
+next solve begins with them.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple, TypeVar
+
+from ...errors import warn
+from ..problem.problem import Problem
+from ..rhs.selects import Flips
+from .piecewise import Course
+
+__all__ = ["solve_with_switches"]
+
+ENOUGH: Final = 5000  # steps of a solve that failed, to look for what stopped it
+
+Rest = TypeVar("Rest")
+
+
+def solve_with_switches(
+    problem: Problem, solve: Callable[[Problem], tuple[Course, Rest]], *, differentiated: bool = True
+) -> tuple[Course, Rest]:
+    """Solve, with the switches located that jump.
+
+    Warns of those that jump and could not be located, if derivatives are wanted: the steps alone pass them, as in SciPy.
+
+    Parameters
+    ----------
+    problem : Problem
+    solve : callable
+        Of a problem with this right-hand side, or another form of it: the course, perhaps with a failure, and anything else.
+    differentiated : bool
+
+    Returns
+    -------
+    tuple
+        What `solve` returned in the end.
+    """
+    attempt: _Attempt | None = _Attempt(problem._replace(rhs=problem.rhs.located), warns=differentiated)
+    while attempt is not None:
+        solved = solve(attempt.problem)
+        attempt = attempt.after(solved[0])
+    return solved
+
+
+class _Attempt(NamedTuple):
+    """A solve.
+
+    Attributes
+    ----------
+    problem : Problem
+    locates : bool
+        Whether switches that jump are to be located.
+    reason : str
+        Why not.
+    insists : bool
+        Whether there is nothing else to try: without them as branches the solve fails too, and says less about the cause.
+    warns : bool
+    """
+
+    problem: Problem
+    locates: bool = True
+    reason: str = ""
+    insists: bool = False
+    warns: bool = True
+
+    def after(self, course: Course) -> "_Attempt | None":
+        """The one to follow, where switches jumped and are to be located, or could not be located."""
+        failure = course.trajectory.failure
+        if failure is not None:
+            return None if self.insists else self._after_failure(course, failure.reason)
+        found, rhs, reason = _jumping(course), self.problem.rhs, self.reason
+        if found and self.locates:
+            few = [line for line, flips in found.items() if flips.are_few(course.trajectory.nsteps)]
+            if few and self._can_locate:
+                return self._replace(problem=self.problem._replace(rhs=rhs.locating(few)))
+            reason = "mass_matrix is large and regular" if few else "it switches too often, or in too many ways"
+        if found and self.warns:
+            _warn(self.problem, list(found), reason)
+        return None
+
+    def _after_failure(self, course: Course, reason: str) -> "_Attempt | None":
+        problem, rhs = self.problem, self.problem.rhs
+        if rhs.frozen:
+            return self._replace(problem=problem._replace(rhs=rhs.origin), locates=False, reason=reason)
+        if not self.locates:
+            return _Attempt(problem._replace(rhs=rhs.located), insists=True)
+        found = _jumping(course) if self._can_locate else {}
+        return _Attempt(problem._replace(rhs=rhs.locating(found)), insists=True) if found else None
+
+    @property
+    def _can_locate(self) -> bool:
+        mass = self.problem.rhs.mass
+        return mass is None or mass.is_singular
+
+
+def _jumping(course: Course) -> dict[str, Flips]:
+    """The switches recorded as values that flipped where their two sides differ, by their source lines.
+
+    Of a solve that failed, perhaps because it took too many steps, only some of them are looked at.
+    """
+    found: dict[str, Flips] = {}
+    most = None if course.trajectory.failure is None else ENOUGH
+    for piece in course.pieces:  # between two pieces there is a jump, if need be
+        if piece.path is not None:
+            here = piece.problem
+            here.rhs.selects(here.x0, here.p, here.t0).see(piece.path.chunks(most), found)
+    return {line: flips for line, flips in found.items() if flips.jumps}
+
+
+def _warn(problem: Problem, lines: Sequence[str], reason: str) -> None:
+    warn(
+        f"{problem.name} switched during the solve at {'; '.join(lines)}, where the values on both sides differ; the "
+        f"derivatives lack the jump of such a switch, which could not be located ({reason}). Make the right-hand side "
+        f"continuous there, or give the time of the switch as tstops",
+    )

@@ -1,0 +1,86 @@
+"""Resets at instants that are known before the solve, as doses: they happen inside the compiled loop, without a stop.
+
+An event whose value is t - c, of a constant c, happens at c whatever the solution is. Its instant does not move, so that the
+sensitivities are pushed through the reset and have no other jump.
+"""
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+
+from ..engines.engine import AbstractEngine, Controls, System, Trajectory
+from ..problem.events import Reset
+from ..problem.problem import Problem
+from ..rhs.jumps import Move
+from .instants import TOGETHER, Occurrence
+
+__all__ = ["TimedReset", "known_resets", "solve_through"]
+
+
+class TimedReset(NamedTuple):
+    """The reset of an event, and when it happens."""
+
+    number: int
+    t: float
+    reset: Reset
+
+
+def known_resets(problem: Problem, times: np.ndarray) -> list[TimedReset] | None:
+    """The resets in the order in which they happen, where all events are resets at known instants inside the span.
+
+    None where one is something else, or where what has to be told apart is closer than rounding.
+    """
+    events = problem.events
+    if events is None or problem.stops is not None or problem.halves is not None or problem.rhs.branches:
+        return None
+    if problem.rhs.mass is not None or any(events.terminal) or None in events.resets:
+        return None
+    instants = events.instants(problem.x0, problem.p, problem.t0)
+    if instants is None:
+        return None
+    sign = -1.0 if problem.t1 < problem.t0 else 1.0
+    found = [
+        TimedReset(number, t, reset)
+        for number, (reset, (t, slope)) in enumerate(zip(events.resets, instants, strict=True))
+        if reset is not None and sign * (t - problem.t0) > 0 >= sign * (t - problem.t1)
+        and events.directions[number] * sign * slope >= 0
+    ]  # fmt: skip
+    found.sort(key=lambda timed: sign * timed.t)
+    at = [timed.t for timed in found]
+    if problem.t1 in at or any(_touch(t, other) for t, other in pairwise(at)):
+        return None
+    data = sign * times
+    for t, k in zip(at, np.searchsorted(data, [sign * t for t in at]).tolist(), strict=True):
+        if any(other != t and _touch(t, other) for other in times[max(k - 1, 0) : k + 2].tolist()):
+            return None
+    return found
+
+
+def _touch(t: float, other: float) -> bool:
+    return bool(abs(other - t) <= TOGETHER * np.spacing(max(abs(t), abs(other))))
+
+
+def solve_through(
+    resets: list[TimedReset],
+    engine: AbstractEngine,
+    problem: Problem,
+    make: Callable[[Problem], System],
+    controls: Controls,
+    times: np.ndarray,
+    directions: np.ndarray | None,
+) -> tuple[Problem, Trajectory, list[tuple[Occurrence, np.ndarray | None, np.ndarray | None]]]:
+    """The problem without its events, its solution, and each reset with the tangents before it and how its instant moves."""
+    n, p = problem.x0.size, problem.p
+    smooth = problem._replace(events=None)
+    seeds = np.empty((0, p.size)) if directions is None else directions
+    compiled = tuple(timed.reset.compiled(problem.x0, p, timed.t, seeds) for timed in resets)
+    system = make(smooth)._replace(resets=(np.array([timed.t for timed in resets]), compiled))
+    trajectory = engine.integrate(system, controls, times, dense=False)
+    still = Move(np.zeros(n), np.zeros(p.size))
+    happened = []
+    for timed, z in zip(resets, trajectory.before, strict=False):  # after a failure, as many as happened
+        tangents, dt = (None, None) if directions is None else (z[n:].reshape(-1, n), np.zeros(len(seeds)))
+        happened.append((Occurrence(timed.number, timed.t, z[:n], still), tangents, dt))
+    return smooth, trajectory, happened

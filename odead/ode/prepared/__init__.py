@@ -1,0 +1,1 @@
+"""What solves have in common that differ in numbers alone, made once; members of ensembles by it."""

@@ -1,0 +1,98 @@
+"""Members of an ensemble that one thread solves, without Python between them where they are ordinary."""
+
+import inspect
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any
+
+from ...derivatives.nested import nest_of
+from ...errors import ArgumentTypeError, ArgumentValueError
+from ..arguments.signature import name_of
+from ..results.solution import Solution
+from .prepared import Asked, Beside, Given, When, find, numbers, usual, when
+
+__all__ = ["Group"]
+
+Result = Solution | Exception
+
+
+class Group:
+    """One problem, solved for any initial values and parameters.
+
+    Parameters
+    ----------
+    run : callable
+        `solve` or `sensitivity`.
+    rhs, tspan
+        As there.
+    same : dict
+        Further arguments.
+    """
+
+    def __init__(self, run: Callable[..., Solution], rhs: Any, tspan: Any, same: dict[str, Any]) -> None:
+        self._run, self._rhs, self._tspan, self._same = run, rhs, tspan, same
+        self._asked = self._usual()
+        self._when: When | None = None
+        if self._asked is not None:
+            with suppress(ArgumentTypeError, ArgumentValueError):  # which each member says
+                self._when = when(tspan, same.get("t_eval"))
+        self._beside: Beside = {}
+
+    def _usual(self) -> Asked | None:
+        """What the members have in common, if it is ordinary."""
+        try:
+            bound = inspect.signature(self._run).bind(self._rhs, None, None, self._tspan, **self._same)
+        except TypeError:  # which each member says
+            return None
+        bound.apply_defaults()
+        options = {name: value for name, value in bound.arguments.items() if name in _OPTIONS}
+        if nest_of(self._rhs, self._tspan, options.get("t_eval")) is not None or nest_of(options.get("loss")) is not None:
+            return None
+        if "wrt" not in bound.arguments:  # they matter only to a solve that is differentiated
+            for name in ("mode", "sens_rtol", "sens_atol"):
+                options.pop(name, None)
+        return usual(**options)
+
+    def solve(self, members: Sequence[tuple[Any, Any]]) -> list[Result]:
+        """Solve for some (x0, p): a result for each, or its exception."""
+        results: list[Result | None] = [None] * len(members)
+        if self._asked is not None and self._when is not None and len(members) > 1:  # the first ones have prepared it
+            self._solve_prepared(self._asked, self._when, members, results)
+        return [self._solve_alone(*member) if found is None else found for member, found in zip(members, results, strict=True)]
+
+    def _solve_alone(self, x0: Any, p: Any) -> Result:
+        try:
+            return self._run(self._rhs, x0, p, self._tspan, **self._same)
+        except Exception as error:
+            return error
+
+    def _solve_prepared(
+        self, asked: Asked, timed: When, members: Sequence[tuple[Any, Any]],
+        results: list[Result | None],
+    ) -> None:  # fmt: skip
+        """Fill in the results of ordinary members."""
+        those: dict[int, Given] = {}
+        for k, (x0, p) in enumerate(members):
+            try:
+                laid_out = numbers(x0, p, timed)
+            except Exception as error:
+                results[k] = error
+                continue
+            if laid_out is not None:
+                those[k] = laid_out
+        if not those:
+            return
+        first = next(iter(those.values()))
+        alike = [k for k, each in those.items() if (each.x_layout, each.p_layout) == (first.x_layout, first.p_layout)]
+        found = find(asked, first)
+        if found is None:
+            return
+        try:
+            solved = found.solve([those[k] for k in alike], name_of(self._rhs), until_error=False, beside=self._beside)
+        except Exception:  # of one of them, which says so when it is solved alone
+            return
+        for k, result in zip(alike, solved, strict=True):
+            results[k] = result
+
+
+_OPTIONS = frozenset(inspect.signature(usual).parameters)

@@ -1,0 +1,1 @@
+"""The right-hand side as compiled programs: its Jacobian, its switches, its mass matrix."""

@@ -1,0 +1,476 @@
+"""CompiledRhs: the user's right-hand side as compiled programs on vectors.
+
+Several programs are derived from one function, each when first needed: the value, the Jacobian, tangents for many directions
+at once, and cotangents.
+"""
+
+import threading
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property, partial
+from typing import Any, Final
+
+import numpy as np
+
+from ..._system import Recorded, Roots
+from ...derivatives.kernel import MAX_VARIANTS, Kernel, Prepare, Variant
+from ...errors import ArgumentTypeError, ArgumentValueError, TracingError
+from ...ops import TABLE
+from ...tape import Program, Role
+from ...transform.forward import forward
+from ...transform.passes import optimise
+from ...transform.reverse import reverse
+from ...views import View
+from ..arguments.signature import Flat
+from .compressed import CompressedJacobian
+from .frozen import freeze, keys_alone, lines_of_keys, observe_keys
+from .jacobian import Jacobian
+from .kept import Kept
+from .linearised import Linearisations
+from .mass import Mass
+from .selects import Selects
+from .switches import Switches, guards_may_flip, without_guards
+from .values import without_exit, without_values
+
+__all__ = ["Branch", "CompiledRhs", "compiled", "refuse_captured"]
+
+
+class CompiledRhs:
+    """A right-hand side in its compiled forms. Where p is empty, pass an empty vector for it.
+
+    Parameters
+    ----------
+    flat : callable
+        ``flat(dx, x, p, t)`` on vectors, in place; p is None where there are no parameters.
+    name : str
+        Of the user's function.
+    x, p : array, shapes (n,) and (n_p,)
+        Where it is recorded first.
+    t : float
+    in_place : bool
+        Whether the user's function itself fills dx; says what to suggest when it does not.
+    mass : Mass or None
+        Then dx is M x'.
+
+    Attributes
+    ----------
+    frozen : frozenset of str
+        The source lines of switches recorded as values that are branches here.
+    origin : CompiledRhs
+        The one without these.
+    flips : int
+        How often an evaluation took another way through the branches than the one before it.
+    linearisations : Linearisations
+        For the implicit methods of the compiled loop.
+
+    Raises
+    ------
+    ArgumentTypeError, ArgumentValueError
+        It leaves elements of dx untouched, reads dx before writing it, returns an array, or writes into x or p.
+    TracingError
+        It cannot be recorded.
+    """
+
+    def __init__(self, flat: Flat, name: str, x: np.ndarray, p: np.ndarray, t: float, *, in_place: bool,
+                 mass: Mass | None = None) -> None:  # fmt: skip
+        self.name, self.mass = name, mass
+        self.n, self.n_p = x.size, p.size
+        self._flat = flat
+        self._known: dict[Variant, Branch] = {}
+        self.origin: CompiledRhs
+        self._located: CompiledRhs | None
+        self.origin, self._located = self, None
+        self.frozen: frozenset[str] = frozenset()
+        self._set_up(x, p, t, one_sided=False)
+        self._validate(in_place)
+
+    def _set_up(self, x: np.ndarray, p: np.ndarray, t: float, *, one_sided: bool) -> None:
+        self._example = (np.zeros(x.size), x.copy(), p.copy() if p.size else None, float(t))
+        self._one_sided = one_sided
+        self._lock = threading.RLock()
+        self._derived: dict[Hashable, Kernel] = {}
+        self.flips = 0
+        self._made: list[Kernel] = []
+        self._captures: tuple[Variant, bool] | None = None  # of a variant: what there is to know
+        self._value = self._record(None, self._at_p)
+        self._jacobian = CompressedJacobian(self._record, self.n, self.n_p)
+        self.linearisations = Linearisations(self._record, self.n, self.n_p, self.mass)
+
+    # ------------------------------------------------------------------------------------------------ values
+
+    def __call__(self, dx: np.ndarray, x: np.ndarray, p: np.ndarray, t: float) -> None:
+        """Write f(x, p, t) into dx."""
+        self._run(self._value, dx, x, *self._p(p), t)
+
+    def tangents(
+        self, dx: np.ndarray, x: np.ndarray, p: np.ndarray, t: float, d_dx: np.ndarray, d_x: np.ndarray, d_p: np.ndarray
+    ) -> None:
+        """Write f into dx and the W rows ``J d_x[k] + f_p d_p[k]`` into d_dx.
+
+        Parameters
+        ----------
+        d_dx, d_x : array, shape (W, n)
+        d_p : array, shape (W, n_p)
+        """
+        self._run(self.tangent_kernel(len(d_x)), dx, x, *self._p(p), t, d_dx, d_x, *self._p(d_p))
+
+    def along(self, x: np.ndarray, p: np.ndarray, t: float, d_x: np.ndarray) -> np.ndarray:
+        """The vector ``J d_x + f_t``: how f changes while x moves at this rate."""
+        at_t = 3 if self.n_p else 2
+        kernel = self._kernel("along", lambda program: forward(program, (0, 1, at_t), None))
+        d_dx = np.zeros(self.n)
+        self._run(kernel, np.empty(self.n), x, *self._p(p), t, d_dx, d_x, np.ones(()))
+        return d_dx
+
+    def along_changes(
+        self, x: np.ndarray, p: np.ndarray, t: float, d_x: np.ndarray, columns: np.ndarray, directions: np.ndarray
+    ) -> np.ndarray:
+        """The derivatives of `along`, d_x held, while (x, p) moves along the W columns and directions, shape (W, n)."""
+        at_t, width = 3 if self.n_p else 2, len(columns)
+        active = (*self._active, at_t + 1)
+        lanes = None if width == 1 else width
+
+        def derive(program: Program) -> Program:
+            return forward(optimise(forward(program, (0, 1, at_t), None)), active, lanes)
+
+        given = (np.empty(self.n), x, *self._p(p), t, np.zeros(self.n), d_x, np.ones(()))
+        shape = (self.n,) if lanes is None else (width, self.n)
+        changes = np.zeros(shape)
+        moving = (columns.reshape(shape), *self._p(directions.reshape((*shape[:-1], self.n_p))))
+        self._run(self._kernel(("along_changes", width), derive), *given, np.zeros(shape), *moving, changes)
+        return changes.reshape(width, self.n)
+
+    def cotangent_x(self, x: np.ndarray, p: np.ndarray, t: float, covector: np.ndarray) -> np.ndarray:
+        """The vector ``Jᵀ covector``."""
+        kernel = self._kernel("cotangent_x", lambda program: reverse(program, (0, 1)))
+        d_x = np.zeros(self.n)
+        self._run(kernel, np.empty(self.n), x, *self._p(p), t, covector.copy(), d_x)
+        return d_x
+
+    def cotangent_p(self, x: np.ndarray, p: np.ndarray, t: float, covector: np.ndarray) -> np.ndarray:
+        """The vector ``f_pᵀ covector``."""
+        if not self.n_p:
+            return np.zeros(0)
+        kernel = self._kernel("cotangent_p", lambda program: reverse(program, (0, 2)))
+        d_p = np.zeros(self.n_p)
+        self._run(kernel, np.empty(self.n), x, p, t, covector.copy(), d_p)
+        return d_p
+
+    def cotangents_in_time(
+        self, x: np.ndarray, p: np.ndarray, t: float, covector: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, float]:
+        """The derivatives of ``covector @ f`` by x, p and t."""
+        kernel = self._kernel("cotangents_in_time", lambda program: reverse(program, (*self._active, self._active[-1] + 1)))
+        d_x, d_p, d_t = np.zeros(self.n), np.zeros(self.n_p), np.zeros(())
+        self._run(kernel, np.empty(self.n), x.copy(), *self._p(p), t, covector.copy(), d_x, *self._p(d_p), d_t)
+        return d_x, d_p, float(d_t)
+
+    def tangents_in_time(
+        self, x: np.ndarray, p: np.ndarray, t: float, d_x: np.ndarray, d_p: np.ndarray, d_t: np.ndarray
+    ) -> np.ndarray:
+        """The W rows ``J d_x[k] + f_p d_p[k] + f_t d_t[k]``."""
+        width = max(len(d_x), 2)  # a single lane would have no axis
+        active = (*self._active, self._active[-1] + 1)
+        kernel = self._kernel(("tangents_in_time", width), lambda program: forward(program, active, width))
+        lanes = [np.zeros((width, *d.shape[1:])) for d in (d_x, d_p, d_t)]
+        for lane, given in zip(lanes, (d_x, d_p, d_t), strict=True):
+            lane[: len(given)] = given
+        made = np.zeros((width, self.n))
+        self._run(kernel, np.empty(self.n), x.copy(), *self._p(p), t, made, lanes[0], *self._p(lanes[1]), lanes[2])
+        return made[: len(d_x)]
+
+    def jacobian(self, x: np.ndarray, p: np.ndarray, t: float) -> Jacobian:
+        """The Jacobian with respect to x, exact, on its detected pattern."""
+        return self._jacobian(x, (*self._p(p), t))
+
+    def jacobian_with_changes(
+        self, x: np.ndarray, p: np.ndarray, t: float, d_x: np.ndarray, d_p: np.ndarray
+    ) -> tuple[Jacobian, np.ndarray]:
+        """The Jacobian, and its derivatives in the W directions (d_x[k], d_p[k]), shape (W, nnz), on the same pattern."""
+        return self._jacobian.with_changes(x, (*self._p(p), t), d_x, d_p)
+
+    @cached_property
+    def jacobian_changes(self) -> bool:
+        """Whether the Jacobian depends on x or p, and that can be differentiated."""
+        return self._jacobian.changes()
+
+    # ----------------------------------------------------------------------------------------------- kernels
+
+    @property
+    def value_kernel(self) -> Kernel:
+        """Of f itself: binds dx, x, p (unless it is empty), t."""
+        return self._value
+
+    def tangent_kernel(self, width: int) -> Kernel:
+        """Of f with `width` tangents: binds the above, then their shadows."""
+        lanes = None if width == 1 else width  # a single lane as an axis would make vectors of numbers
+        fixed = (2, 6) if self.n_p else ()  # and where it moves to
+        return self._kernel(("tangents", width), lambda program: forward(program, self._active, lanes), fixed)
+
+    @property
+    def cotangent_kernel(self) -> Kernel:
+        """Of the cotangents of x and p alone: binds x, p (unless it is empty), t, then the shadows of dx (used up), x and p."""
+
+        def derive(program: Program) -> Program:
+            derived = without_values(reverse(program, self._active))
+            return without_exit(derived, len(program.arguments) - 1)  # the shadow of dx, behind the other arguments
+
+        return self._kernel("cotangents", derive, (1,) if self.n_p else ())
+
+    @cached_property
+    def has_kinks(self) -> bool:
+        """Whether it is not smooth, as abs, maximum, clip and where are not, on the way taken at the example."""
+        operations = set(self._made[0].first.primal.op)
+        return "where" in operations or any(TABLE[op].piecewise for op in operations if op in TABLE)
+
+    @cached_property
+    def has_selects(self) -> bool:
+        """Whether there are switches recorded as values, on the way taken at the example."""
+        return bool(observe_keys(self._made[0].first.primal).results)
+
+    def selects(self, x: np.ndarray, p: np.ndarray, t: float) -> Selects:
+        """Where there are no branches: these switches."""
+        kernel = self._kernel("keys", keys_alone)
+        lines = lines_of_keys(kernel.first.primal)
+
+        def find(x: np.ndarray, t: float) -> Any:
+            return kernel(np.zeros(len(lines)), x, *self._p(p), t).executable.tape
+
+        def slope(x: np.ndarray, t: float) -> np.ndarray:
+            dx = np.empty(self.n)
+            self(dx, x, p, t)
+            return dx
+
+        return Selects(lines, Roots(kernel.first.executable.tape, self.n, p, np.zeros(len(lines)), find), slope)
+
+    @property
+    def located(self) -> "CompiledRhs":
+        """What `locating` has made of this one last, or this one."""
+        return self._located or self
+
+    def locating(self, lines: Iterable[str]) -> "CompiledRhs":
+        """The same, with the switches of these source lines as branches too; the origin remembers it."""
+        twin = self._twin()
+        twin.frozen = self.frozen.union(lines)
+        _, x, p, t = self._example
+        twin._set_up(x, np.zeros(0) if p is None else p, t, one_sided=False)
+        self.origin._located = twin
+        return twin
+
+    # ------------------------------------------------------------------------------------------- what is known
+
+    def is_stale(self) -> bool:
+        """Whether globals, closures or attributes that are read have changed; evaluations do not look for that."""
+        made = self._made if self.branches else self._made[:1]  # without branches all of them have read the same
+        return any(kernel.is_stale() for kernel in made)
+
+    @property
+    def branches(self) -> bool:
+        """Whether the recorded program depends on the values: then the pattern may grow."""
+        return not self._one_sided and self._value.variant.guarded
+
+    @property
+    def is_one_sided(self) -> bool:
+        """Whether it is what another one is on one side of its switches, continued."""
+        return self._one_sided
+
+    def branch(self, x: np.ndarray, p: np.ndarray, t: float) -> "Branch":
+        """The way through the branches taken at these values."""
+        variant = self._value(np.empty(self.n), x, *self._p(p), t)
+        with self._lock:
+            if variant not in self._known:
+                if len(self._known) >= MAX_VARIANTS:
+                    self._known.clear()
+                self._known[variant] = Branch(variant, self._continued(x, p, t), self._switches(x, p, t))
+            return self._known[variant]
+
+    def settled(self, x: np.ndarray, p: np.ndarray, t: float) -> "CompiledRhs":
+        """What it is for a whole solve: without its branches, where they look at p and captured arrays alone.
+
+        To look for flips of what cannot flip made a solve of a diffusion with a table of materials 1.8 times as long.
+        """
+        if not self.branches:
+            return self
+        branch = self.branch(x, p, t)
+        return self if branch.may_flip else branch.rhs
+
+    def _continued(self, x: np.ndarray, p: np.ndarray, t: float) -> "CompiledRhs":
+        twin = self._twin()
+        twin.frozen = self.frozen
+        twin._set_up(x, p, t, one_sided=True)
+        return twin
+
+    def _twin(self) -> "CompiledRhs":
+        """The same function, nothing of it recorded."""
+        twin = object.__new__(CompiledRhs)
+        twin.name, twin.n, twin.n_p, twin._flat, twin._known = self.name, self.n, self.n_p, self._flat, {}
+        twin.mass, twin.origin, twin._located = self.mass, self.origin, None
+        return twin
+
+    def _switches(self, x: np.ndarray, p: np.ndarray, t: float) -> Switches:
+        example = (np.zeros(self.n), x.copy(), p.copy() if self.n_p else None, float(t))
+        second = cache(lambda: Kernel(self._flat, example, Switches.derive_twice, prepare=self._prepare))
+        return Switches(Kernel(self._flat, example, Switches.derive, prepare=self._prepare), second, self.n, self.n_p)
+
+    def program_at(self, x: np.ndarray, p: np.ndarray, t: float) -> Program:
+        """The optimised program of the way taken at these values."""
+        return self._value(np.empty(self.n), x, *self._p(p), t).primal
+
+    @property
+    def captures(self) -> bool:
+        """Whether arrays are read through closures or globals."""
+        variant = self._value.variant
+        if self._captures is None or self._captures[0] is not variant:
+            self._captures = variant, any(buffer.role is Role.CAPTURED for buffer in variant.primal.buffers)
+        return self._captures[1]
+
+    def refuse_captured(self, arrays: Sequence[np.ndarray], argument: str) -> None:
+        """Raise TracingError if an array of the user's argument is also read through a closure or global."""
+        refuse_captured(self._value.primal, arrays, argument)
+
+    # ------------------------------------------------------------------------------------------------ internals
+
+    @property
+    def _at_p(self) -> tuple[int, ...]:
+        return (2,) if self.n_p else ()
+
+    @property
+    def _active(self) -> tuple[int, ...]:
+        return (0, 1, 2) if self.n_p else (0, 1)
+
+    def _p(self, p: np.ndarray) -> tuple[np.ndarray, ...]:
+        return (p,) if self.n_p else ()
+
+    def _run(self, kernel: Kernel, *arrays: Any) -> None:
+        before = kernel.variant
+        if before.executable.run(arrays) >= 0:
+            self.flips += kernel(*arrays) is not before
+
+    def _record(self, derive: Callable[[Program], Program] | None, fixed: Sequence[int] = ()) -> Kernel:
+        """The kernel of what is derived, of which these arguments stay as they are during a solve."""
+        made = derive
+        if self._one_sided:
+            made = without_guards if derive is None else lambda program: derive(without_guards(program))
+        first = self._made[0].first if self._made else None
+        kernel = Kernel(self._flat, self._example, made, watches=False, recorded=first, prepare=self._prepare, fixed=fixed)
+        self._made.append(kernel)
+        return kernel
+
+    @property
+    def _prepare(self) -> Prepare | None:
+        return partial(freeze, lines=self.frozen) if self.frozen else None
+
+    def _kernel(self, key: Hashable, derive: Callable[[Program], Program], fixed: Sequence[int] = ()) -> Kernel:
+        kernel = self._derived.get(key)
+        if kernel is None:
+            with self._lock:
+                kernel = self._derived.setdefault(key, self._record(derive, fixed))
+        return kernel
+
+    def _validate(self, in_place: bool) -> None:
+        program = self._value.primal
+        if program.results or not _returns_none(self._value):
+            raise ArgumentTypeError(
+                f"rhs: {self.name} has 4 parameters, so it is taken as rhs(dx, x, p, t) that fills dx and returns nothing, "
+                f"but it returns a value; write dx[:] = ... and drop the return, or drop the parameter dx: rhs(x, p, t) that "
+                f"returns dx"
+            )
+        for position, what in enumerate(("x", "p", "t")[: len(program.arguments) - 1], start=1):
+            buffer = program.arguments[position]
+            for out, line in zip(program.out, program.line, strict=True):
+                if out is not None and out.buffer == buffer:
+                    raise ArgumentValueError(
+                        f"rhs: {self.name} writes into {what}, which belongs to the solver{_at(program, line)}; "
+                        f"work on a copy, and check the order of the parameters: rhs(dx, x, p, t) or rhs(x, p, t)"
+                    )
+        _validate_output(program, self.name, in_place)
+
+
+@dataclass(frozen=True, eq=False)
+class Branch:
+    """A right-hand side on one side of its switches.
+
+    Attributes
+    ----------
+    variant : Variant
+        Of the right-hand side with its guards.
+    rhs : CompiledRhs
+        The same without them: what it is on this side, continued beyond the switches.
+    switches : Switches
+    """
+
+    variant: Variant
+    rhs: CompiledRhs
+    switches: Switches
+
+    @cached_property
+    def may_flip(self) -> bool:
+        """Whether a guard may look at something that changes during a solve."""
+        return guards_may_flip(self.variant.primal)
+
+    def holds(self, x: np.ndarray, p: np.ndarray, t: float) -> bool:
+        """Whether these values are on this side."""
+        return self.variant.executable.run([np.empty(x.size), x, *((p,) if p.size else ()), t]) < 0
+
+    def watch(self, p: np.ndarray) -> Recorded:
+        """The same test for the compiled loop."""
+        return Recorded(self.variant.executable.tape, self.rhs.n, p)
+
+
+def _validate_output(program: Program, name: str, in_place: bool) -> None:
+    """Check that every element of dx is written, and none read before."""
+    dx = program.arguments[0]
+    written = np.zeros(program.buffers[dx].size, dtype=bool)
+    for out, ins, line in zip(program.out, program.ins, program.line, strict=True):
+        for view in ins:
+            if view.buffer == dx and not written[view.indices()].all():
+                raise ArgumentValueError(
+                    f"rhs: {name} reads dx before writing it{_at(program, line)}; dx holds nothing meaningful on entry, "
+                    f"begin with dx[:] = 0 if you accumulate into it"
+                )
+        if out is not None and out.buffer == dx:
+            written[out.indices()] = True
+    if written.all():
+        return
+    missing = np.flatnonzero(~written)
+    which = (
+        "dx" if missing.size == written.size else f"dx[{', '.join(map(str, missing[:5]))}{', ...' if missing.size > 5 else ''}]"
+    )
+    hint = "write dx[:] = ... (dx = ... only binds a new name)" if in_place else "return a value for every state"
+    raise ArgumentValueError(f"rhs: {name} leaves {which} untouched ({missing.size} of {written.size} elements); {hint}")
+
+
+def _returns_none(kernel: Kernel) -> bool:
+    return kernel.trace.returned([]) is None
+
+
+def _at(program: Program, line: int) -> str:
+    return f" ({program.lines[line]})" if line >= 0 else ""
+
+
+def refuse_captured(program: Program, arrays: Sequence[np.ndarray], argument: str) -> None:
+    """Raise TracingError if an array that was passed is also read through a closure or global.
+
+    Its derivative would miss that part.
+    """
+    for number, buffer in enumerate(program.buffers):
+        if buffer.role is not Role.CAPTURED or buffer.data is None:
+            continue
+        if any(np.may_share_memory(buffer.data, array) for array in arrays):
+            where = next((line for ins, line in zip(program.ins, program.line, strict=True) if _reads(ins, number)), -1)
+            raise TracingError(
+                f"{program.name} reads the array passed as {argument} through a closure or global{_at(program, where)}, so its "
+                f"derivative would miss that part; use the parameter instead"
+            )
+
+
+def _reads(ins: Sequence[View], buffer: int) -> bool:
+    return any(view.buffer == buffer for view in ins)
+
+
+_KEPT: Final = Kept[CompiledRhs](64)
+
+
+def compiled(key: Hashable, build: Callable[[], CompiledRhs]) -> CompiledRhs:
+    """The right-hand side built before for this key, if nothing that it reads has changed, else a new one."""
+    return _KEPT.get(key, build, CompiledRhs.is_stale)

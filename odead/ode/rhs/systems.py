@@ -1,0 +1,52 @@
+"""The systems that the compiled loop steps, made from a compiled right-hand side."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..._system import Cotangents, Recorded, Tangents
+from ...derivatives.kernel import Kernel, Variant
+from .rhs import CompiledRhs
+
+__all__ = ["cotangents", "recorded", "tangents"]
+
+
+def recorded(rhs: CompiledRhs, x: np.ndarray, p: np.ndarray, t: float) -> Recorded:
+    """The right-hand side itself, on the way through its branches taken at these values."""
+    first, find = _tapes(rhs.value_kernel, x, p, t)
+    return Recorded(first, rhs.n, p, find)
+
+
+def tangents(rhs: CompiledRhs, x: np.ndarray, p: np.ndarray, t: float, directions: np.ndarray) -> Tangents:
+    """The right-hand side with one sensitivity for each of the (W, n_p) directions of p."""
+    first, find = _tapes(rhs.tangent_kernel(len(directions)), x, p, t)
+    return Tangents(first, rhs.n, p, directions, find)
+
+
+def cotangents(rhs: CompiledRhs, x: np.ndarray, p: np.ndarray, t: float) -> Cotangents:
+    """The cotangents of the right-hand side."""
+    first, find = _tapes(rhs.cotangent_kernel, x, p, t, leave_out=1)
+    return Cotangents(first, rhs.n, p, find)
+
+
+def _tapes(
+    kernel: Kernel, x: np.ndarray, p: np.ndarray, t: float, leave_out: int = 0
+) -> tuple[Any, Callable[[np.ndarray, float], Any]]:
+    """The tape for (x, t), and a function of (x, t) that gives one whose guards hold there, recorded anew if need be.
+
+    `leave_out` is how many of the first arguments of the right-hand side the tape does not bind.
+    """
+
+    def find(x: np.ndarray, t: float) -> Any:
+        arguments = [np.zeros(x.size), x, *((p,) if p.size else ()), t]
+        values = arguments[leave_out:]
+
+        def assemble(variant: Variant) -> list[Any]:
+            program = variant.executable.program
+            shadows = program.arguments[len(values) :]
+            return [*values, *(np.zeros(program.buffers[b].shape or ()) for b in shadows)]
+
+        return kernel.run(arguments, assemble).executable.tape
+
+    return find(x, t) if kernel.variant.guarded else kernel.variant.executable.tape, find

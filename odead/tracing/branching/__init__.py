@@ -1,0 +1,1 @@
+"""Branches and loops that depend on values: both sides in one program."""

@@ -1,0 +1,1 @@
+"""What functions do to traced values: those of NumPy, SciPy and `math`."""

@@ -1,0 +1,93 @@
+"""Views of modules and of NumPy's index tricks, and the things a traced function must not call."""
+
+from __future__ import annotations
+
+import random
+from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+import numpy as np
+
+from ..observations import attribute_of
+from ..recorder import Recorder, is_traced
+
+if TYPE_CHECKING:
+    from .namespace import Namespace
+
+__all__ = ["Forbidden", "Joining", "ModuleView", "forbidden_name"]
+
+_FORBIDDEN: Final = ("time", "random", "secrets", "numpy.random")
+_CONSTANT: Final = ("numpy", "scipy", "math", "cmath")  # whose attributes never change
+
+
+class ModuleView:
+    """A module whose attributes are translated when they are read."""
+
+    def __init__(self, namespace: Namespace, module: ModuleType) -> None:
+        self.__dict__.update(_namespace=namespace, _module=module, __name__=module.__name__)
+
+    def __getattr__(self, name: str) -> Any:
+        module, namespace = self._module, self._namespace
+        value = getattr(module, name)
+        if module.__name__.partition(".")[0] in _CONSTANT:
+            made = namespace.translate(value)
+            self.__dict__[name] = made
+            return made
+        names = namespace.names(vars(module))
+        if name in vars(module):
+            return names[name]
+        namespace.observations.note(attribute_of, module, name)
+        return namespace.translate(value, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self._namespace.names(vars(self._module))[name] = value
+
+    def __repr__(self) -> str:
+        return repr(self._module)
+
+
+class Joining:
+    """`np.r_` or `np.c_`, whose code is Python's."""
+
+    def __init__(self, original: Any, get: FunctionType) -> None:
+        self._original = original
+        self._get = get
+
+    def __getitem__(self, key: Any) -> Any:
+        return self._get(self._original, key)
+
+
+class Forbidden:
+    """A source of randomness or time, or a part of one: raises when it is called."""
+
+    def __init__(self, rec: Recorder, name: str) -> None:
+        self._rec = rec
+        self._name = name
+
+    def __getattr__(self, name: str) -> Forbidden:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return Forbidden(self._rec, f"{self._name}.{name}")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> NoReturn:
+        self._rec.fail(
+            f"{self._name} is called: its outcome would be recorded once and repeated at every later call",
+            "Call it outside and pass its value as an argument",
+        )
+
+
+def forbidden_name(x: Any) -> str | None:
+    """What to call `x` if it is a source of randomness or time, else None."""
+    if isinstance(x, ModuleType):
+        return x.__name__ if x.__name__ in _FORBIDDEN else None
+    if is_traced(x) or isinstance(x, type):
+        return None
+    if isinstance(x, (random.Random, np.random.Generator, np.random.RandomState)):
+        return type(x).__name__
+    if isinstance(x, (BuiltinFunctionType, MethodType)):
+        if getattr(x, "__module__", None) in _FORBIDDEN:
+            return f"{x.__module__}.{x.__name__}"
+        owner = getattr(x, "__self__", None)
+        if isinstance(owner, (random.Random, np.random.RandomState, np.random.Generator)):
+            return f"{'random' if isinstance(owner, random.Random) else 'np.random'}.{x.__name__}"
+    return None
