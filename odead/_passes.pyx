@@ -387,6 +387,13 @@ cdef set ALWAYS = {"where", "cast"}
 cdef set ASKS_NUMBERS = {"mul", "muladd", "div", "pow"}  # these ask for numbers alone
 
 
+def unchanging(program):
+    """By buffer, 1 where what is read there never changes: nothing writes it, or it is a temporary written once."""
+    cdef Scan scan = Scan(program)
+    cdef Py_ssize_t b
+    return bytes([scan.single[b] or not scan.count[b] for b in range(scan.many)])
+
+
 def folded(program, list known, list origin, rewrite, fill):
     """Run `fold` over a program whose columns `op` and `ins` are its own; returns whether anything changed.
 
@@ -454,3 +461,118 @@ cdef bint _may_fold(Scan scan, char* constant, list known, list origin, object o
         if w >= 0 and scan.op[w] == wanted:
             return True
     return False
+
+
+# ---------------------------------------------------------------------------------------------------- the pass manager
+
+
+def loses_rewrites(before, after):
+    """Whether any storage but a temporary written once is written less often by a program that has lost instructions."""
+    cdef Scan old = Scan(before), new = Scan(after)
+    cdef Py_ssize_t b
+    for b in range(old.many):
+        if old.count[b] != new.count[b] and not old.single[b]:
+            return True
+    return False
+
+
+# --------------------------------------------------------------------------------------------------------- contraction
+
+
+cdef class Merging(Scan):
+    """What `execute.contraction` asks about a program, and its loop over pairs that are rows of the op table."""
+
+    cdef int* producers         # of a float temporary that is written once and read once: the instruction that computes it
+    cdef Py_ssize_t* first      # where the positions of the writes of each buffer begin in `writes`
+    cdef int* writes
+    cdef readonly list merged_op, merged_ins
+
+    def __init__(self, program):
+        cdef Py_ssize_t b, k
+        cdef object out, view
+        cdef int* reads = <int*> self.zeros(self.many * sizeof(int))
+        cdef int* filled = <int*> self.zeros(self.many * sizeof(int))
+        self.producers, self.writes = self.numbers(self.many), self.numbers(self.length)
+        self.first = <Py_ssize_t*> self.zeros((self.many + 1) * sizeof(Py_ssize_t))
+        self.merged_op, self.merged_ins = list(self.op), list(self.ins)
+        for b in range(self.many):
+            self.first[b + 1] = self.first[b] + self.count[b]
+        for k in range(self.length):
+            for view in <tuple> self.ins[k]:
+                reads[buffer_of(<tuple> view)] += 1
+        for k in range(self.length):
+            out = self.out[k]
+            if out is None:
+                continue
+            b = buffer_of(<tuple> out)
+            self.writes[self.first[b] + filled[b]] = k
+            filled[b] += 1
+            if self.single[b] and reads[b] == 1 and (<str> (<tuple> self.buffers[b])[0])[0] == "f":
+                self.producers[b] = k
+
+    def producer(self, view):
+        """The instruction that computes the float temporary of a view, if no other reads it; else None."""
+        cdef int found = self.producers[buffer_of(<tuple> view)]
+        return None if found < 0 else found
+
+    def can_wait(self, tuple operands, Py_ssize_t producer, Py_ssize_t number):
+        """Whether an instruction would find its operands as well where `number` is."""
+        return self.waits(operands, producer, number)
+
+    def merge(self, dict pairs):
+        """Merge pairs; returns which instructions are left, with the operations and operands in `merged_op`, `merged_ins`."""
+        cdef frozenset consumers = frozenset([consumer for consumer, _, _ in pairs])
+        cdef char* gone = self.zeros(self.length)
+        cdef Py_ssize_t k, producer
+        for k in range(self.length):
+            if self.merged_op[k] in consumers:
+                producer = self.taken(k, pairs)
+                if producer >= 0:
+                    gone[producer] = 1
+        return [k for k in range(self.length) if not gone[k]]
+
+    cdef Py_ssize_t taken(self, Py_ssize_t k, dict pairs) except -2:
+        """Merge an instruction with the one that computes one of its operands; returns that one, -1 if there is none."""
+        cdef tuple ins = <tuple> self.merged_ins[k], own, operands
+        cdef Py_ssize_t place, producer
+        cdef object pair, view
+        for place in range(min(2, len(ins))):
+            view = ins[place]
+            producer = self.producers[buffer_of(<tuple> view)]
+            if producer < 0:
+                continue
+            pair = pairs.get((self.merged_op[k], place, self.merged_op[producer]))
+            own = <tuple> self.merged_ins[producer]
+            if pair is None or self.out[producer] != view or not self.waits(own, producer, k):
+                continue
+            operands = own + (view,) * (2 - len(own)) + ins[:place] + ins[place + 1:]
+            self.merged_op[k], self.merged_ins[k] = pair[0], tuple([operands[j] for j in <tuple> pair[1]])
+            return producer
+        return -1
+
+    cdef bint waits(self, tuple operands, Py_ssize_t producer, Py_ssize_t number) except -1:
+        cdef object operand
+        if producer >= number or producer < self.split <= number:
+            return False
+        for operand in operands:
+            if not self.lasts(<tuple> operand, producer, number):
+                return False
+        return True
+
+    cdef bint lasts(self, tuple view, Py_ssize_t start, Py_ssize_t stop) except -1:
+        """Whether a view can still be read where `stop` is: it is not written in between, nor by `stop` in another order."""
+        cdef Py_ssize_t low = self.first[buffer_of(view)], end = self.first[buffer_of(view) + 1], high = end, middle
+        cdef object out
+        while low < high:
+            middle = (low + high) // 2
+            if self.writes[middle] <= start:
+                low = middle + 1
+            else:
+                high = middle
+        for middle in range(low, end):
+            if self.writes[middle] > stop:
+                break
+            out = self.out[self.writes[middle]]
+            if overlap(out, view) and not (self.writes[middle] == stop and out == view):
+                return False
+        return True

@@ -10,12 +10,12 @@ same way the sum of a batch of outer products is one product.
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections import Counter
+from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Final
 
-from ..tape import Program, Role
+from .._passes import Merging
+from ..tape import Program
 from ..views import View, overlap
 
 __all__ = ["contract"]
@@ -36,8 +36,6 @@ _PAIRS: Final[dict[tuple[str, int, str], tuple[str, tuple[int, ...]]]] = {
     ("muladd", 0, "neg"): ("negmuladd", (0, 2, 3)),
     ("muladd", 1, "neg"): ("negmuladd", (2, 0, 3)),
 }
-_PRODUCERS: Final = frozenset({"matmul", "sum", *(producer for _, _, producer in _PAIRS)})
-_CONSUMERS: Final = frozenset({"sum", *(consumer for consumer, _, _ in _PAIRS)})
 
 
 def contract(program: Program, positions: Sequence[int]) -> tuple[Program, Sequence[int]]:
@@ -54,13 +52,18 @@ def contract(program: Program, positions: Sequence[int]) -> tuple[Program, Seque
     tuple of Program, sequence of int
         The program with fewer instructions, and their positions.
     """
-    if not any(op in _CONSUMERS for op in program.op):
+    if "matmul" in program.op:
+        program, positions = _Products(program).merged(positions)
+    found = Merging(program)
+    left = found.merge(_PAIRS)
+    if len(left) == len(program):
         return program, positions
-    found = _Contraction(program)
-    for number, op in enumerate(program.op):
-        if op in _CONSUMERS:
-            found.visit(number)
-    return found.result(positions) if found.gone else (program, positions)
+    new = program.empty_like()
+    new.op, new.ins = [found.merged_op[k] for k in left], [found.merged_ins[k] for k in left]
+    new.out = [program.out[k] for k in left]
+    new.params, new.line = [program.params[k] for k in left], [program.line[k] for k in left]
+    new.split = None if program.split is None else bisect_left(left, program.split)
+    return new, [positions[k] for k in left]
 
 
 def _without(view: View, axis: int) -> View:
@@ -76,50 +79,28 @@ def _last(view: View, axis: int) -> View:
     return rest._replace(shape=(*rest.shape, view.shape[axis]), strides=(*rest.strides, view.strides[axis]))
 
 
-class _Contraction:
+class _Products:
+    """Merges matrix products with sums, before other pairs: no other pair has a matrix product."""
+
     def __init__(self, program: Program) -> None:
         self.program = program
         self.op, self.ins = list(program.op), list(program.ins)
         self.gone: set[int] = set()
         self.first: dict[int, int] = {}  # by sum of two matrix products, the one that goes right before it, into its place
-        self._writes: dict[int, list[int]] = {}
-        for number, out in enumerate(program.out):
-            if out is not None:
-                self._writes.setdefault(out.buffer, []).append(number)
-        reads = Counter(view.buffer for views in program.ins for view in views)
-        # By buffer the instruction that computes all of a temporary, which is read once.
-        self._producers = {
-            buffer: writes[0]
-            for buffer, writes in self._writes.items()
-            if len(writes) == 1 and reads[buffer] == 1 and program.op[writes[0]] in _PRODUCERS and self._is_temporary(buffer)
-        }
+        self._merging = Merging(program)
 
-    def _is_temporary(self, number: int) -> bool:
-        buffer = self.program.buffers[number]
-        return buffer.role is Role.TEMP and buffer.dtype[0] == "f"
-
-    def visit(self, number: int) -> None:
-        """Merge an instruction with the one that computes one of its operands, if there is one."""
-        if self.op[number] == "sum":
-            self._sum_outer_products(number)
-            return
-        if self.op[number] == "add" and self._accumulate(number):
-            return
-        for place, view in enumerate(self.ins[number][:2]):
-            producer = self._producers.get(view.buffer)
-            pair = None if producer is None else _PAIRS.get((self.op[number], place, self.op[producer]))
-            if producer is not None and pair is not None and self._feeds(producer, view, number):
-                own = self.ins[producer]
-                others = [other for k, other in enumerate(self.ins[number]) if k != place]
-                operands = [*own, *[view] * (2 - len(own)), *others]
-                self.op[number], self.ins[number] = pair[0], tuple(operands[k] for k in pair[1])
-                self.gone.add(producer)
-                return
+    def merged(self, positions: Sequence[int]) -> tuple[Program, Sequence[int]]:
+        for number, op in enumerate(self.program.op):
+            if op == "sum":
+                self._sum_outer_products(number)
+            elif op == "add":
+                self._accumulate(number)
+        return self._result(positions) if self.gone else (self.program, positions)
 
     def _sum_outer_products(self, number: int) -> None:
         """Make the sum of outer products, over one axis of their batch, a product along that axis."""
         out, (view,) = self.program.out[number], self.ins[number]
-        product = self._producers.get(view.buffer)
+        product = self._merging.producer(view)
         if out is None or product is None or self.op[product] != "matmul" or len(view.shape) != len(out.shape) + 1:
             return
         made, (x, y) = self.program.out[product], self.ins[product]
@@ -132,7 +113,7 @@ class _Contraction:
             self.op[number], self.ins[number] = "matmul", factors
             self.gone.add(product)
 
-    def _accumulate(self, number: int) -> bool:
+    def _accumulate(self, number: int) -> None:
         """Add a matrix product in place, where the sum is one with what is there or with another matrix product."""
         out, ins = self.program.out[number], self.ins[number]
         assert out is not None, "a sum has a result"
@@ -146,12 +127,11 @@ class _Contraction:
                 self.gone.add(other)
             self.op[number], self.ins[number] = "matmul_add", (out, *self.ins[product])
             self.gone.add(product)
-            return True
-        return False
+            return
 
     def _product(self, view: View, number: int, out: View) -> int | None:
         """The matrix product that an operand is, if it can as well be computed at `number` and go into `out`."""
-        product = self._producers.get(view.buffer)
+        product = self._merging.producer(view)
         if product is None or self.op[product] != "matmul" or not self._feeds(product, view, number):
             return None
         return None if any(overlap(operand, out) for operand in self.ins[product]) else product
@@ -161,26 +141,9 @@ class _Contraction:
         return self.program.out[producer] == view and self._can_wait(producer, number)
 
     def _can_wait(self, producer: int, number: int) -> bool:
-        """Whether a producer finds its operands where `number` is."""
-        split = self.program.split
-        return (
-            producer < number
-            and not (split is not None and producer < split <= number)
-            and all(self._lasts(operand, producer, number) for operand in self.ins[producer])
-        )
+        return self._merging.can_wait(self.ins[producer], producer, number)
 
-    def _lasts(self, view: View, start: int, stop: int) -> bool:
-        """Whether a view can still be read where `stop` is: it is not written in between, nor by `stop` in another order."""
-        writes = self._writes.get(view.buffer, ())
-        for k in range(bisect_right(writes, start), len(writes)):
-            if writes[k] > stop:
-                break
-            out = self.program.out[writes[k]]
-            if out is not None and overlap(out, view) and not (writes[k] == stop and out == view):
-                return False
-        return True
-
-    def result(self, positions: Sequence[int]) -> tuple[Program, Sequence[int]]:
+    def _result(self, positions: Sequence[int]) -> tuple[Program, Sequence[int]]:
         program = self.program
         new = program.empty_like()
         at: list[int] = []

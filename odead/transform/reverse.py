@@ -99,6 +99,8 @@ class _Reverse:
             self.build.add_shadow(buffer, Role.ARGUMENT)
         self.own = carrying_buffers(program, given) - set(given)
         self.own_shadows = {buffer: self.build.add_shadow(buffer, Role.TEMP) for buffer in sorted(self.own)}
+        shadows = self.build.shadows
+        self.active = [[k for k, view in enumerate(ins) if view.buffer in shadows] for ins in program.ins]  # which operands
         self.touched = set(given)  # buffers whose shadow has a value; those of the others are zero and not yet written
         self.values: list[dict[str, View] | Site | None] = []  # per instruction: where the reverse sweep finds its values
 
@@ -129,15 +131,14 @@ class _Reverse:
             values = record(self.build, instruction, out, self.derivation(number), lambda view: self.keep(view, number))
             return Site(out, values, instruction.params)
         operation = STRUCTURED[op]
-        needed = {j for k in self.active_operands(ins) if operation.carries(k) for j in operation.needs(k)}
+        needed = {j for k in self.active[number] if operation.carries(k) for j in operation.needs(k)}
         kept = tuple(self.keep(view, number) if k in needed else view for k, view in enumerate(ins))
         self.build.program.append(instruction)
         return Site(self.keep(out, number + 1) if RESULT in needed else out, kept, instruction.params)
 
     def record_elementwise(self, number: int, row: Op, instruction: Instruction, out: View) -> dict[str, View]:
         ins = instruction.ins
-        active = self.active_operands(ins)
-        needed = _mentioned(row.name, tuple(active))
+        needed = _mentioned(row.name, tuple(self.active[number]))
         if not needed:
             self.build.program.append(instruction)
             return {}
@@ -154,10 +155,6 @@ class _Reverse:
         saved = self.build.temp_like(view)
         self.build.emit("copy", saved, (view,))
         return saved
-
-    def active_operands(self, ins: tuple[View, ...]) -> list[int]:
-        shadows = self.build.shadows
-        return [k for k, view in enumerate(ins) if view.buffer in shadows]
 
     # ------------------------------------------------------------------------------------------------ reverse sweep
 
@@ -181,7 +178,7 @@ class _Reverse:
 
     def call(self, number: int, out: View, values: tuple[View, ...]) -> None:
         ins = self.primal.ins[number]
-        if self.active_operands(ins):
+        if self.active[number]:
             again = partial(reverse, strong_zero=self.strong_zero)
             dout, derivation = self.build.shadow(out), self.derivation(number)
             pull(self.build, dout, values, derivation, lambda k, d: self.accumulate(ins[k], 1.0, d), again)
@@ -191,7 +188,7 @@ class _Reverse:
         """Values of an instruction that the reverse sweep reads where they are, and those it reads from copies."""
         values = self.values[number]
         if isinstance(values, Site):
-            op, active = self.primal.op[number], self.active_operands(self.primal.ins[number])
+            op, active = self.primal.op[number], self.active[number]
             needed = range(len(values.ins)) if op == "call" else {j for k in active for j in STRUCTURED[op].needs(k)}
             found = [values.out if j == RESULT else values.ins[j] for j in needed]
         else:
@@ -208,7 +205,7 @@ class _Reverse:
         dout = self.build.shadow(out)
         strong = row.piecewise or self.strong_zero or number in self.unselected
         kept: list[Value] = []  # partials with respect to the memory that is overwritten
-        for k in self.active_operands(ins):
+        for k in self.active[number]:
             expression = row.partials[k]
             if expression is None or (factor := expand(self.build, expression, values, out)) == 0.0:
                 continue

@@ -90,6 +90,11 @@ def test_where_with_equal_sides():
     assert body == ["out = copy x"]
 
 
+def test_where_with_sides_that_turn_out_to_be_equal():
+    body, _, _ = result_of(lambda r, x: r.op("where", r.op("greater", x, 0.0), r.op("exp", x), r.op("exp", x)))
+    assert body == ["out = exp x"]
+
+
 @pytest.mark.parametrize(("sides", "expected"), [((1.0, 0.0), "where %2 x 0.0"), ((0.0, 1.0), "where %2 0.0 x")])
 def test_a_selected_partial_becomes_a_selection(sides, expected):
     def build(r, x):

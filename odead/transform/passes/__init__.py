@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
+from ..._passes import loses_rewrites
 from ...tape import Program
 from .coalesce import coalesce
 from .compact import compact
@@ -40,6 +41,14 @@ PLACING: Final[tuple[Pass, ...]] = (
 
 _AT_ONCE: Final = frozenset({cse, dce})
 """Passes that find nothing in what they return."""
+
+_LEAVES: Final[dict[Pass, tuple[Pass, ...]]] = {cse: (copies, fold), dce: (copies, fold, cse)}
+"""By pass that only drops instructions: which others find nothing in what it returns, if they had nothing to do before.
+
+That holds as long as all that is dropped are temporaries written once. Where storage that is written again loses a write, more
+of it may keep its value long enough to be forwarded, folded or shared. And `fold` compares the operands of `where`, which `cse`
+may make equal.
+"""
 
 _ROUNDS: Final = 16  # a bound; what one pass leaves to another settles in three or four
 
@@ -83,7 +92,17 @@ class _Optimising:
             if self.settled.get(improve) is program:
                 continue
             improved = improve(program)
+            if improved is not program:
+                self.carry_over(improve, program, improved)
             if improved is program or improve in _AT_ONCE:
                 self.settled[improve] = improved
             program = improved
         return program
+
+    def carry_over(self, improve: Pass, program: Program, improved: Program) -> None:
+        """Note who has nothing to do on what `improve` has made of a program on which they had nothing to do."""
+        settled = [other for other in _LEAVES.get(improve, ()) if self.settled.get(other) is program]
+        if improve is cse and fold in settled and "where" in program.op:
+            settled.remove(fold)
+        if settled and not loses_rewrites(program, improved):
+            self.settled.update(dict.fromkeys(settled, improved))

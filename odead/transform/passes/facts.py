@@ -3,10 +3,10 @@
 from bisect import bisect_left
 
 from ...structured import STRUCTURED
-from ...tape import Program, Role
+from ...tape import Program
 from ...views import View, contiguous
 
-__all__ = ["is_whole", "rewritten", "select", "updates_in_place", "write_counts", "written_once"]
+__all__ = ["is_whole", "rewritten", "select", "updates_in_place", "write_counts"]
 
 
 def write_counts(program: Program) -> list[int]:
@@ -16,11 +16,6 @@ def write_counts(program: Program) -> list[int]:
         if out is not None:
             counts[out.buffer] += 1
     return counts
-
-
-def written_once(program: Program, counts: list[int]) -> list[bool]:
-    """For each buffer, whether it is a temporary that one instruction writes: what is read there never changes."""
-    return [count == 1 and buffer.role is Role.TEMP for count, buffer in zip(counts, program.buffers, strict=True)]
 
 
 def is_whole(program: Program, view: View) -> bool:

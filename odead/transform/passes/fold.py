@@ -10,11 +10,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from ..._passes import folded
+from ..._passes import folded, unchanging
 from ...ops import TABLE
 from ...tape import Program, Role
 from ...views import View, broadcast
-from .facts import is_whole, rewritten, write_counts, written_once
+from .facts import is_whole, rewritten
 
 __all__ = ["fold"]
 
@@ -29,13 +29,10 @@ def fold(program: Program) -> Program:
 
 class _Folding:
     def __init__(self, program: Program) -> None:
-        counts = write_counts(program)
         self.program = rewritten(program, list(program.op), ins=list(program.ins))
-        self.once = written_once(program, counts)
-        self.stable = [once or not count for once, count in zip(self.once, counts, strict=True)]
+        self.stable = unchanging(program)
         self.known: list[View | None] = [None] * len(program.buffers)  # the constant that fills a temporary
         self.origin = [-1] * len(program.buffers)  # the instruction that writes a temporary which is written once
-        self.is_constant = [buffer.role is Role.CONSTANT for buffer in program.buffers]
         self.original = program
 
     def run(self) -> Program:
@@ -64,7 +61,7 @@ class _Folding:
 
     def constant_view(self, view: View) -> View | None:
         """The view of a constant that has the values of `view`, if there is one."""
-        if view.buffer >= len(self.is_constant) or self.is_constant[view.buffer]:  # constants are appended while folding
+        if self.program.buffers[view.buffer].role is Role.CONSTANT:
             return view
         filled = self.known[view.buffer]
         if filled is None:
