@@ -87,6 +87,12 @@ cdef class Explicit:
     cdef double first_step                  # -1: to be chosen
     cdef double last_error                  # of the last accepted step
     cdef double max_step
+    cdef double* ends                       # with `keep_pace`, of pieces of time: in each a step is limited by its own length
+    cdef double* longest
+    cdef double* beyond                     # and by what comes later
+    cdef int64_t n_pieces
+    cdef int64_t piece                      # that the solve is in
+    cdef tuple limits                       # own these
     cdef int64_t max_steps
     cdef int64_t n
     cdef int64_t blocks                     # equal parts of the state; the error is the largest of their norms
@@ -115,6 +121,7 @@ cdef class Explicit:
     cdef Outcome divide_by_mass(self, double* out) noexcept with gil
     cdef Outcome choose_step(self) noexcept nogil
     cdef Outcome advance(self) noexcept nogil
+    cdef double limit(self) noexcept nogil
     cdef Outcome step(self) noexcept nogil
     cdef Outcome attempt(self, double h) noexcept nogil
     cdef Outcome add_stages(self, double h) noexcept nogil

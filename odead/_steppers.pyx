@@ -206,6 +206,20 @@ cdef class Explicit:
         if self.n_stops:
             self.t_last, self.t_end = self.t_end, stops[0]
 
+    def keep_pace(self, ends, longest, beyond):
+        """Before `run`, of a solve in which time grows: limit its explicit or one-step method's steps, as `Pace` says.
+
+        Parameters
+        ----------
+        ends : (k + 1,) array
+        longest, beyond : (k,) array
+        """
+        ends, longest, beyond = (np.array(each, dtype=np.float64) for each in (ends, longest, beyond))
+        if self.direction < 0 or longest.size == 0 or ends.size != longest.size + 1 or beyond.size != longest.size:
+            raise ValueError("the limits of the steps do not fit")
+        self.limits = (ends, longest, beyond)
+        self.ends, self.longest, self.beyond, self.n_pieces = floats(ends), floats(longest), floats(beyond), longest.size
+
     @property
     def errors(self):
         """Per block, the sum of the local error estimates of all steps, in units of the tolerances, shape (blocks,)."""
@@ -352,10 +366,20 @@ cdef class Explicit:
         self.h_abs, self.last_error = -1, 1
         return DONE
 
+    cdef double limit(self) noexcept nogil:
+        """The longest step from here."""
+        if not self.n_pieces:
+            return self.max_step
+        while self.piece < self.n_pieces - 1 and self.ends[self.piece + 1] <= self.t:
+            self.piece += 1
+        return fmin(
+            fmin(self.max_step, self.longest[self.piece]), fmax(self.beyond[self.piece], self.ends[self.piece + 1] - self.t)
+        )
+
     cdef Outcome step(self) noexcept nogil:
         """Take one step: try until the error is small enough."""
         cdef double smallest = smallest_step(self.t, self.direction)
-        cdef double h_abs = fmax(fmin(self.h_abs, self.max_step), smallest)
+        cdef double h_abs = fmax(fmin(self.h_abs, self.limit()), smallest)
         cdef double h, t_new, error, factor
         cdef bint rejected = False, turned = False
         cdef Outcome outcome

@@ -12,6 +12,7 @@ import numpy as np
 from ..results.progress import Progress
 from ..rhs.jacobian import Jacobian
 from ..rhs.mass import Mass
+from .pace import Pace
 from .path import Path
 
 __all__ = ["AbstractEngine", "Controls", "Crossing", "Failure", "Side", "System", "Trajectory"]
@@ -64,6 +65,8 @@ class System(NamedTuple):
         Tells whether matrices on the pattern of J cost so much to factor that iteration is the better choice; None: no.
     resets : (array of shape (k,), tuple of k _system.Resetting) or None
         Times inside the span, in the direction of integration, at which the state is reset, for an engine that `resets_inside`.
+    pace : Pace or None
+        Limits of the steps, beside `Controls.max_step`, of a system with t0 = 0 < t1.
     """
 
     fun: Callable[[float, np.ndarray], np.ndarray]
@@ -83,6 +86,7 @@ class System(NamedTuple):
     iterated: Callable[[], tuple[Any, Any]] | None = None
     is_dear: Callable[[], bool] | None = None
     resets: tuple[np.ndarray, tuple[Any, ...]] | None = None
+    pace: Pace | None = None
 
 
 class Controls(NamedTuple):

@@ -236,6 +236,8 @@ def _run_leg(
             loop.watch = system.side.watch()
         if system.resets is not None:
             loop.reset_at(*system.resets)
+        if system.pace is not None:
+            loop.keep_pace(*system.pace)
         try:
             with following(controls.progress, lambda: loop.t):  # noqa: B023 - called inside this block only
                 return loop, loop.run()

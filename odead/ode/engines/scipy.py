@@ -16,6 +16,7 @@ from ..results.progress import following
 from ..rhs.jacobian import Jacobian
 from .engine import AbstractEngine, Controls, Crossing, Failure, Side, System, Trajectory
 from .estimate import accumulated
+from .pace import Pace
 from .path import Path, of_solution
 
 __all__ = ["COMPILED_ONLY", "METHODS", "ScipyEngine"]
@@ -25,6 +26,7 @@ COMPILED_ONLY: Final = ("Tsit5", "Kvaerno5", "Rodas5P")
 DENSE_BELOW: Final = 100
 LSODA_DENSE_UP_TO: Final = 128  # its own LU takes a millisecond for a dense matrix of this size
 LOOKS: Final = 4  # per step, as in the compiled loop, for what may change its sign twice within one
+HARDLY: Final = 1e-12  # of the time; what is less, LSODA takes for no step
 SPARSE_UP_TO: Final = 0.25  # density above which SuperLU loses to LAPACK at any size
 
 
@@ -34,8 +36,8 @@ _LINEAR_ALGEBRA: Final = ("exactly singular", "infs or NaNs")  # how SuperLU and
 class _Watch:
     """Counts of one solve, and where it failed."""
 
-    def __init__(self, max_steps: int, side: Side | None) -> None:
-        self.max_steps = max_steps
+    def __init__(self, max_steps: int, side: Side | None, pace: Pace | None = None, max_step: float = np.inf) -> None:
+        self.max_steps, self.pace, self.max_step = max_steps, pace, max_step
         self.nsteps = 0
         self.ndense = 0
         self.failure: Failure | None = None
@@ -58,15 +60,23 @@ class _Watched:
     t: Any
     y: Any
     status: Any
+    h_abs: float
+    max_step: float
 
     def __init__(self, *args: Any, watch: _Watch, **options: Any) -> None:
         self._watch = watch
         self._last_step = 0.0
         super().__init__(*args, **options)
 
+    def limit_step(self, longest: float) -> None:
+        """Make the next step no longer than that."""
+        self.max_step = longest
+
     def step(self) -> str | None:
         watch, t = self._watch, self.t
         x = self.y
+        if watch.pace is not None:
+            self.limit_step(min(watch.max_step, watch.pace.limit(t)))
         try:
             message: str | None = super().step()  # type: ignore[misc]
         except (RuntimeError, ValueError) as error:
@@ -117,15 +127,33 @@ class _WatchedDOP853(_Watched, DOP853):
 
 
 class _WatchedRadau(_Watched, Radau):
-    pass
+    def limit_step(self, longest: float) -> None:
+        if self.h_abs > longest:  # the factors are those of the longer step, and SciPy keeps them
+            self.LU_real = self.LU_complex = None
+        super().limit_step(longest)
 
 
 class _WatchedBDF(_Watched, BDF):
-    pass
+    def limit_step(self, longest: float) -> None:
+        if self.h_abs > longest:
+            self.LU = None
+        super().limit_step(longest)
 
 
 class _WatchedLSODA(_Watched, LSODA):
-    pass
+    t_bound: float
+
+    def limit_step(self, longest: float) -> None:
+        """By the time that no step may pass: what hmax becomes, LSODA reads at its first step only."""
+        self._lsoda_solver._integrator.rwork[0] = min(self.t + max(longest, HARDLY * self.t), self.t_bound)
+
+    def _step_impl(self) -> Any:
+        bound = self.t_bound
+        self.t_bound = float(self._lsoda_solver._integrator.rwork[0])  # the two must be the same at the first step
+        try:
+            return super()._step_impl()
+        finally:
+            self.t_bound = bound
 
 
 @dataclass(frozen=True)
@@ -180,7 +208,7 @@ class ScipyEngine(AbstractEngine):
         return method
 
     def integrate(self, system: System, controls: Controls, times: np.ndarray | None, dense: bool) -> Trajectory:
-        method, watch = METHODS[controls.method], _Watch(controls.max_steps, system.side)
+        method, watch = METHODS[controls.method], _Watch(controls.max_steps, system.side, system.pace, controls.max_step)
         options: dict[str, Any] = {} if method.stages else _jacobian_options(system, controls.method)
         options |= {"rtol": controls.rtol, "atol": controls.atol}
         options |= {"first_step": controls.first_step, "max_step": controls.max_step, "watch": watch}

@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from ..engines.engine import AbstractEngine, Controls, System, Trajectory
+from ..engines.pace import Pace
 from ..pieces.piecewise import Course, Piece
 from ..problem.problem import Problem
 from ..rhs.jacobian import Jacobian
@@ -25,6 +26,8 @@ __all__ = ["AdjointOptions", "AdjointResult", "BackwardFailure", "continuous_adj
 # sensitivities, is too coarse for them: with RK45 at rtol 1e-6 the gradient of a Lotka-Volterra loss was wrong by 4e-4,
 # with this factor by 3e-5.
 SAFETY: Final = 0.1
+# The same for the forward solve where the right-hand side has kinks: a step over one is worse than its error test knows.
+SAFETY_AT_KINKS: Final = 1e-3
 STEPS_PER_PANEL: Final = 3  # what is too many for the quadrature is halved
 TIGHTEST: Final = 3e-14  # SciPy's limit is 100 times the rounding unit
 
@@ -112,8 +115,9 @@ class BackwardFailure(Exception):  # noqa: N818 - it never reaches the user
 
 def forward_controls(problem: Problem, controls: Controls, options: AdjointOptions) -> Controls:
     """Controls for the forward solve of an adjoint."""
-    rtol = max(SAFETY * min(controls.rtol, options.rtol), TIGHTEST)
-    return controls._replace(rtol=rtol, atol=SAFETY * problem.vector_atol(controls.atol))
+    part = SAFETY_AT_KINKS if problem.rhs.has_kinks else SAFETY
+    rtol = max(part * min(controls.rtol, options.rtol), TIGHTEST)
+    return controls._replace(rtol=rtol, atol=part * problem.vector_atol(controls.atol))
 
 
 def continuous_adjoint(
@@ -158,7 +162,7 @@ def continuous_adjoint(
         cotangents, later = cotangents.copy(), times != problem.t0  # the start is a datum of x0 itself
         cotangents[:, later], by_p = adjoint.visible(times[later], cotangents[:, later])
     controls = _controls(problem, forward, cotangents, controls, options)
-    covector = np.zeros(problem.x0.size)
+    covector, pace = np.zeros(problem.x0.size), Pace.of(np.abs(forward.sol.ts[::-1] - problem.t1))
     gradient = _Gradient(problem, forward.sol, adjoint, options) if with_p and problem.p.size else None
     counts, error = np.zeros(4, dtype=int), options.rtol  # that of the quadrature
     for k in range(times.size - 1, -1, -1):
@@ -168,7 +172,7 @@ def continuous_adjoint(
         stop = times[k - 1] if k else problem.t0
         clock = _Elapsed(times[k], stop)
         if covector.any() and clock.span > NO_TIME * np.spacing(abs(times[k])):  # jumps may cancel
-            system = _system(problem, adjoint, clock, covector)
+            system = _system(problem, adjoint, clock, covector)._replace(pace=pace.since(abs(problem.t1 - times[k])))
             back = engine.integrate(system, controls, np.array([clock.span]), dense=gradient is not None)
             if back.failure is not None:
                 raise BackwardFailure(system, back, clock)
