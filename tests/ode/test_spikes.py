@@ -8,13 +8,13 @@ from odead.ode.engines.pace import RATIO, Pace
 
 
 def rubbed(dx, x, p, t):
-    """Dry friction, smoothed over a thousandth of the velocity."""
+    """Dry friction, smoothed over a thousandth of the velocity, and some other."""
     dx[0] = x[1]
-    dx[1] = -p[0] * x[0] - p[1] * np.tanh(x[1] / 1e-3) + p[2] * np.cos(t)
+    dx[1] = -p[0] * x[0] - p[1] * np.tanh(x[1] / 1e-3) - p[2] * x[1]
 
 
 def sliding(dx, x, p, t):
-    """The same, less smooth."""
+    """The same friction, less smooth, of a driven body."""
     dx[0] = x[1]
     dx[1] = -p[0] * x[0] - p[1] * x[1] / (np.abs(x[1]) + 1e-3) + p[2] * np.cos(t)
 
@@ -32,7 +32,7 @@ def pulsed(dx, x, p, t):
 
 
 MODELS = {
-    "rubbed": (rubbed, [1.0, 0.0], [2.0, 0.4, 0.7]),
+    "rubbed": (rubbed, [2.0, 0.0], [2.0, 0.15, 0.1]),
     "sliding": (sliding, [1.0, 0.0], [2.0, 0.4, 0.7]),
     "saturated": (saturated, [0.0, 0.0], [3.0, 1.5]),
     "pulsed": (pulsed, [1.0, 0.5], [0.5, 60.0, 1e-2]),

@@ -129,19 +129,20 @@ class _WatchedDOP853(_Watched, DOP853):
 class _WatchedRadau(_Watched, Radau):
     def limit_step(self, longest: float) -> None:
         if self.h_abs > longest:  # the factors are those of the longer step, and SciPy keeps them
-            self.LU_real = self.LU_complex = None
+            self.LU_real = self.LU_complex = None  # type: ignore[assignment]
         super().limit_step(longest)
 
 
 class _WatchedBDF(_Watched, BDF):
     def limit_step(self, longest: float) -> None:
         if self.h_abs > longest:
-            self.LU = None
+            self.LU = None  # type: ignore[assignment]
         super().limit_step(longest)
 
 
 class _WatchedLSODA(_Watched, LSODA):
     t_bound: float
+    _lsoda_solver: Any
 
     def limit_step(self, longest: float) -> None:
         """By the time that no step may pass: what hmax becomes, LSODA reads at its first step only."""
@@ -151,7 +152,7 @@ class _WatchedLSODA(_Watched, LSODA):
         bound = self.t_bound
         self.t_bound = float(self._lsoda_solver._integrator.rwork[0])  # the two must be the same at the first step
         try:
-            return super()._step_impl()
+            return super()._step_impl()  # type: ignore[misc]
         finally:
             self.t_bound = bound
 
