@@ -136,7 +136,7 @@ class _WatchedRadau(_Watched, Radau):
 class _WatchedBDF(_Watched, BDF):
     def limit_step(self, longest: float) -> None:
         if self.h_abs > longest:
-            self.LU = None  # type: ignore[assignment]
+            self.LU = None
         super().limit_step(longest)
 
 
