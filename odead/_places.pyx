@@ -355,3 +355,39 @@ cdef class Overwrites:
         """Whether instruction `number` or a later one writes into `view`."""
         cdef Py_ssize_t base = self._scan.base[buffer_of(<tuple> view)]
         return base >= 0 and latest(self._last + base, <tuple> view) >= number
+
+
+# -------------------------------------------------------------------------------------------------------------- pieces
+
+
+def in_parts(program):
+    """The temporaries that are written more than once or in part, in the order of their first such write."""
+    cdef Scan scan = Scan(program)
+    cdef dict found = {}
+    cdef Py_ssize_t k, b
+    cdef object out
+    for k in range(scan.length):
+        out = scan.out[k]
+        if out is not None:
+            b = buffer_of(<tuple> out)
+            if scan.is_temp[b] and (scan.count[b] > 1 or not scan.is_whole(<tuple> out)):
+                found[b] = None
+    return list(found)
+
+
+# -------------------------------------------------------------------------------------------------------------- rename
+
+
+def renamed(list outs, list inss, dict names, touching):
+    """Move views to the buffers of their values; `names` has those by buffer, `touching` is that of `values_of`."""
+    cdef Py_ssize_t k
+    cdef object view, j
+    for k, number, reads in touching:
+        if outs[k] is not None:
+            outs[k] = _named(names, <tuple> outs[k], number)
+        inss[k] = tuple([_named(names, <tuple> view, j) for view, j in zip(<tuple> inss[k], reads, strict=False)])
+
+
+cdef tuple _named(dict names, tuple view, object number):
+    cdef object found = names.get(view[0])
+    return view if found is None else moved(view, found[number])

@@ -41,6 +41,15 @@ def on_buffer(view, Py_ssize_t buffer):
     return moved(<tuple> view, buffer)
 
 
+def picked(list column, list positions):
+    """The items of a column at these positions."""
+    cdef list items = []
+    cdef Py_ssize_t k
+    for k in positions:
+        items.append(column[k])
+    return items
+
+
 cdef bint updates_in_place(object op) except -1:
     """Whether the first operand of `op` is its result before, of which only a part may be overwritten."""
     return op in OPERATIONS and OPERATIONS[op].in_place

@@ -209,6 +209,12 @@ class Program:
         new.split = split
         return new
 
+    def unsplit(self) -> "Program":
+        """The same instructions in one part; the columns are those of this program."""
+        new = self.empty_like()
+        new.op, new.out, new.ins, new.params, new.line = self.op, self.out, self.ins, self.params, self.line
+        return new
+
     def __str__(self) -> str:
         return render(self)
 

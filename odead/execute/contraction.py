@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from .._passes import Merging
+from .._scan import picked
 from ..tape import Program
 from ..views import View, overlap
 
@@ -59,9 +60,8 @@ def contract(program: Program, positions: Sequence[int]) -> tuple[Program, Seque
     if len(left) == len(program):
         return program, positions
     new = program.empty_like()
-    new.op, new.ins = [found.merged_op[k] for k in left], [found.merged_ins[k] for k in left]
-    new.out = [program.out[k] for k in left]
-    new.params, new.line = [program.params[k] for k in left], [program.line[k] for k in left]
+    new.op, new.out, new.ins = picked(found.merged_op, left), picked(program.out, left), picked(found.merged_ins, left)
+    new.params, new.line = picked(program.params, left), picked(program.line, left)
     new.split = None if program.split is None else bisect_left(left, program.split)
     return new, [positions[k] for k in left]
 

@@ -70,7 +70,7 @@ def lower(program: Program, opcodes: Mapping[str, int], tile: int = TILE, *, in_
         Whether the parts before and after `split` must be able to run apart.
     """
     if program.split is not None and not in_parts:
-        program = program.replaced(list(program))
+        program = program.unsplit()
     prepared, positions, blocks = fuse(*contract(*_prepare(program)), _keeps_its_place, tile)
     local = _local_buffers(prepared, blocks)
     storage = _place(prepared, blocks, local)

@@ -2,20 +2,12 @@
 
 from bisect import bisect_left
 
+from ..._scan import picked
 from ...structured import STRUCTURED
 from ...tape import Program
 from ...views import View, contiguous
 
-__all__ = ["is_whole", "rewritten", "select", "updates_in_place", "write_counts"]
-
-
-def write_counts(program: Program) -> list[int]:
-    """How many instructions write into each buffer."""
-    counts = [0] * len(program.buffers)
-    for out in program.out:
-        if out is not None:
-            counts[out.buffer] += 1
-    return counts
+__all__ = ["is_whole", "rewritten", "select", "updates_in_place"]
 
 
 def is_whole(program: Program, view: View) -> bool:
@@ -50,11 +42,11 @@ def select(program: Program, kept: list[int]) -> Program:
     if len(kept) == len(program):
         return program
     new = program.empty_like()
-    new.op = [program.op[k] for k in kept]
-    new.out = [program.out[k] for k in kept]
-    new.ins = [program.ins[k] for k in kept]
-    new.params = [program.params[k] for k in kept]
-    new.line = [program.line[k] for k in kept]
+    new.op = picked(program.op, kept)
+    new.out = picked(program.out, kept)
+    new.ins = picked(program.ins, kept)
+    new.params = picked(program.params, kept)
+    new.line = picked(program.line, kept)
     if program.split is not None:
         new.split = bisect_left(kept, program.split)
     return new

@@ -1,10 +1,11 @@
 """Pieces: a part of a temporary that is written and read on its own becomes a temporary of its own."""
 
 from ..._elements import Stamps
-from ...tape import Program, Role
+from ..._places import in_parts
+from ...tape import Program
 from ...views import View
 from .compose import compose
-from .facts import is_whole, rewritten, updates_in_place, write_counts
+from .facts import rewritten, updates_in_place
 
 __all__ = ["pieces"]
 
@@ -15,12 +16,7 @@ def pieces(program: Program) -> Program:
     Scratch arrays that are used element by element, and the rows of rolled loops of which only some are left, become plain
     values, which other passes handle best.
     """
-    counts = write_counts(program)
-    stamps: dict[int, Stamps] = {}
-    for out in program.out:
-        if out is not None and out.buffer not in stamps and program.buffers[out.buffer].role is Role.TEMP and (
-                counts[out.buffer] > 1 or not is_whole(program, out)):  # fmt: skip
-            stamps[out.buffer] = Stamps(program.buffers[out.buffer].size)
+    stamps = {b: Stamps(program.buffers[b].size) for b in in_parts(program)}
     if not stamps:
         return program
     readers: dict[int, list[tuple[int, int]]] = {}  # by writer: instruction and operand

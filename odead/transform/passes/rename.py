@@ -1,9 +1,7 @@
 """Renaming: storage whose content is wholly replaced holds independent values, and each gets a buffer of its own."""
 
-from ..._places import Values, values_of
-from ..._scan import on_buffer
+from ..._places import Values, renamed, values_of
 from ...tape import Program
-from ...views import View
 from .facts import rewritten
 
 __all__ = ["rename"]
@@ -22,13 +20,7 @@ def rename(program: Program) -> Program:
     new = rewritten(program, out=list(program.out), ins=list(program.ins))
     names = {b: _names(tracked, new, b) for b, tracked in values.items() if tracked.is_split}
 
-    def renamed(view: View, number: int) -> View:
-        return on_buffer(view, names[view.buffer][number]) if view.buffer in names else view
-
-    for k, number, reads in touching:
-        out = program.out[k]
-        new.out[k] = None if out is None else renamed(out, number)
-        new.ins[k] = tuple(map(renamed, program.ins[k], reads))
+    renamed(new.out, new.ins, names, touching)
     return new
 
 
