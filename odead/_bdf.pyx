@@ -48,18 +48,13 @@ cdef class Formulas(Method):
     """
 
     def __init__(self, formulas):
-        cdef int64_t i, j
-        self.stages, self.all_stages, self.degree = MOST_ORDER, ROWS, formulas.interpolant.shape[1]
+        cdef int64_t i, degree = formulas.interpolant.shape[1]
+        self.stages, self.all_stages = MOST_ORDER, ROWS
         self.exponent = -0.5  # the first step is of order 1
         for i in range(MOST_ORDER + 1):
             self.gamma[i], self.alpha[i] = formulas.gamma[i], formulas.alpha[i]
             self.error_constant[i] = formulas.error_constant[i]
-        for i in range(MOST_ORDER):
-            self.used[i] = True
-            for j in range(self.degree):
-                self.interpolant[i][j] = formulas.interpolant[i, j]
-        for j in range(self.degree):
-            self.flip[j] = False
+        self.interpolate_with(formulas.interpolant, [True] * MOST_ORDER, [False] * degree)
 
 
 cdef void resizing(double factor, int64_t order, double[MOST_ORDER + 1][MOST_ORDER + 1] matrix) noexcept nogil:

@@ -24,22 +24,19 @@ cdef class ImplicitMethod(Method):
 
     cdef int read(self, tableau) except -1:
         """Take from a tableau what all have."""
-        cdef int64_t i, j
+        cdef int64_t i, j, degree = tableau.interpolant.shape[1]
         self.stages = self.all_stages = tableau.stages
-        self.degree = tableau.interpolant.shape[1]
-        if self.stages > MOST_STAGES or self.degree > MOST_DEGREES:
+        if self.stages > MOST_STAGES or degree > MOST_DEGREES:
             raise ValueError(f"{tableau.name} has too many stages, or an interpolant of too high a degree")
         self.gamma, self.exponent, self.n_errors = tableau.gamma, -1 / (tableau.error_order + 1), 1
         compress(tableau.error, &self.error[0])
         for i in range(self.stages):
-            self.c[i], self.used[i] = tableau.c[i], True
+            self.c[i] = tableau.c[i]
             compress(tableau.a[i], &self.argument[i])
             self.middle_slope[i] = 0
-            for j in range(self.degree):
-                self.interpolant[i][j] = tableau.interpolant[i, j]
-                self.middle_slope[i] += (j + 1) * 0.5 ** j * self.interpolant[i][j]
-        for j in range(self.degree):
-            self.flip[j] = False
+            for j in range(degree):
+                self.middle_slope[i] += (j + 1) * 0.5 ** j * <double> tableau.interpolant[i, j]
+        self.interpolate_with(tableau.interpolant, [True] * self.stages, [False] * degree)
         return 0
 
 

@@ -14,6 +14,8 @@ cdef extern from "_vectors.h" nogil:
                        const double* weight, const int64_t* index, const double* k, int64_t stride)
     double odead_norm(int64_t n, const double* x, const double* y, double rtol, const double* atol)
     bint odead_all_finite(int64_t n, const double* x)
+    void odead_copy(int64_t n, const double* x, double* y)
+    void odead_weigh(int count, int64_t degree, double (*coefficient)[16], const double* power, double* weight)
 
 
 cdef enum:
@@ -42,11 +44,12 @@ cdef class Method:
     cdef double exponent                    # of the error in the factor of the next step
     cdef double gain                        # the same where the error of the step before counts too, and its exponent;
     cdef double memory                      # 0: it does not
-    cdef double interpolant[MOST_STAGES][MOST_DEGREES]
-    cdef bint used[MOST_STAGES]             # by the interpolant
+    cdef double interpolant[MOST_DEGREES][MOST_STAGES]  # of the stages that the interpolant uses, one after the other
+    cdef Combination used                   # those stages, without weights
     cdef bint flip[MOST_DEGREES]
     cdef int64_t degree
 
+    cdef int interpolate_with(self, interpolant, used, flips) except -1
     cdef void weigh(self, double q, Combination* found) noexcept nogil
     cdef double norm(self, double h, double squares, double others, int64_t size) noexcept nogil
     cdef double shrinking(self, double error) noexcept nogil

@@ -52,7 +52,7 @@ cdef class Method:
     """
 
     def __init__(self, tableau):
-        cdef int64_t i, j
+        cdef int64_t i
         self.stages, self.all_stages, self.degree = tableau.stages, tableau.all_stages, len(tableau.flips)
         if self.all_stages > MOST_STAGES or self.degree > MOST_DEGREES:
             raise ValueError(f"{tableau.name} has too many stages, or an interpolant of too high a degree")
@@ -68,31 +68,31 @@ cdef class Method:
             compress(tableau.errors[i], &self.error[i])
         self.exponent = -1 / (tableau.error_order + 1)
         self.gain, self.memory = (share * self.exponent for share in tableau.control)
-        for i in range(self.all_stages):
-            self.used[i] = tableau.interpolant[i].any()
-            for j in range(self.degree):
-                self.interpolant[i][j] = tableau.interpolant[i, j]
+        self.interpolate_with(tableau.interpolant, tableau.interpolant.any(axis=1), tableau.flips)
+
+    cdef int interpolate_with(self, interpolant, used, flips) except -1:
+        """Take over what a stage weighs in each degree, (stages, degree), which stages are used, and which factors are 1 - q."""
+        cdef int64_t i, j
+        self.degree = len(flips)
+        compress(used, &self.used)
         for j in range(self.degree):
-            self.flip[j] = tableau.flips[j]
+            self.flip[j] = flips[j]
+            for i in range(self.used.count):
+                self.interpolant[j][i] = interpolant[self.used.index[i], j]
+        return 0
 
     cdef void weigh(self, double q, Combination* found) noexcept nogil:
         """The combination of stages that the interpolant is at the fraction q of a step."""
         cdef double basis[MOST_DEGREES]
-        cdef double last = 1, total
-        cdef int64_t i, j
+        cdef double last = 1
+        cdef int64_t j
         for j in range(self.degree):
             last *= 1 - q if self.flip[j] else q
             basis[j] = last
-        found.count = 0
-        for i in range(self.all_stages):
-            if not self.used[i]:
-                continue
-            total = 0
-            for j in range(self.degree):
-                total += self.interpolant[i][j] * basis[j]
-            found.weight[found.count] = total
-            found.index[found.count] = i
-            found.count += 1
+        found.count = self.used.count
+        for j in range(found.count):
+            found.index[j] = self.used.index[j]
+        odead_weigh(found.count, self.degree, self.interpolant, basis, found.weight)
 
     cdef double norm(self, double h, double squares, double others, int64_t size) noexcept nogil:
         """The norm of a local error, from the sums of squares of its one or two estimates of `size` numbers."""
@@ -418,8 +418,8 @@ cdef class Explicit:
                 return outcome
         self.t = t_new
         self.nsteps += 1
-        memcpy(self.x, self.z, self.n * sizeof(double))
-        memcpy(self.k, self.k + (self.method.stages - 1) * self.n, self.n * sizeof(double))
+        odead_copy(self.n, self.z, self.x)
+        odead_copy(self.n, self.k + (self.method.stages - 1) * self.n, self.k)
         return TURNED if turned else DONE
 
     cdef Outcome attempt(self, double h) noexcept nogil:
@@ -435,7 +435,7 @@ cdef class Explicit:
                 outcome = self.system.evaluate(self.t + self.method.c[i] * h, self.z, self.k + i * self.n)
             else:  # binding another address costs more than a copy
                 outcome = self.system.evaluate(self.t + self.method.c[i] * h, self.z, self.f)
-                memcpy(self.k + i * self.n, self.f, self.n * sizeof(double))
+                odead_copy(self.n, self.f, self.k + i * self.n)
             if outcome != DONE:
                 return outcome
         return DONE
@@ -467,7 +467,7 @@ cdef class Explicit:
         while self.delivered < self.n_times and self.direction * (self.times[self.delivered] - t_new) <= 0:
             row = self.out + self.delivered * self.n
             if self.times[self.delivered] == t_new:
-                memcpy(row, self.z, self.n * sizeof(double))
+                odead_copy(self.n, self.z, row)
             else:
                 outcome = self.add_stages(h)
                 if outcome != DONE:

@@ -8,6 +8,7 @@
 
 #include <math.h>
 #include <stdint.h>
+#include <string.h>
 
 /* One version per instruction set, chosen when the module is loaded; needs the indirect functions of glibc. */
 #if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && defined(__GLIBC__)
@@ -16,7 +17,7 @@
 #define ODEAD_CLONES
 #endif
 
-enum { ODEAD_FEW = 8, ODEAD_PIECE = 512, ODEAD_ROWS = 7, ODEAD_LANES = 8 };
+enum { ODEAD_FEW = 8, ODEAD_PIECE = 512, ODEAD_ROWS = 7, ODEAD_LANES = 8, ODEAD_MOST = 16 };
 
 /* total (+)= sum_j weight[j] * row[j]; a constant count becomes straight code */
 static inline void odead_sum_rows(int64_t n, int count, const double *weight, const double *const *row, int adds,
@@ -58,13 +59,50 @@ static inline void odead_sum_piece(int64_t start, int64_t stop, int count, const
     }
 }
 
-static inline double odead_sum_one(int64_t i, int count, const double *weight, const int64_t *index, const double *k,
-                                   int64_t stride)
+/* Copy, without a call for a handful */
+static inline void odead_copy(int64_t n, const double *from, double *to)
 {
-    double total = 0;
+    switch (n) {
+    case 8: to[7] = from[7]; /* fall through */
+    case 7: to[6] = from[6]; /* fall through */
+    case 6: to[5] = from[5]; /* fall through */
+    case 5: to[4] = from[4]; /* fall through */
+    case 4: to[3] = from[3]; /* fall through */
+    case 3: to[2] = from[2]; /* fall through */
+    case 2: to[1] = from[1]; /* fall through */
+    case 1: to[0] = from[0]; /* fall through */
+    case 0: break;
+    default: memcpy(to, from, n * sizeof(double));
+    }
+}
+
+/* out = sum_j weight[j] * stage[index[j]]; with y: y + h times that. A constant n becomes straight code, sums in registers. */
+static inline void odead_combine_one(int64_t n, const double *y, double h, int count, const double *weight,
+                                     const int64_t *index, const double *k, int64_t stride, double *out)
+{
+    double total[ODEAD_FEW] = {0};
+    int64_t i;
     int j;
-    for (j = 0; j < count; j++) total += weight[j] * k[index[j] * stride + i];
-    return total;
+    for (j = 0; j < count; j++) {
+        const double *row = k + index[j] * stride;
+        for (i = 0; i < n; i++) total[i] += weight[j] * row[i];
+    }
+    for (i = 0; i < n; i++) out[i] = y ? y[i] + h * total[i] : total[i];
+}
+
+static inline void odead_combine_few(int64_t n, const double *y, double h, int count, const double *weight,
+                                     const int64_t *index, const double *k, int64_t stride, double *out)
+{
+    switch (n) {
+    case 1: odead_combine_one(1, y, h, count, weight, index, k, stride, out); break;
+    case 2: odead_combine_one(2, y, h, count, weight, index, k, stride, out); break;
+    case 3: odead_combine_one(3, y, h, count, weight, index, k, stride, out); break;
+    case 4: odead_combine_one(4, y, h, count, weight, index, k, stride, out); break;
+    case 5: odead_combine_one(5, y, h, count, weight, index, k, stride, out); break;
+    case 6: odead_combine_one(6, y, h, count, weight, index, k, stride, out); break;
+    case 7: odead_combine_one(7, y, h, count, weight, index, k, stride, out); break;
+    case 8: odead_combine_one(8, y, h, count, weight, index, k, stride, out); break;
+    }
 }
 
 static ODEAD_CLONES void odead_combine_many(int64_t n, const double *y, double h, int count, const double *weight,
@@ -83,12 +121,10 @@ static ODEAD_CLONES void odead_combine_many(int64_t n, const double *y, double h
 static inline void odead_combine(int64_t n, const double *y, double h, int count, const double *weight, const int64_t *index,
                                  const double *k, int64_t stride, double *out)
 {
-    int64_t i;
-    if (n > ODEAD_FEW) {
+    if (n > ODEAD_FEW)
         odead_combine_many(n, y, h, count, weight, index, k, stride, out);
-        return;
-    }
-    for (i = 0; i < n; i++) out[i] = y[i] + h * odead_sum_one(i, count, weight, index, k, stride);
+    else
+        odead_combine_few(n, y, h, count, weight, index, k, stride, out);
 }
 
 /* stage[index[j]] += h * weight[j] * x, the transpose of the above */
@@ -120,10 +156,11 @@ static ODEAD_CLONES double odead_error_many(int64_t n, const double *x, const do
     int lane;
     for (start = 0; start < n; start += ODEAD_PIECE) {
         int64_t stop = start + ODEAD_PIECE < n ? start + ODEAD_PIECE : n;
+        int64_t padded = (stop - start + ODEAD_LANES - 1) / ODEAD_LANES * ODEAD_LANES;
         odead_sum_piece(start, stop, count, weight, index, k, stride, total);
         for (i = start; i < stop; i++) total[i - start] /= odead_scale(x[i], y[i], rtol, atol[i]);
-        for (i = stop - start; i < ODEAD_PIECE; i++) total[i] = 0;
-        for (i = 0; i < ODEAD_PIECE; i += ODEAD_LANES)
+        for (i = stop - start; i < padded; i++) total[i] = 0;
+        for (i = 0; i < padded; i += ODEAD_LANES)
             for (lane = 0; lane < ODEAD_LANES; lane++) squares[lane] += total[i + lane] * total[i + lane];
     }
     for (lane = 1; lane < ODEAD_LANES; lane++) squares[0] += squares[lane];
@@ -134,11 +171,12 @@ static ODEAD_CLONES double odead_error_many(int64_t n, const double *x, const do
 static inline double odead_error(int64_t n, const double *x, const double *y, double rtol, const double *atol, int count,
                                  const double *weight, const int64_t *index, const double *k, int64_t stride)
 {
-    double squares = 0;
+    double total[ODEAD_FEW], squares = 0;
     int64_t i;
     if (n > ODEAD_FEW) return odead_error_many(n, x, y, rtol, atol, count, weight, index, k, stride);
+    odead_combine_few(n, NULL, 1, count, weight, index, k, stride, total);
     for (i = 0; i < n; i++) {
-        const double e = odead_sum_one(i, count, weight, index, k, stride) / odead_scale(x[i], y[i], rtol, atol[i]);
+        const double e = total[i] / odead_scale(x[i], y[i], rtol, atol[i]);
         squares += e * e;
     }
     return squares;
@@ -173,6 +211,20 @@ static inline double odead_norm(int64_t n, const double *x, const double *y, dou
         squares += e * e;
     }
     return sqrt(squares / n);
+}
+
+/* weight[j] = sum_d coefficient[d][j] * power[d] of up to ODEAD_MOST stages, in lanes: those from the count on do not matter */
+static inline void odead_weigh(int count, int64_t degree, double (*coefficient)[ODEAD_MOST], const double *power,
+                               double *weight)
+{
+    int first, j;
+    int64_t d;
+    for (first = 0; first < count; first += ODEAD_LANES) {
+        double total[ODEAD_LANES] = {0};
+        for (d = 0; d < degree; d++)
+            for (j = 0; j < ODEAD_LANES; j++) total[j] += coefficient[d][first + j] * power[d];
+        for (j = 0; j < ODEAD_LANES; j++) weight[first + j] = total[j];
+    }
 }
 
 static ODEAD_CLONES int odead_all_finite_many(int64_t n, const double *x)
