@@ -98,17 +98,18 @@ cdef class Trails:
 cdef void weigh_lanes(Method method, const double* q, Weights* found) noexcept nogil:
     """The combination of stages that the interpolant is at the fractions q of the steps."""
     cdef double basis[MOST_DEGREES * ODEAD_MEMBERS]
+    cdef double coefficient[MOST_DEGREES]
     cdef int flip[MOST_DEGREES]
     cdef int64_t i, j
     for j in range(method.degree):
         flip[j] = method.flip[j]
     odead_lanes_basis(method.degree, flip, q, basis)
-    found.count = 0
-    for i in range(method.all_stages):
-        if method.used[i]:
-            odead_lanes_weight(method.degree, method.interpolant[i], basis, found.weight[found.count])
-            found.index[found.count] = i
-            found.count += 1
+    found.count = method.used.count
+    for i in range(found.count):
+        for j in range(method.degree):
+            coefficient[j] = method.interpolant[j][i]
+        odead_lanes_weight(method.degree, coefficient, basis, found.weight[i])
+        found.index[i] = method.used.index[i]
 
 
 cdef cnp.ndarray rows_of_lanes(int64_t count):

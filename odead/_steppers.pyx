@@ -71,7 +71,7 @@ cdef class Method:
         self.interpolate_with(tableau.interpolant, tableau.interpolant.any(axis=1), tableau.flips)
 
     cdef int interpolate_with(self, interpolant, used, flips) except -1:
-        """Take over what a stage weighs in each degree, (stages, degree), which stages are used, and which factors are 1 - q."""
+        """Take over what stages weigh in each degree, (stages, degree), which are used, and which factors are 1 - q."""
         cdef int64_t i, j
         self.degree = len(flips)
         compress(used, &self.used)
