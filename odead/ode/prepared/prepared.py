@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from ..._batch import STATES, Batch, Members
+from ..._batch import STATES, Batch, Members, Runner
 from ..._lanes_batch import WIDTH, LanesBatch
 from ..._system import Recorded, goes_strictly
 from ...activity import AbstractAnnotation
@@ -294,22 +294,36 @@ class Prepared:
         else:
             x0, p = np.array([each.x0 for each in those]), np.array([each.p for each in those])
         members = Members(x0, p, plan.times, plan.rtol.size, self._loss is not None)
-        errors: dict[int, Exception] = {}
-        steps: dict[int, Steps] = {}
-        count = 0
-        while count < members.count:
-            count = runner.run(members, first.when.times, first.when.t0, first.when.t1, count)
-            if isinstance(runner, Batch) and plan.steps and runner.loop.record is not None:
-                steps[count - 1] = (runner.loop.record.times, runner.loop.record.states)
-            if runner.error is not None:
-                if until_error or not isinstance(runner.error, Exception):
-                    raise runner.error
-                errors[count - 1] = runner.error
+        errors, steps = self._run(runner, members, first, until_error)
         if isinstance(runner, LanesBatch):
             assert beside is not None
             beside[self].append(runner)
         elif runner.is_light and len(self._batches) < KEPT_BATCHES:
             self._batches.append((runner, resets))
+        return self._results(runner, members, those, name, resets, errors, steps)
+
+    def _run(
+        self, runner: Runner, members: Members, first: Given, until_error: bool
+    ) -> tuple[dict[int, Exception], dict[int, Steps]]:
+        """Solve the members, and return by their numbers what they raised, and the steps of those that keep all."""
+        errors: dict[int, Exception] = {}
+        steps: dict[int, Steps] = {}
+        count = 0
+        while count < members.count:
+            count = runner.run(members, first.when.times, first.when.t0, first.when.t1, count)
+            if isinstance(runner, Batch) and self._plan.steps and runner.loop.record is not None:
+                steps[count - 1] = (runner.loop.record.times, runner.loop.record.states)
+            if runner.error is not None:
+                if until_error or not isinstance(runner.error, Exception):
+                    raise runner.error
+                errors[count - 1] = runner.error
+        return errors, steps
+
+    def _results(
+        self, runner: Runner, members: Members, those: Sequence[Given], name: str, resets: "_Resets | None",
+        errors: dict[int, Exception], steps: dict[int, Steps],
+    ) -> list[Solution | Exception | None]:  # fmt: skip
+        """What the members give: a solution, what was raised, or None for one that has to go the long way."""
         results: list[Solution | Exception | None] = []
         counts = members.counts.tolist()
         for k, state in enumerate(members.states.tolist()):
