@@ -20,7 +20,7 @@ import numpy as np
 
 from .containers import Place
 
-__all__ = ["PLAIN_OBJECTS", "Held", "attributes", "held", "is_holder", "is_user_module", "is_user_object"]
+__all__ = ["PLAIN_OBJECTS", "Held", "attributes", "class_of", "held", "is_holder", "is_user_module", "is_user_object"]
 
 PLAIN_OBJECTS: Final = (SimpleNamespace, argparse.Namespace)  # of the standard library, used as bags of parameters
 _STDLIB: Final = Path(sysconfig.get_path("stdlib")).resolve()
@@ -87,9 +87,18 @@ def held(x: Any) -> list[Held]:
 
 def attributes(x: Any) -> dict[str, Any]:
     """The attributes of the object itself, in order: those in slots first."""
+    seen: Any = getattr(type(x), "__odead_attributes__", None)
+    if seen is not None:  # a view of it inside a recorded function
+        return dict(seen(x))
     names = [name for kind in type(x).__mro__ for name in _slots(kind)]
     found = {name: getattr(x, name) for name in names if hasattr(x, name)}
     return {**found, **getattr(x, "__dict__", {})}
+
+
+def class_of(x: Any) -> type:
+    """The class of x; of a view inside a recorded function, that of what it shows."""
+    kind: type = getattr(type(x), "__odead_class__", type(x))
+    return kind
 
 
 def _slots(kind: type) -> tuple[str, ...]:
@@ -132,9 +141,10 @@ def _of_function(f: FunctionType, path: str, seen: set[int]) -> Iterator[Held]:
             except ValueError:  # not bound yet
                 continue
             yield from _entry(cell, None, value, f"{path}.{name}" if path else name, seen, True)
-    for value in (*(f.__defaults__ or ()), *(f.__kwdefaults__ or {}).values(), *vars(f).values()):
-        if not isinstance(value, (float, complex)):  # a default is an argument that the call leaves out
-            yield from _entry(None, None, value, f"{path or f.__name__}'s default", seen, False)
+    for owner in (f.__defaults__ or (), f.__kwdefaults__ or {}, vars(f)):
+        for key, value in owner.items() if isinstance(owner, dict) else enumerate(owner):
+            if not isinstance(value, (float, complex)):  # a default is an argument that the call leaves out
+                yield from _entry(owner, key, value, f"{path or f.__name__}'s default", seen, False)
 
 
 def _items(x: Any, path: str, seen: set[int], settable: bool) -> Iterator[Held]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .containers import flatten, map_leaves
-from .holders import PLAIN_OBJECTS, attributes, held, is_holder
+from .holders import PLAIN_OBJECTS, attributes, class_of, held, is_holder
 from .spans import Span, spans
 
 __all__ = ["make_zero"]
@@ -95,7 +95,8 @@ class _Zeroing:
         known = self._made.get(id(x))
         if known is not None:
             return known[1]
-        made = type(x)() if isinstance(x, PLAIN_OBJECTS) else object.__new__(type(x))
+        kind: Any = class_of(x)
+        made = kind() if isinstance(x, PLAIN_OBJECTS) else object.__new__(kind)
         self._made[id(x)] = (x, made)
         for name, value in attributes(x).items():
             object.__setattr__(made, name, self.of(value))

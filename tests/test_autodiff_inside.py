@@ -121,14 +121,6 @@ def test_strong_zero() -> None:
         assert_allclose(jacobian(f, X), np.eye(3))
 
 
-def test_what_the_function_holds_is_refused() -> None:
-    def held(y: np.ndarray) -> Any:
-        return (y * X).sum()
-
-    with pytest.raises(NotImplementedError, match="pass what they hold as arguments"):
-        gradient(lambda x: autodiff(Duplicated(held, odead.make_zero(held)), Active, Const(x)) and x.sum(), X)
-
-
 def test_explain_inside_says_where_to_call_it():
     def f(x):
         odead.explain(lambda y: y**2, Active(x[0]))

@@ -274,7 +274,7 @@ def _reverse(mode: AbstractMode, call: Call, activity: type[AbstractAnnotation] 
         variant = call.kernel.run(call.values, assemble)
     _give_back(call)
     _give_back_numbers(call)
-    derivs = (None,) * len(call.annotated) if call.arguments is None else _active_derivatives(call, call.arguments)
+    derivs = (None,) * call.count if call.arguments is None else _active_derivatives(call, call.arguments)[: call.count]
     return Result(derivs, variant.trace.returned(results)) if mode.with_primal else derivs
 
 

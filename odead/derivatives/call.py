@@ -52,14 +52,18 @@ class Call:
         The function has no annotation, so it must not write results into what it has captured.
     active : tuple of int
         The positions that have a shadow.
+    count : int
+        Number of arguments that the caller wrote; behind them comes what functions and objects hold.
     """
 
-    __slots__ = ("active", "annotated", "arguments", "is_bare", "kernel", "shadows", "values")
+    __slots__ = ("active", "annotated", "arguments", "count", "is_bare", "kernel", "shadows", "values")
 
     def __init__(self, kernel: Kernel, values: list[Any], shadows: list[np.ndarray], annotated: Sequence[AbstractAnnotation],
-                 active: tuple[int, ...], arguments: Arguments | None, is_bare: bool = True) -> None:  # fmt: skip
+                 active: tuple[int, ...], arguments: Arguments | None, is_bare: bool = True,
+                 count: int | None = None) -> None:  # fmt: skip
         self.kernel, self.values, self.shadows = kernel, values, shadows
         self.annotated, self.active, self.arguments, self.is_bare = annotated, active, arguments, is_bare
+        self.count = len(annotated) if count is None else count
 
     @property
     def width(self) -> int | None:

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from ..activity import AbstractAnnotation, Active, BatchDuplicated, Duplicated
+from ..activity import AbstractAnnotation, Active
 from ..containers import flatten, map_leaves, places, promoted
 from .arguments import Arguments
 from .call import Call, Parsed, refuse_active, refuse_nan, refuse_numbers
+from .holding import Holders, holders_inside
 from .kernel import cached_kernel, is_bound
 from .modes import ForwardMode
 from .nested import Nest, part_of
@@ -25,21 +26,20 @@ __all__ = ["bind_inside"]
 def bind_inside(nest: Nest, parsed: Parsed, kwargs: dict[str, Any]) -> Call:
     """The call, bound to traced arrays.
 
-    Raises
-    ------
-    NotImplementedError
-        What the function itself holds is differentiated, or something else that holds arrays. `Const` of the function is no
-        more than the function, which must not write what it holds.
+    What functions and objects hold and is differentiated comes behind the caller's own arguments, see `holding`. `Const` of
+    the function is no more than the function, which must not write what it holds.
     """
     mode, f, function, _, annotated = parsed
-    if isinstance(function, (Duplicated, BatchDuplicated)):
-        _refuse_holders()
+    holders = holders_inside(nest, f, function, annotated)
+    if holders is not None:
+        f, annotated = holders.f, holders.annotated
     arguments = Arguments(f, [nest.twin_of(a) for a in annotated], map_leaves(nest.twin, kwargs))
-    if arguments.held:
-        _refuse_holders()
     given = [promoted(a.val) if isinstance(a, Active) else a.val for a in annotated]
-    values, shadows = _traced_values(nest, arguments, (given, kwargs)), _TracedShadows(nest, arguments, annotated, given)
+    written = (*parsed.annotated, *annotated[len(parsed.annotated) :])  # the caller's own containers
+    values, shadows = _traced_values(nest, arguments, (given, kwargs)), _TracedShadows(nest, arguments, written, given)
     arguments.numbers = shadows.numbers
+    if holders is not None:
+        _place_numbers(arguments, holders, len(parsed.annotated))
     arguments.shadows = shadows.lanes
     if mode.check:
         refuse_nan(arguments)
@@ -52,14 +52,15 @@ def bind_inside(nest: Nest, parsed: Parsed, kwargs: dict[str, Any]) -> Call:
     derive = partial(mode.derive, active=active, width=width)
     kernel = cached_kernel(f, key, tuple(given), derive, kwargs, nest=nest)
     bound = [_bound_shadow(nest, nest.twin(values[k]), shadows.lanes[k], width) for k in active]
-    return Call(kernel, values, bound, annotated, active, arguments, True)
+    return Call(kernel, values, bound, annotated, active, arguments, holders is None, len(parsed.annotated))
 
 
-def _refuse_holders() -> None:
-    raise NotImplementedError(
-        "autodiff inside a function that is itself being differentiated differentiates neither what the function "
-        "holds nor objects that hold arrays; pass what they hold as arguments"
-    )
+def _place_numbers(arguments: Arguments, holders: Holders, own: int) -> None:
+    """Derivatives of numbers that are held go where the shadows of their holders have them."""
+    first = sum(bound for leaves in arguments.leaves[:own] for _, bound in leaves)
+    for k, position in enumerate(arguments.positions[first : first + len(holders.items)]):
+        if position in arguments.numbers:
+            arguments.numbers[position] = tuple([lane[k].place for lane in holders.lanes])
 
 
 def _traced_values(nest: Nest, arguments: Arguments, trees: Any) -> list[Any]:

@@ -22,6 +22,7 @@ from ..errors import ArgumentValueError
 from ..rules.closures import detached
 from ..spans import Span, spans
 from ..tape import Program, Role
+from ..tracing.entry import is_output, is_read
 from ..tracing.functions.creation import array as traced_array
 from ..tracing.functions.creation import from_numpy
 from ..tracing.names.namespace import Names
@@ -43,6 +44,8 @@ def nest_of(f: Any, *trees: Any) -> Nest | None:
                     return Nest(leaf.rec)
     while not isinstance(f, FunctionType) and hasattr(f, "__func__" if isinstance(f, MethodType) else "func"):
         f = f.__func__ if isinstance(f, MethodType) else f.func
+    if not isinstance(f, FunctionType):
+        f = getattr(type(f), "__call__", None)  # noqa: B004  # the function itself
     if isinstance(f, FunctionType) and isinstance(f.__globals__, Names):
         return Nest(f.__globals__.namespace.rec)
     return None
@@ -110,6 +113,11 @@ class Nest:
 
     def _leaf_outside(self, leaf: Any) -> Any:
         return leaf if is_traced(leaf) else self.outside(leaf)
+
+    def true_class(self, kind: type) -> type:
+        """The user's class for one that was copied into the traced code."""
+        originals: dict[type, type] = self.rec.calls.namespace.originals  # type: ignore[attr-defined]
+        return originals.get(kind, kind)
 
     def untraced(self, x: Any) -> Any:
         """An array that depends on no input: the user's own if it is read from outside. Anything else as it is."""
@@ -195,7 +203,10 @@ class Nest:
         self._refuse_overlap([(x, b in written) for x, b in zip(arrays, program.arguments, strict=False)])
         inlined = _Inlined(rec, program)
         for buffer, x in zip(program.arguments, arrays, strict=False):
-            inlined.fill(buffer, x)
+            if is_traced(x) and x.place.buffer in rec.captured and is_output(program, buffer):
+                rec.consumed |= {x.place.buffer} if is_read(program, buffer) else set()  # scratch of the inner function
+            else:
+                inlined.fill(buffer, x)
         inlined.run()
         for buffer, x, value in zip(bound, arrays, left, strict=True):
             if buffer in written and is_traced(x):

@@ -141,6 +141,8 @@ class Recorder(Rows):
         Buffers of arrays that the function found in closures and globals.
     scratch : set of int
         Captured buffers into which the function writes.
+    consumed : set of int
+        Those of them that a function reads which is differentiated inside.
     guards : list
         Outcomes, in the order of the program.
     integers : dict of int to View
@@ -170,6 +172,7 @@ class Recorder(Rows):
         "_tables",
         "api",
         "calls",
+        "consumed",
         "failure",
         "guards",
         "integers",
@@ -192,6 +195,7 @@ class Recorder(Rows):
         self._fills: list[tuple[int, View, View, int]] = []  # position, result, constant, line; see `place_fills`
         self.captured: set[int] = set()
         self.scratch: set[int] = set()
+        self.consumed: set[int] = set()
         self.guards: list[bool | int] = []
         self.integers: dict[int, View] = {}
         self.updated: set[int] = set()

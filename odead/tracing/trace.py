@@ -21,7 +21,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import FunctionType
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
@@ -36,6 +36,7 @@ from .branching.branches import Branching, Reconsidered
 from .branching.conversion import Conversions
 from .calls import Calls
 from .collection import uncollected
+from .entry import NEVER, reads_at_entry
 from .functions.numpy_api import NumpyApi
 from .leaving import WAYS_OUT, stumbled
 from .names.namespace import Names, Namespace
@@ -187,7 +188,7 @@ def _attempt(
     rec.place_frozen()
     aliases = _check_aliases(rec, namespace, names, leaves)
     scratch = tuple([rec.program.buffers[b].name for b in sorted(rec.scratch)])
-    unread = tuple([place for b in sorted(rec.scratch) if (place := _unread(rec.program, b))])
+    unread = tuple([place for b in sorted(rec.scratch - rec.consumed) if (place := _unread(rec.program, b))])
     for buffer in sorted(rec.scratch):
         _settle_scratch(rec, buffer)
     positions, guards, observed = tuple(binder.positions), tuple(rec.guards), namespace.observations
@@ -506,20 +507,8 @@ def _settle_scratch(rec: Recorder, buffer: int) -> None:
     """Make a temporary of a captured array into which the function writes; see the module's docstring."""
     program = rec.program
     captured = program.buffers[buffer]
-    written = np.zeros(captured.size, dtype=bool)
-    entry = np.full(captured.size, -2)  # line that reads what the array holds at entry
-    exposed = False
-    for op, out, ins, line in zip(program.op, program.out, program.ins, program.line, strict=True):
-        for k, view in enumerate(ins):
-            if view.buffer == buffer:
-                exposed |= not written[view.indices()].all()
-                if not (op == "put" and k == 0):
-                    places = _touched(program, op, view, ins)
-                    fresh = places[~written[places]]
-                    entry[fresh[entry[fresh] == -2]] = line
-        if out is not None and out.buffer == buffer:
-            written[_touched(program, op, out, ins)] = True
-    conflict = np.flatnonzero(written & (entry != -2))
+    written, entry, exposed = reads_at_entry(program, buffer)
+    conflict = np.flatnonzero(written & (entry != NEVER))
     if conflict.size:
         line = int(entry[conflict[0]])
         where = program.lines[line] if line >= 0 else program.name
@@ -538,17 +527,3 @@ def _settle_scratch(rec: Recorder, buffer: int) -> None:
         ]  # fmt: skip
         for column, value in columns:
             column.insert(0, value)
-
-
-_INDEXED: Final = {"take": 1, "put": 2, "put_add": 2}  # which operand is the index
-
-
-def _touched(program: Program, op: str, view: View, ins: Sequence[View]) -> np.ndarray:
-    """Positions in the buffer that an instruction reads or writes through a view."""
-    places = view.indices()
-    if op in _INDEXED:
-        index = ins[_INDEXED[op]]
-        data = program.buffers[index.buffer].data
-        if data is not None and view.size and view.buffer != index.buffer and len(view.shape) == 1:
-            return np.asarray(places[data.reshape(-1)[index.indices()]].reshape(-1))
-    return places.reshape(-1)

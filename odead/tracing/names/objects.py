@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from ...holders import attributes
 from ..observations import IMMUTABLE, attribute_of, entry_of
 from ..recorder import contains_traced
 
@@ -87,7 +88,8 @@ def object_view(namespace: Namespace, x: Any) -> Any:
     copy = namespace.translate(type(x))
     if type(copy) not in (type, ABCMeta) or issubclass(copy, (enum.Enum, BaseException)):
         return x
-    view_class = type(copy)(copy.__name__, (copy,), {**_VIEW, "_odead_namespace": namespace})
+    own = {"__module__": copy.__module__, "_odead_namespace": namespace, "__odead_class__": copy}
+    view_class = type(copy)(copy.__name__, (copy,), {**_VIEW, **own})
     namespace.originals[view_class] = type(x)
     try:
         view: Any = view_class.__new__(view_class) if issubclass(view_class, SimpleNamespace) else object.__new__(view_class)
@@ -136,4 +138,10 @@ def _write(self: Any, name: str, value: Any) -> None:
     own[name] = value
 
 
-_VIEW: Final = {"__getattribute__": _read, "__setattr__": _write}
+def _shown(self: Any) -> dict[str, Any]:
+    """The attributes, translated."""
+    true = object.__getattribute__(self, "__dict__")[_ORIGINAL]
+    return {name: getattr(self, name) for name in attributes(true)}
+
+
+_VIEW: Final = {"__getattribute__": _read, "__setattr__": _write, "__odead_attributes__": _shown}
