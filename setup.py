@@ -39,6 +39,7 @@ MODULES: dict[str, list[str]] = {
     "_scan": [],
     "_passes": [],
     "_places": [],
+    "_observed": [],
     "_recording": [],
     "_traced": [],
     "_storage": [],
