@@ -65,6 +65,7 @@ MODULES: dict[str, list[str]] = {
     "_lanes_adjoint": ["odead/_lanes.h", "odead/_vectors.h"],
     "_lanes_batch": ["odead/_lanes.h", "odead/_vectors.h"],
     "_batch": ["odead/_vectors.h"],
+    "_results": [],
 }
 extensions = [
     Extension(

@@ -43,17 +43,28 @@ cdef class Members:
 
     def __init__(self, cnp.ndarray x0, cnp.ndarray p, int64_t times, int64_t blocks, bint with_loss):
         cdef int64_t count = x0.shape[0], n = x0.shape[1]
-        if p.shape[0] != count or not (x0.flags.c_contiguous and p.flags.c_contiguous) or not x0.dtype == p.dtype == np.float64:
+        if p.shape[0] != count or not (x0.flags.c_contiguous and p.flags.c_contiguous) or cnp.PyArray_TYPE(x0) != cnp.NPY_FLOAT64 \
+                or cnp.PyArray_TYPE(p) != cnp.NPY_FLOAT64:
             raise ValueError("x0 and p must be contiguous arrays of floats with a row for each member")
         self.count, self.x0, self.p = count, x0, p
-        self.out = np.empty((count, times, blocks * n))
-        self.y = np.empty((count, n, times))
-        self.cotangents = np.empty((count if with_loss else 0, n, times))
-        self.loss = np.empty(count)
-        self.by_p, self.by_x0 = np.empty((count, p.shape[1])), np.empty((count, n))
-        self.sums = np.empty((count, blocks))
-        self.counts = np.zeros((count, 5), dtype=np.int64)
-        self.states = np.zeros(count, dtype=np.int64)
+        self.out = _floats(3, count, times, blocks * n)
+        self.y = _floats(3, count, n, times)
+        self.cotangents = _floats(3, count if with_loss else 0, n, times)
+        self.loss = _floats(1, count)
+        self.by_p, self.by_x0 = _floats(2, count, p.shape[1]), _floats(2, count, n)
+        self.sums = _floats(2, count, blocks)
+        self.counts = _integers(2, count, 5)
+        self.states = _integers(1, count)
+
+
+cdef cnp.ndarray _floats(int ndim, cnp.npy_intp i, cnp.npy_intp j=0, cnp.npy_intp k=0):
+    cdef cnp.npy_intp[3] shape = [i, j, k]
+    return cnp.PyArray_EMPTY(ndim, shape, cnp.NPY_FLOAT64, 0)
+
+
+cdef cnp.ndarray _integers(int ndim, cnp.npy_intp i, cnp.npy_intp j=0):
+    cdef cnp.npy_intp[2] shape = [i, j]
+    return cnp.PyArray_ZEROS(ndim, shape, cnp.NPY_INT64, 0)
 
 
 # ---------------------------------------------------------------------------------------------------------- where to begin

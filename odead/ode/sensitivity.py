@@ -13,7 +13,8 @@ from .engines.engine import AbstractEngine
 from .engines.native import NativeEngine
 from .gradients.discrete import BUDGET
 from .options import check_controls, check_mode, check_not_yet, check_wrt, positive, sens_tolerances
-from .prepared.prepared import Way, given, prepare, quick, usual
+from .prepared.arguments import given
+from .prepared.prepared import Way, prepare, quick, usual
 from .problem.given_jacobian import check_jacobian
 from .problem.loss import Loss, Weighted, check_loss
 from .problem.problem import Problem, make_problem

@@ -15,7 +15,8 @@ from .methods import DIAGONAL, EXPLICIT, NATIVE
 from .options import check_controls
 from .pieces.locating import solve_with_switches
 from .pieces.piecewise import Course, integrate
-from .prepared.prepared import Way, given, prepare, quick, usual
+from .prepared.arguments import given
+from .prepared.prepared import Way, prepare, quick, usual
 from .problem.given_jacobian import check_jacobian
 from .problem.problem import Problem, every, make_problem
 from .results.progress import shown

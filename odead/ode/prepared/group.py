@@ -9,7 +9,8 @@ from ...derivatives.nested import nest_of
 from ...errors import ArgumentTypeError, ArgumentValueError
 from ..arguments.signature import name_of
 from ..results.solution import Solution
-from .prepared import Asked, Beside, Given, When, find, numbers, usual, when
+from .arguments import Given, When, given_rows, numbers, together, when
+from .prepared import Asked, Beside, find, usual
 
 __all__ = ["Group"]
 
@@ -71,28 +72,37 @@ class Group:
         results: list[Result | None],
     ) -> None:  # fmt: skip
         """Fill in the results of ordinary members."""
-        those: dict[int, Given] = {}
-        for k, (x0, p) in enumerate(members):
-            try:
-                laid_out = numbers(x0, p, timed)
-            except Exception as error:
-                results[k] = error
-                continue
-            if laid_out is not None:
-                those[k] = laid_out
-        if not those:
-            return
-        first = next(iter(those.values()))
-        alike = [k for k, each in those.items() if (each.x_layout, each.p_layout) == (first.x_layout, first.p_layout)]
-        found = find(asked, first)
-        if found is None:
+        x0s, ps = map(list, zip(*members, strict=True))
+        alike, those = list(range(len(members))), given_rows(x0s, ps, timed)
+        if those is None:
+            alike, those = _laid_out(members, timed, results)
+        found = None if those is None else find(asked, those)
+        if found is None or those is None:
             return
         try:
-            solved = found.solve([those[k] for k in alike], name_of(self._rhs), until_error=False, beside=self._beside)
+            solved = found.solve(those, name_of(self._rhs), until_error=False, beside=self._beside)
         except Exception:  # of one of them, which says so when it is solved alone
             return
         for k, result in zip(alike, solved, strict=True):
             results[k] = result
+
+
+def _laid_out(members: Sequence[tuple[Any, Any]], timed: When, results: list[Result | None]) -> tuple[list[int], Given | None]:
+    """The numbers of the members that are laid out as the first one, and these; what others raise is their result."""
+    those: dict[int, Given] = {}
+    for k, (x0, p) in enumerate(members):
+        try:
+            laid_out = numbers(x0, p, timed)
+        except Exception as error:
+            results[k] = error
+            continue
+        if laid_out is not None:
+            those[k] = laid_out
+    if not those:
+        return [], None
+    first = next(iter(those.values()))
+    alike = [k for k, each in those.items() if (each.x_layout, each.p_layout) == (first.x_layout, first.p_layout)]
+    return alike, together([those[k] for k in alike])
 
 
 _OPTIONS = frozenset(inspect.signature(usual).parameters)

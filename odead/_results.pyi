@@ -1,0 +1,20 @@
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ._batch import Members
+
+def rows_of(arrays: list[Any]) -> np.ndarray | None: ...
+def times_of(given: Any, t0: float, t1: float) -> np.ndarray | None: ...
+def are_equal(one: np.ndarray, other: np.ndarray) -> bool: ...
+def results_of(
+    kind: Callable[..., Any],
+    common: dict[str, Any],
+    members: Members,
+    times: np.ndarray,
+    with_loss: bool,
+    gradients: Sequence[tuple[str, np.ndarray, Callable[[np.ndarray], Any] | None]],
+    names: Sequence[str] | None,
+    estimate: Callable[[int], float] | None,
+) -> list[Any]: ...
