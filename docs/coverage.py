@@ -21,11 +21,12 @@ REFUSED = {
     "`xlogy`, `ndtr`, `log_ndtr`, `gammainc`, `betainc`.",
     "`scipy.integrate.odeint`, `solve_ivp`": "`odead.solve` and `odead.solve_ivp` are differentiable.",
     "`scipy.optimize.minimize`, `fsolve`, `least_squares`": "`scipy.optimize.root` and `brentq` have rules.",
-    "`scipy.linalg.logm`, `schur`, `polar`, `lu`, `cosm`, `sinm`, `solve_toeplitz`": "`eigh`, `svd` and `expm` are here.",
+    "`scipy.linalg.schur`, `hessenberg`, `ldl`, `polar`": "their factors jump where eigenvalues change places, or are LAPACK's "
+    "choice; `eigh`, `eig`, `svd`, `logm`, `sqrtm` and `expm` are here.",
     "`scipy.special.lambertw`, `airy`, `hyp2f1`, `wofz` and others": "a rule of two lines: `@odead.primitive` and "
     "`odead.easy_rule`.",
-    "`lu_factor`, `lstsq`, `cond`, `sqrtm`, `eigh` of complex matrices": "`scipy.linalg.solve`, `pinv`, `svdvals`, `eigvalsh`.",
-    "eigenvalues of general float32 matrices; complex64": "`.astype(np.float64)`, `.astype(complex)`.",
+    "singular vectors of complex matrices": "`svdvals`, or `eigh` of `a.conj().T @ a`.",
+    "complex64, also as eigenvalues of float32 matrices": "`.astype(np.float64)`, `.astype(complex)`.",
     "masked arrays, `np.matrix`, structured arrays, other subclasses": "ordinary arrays, and `np.where` with the mask.",
 }
 """What is missing, and the way out."""

@@ -175,10 +175,16 @@ def _cases() -> Iterator[Case]:
         yield Case("solve_sylvester", label, _regular(a, a, a), a)
         yield Case("sqrtm", label, _positive(a), a)
         yield Case("cholesky", label, _positive(a), a)
+        yield Case("matrix_function", f"{label}-log", _positive(a), a, ("logm",))
+        yield Case("matrix_function", f"{label}-cos", _normal(a), a, ("cosm",))
+        yield Case("matrix_function", f"{label}-power", _positive(a), a, ("power", 0.3))
     yield Case("det", "singular", _singular, ())
     for label, batch, n in (("one", (), 4), ("batch", (2,), 3), ("small", (2,), 1)):
         yield Case("eigh", label, _normal((*batch, n, n)), (*batch, n + n * n))
         yield Case("eigvalsh", label, _normal((*batch, n, n)), (*batch, n))
+        for triangle in ("L", "U"):
+            parts = _normal((*batch, n, n), (*batch, n, n))
+            yield Case("eigh_complex", f"{label}-{triangle}", parts, (*batch, n + 2 * n * n), triangle)
     for label, batch, n in (("one", (), 4), ("batch", (2,), 3), ("small", (), 1)):
         a = (*batch, n, n)
         yield Case("eig", label, _distinct(a), (*batch, 2 * n + 2 * n * n))

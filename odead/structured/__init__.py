@@ -14,6 +14,8 @@ from .base import RESULT, AbstractStructured, Inactive, Site
 from .control import Call, Guard
 from .eigen import Eig
 from .fourier import Fourier
+from .functions import MatrixFunction
+from .hermitian import EighComplex
 from .matrices import Cholesky, Cofactor, Det, Expm, ExpmFrechet, Pinv, Slogdet
 from .movement import Argsort, Extremum, Permutation, Put, PutAdd, PutAlongAdd, Searchsorted, Take, TakeAlong
 from .products import Matmul, MatmulAdd
@@ -33,7 +35,7 @@ _ALL: Final[tuple[AbstractStructured, ...]] = (
     Argsort(), Extremum("argmax"), Extremum("argmin"), Searchsorted(), Permutation(),
     Lu(), Solve(), SolveTriangular(), SolveBanded(),
     Det(), Cofactor(), Slogdet(), Pinv(), Cholesky(), Expm(), ExpmFrechet(),
-    Eig(), Eigh(), Eigvalsh(), Svd(), Svdvals(), Qr(), Sylvester(), Sqrtm(),
+    Eig(), Eigh(), EighComplex(), Eigvalsh(), Svd(), Svdvals(), Qr(), Sylvester(), Sqrtm(), MatrixFunction(),
     Fourier(),
     Guard(), Call(),
 )  # fmt: skip

@@ -23,30 +23,30 @@ from .base import RESULT, AbstractStructured, Accumulate, Site
 from .expression import Term, block, part, total
 from .solves import factorised, solved
 
-__all__ = ["Eig"]
+__all__ = ["Eig", "Pair"]
 
 
 @dataclass(frozen=True)
-class _Pair:
+class Pair:
     """Complex numbers as real and imaginary part."""
 
     re: Term
     im: Term
 
-    def __mul__(self, other: _Pair) -> _Pair:
-        return _Pair(self.re * other.re - self.im * other.im, self.re * other.im + self.im * other.re)
+    def __mul__(self, other: Pair) -> Pair:
+        return Pair(self.re * other.re - self.im * other.im, self.re * other.im + self.im * other.re)
 
-    def __matmul__(self, other: _Pair) -> _Pair:
-        return _Pair(self.re @ other.re - self.im @ other.im, self.re @ other.im + self.im @ other.re)
-
-    @property
-    def conjugate(self) -> _Pair:
-        return _Pair(self.re, -self.im)
+    def __matmul__(self, other: Pair) -> Pair:
+        return Pair(self.re @ other.re - self.im @ other.im, self.re @ other.im + self.im @ other.re)
 
     @property
-    def H(self) -> _Pair:  # noqa: N802  # as NumPy's users write it
+    def conjugate(self) -> Pair:
+        return Pair(self.re, -self.im)
+
+    @property
+    def H(self) -> Pair:  # noqa: N802  # as NumPy's users write it
         """The matrices transposed and conjugated."""
-        return _Pair(self.re.T, -self.im.T)
+        return Pair(self.re.T, -self.im.T)
 
 
 class Eig(AbstractStructured):
@@ -76,7 +76,7 @@ class Eig(AbstractStructured):
     def tangent(self, build: Any, site: Site, dout: View, dins: tuple[View | None, ...]) -> None:
         (w, v), (dw, dv) = (self.parts(build, view, site) for view in (site.out, dout))
         re, im = (None if view is None else Term(build, view) for view in (*dins, None)[:2])
-        right = _Pair(
+        right = Pair(
             total(re and re @ v.re, im and -(im @ v.im)),
             total(re and re @ v.im, im and im @ v.re),
         )  # fmt: skip
@@ -86,7 +86,7 @@ class Eig(AbstractStructured):
         change = v @ (_gaps(w) * inner)
         longer = (v.re * change.re + v.im * change.im).T.sum()
         turned = (_turning(v) * change.im).T.sum()
-        along = v * _Pair(longer.row, turned.row)
+        along = v * Pair(longer.row, turned.row)
         (change.re - along.re).store(dv.re.view)
         (change.im - along.im).store(dv.im.view)
 
@@ -94,10 +94,10 @@ class Eig(AbstractStructured):
         (w, v), (dw, dv) = (self.parts(build, view, site) for view in (site.out, dout))
         longer = (v.re * dv.re + v.im * dv.im).T.sum()
         turned = (v.re * dv.im - v.im * dv.re).T.sum()
-        change = _Pair(dv.re - v.re * longer.row, dv.im - v.im * longer.row - _turning(v) * turned.row)
+        change = Pair(dv.re - v.re * longer.row, dv.im - v.im * longer.row - _turning(v) * turned.row)
         inner = _gaps(w).conjugate * (v.H @ change)
         diagonal = np.eye(w.re.shape[-1], dtype=bool)
-        inner = _Pair(
+        inner = Pair(
             inner.re + dw.re.row.broadcast(inner.re.shape).selected(diagonal),
             inner.im + dw.im.row.broadcast(inner.im.shape).selected(diagonal),
         )
@@ -106,14 +106,14 @@ class Eig(AbstractStructured):
             if is_active:
                 accumulate(k, term.view)
 
-    def parts(self, build: Any, pack: View, site: Site) -> tuple[_Pair, _Pair]:
+    def parts(self, build: Any, pack: View, site: Site) -> tuple[Pair, Pair]:
         n = site.ins[0].shape[-1]
         whole = Term(build, pack)
-        vectors = _Pair(part(whole, 2 * n, (n, n)), part(whole, 2 * n + n * n, (n, n)))
-        return _Pair(part(whole, 0, (n,)), part(whole, n, (n,))), vectors
+        vectors = Pair(part(whole, 2 * n, (n, n)), part(whole, 2 * n + n * n, (n, n)))
+        return Pair(part(whole, 0, (n,)), part(whole, n, (n,))), vectors
 
 
-def _solved(v: _Pair, right: _Pair, adjoint: bool = False) -> _Pair:
+def _solved(v: Pair, right: Pair, adjoint: bool = False) -> Pair:
     """The solution of v x = right, or of v.H x = right, by the real matrix [[re, -im], [im, re]]; right may have lanes."""
     n, shape = v.re.shape[-1], right.re.shape
     matrix = block([[v.re, -v.im], [v.im, v.re]], n)
@@ -121,10 +121,10 @@ def _solved(v: _Pair, right: _Pair, adjoint: bool = False) -> _Pair:
     right.re.store(both.window(-2, 0, n).view)
     right.im.store(both.window(-2, n, 2 * n).view)
     x = solved(matrix, factorised(matrix), both, adjoint)
-    return _Pair(x.window(-2, 0, n), x.window(-2, n, 2 * n))
+    return Pair(x.window(-2, 0, n), x.window(-2, n, 2 * n))
 
 
-def _gaps(w: _Pair) -> _Pair:
+def _gaps(w: Pair) -> Pair:
     """1 / (w[j] - w[i]) at (i, j); 0 where they differ by no more than rounding."""
     re, im = w.re.row - w.re.column, w.im.row - w.im.column
     squares, sizes = re * re + im * im, w.re * w.re + w.im * w.im
@@ -132,10 +132,10 @@ def _gaps(w: _Pair) -> _Pair:
     limit = sizes.new("amax", sizes.shape[:-1], sizes).column.column * rounding
     distinct = re.call("greater", squares, limit, dtype="bool")
     inverse = re.call("reciprocal", re.call("where", distinct, squares, re.number(1.0))).selected(distinct)
-    return _Pair(re * inverse, -(im * inverse))
+    return Pair(re * inverse, -(im * inverse))
 
 
-def _turning(v: _Pair) -> Term:
+def _turning(v: Pair) -> Term:
     """1 / v at the component of each vector that LAPACK makes real, 0 elsewhere: what an imaginary change there turns it by."""
     squares = (v.re * v.re).selected(v.re.call("equal", v.im, v.re.number(0.0), dtype="bool"))
     largest = squares.new("amax", squares.shape[:-1], squares.T).row

@@ -19,6 +19,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import scipy.linalg
 
 from ..views import View
 from .base import RESULT, AbstractStructured, Accumulate, Site
@@ -26,10 +27,10 @@ from .expression import Term, part, total
 from .matrices import from_lower, symmetric
 from .solves import triangular
 
-__all__ = ["Eigh", "Eigvalsh", "Qr", "Svd", "Svdvals"]
+__all__ = ["Eigh", "Eigvalsh", "Qr", "Svd", "Svdvals", "gaps", "reciprocals"]
 
 
-def _gaps(values: Term, scale: int) -> Term:
+def gaps(values: Term, scale: int) -> Term:
     """1 / (values[j] - values[i]) at (i, j); 0 where they differ by no more than rounding."""
     difference = values.row - values.column
     size = values.call("abs", values)
@@ -39,14 +40,28 @@ def _gaps(values: Term, scale: int) -> Term:
     return values.call("reciprocal", safe).selected(distinct)
 
 
-def _reciprocals(values: Term) -> Term:
+def reciprocals(values: Term) -> Term:
     """1 / values; 0 at 0."""
     regular = values.call("not_equal", values, values.number(0.0), dtype="bool")
     return values.call("reciprocal", values.call("where", regular, values, values.number(1.0))).selected(regular)
 
 
+def eigh_of(a: np.ndarray, whose: str) -> tuple[np.ndarray, np.ndarray]:
+    """Of matrices whose lower triangle is to be read; see `Eigh`."""
+    matrix, triangle = (a, "L") if whose[-1] == "L" else (np.conjugate(np.swapaxes(a, -1, -2)), "U")
+    if whose.startswith("numpy"):
+        return tuple(np.linalg.eigh(matrix, triangle))  # type: ignore[call-overload, no-any-return]
+    found = [scipy.linalg.eigh(matrix[place], lower=triangle == "L") for place in np.ndindex(matrix.shape[:-2])]
+    values, vectors = zip(*found, strict=True)
+    return np.reshape(values, a.shape[:-1]), np.reshape(vectors, a.shape)
+
+
 class Eigh(AbstractStructured):
-    """Eigenvalues (n), in ascending order, and eigenvectors (n, n) of symmetric matrices; the lower triangle is read."""
+    """Eigenvalues (n), in ascending order, and eigenvectors (n, n) of symmetric matrices; the lower triangle is read.
+
+    Which of two opposite vectors is found is LAPACK's choice: `params` says of which routine, "numpy" or "scipy", and whether
+    the user gave it a lower triangle, "L", or an upper one, "U", which is the lower one of the operand here. None: "numpy L".
+    """
 
     name = "eigh"
     can_fail = True
@@ -58,7 +73,7 @@ class Eigh(AbstractStructured):
 
     def value(self, out: np.ndarray, ins: tuple[np.ndarray, ...], params: Any) -> None:
         n = ins[0].shape[-1]
-        values, vectors = np.linalg.eigh(ins[0])
+        values, vectors = eigh_of(ins[0], params or "numpy L")
         out[..., :n], out[..., n:] = values, vectors.reshape(*out.shape[:-1], n * n)
 
     def needs(self, k: int) -> tuple[int, ...]:
@@ -70,11 +85,11 @@ class Eigh(AbstractStructured):
         (w, v), (dw, dv) = (self.parts(build, view, site) for view in (site.out, dout))
         inner = v.T @ symmetric(Term(build, da)) @ v
         inner.diagonal.store(dw.view)
-        (v @ (_gaps(w, w.shape[-1]) * inner)).store(dv.view)
+        (v @ (gaps(w, w.shape[-1]) * inner)).store(dv.view)
 
     def adjoint(self, build: Any, site: Site, dout: View, active: tuple[bool, ...], accumulate: Accumulate) -> None:
         (w, v), (dw, dv) = (self.parts(build, view, site) for view in (site.out, dout))
-        inner = _gaps(w, w.shape[-1]) * (v.T @ dv) + dw.row.broadcast(dv.shape).selected(np.eye(w.shape[-1], dtype=bool))
+        inner = gaps(w, w.shape[-1]) * (v.T @ dv) + dw.row.broadcast(dv.shape).selected(np.eye(w.shape[-1], dtype=bool))
         accumulate(0, from_lower(v @ inner @ v.T).view)
 
     def parts(self, build: Any, pack: View, site: Site) -> tuple[Term, Term]:
@@ -140,26 +155,26 @@ class Svd(AbstractStructured):
         (u, s, vh), (du, ds, dvh) = (self.parts(build, view, site) for view in (site.out, dout))
         d, v = Term(build, da), vh.T
         inner = u.T @ d @ v
-        gaps, inverse = self.gaps(s), _reciprocals(s)
+        near, inverse = self.gaps(s), reciprocals(s)
         inner.diagonal.store(ds.view)
-        change = u @ (gaps * (inner * s.row + s.column * inner.T))
+        change = u @ (near * (inner * s.row + s.column * inner.T))
         total(change, self.outside(u, d @ v * inverse.row)).store(du.view)
-        change = v @ (gaps * (s.column * inner + inner.T * s.row))
+        change = v @ (near * (s.column * inner + inner.T * s.row))
         total(change, self.outside(v, d.T @ u * inverse.row)).store(dvh.T.view)
 
     def adjoint(self, build: Any, site: Site, dout: View, active: tuple[bool, ...], accumulate: Accumulate) -> None:
         (u, s, vh), (du, ds, dvh) = (self.parts(build, view, site) for view in (site.out, dout))
         v, dv = vh.T, dvh.T
-        gaps, inverse = self.gaps(s), _reciprocals(s)
+        near, inverse = self.gaps(s), reciprocals(s)
         left, right = u.T @ du, v.T @ dv
-        inner = (gaps * (left - left.T)) * s.row + s.column * (gaps * (right - right.T))
+        inner = (near * (left - left.T)) * s.row + s.column * (near * (right - right.T))
         inner = inner + ds.row.broadcast(inner.shape).selected(np.eye(s.shape[-1], dtype=bool))
         beside_u, beside_v = self.outside(u, du * inverse.row), self.outside(v, dv * inverse.row)
         result = total(u @ inner @ vh, beside_u and beside_u @ vh, beside_v and u @ beside_v.T)
         accumulate(0, result.view)
 
     def gaps(self, s: Term) -> Term:
-        return _gaps(s * s, s.shape[-1])
+        return gaps(s * s, s.shape[-1])
 
     def outside(self, basis: Term, x: Term) -> Term | None:
         """x - basis basis.T x; None for a square basis, which has no outside."""

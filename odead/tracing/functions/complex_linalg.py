@@ -10,8 +10,8 @@ Sources: G. H. Golub, C. F. Van Loan, Matrix Computations, 4th edition, 2013, se
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from scipy import linalg, special
@@ -20,26 +20,28 @@ from ..traced.complexes import TracedComplexArray, combined
 from . import linalg as real
 from .complex_api import as_complex, concatenated, mover
 from .creation import as_traced, concrete, from_numpy, recorder_of
-from .eigen import EIGEN, SCIPY_EIGEN
+from .eigen import EIGEN, SCIPY_EIGEN, refuse_options
 from .reductions import axes_of
-from .structured import structured
+from .structured import part, structured
 
-__all__ = ["COMPLEX_LINALG", "COMPLEX_SCIPY"]
+__all__ = [
+    "COMPLEX_LINALG", "COMPLEX_SCIPY", "complex_matrix", "embedded", "halves", "norm", "pinv", "solve_triangular", "svd",
+]  # fmt: skip
 
 Handler = Callable[..., Any]
 
 
-def _matrix(a: Any, *others: Any) -> TracedComplexArray:
+def complex_matrix(a: Any, *others: Any) -> TracedComplexArray:
     return as_complex(recorder_of((a, *others)), a)
 
 
-def _embedded(matrix: TracedComplexArray) -> Any:
+def embedded(matrix: TracedComplexArray) -> Any:
     """The real matrix of twice the size."""
     re, im = matrix.real, matrix.imag
     return concatenated((concatenated((re, -im), -1), concatenated((im, re), -1)), -2)
 
 
-def _halves(x: Any) -> Any:
+def halves(x: Any) -> Any:
     """The complex matrix whose parts are one above the other, in as many columns as wanted."""
     x = as_traced(recorder_of((x,)), x)
     n = x.shape[-2] // 2
@@ -48,10 +50,10 @@ def _halves(x: Any) -> Any:
 
 def solve(a: Any, b: Any) -> Any:
     value = np.linalg.solve(concrete(a), concrete(b))  # raises NumPy's own errors
-    matrix, right = _matrix(a, b), _matrix(b, a)
+    matrix, right = complex_matrix(a, b), complex_matrix(b, a)
     columns = right[:, None] if right.ndim == 1 else right
-    both = np.linalg.solve(_embedded(matrix), concatenated((columns.real, columns.imag), -2))
-    return _halves(both).reshape(value.shape)
+    both = np.linalg.solve(embedded(matrix), concatenated((columns.real, columns.imag), -2))
+    return halves(both).reshape(value.shape)
 
 
 def inv(a: Any) -> Any:
@@ -59,15 +61,15 @@ def inv(a: Any) -> Any:
 
 
 def pinv(a: Any, *args: Any, **options: Any) -> Any:
-    matrix = _matrix(a)
-    whole = as_traced(matrix.rec, np.linalg.pinv(_embedded(matrix), *args, **options))
-    return _halves(whole[..., : matrix.shape[-2]])
+    matrix = complex_matrix(a)
+    whole = as_traced(matrix.rec, np.linalg.pinv(embedded(matrix), *args, **options))
+    return halves(whole[..., : matrix.shape[-2]])
 
 
 def expm(A: Any) -> Any:  # noqa: N803  # SciPy's name
-    matrix = _matrix(A)
-    whole = _embedded(matrix)
-    return _halves(structured(matrix.rec, "expm", whole.shape, whole)[..., : matrix.shape[-1]])
+    matrix = complex_matrix(A)
+    whole = embedded(matrix)
+    return halves(structured(matrix.rec, "expm", whole.shape, whole)[..., : matrix.shape[-1]])
 
 
 # ---------------------------------------------------------------------------------------------------- elimination
@@ -91,15 +93,22 @@ def _pivots(matrix: TracedComplexArray) -> list[Any]:
 
 
 def _of_each(function: Handler) -> Handler:
-    """A function of one matrix, refused for several."""
+    """A function of one matrix for several: one after the other."""
 
     def apply(a: Any, **options: Any) -> Any:
-        matrix = _matrix(a)
-        if matrix.ndim > 2:
-            matrix.rec.fail("a factorisation of a stack of complex matrices cannot be traced", "Take one after the other")
-        return function(matrix, **options)
+        matrix = complex_matrix(a)
+        if matrix.ndim == 2:
+            return function(matrix, **options)
+        results = [function(matrix[place], **options) for place in np.ndindex(matrix.shape[:-2])]
+        return _stacked(results, matrix.shape[:-2])
 
     return apply
+
+
+def _stacked(results: Sequence[Any], lead: tuple[int, ...]) -> Any:
+    if isinstance(results[0], tuple):
+        return type(results[0])(*[_stacked(column, lead) for column in zip(*results, strict=True)])
+    return np.reshape(np.stack(results), (*lead, *np.shape(concrete(results[0]))))
 
 
 def _det(matrix: TracedComplexArray) -> Any:
@@ -133,7 +142,12 @@ def _cholesky(matrix: TracedComplexArray, upper: bool = False) -> Any:
     return np.conjugate(made.T) if upper else made
 
 
-def _reflected(matrix: TracedComplexArray) -> tuple[Any, Any]:
+class _Factors(NamedTuple):
+    q: Any
+    r: Any
+
+
+def _reflected(matrix: TracedComplexArray) -> _Factors:
     """q and r of the thin decomposition, with LAPACK's signs."""
     m, n = matrix.shape
     size = min(m, n)
@@ -152,15 +166,15 @@ def _reflected(matrix: TracedComplexArray) -> tuple[Any, Any]:
         factor = (target - first) / target
         rest[k:, :] = rest[k:, :] - np.multiply.outer(away, np.conjugate(factor) * (np.conjugate(away) @ rest[k:, :]))
         whole[:, k:] = whole[:, k:] - np.multiply.outer(whole[:, k:] @ away, factor * np.conjugate(away))
-    return whole[:, :size], np.triu(rest[:size])
+    return _Factors(whole[:, :size], np.triu(rest[:size]))
 
 
 def qr(a: Any, mode: str = "reduced") -> Any:
     result = np.linalg.qr(concrete(a), mode)  # type: ignore[call-overload]
-    matrix = _matrix(a)
-    if mode not in ("reduced", "r") or matrix.ndim > 2:
-        matrix.rec.fail(f"np.linalg.qr of complex matrices with mode={mode!r} cannot be traced", "Use mode='reduced', of one")
-    q, r = _reflected(matrix)
+    matrix = complex_matrix(a)
+    if mode not in ("reduced", "r"):
+        matrix.rec.fail(f"np.linalg.qr of complex matrices with mode={mode!r} cannot be traced", "Use mode='reduced'")
+    q, r = _of_each(_reflected)(matrix)
     return r if mode == "r" else type(result)(q, r)
 
 
@@ -169,7 +183,7 @@ def qr(a: Any, mode: str = "reduced") -> Any:
 
 def eigvalsh(a: Any, UPLO: str = "L") -> Any:  # noqa: N803  # NumPy's name
     np.linalg.eigvalsh(concrete(a), UPLO)  # type: ignore[call-overload]
-    return real.eigvalsh(_embedded(_hermitian(_matrix(a), UPLO.upper() == "L")))[..., ::2]
+    return real.eigvalsh(embedded(_hermitian(complex_matrix(a), UPLO.upper() == "L")))[..., ::2]
 
 
 def _hermitian(matrix: Any, lower: bool) -> Any:
@@ -178,11 +192,23 @@ def _hermitian(matrix: Any, lower: bool) -> Any:
     return below + np.conjugate(below.swapaxes(-1, -2)) + np.multiply(matrix.real, np.eye(matrix.shape[-1]))
 
 
-def _eigh(a: Any, *_: Any, **__: Any) -> Any:
-    recorder_of((a,)).fail(
-        "the eigenvectors of a complex matrix cannot be traced: their phases are LAPACK's choice",
-        "np.linalg.eigvalsh can",
-    )
+def eigh(a: Any, UPLO: str = "L") -> Any:  # noqa: N803  # NumPy's name
+    result = np.linalg.eigh(concrete(a), UPLO)  # type: ignore[call-overload]
+    return type(result)(*_eigh(a, UPLO.upper()))
+
+
+def _eigh(a: Any, triangle: str) -> tuple[Any, Any]:
+    matrix = complex_matrix(a)
+    *lead, n, _ = matrix.shape
+    parts = as_traced(matrix.rec, matrix.real), as_traced(matrix.rec, matrix.imag)
+    pack = structured(matrix.rec, "eigh_complex", (*lead, n + 2 * n * n), *parts, params=triangle)
+    re, im = part(pack, n, (n, n)), part(pack, n + n * n, (n, n))
+    return part(pack, 0, (n,)), combined(matrix.rec, re, im, shape=re.shape)
+
+
+def _scipy_eigh(a: Any, b: Any = None, *, lower: bool = True, eigvals_only: bool = False, **options: Any) -> Any:
+    refuse_options(a, b, options)
+    return eigvalsh(a, "L" if lower else "U") if eigvals_only else _eigh(a, "scipy L" if lower else "scipy U")
 
 
 def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: bool = False) -> Any:
@@ -191,11 +217,11 @@ def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: 
             "the singular vectors of a complex matrix cannot be traced: their phases are LAPACK's choice",
             "Ask for the singular values, with compute_uv=False",
         )
-    return as_traced(recorder_of((a,)), real.svdvals(_embedded(_matrix(a))))[..., ::2]
+    return as_traced(recorder_of((a,)), real.svdvals(embedded(complex_matrix(a))))[..., ::2]
 
 
 def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
-    array = _matrix(x)
+    array = complex_matrix(x)
     axes = axes_of(axis, array.ndim)
     if ord not in (2, -2, "nuc") or len(axes) != 2:
         return np.linalg.norm(as_traced(array.rec, abs(array)), ord, axis, keepdims)
@@ -212,16 +238,19 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
 
 def _solve(a: Any, b: Any, lower: bool = False, overwrite_a: bool = False, overwrite_b: bool = False,
            check_finite: bool = True, assume_a: str | None = None, **_: Any) -> Any:  # fmt: skip
-    matrix = _matrix(a, b)
+    matrix = complex_matrix(a, b)
     if assume_a in ("her", "hermitian", "pos", "positive definite"):
         matrix = _hermitian(matrix, lower)
+    elif assume_a in ("sym", "symmetric"):
+        below: Any = np.tril(matrix) if lower else np.triu(matrix).swapaxes(-1, -2)
+        matrix = below + np.tril(below, -1).swapaxes(-1, -2)
     elif assume_a not in (None, "gen", "general"):
         matrix.rec.fail(f"scipy.linalg.solve of complex numbers with assume_a={assume_a!r} cannot be traced", "Leave it out")
     return solve(matrix, b)
 
 
-def _solve_triangular(a: Any, b: Any, trans: Any = 0, lower: bool = False, unit_diagonal: bool = False, **_: Any) -> Any:
-    matrix = _matrix(a, b)
+def solve_triangular(a: Any, b: Any, trans: Any = 0, lower: bool = False, unit_diagonal: bool = False, **_: Any) -> Any:
+    matrix = complex_matrix(a, b)
     kept: Any = np.tril(matrix, -int(unit_diagonal)) if lower else np.triu(matrix, int(unit_diagonal))
     kept = kept + np.eye(matrix.shape[-1]) if unit_diagonal else kept
     if trans in (1, "T", 2, "C"):
@@ -230,14 +259,14 @@ def _solve_triangular(a: Any, b: Any, trans: Any = 0, lower: bool = False, unit_
 
 
 def _cho_solve(c_and_lower: Any, b: Any, overwrite_b: bool = False, check_finite: bool = True) -> Any:
-    factor, lower = _matrix(c_and_lower[0], b), c_and_lower[1]
+    factor, lower = complex_matrix(c_and_lower[0], b), c_and_lower[1]
     below = np.tril(factor) if lower else np.conjugate(np.triu(factor).swapaxes(-1, -2))
     return solve(np.conjugate(below.swapaxes(-1, -2)), solve(below, b))
 
 
 def _solve_banded(l_and_u: tuple[int, int], ab: Any, b: Any, **_: Any) -> Any:
     """By the real matrix with the parts of each unknown side by side, which stays banded."""
-    bands, right = _matrix(ab, b), _matrix(b, ab)
+    bands, right = complex_matrix(ab, b), complex_matrix(b, ab)
     if bands.ndim > 2 or right.ndim > 2:
         bands.rec.fail("scipy.linalg.solve_banded of several matrices cannot be traced", "Call it on one at a time")
     below, above = (2 * int(n) + 1 for n in l_and_u)
@@ -265,7 +294,7 @@ def _inv(a: Any, overwrite_a: bool = False, check_finite: bool = True, *, assume
 
 def _qr(a: Any, overwrite_a: bool = False, lwork: Any = None, mode: str = "full", pivoting: bool = False,
         check_finite: bool = True) -> Any:  # fmt: skip
-    matrix = _matrix(a)
+    matrix = complex_matrix(a)
     tall = matrix.shape[-2] > matrix.shape[-1]
     if pivoting or mode == "raw" or (tall and mode != "economic"):
         matrix.rec.fail(f"scipy.linalg.qr with mode={mode!r} or pivoting cannot be traced", "Use mode='economic'")
@@ -274,7 +303,7 @@ def _qr(a: Any, overwrite_a: bool = False, lwork: Any = None, mode: str = "full"
 
 
 def _logsumexp(a: Any, axis: Any = None, b: Any = None, keepdims: bool = False, return_sign: bool = False) -> Any:
-    x = _matrix(a, b)
+    x = complex_matrix(a, b)
     if return_sign:
         x.rec.fail("scipy.special.logsumexp with return_sign= cannot be traced", "Write it with exp, sum and log")
     shift = np.max(x.real, axis=axis, keepdims=True)
@@ -287,14 +316,16 @@ COMPLEX_LINALG: Final[Mapping[Any, Handler]] = {
     np.linalg.solve: solve, np.linalg.inv: inv, np.linalg.norm: norm, np.linalg.det: _of_each(_det),
     np.linalg.slogdet: _of_each(_slogdet), np.linalg.qr: qr, np.linalg.eigvalsh: eigvalsh, np.linalg.svd: svd,
     np.linalg.cholesky: lambda a, /, *, upper=False: _of_each(_cholesky)(a, upper=upper), np.linalg.pinv: pinv,
-    np.linalg.svdvals: lambda x, /: svd(x, compute_uv=False), np.linalg.eigh: _eigh, **EIGEN,
+    np.linalg.svdvals: lambda x, /: svd(x, compute_uv=False), np.linalg.eigh: eigh, **EIGEN,
 }  # fmt: skip
 
 COMPLEX_SCIPY: Final[Mapping[Any, Handler]] = {
     linalg.solve: _solve, linalg.inv: _inv, linalg.det: lambda a, *_, **__: _of_each(_det)(a), linalg.expm: expm,
-    linalg.solve_triangular: _solve_triangular, linalg.cho_solve: _cho_solve, linalg.solve_banded: _solve_banded,
+    linalg.solve_triangular: solve_triangular, linalg.cho_solve: _cho_solve, linalg.solve_banded: _solve_banded,
     linalg.cholesky: _cholesky_factor, linalg.cho_factor: lambda a, lower=False, *_, **__: (_cholesky_factor(a, lower), lower),
-    linalg.eigvalsh: lambda a, *, lower=True, **_: eigvalsh(a, "L" if lower else "U"), linalg.eigh: _eigh, linalg.qr: _qr,
+    linalg.eigvalsh: lambda a, b=None, **options: _scipy_eigh(a, b, eigvals_only=True, **options),
+    linalg.eigh: _scipy_eigh, linalg.qr: _qr,
+    linalg.pinvh: lambda a, *, rtol=None, lower=True, **_: pinv(_hermitian(complex_matrix(a), lower), rtol=rtol),
     **SCIPY_EIGEN,
     linalg.svdvals: lambda a, *_, **__: svd(a, compute_uv=False),
     linalg.svd: lambda a, full_matrices=True, compute_uv=True, **_: svd(a, compute_uv=compute_uv),

@@ -13,11 +13,11 @@ import numpy as np
 from scipy import linalg
 
 from ..traced.complexes import combined, is_complex
-from .creation import as_traced, concrete, recorder_of
+from .creation import as_traced, astype, concrete, recorder_of
 from .linalg import hold
 from .structured import as_float, part, structured
 
-__all__ = ["EIGEN", "SCIPY_EIGEN"]
+__all__ = ["EIGEN", "SCIPY_EIGEN", "refuse_options"]
 
 
 class _Spectrum(NamedTuple):
@@ -48,15 +48,20 @@ class _Spectrum(NamedTuple):
 def _spectrum(a: Any) -> _Spectrum:
     rec = recorder_of((a,))
     given = as_traced(rec, a)
-    if given.dtype == np.float32:
-        rec.fail("the eigenvalues of a float32 matrix cannot be traced", "Convert it: a.astype(np.float64)")
+    single = given.dtype == np.float32
+    if single and np.iscomplexobj(np.linalg.eigvals(given.value)):
+        rec.fail("the eigenvalues of this float32 matrix are complex64, which cannot be traced", "Use a.astype(np.float64)")
+    given = astype(given, np.float64) if single else given  # LAPACK's results are those of double precision, rounded
     operands = (given.real, given.imag) if is_complex(given) else (as_float(rec, given),)
     *lead, n, _ = given.shape
     pack = structured(rec, "eig", (*lead, 2 * n + 2 * n * n), *operands)
     re, im = part(pack, 0, (n,)), part(pack, n, (n,))
     _refuse_repeated(rec, re, im)
     vectors = part(pack, 2 * n, (n, n)), part(pack, 2 * n + n * n, (n, n))
-    return _Spectrum(not is_complex(given) and bool((im == 0).all()), (re, im), vectors)
+    is_real = not is_complex(given) and bool((im == 0).all())
+    if single:
+        re, vectors = astype(re, np.float32), (astype(vectors[0], np.float32), vectors[1])
+    return _Spectrum(is_real, (re, im), vectors)
 
 
 def _refuse_repeated(rec: Any, re: Any, im: Any) -> None:
@@ -97,6 +102,15 @@ def _scipy_eig(
     linalg.eig(concrete(a))
     spectrum = _spectrum(a)
     return (spectrum.complex_values(), spectrum.numpy_vectors()) if right else spectrum.complex_values()
+
+
+def refuse_options(a: Any, b: Any, options: Mapping[str, Any]) -> None:
+    """Of `scipy.linalg.eigh`: parts of the spectrum."""
+    if b is not None or any(options.get(name) is not None for name in ("subset_by_index", "subset_by_value")):
+        recorder_of((a, b)).fail(
+            "scipy.linalg.eigh with a subset, of another type=, or with b= of complex numbers, cannot be traced",
+            "Ask for all eigenvalues, and take a slice",
+        )
 
 
 def _refuse_pencil(a: Any, b: Any, other: bool) -> None:

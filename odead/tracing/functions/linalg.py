@@ -19,7 +19,10 @@ from .products import matmul
 from .reductions import axes_of, maximum, minimum, sum_
 from .structured import as_float, broadcast_array, part, structured
 
-__all__ = ["LINALG", "factorised", "identity", "lower_part", "qr_parts", "solve_with", "svd_parts", "swapped", "upper_part"]
+__all__ = [
+    "LINALG", "eigh_parts", "factorised", "identity", "lower_part", "qr_parts", "solve_with", "svd_parts", "swapped",
+    "upper_part",
+]  # fmt: skip
 
 
 def swapped(x: Any) -> Any:
@@ -101,9 +104,14 @@ def cholesky(a: Any, /, *, upper: bool = False) -> Any:
 
 def eigh(a: Any, UPLO: str = "L") -> Any:  # noqa: N803  # NumPy's name
     result = np.linalg.eigh(concrete(a), UPLO)  # type: ignore[call-overload]
-    matrix, n = read_from(a, UPLO), np.shape(a)[-1]
-    pack = structured(matrix.rec, "eigh", (*matrix.shape[:-2], n + n * n), matrix)
-    return type(result)(part(pack, 0, (n,)), part(pack, n, (n, n)))
+    return type(result)(*eigh_parts(a, f"numpy {UPLO.upper()}"))
+
+
+def eigh_parts(a: Any, whose: str) -> tuple[Any, Any]:
+    """Eigenvalues and vectors; whose signs: of "numpy" or "scipy", from the triangle "L" or "U"."""
+    matrix, n = read_from(a, whose[-1]), np.shape(concrete(a))[-1]
+    pack = structured(matrix.rec, "eigh", (*matrix.shape[:-2], n + n * n), matrix, params=whose)
+    return part(pack, 0, (n,)), part(pack, n, (n, n))
 
 
 def eigvalsh(a: Any, UPLO: str = "L") -> Any:  # noqa: N803  # NumPy's name

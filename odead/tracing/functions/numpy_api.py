@@ -30,6 +30,7 @@ from .complex_api import (
     complex_ufunc,
 )
 from .complex_linalg import COMPLEX_LINALG
+from .complex_systems import COMPLEX_SYSTEMS
 from .creation import (
     TELLING,
     array,
@@ -372,7 +373,7 @@ class NumpyApi:
         kwargs = _given(kwargs)
         everything = [*leaves_of(args), *leaves_of(kwargs)]
         if any_complex(everything):
-            handler = COMPLEX_FUNCTIONS.get(function) or COMPLEX_LINALG.get(function) or FOURIER.get(function)
+            handler = _OF_COMPLEX.get(function) or FOURIER.get(function)
             if handler is None and function in FUNCTIONS:
                 rec.fail(f"{_name(function)} of complex numbers cannot be traced", "Write it with real and imaginary parts")
         else:
@@ -425,3 +426,6 @@ def _shared(rec: Recorder, made: Any, operands: Sequence[Any]) -> Any:
 def _name(function: Callable[..., Any]) -> str:
     module = (getattr(function, "__module__", None) or "numpy").replace("numpy", "np", 1)
     return f"{module}.{function.__name__}"
+
+
+_OF_COMPLEX: Final[Mapping[Any, Callable[..., Any]]] = {**COMPLEX_LINALG, **COMPLEX_SYSTEMS, **COMPLEX_FUNCTIONS}

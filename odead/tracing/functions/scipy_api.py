@@ -14,18 +14,19 @@ from typing import Any, Final
 import numpy as np
 from scipy import linalg, special
 
-from ..recorder import Recorder, contains_traced
+from ..recorder import Recorder, contains_traced, is_traced
 from ..traced.array import TracedArray
 from .complex_api import any_complex
 from .complex_linalg import COMPLEX_SCIPY
-from .creation import as_array, as_traced, astype, concrete, empty, from_numpy, leaves_of, recorder_of
-from .eigen import SCIPY_EIGEN
+from .complex_systems import COMPLEX_SYSTEMS_SCIPY, lu_parts
+from .creation import as_array, as_traced, astype, concrete, from_numpy, leaves_of, recorder_of
+from .eigen import SCIPY_EIGEN, refuse_options
 from .elementwise import is_static
 from .fourier import SCIPY_FOURIER
 from .linalg import (
     cholesky,
     det,
-    eigh,
+    eigh_parts,
     eigvalsh,
     factorised,
     hold,
@@ -40,8 +41,9 @@ from .linalg import (
     swapped,
     upper_part,
 )  # fmt: skip
+from .matrix_functions import COMPLEX_MATRIX_FUNCTIONS, MATRIX_FUNCTIONS
 from .reductions import axes_of, maximum, sum_
-from .scipy_matrices import SCIPY_MATRICES
+from .scipy_matrices import SCIPY_MATRICES, block_diag, solve_toeplitz, toeplitz
 from .structured import as_float, broadcast_array, part, structured
 
 __all__ = ["SCIPY", "bind_scipy"]
@@ -61,14 +63,24 @@ def bind_scipy(rec: Recorder, function: Callable[..., Any], handler: Handler) ->
         if all(map(is_static, leaves)):
             return from_numpy(rec, value)
         if any_complex(leaves) and function not in SCIPY_FOURIER:
-            of_complex = COMPLEX_SCIPY.get(function)
+            of_complex = _OF_COMPLEX.get(function)
             if of_complex is None:
                 name = f"{function.__module__.split('._')[0]}.{function.__name__}"
                 rec.fail(f"{name} of complex numbers cannot be traced", "Write it with real and imaginary parts")
             return of_complex(*args, **options)
-        return handler(*args, **options)
+        return _as_precise(handler(*args, **options), value)
 
     return call
+
+
+def _as_precise(made: Any, value: Any) -> Any:
+    """In SciPy's precision: some functions of float32 matrices are float64."""
+    if isinstance(made, tuple) and isinstance(value, tuple) and len(made) == len(value):
+        return tuple([_as_precise(x, y) for x, y in zip(made, value, strict=True)])
+    dtype, kinds = getattr(value, "dtype", None), (np.float32, np.float64)
+    if is_traced(made) and dtype in kinds and made.dtype in kinds and made.dtype != dtype:
+        return astype(as_traced(made.rec, made), dtype)[()]
+    return made
 
 
 # -------------------------------------------------------------------------------------------------- linear systems
@@ -79,8 +91,7 @@ def _solve(a: Any, b: Any, lower: bool = False, overwrite_a: bool = False, overw
     rec = recorder_of((a, b))
     matrix, right = same_type(rec, a, b)
     if assume_a in ("sym", "symmetric", "her", "hermitian", "pos", "positive definite"):
-        below = lower_part(matrix) if lower else swapped(upper_part(matrix))
-        matrix = as_traced(rec, below + swapped(lower_part(as_traced(rec, below), -1)))
+        matrix = _symmetric(matrix, lower)
     elif assume_a not in (None, "gen", "general"):
         rec.fail(f"scipy.linalg.solve with assume_a={assume_a!r} cannot be traced", "Leave assume_a out")
     return solve_with(factorised(matrix), matrix, right, transposed)
@@ -169,10 +180,24 @@ def _inv(a: Any, overwrite_a: bool = False, check_finite: bool = True, *, assume
 
 def _eigh(a: Any, b: Any = None, *, lower: bool = True, eigvals_only: bool = False, type: int = 1, subset_by_index: Any = None,
           subset_by_value: Any = None, **_: Any) -> Any:  # fmt: skip
-    if b is not None or subset_by_index is not None or subset_by_value is not None:
-        recorder_of((a, b)).fail("scipy.linalg.eigh with b= or a subset cannot be traced", "Ask for all eigenvalues of a")
+    refuse_options(a, None if type == 1 else b, {"subset_by_value": subset_by_value, "subset_by_index": subset_by_index})
     triangle = "L" if lower else "U"
-    return eigvalsh(a, triangle) if eigvals_only else tuple(eigh(a, triangle))
+    if b is None:
+        return eigvalsh(a, triangle) if eigvals_only else eigh_parts(a, f"scipy {triangle}")
+    matrix, weight = same_type(recorder_of((a, b)), a, b)
+    factor = cholesky(weight if lower else swapped(weight))
+    half = _substituted(_symmetric(matrix, lower), factor, lower=True)
+    reduced = _substituted(swapped(half), factor, lower=True)
+    if eigvals_only:
+        return eigvalsh(reduced, triangle)
+    values, vectors = eigh_parts(reduced, f"numpy {triangle}")
+    return values, _substituted(vectors, swapped(factor), lower=False)
+
+
+def _symmetric(matrix: Any, lower: bool) -> Any:
+    """The symmetric matrix of which this is one triangle."""
+    below = lower_part(matrix) if lower else swapped(upper_part(matrix))
+    return as_traced(matrix.rec, below + swapped(lower_part(as_traced(matrix.rec, below), -1)))
 
 
 def _svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, **_: Any) -> Any:
@@ -199,20 +224,15 @@ def _pinv(a: Any, *, atol: float | None = None, rtol: float | None = None, retur
     return structured(matrix.rec, "pinv", (*matrix.shape[:-2], n, m), matrix, params=cutoff)
 
 
+def _pinvh(a: Any, atol: float | None = None, rtol: float | None = None, lower: bool = True, return_rank: bool = False,
+           check_finite: bool = True) -> Any:  # fmt: skip
+    matrix = as_float(recorder_of((a,)), a)
+    return _pinv(_symmetric(matrix, lower), atol=atol, rtol=rtol, return_rank=return_rank)
+
+
 def _expm(A: Any) -> Any:  # noqa: N803  # SciPy's name
     matrix = as_float(recorder_of((A,)), A)
     return structured(matrix.rec, "expm", matrix.shape, matrix)
-
-
-def _block_diag(*arrs: Any) -> Any:
-    rec = recorder_of(arrs)
-    blocks = [np.atleast_2d(as_traced(rec, x)) for x in arrs]
-    whole = empty(rec, tuple(np.sum([x.shape for x in blocks], axis=0)), np.result_type(*(x.dtype for x in blocks)))
-    i = j = 0
-    for x in blocks:
-        whole[i : i + x.shape[0], j : j + x.shape[1]] = x
-        i, j = i + x.shape[0], j + x.shape[1]
-    return whole
 
 
 # ------------------------------------------------------------------------------------------------- special functions
@@ -262,6 +282,12 @@ SCIPY: Final[Mapping[Callable[..., Any], Handler]] = {
     linalg.eigvalsh: lambda a, b=None, *, lower=True, **options: _eigh(a, b, lower=lower, eigvals_only=True, **options),
     linalg.svd: _svd, linalg.svdvals: lambda a, *_, **__: svdvals(a), linalg.qr: _qr, linalg.pinv: _pinv,
     linalg.norm: lambda a, ord=None, axis=None, keepdims=False, check_finite=True: norm(a, ord, axis, keepdims),
-    linalg.expm: _expm, linalg.block_diag: _block_diag, **SCIPY_EIGEN, **SCIPY_FOURIER, **SCIPY_MATRICES,
+    linalg.expm: _expm, linalg.block_diag: block_diag, linalg.lu: lu_parts(_lu_factor), linalg.pinvh: _pinvh,
+    **SCIPY_EIGEN, **SCIPY_FOURIER, **SCIPY_MATRICES, **MATRIX_FUNCTIONS,
     special.logsumexp: _logsumexp, special.softmax: _softmax, special.log_softmax: _log_softmax, special.polygamma: _polygamma,
+}  # fmt: skip
+
+_OF_COMPLEX: Final[Mapping[Callable[..., Any], Handler]] = {
+    **COMPLEX_SCIPY, **COMPLEX_SYSTEMS_SCIPY, **COMPLEX_MATRIX_FUNCTIONS, linalg.block_diag: block_diag,
+    linalg.toeplitz: toeplitz, linalg.solve_toeplitz: solve_toeplitz,
 }  # fmt: skip

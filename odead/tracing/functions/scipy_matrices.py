@@ -9,43 +9,39 @@ from typing import Any, Final
 import numpy as np
 from scipy import integrate, linalg, signal, special
 
-from .creation import as_traced, concrete, recorder_of
-from .linalg import lstsq, same_type, swapped
+from .creation import as_traced, concrete, empty, recorder_of
+from .linalg import lstsq
 from .products import convolve
-from .structured import as_float, structured
 
-__all__ = ["SCIPY_MATRICES"]
-
-
-def _solve_sylvester(a: Any, b: Any, q: Any) -> Any:
-    rec = recorder_of((a, b, q))
-    operands = same_type(rec, a, b, q)
-    return structured(rec, "solve_sylvester", operands[2].shape, *operands)
-
-
-def _solve_lyapunov(a: Any, q: Any) -> Any:
-    matrix = as_traced(recorder_of((a, q)), a)
-    return _solve_sylvester(matrix, swapped(matrix), q)
-
-
-def _sqrtm(A: Any, *_: Any, **__: Any) -> Any:  # noqa: N803  # SciPy's name
-    rec = recorder_of((A,))
-    matrix = as_float(rec, A)
-    if np.iscomplexobj(linalg.sqrtm(matrix.value)):
-        rec.fail("scipy.linalg.sqrtm of a matrix whose root is complex cannot be traced", "Write it with eigh or expm")
-    return structured(rec, "sqrtm", matrix.shape, matrix)
+__all__ = ["SCIPY_MATRICES", "block_diag", "solve_toeplitz", "toeplitz"]
 
 
 def _lstsq(a: Any, b: Any, cond: float | None = None, *_: Any, **__: Any) -> Any:
     return lstsq(a, b, cond)
 
 
-def _toeplitz(c: Any, r: Any = None) -> Any:
+def toeplitz(c: Any, r: Any = None) -> Any:
     rec = recorder_of((c, r))
     column = np.ravel(as_traced(rec, c))
-    row = column if r is None else np.ravel(as_traced(rec, r))
+    row = np.conjugate(column) if r is None else np.ravel(as_traced(rec, r))
     place = len(column) - 1 + np.arange(len(row)) - np.arange(len(column))[:, None]
     return np.concatenate((column[::-1], row[1:]))[place]
+
+
+def solve_toeplitz(c_or_cr: Any, b: Any, check_finite: bool = True) -> Any:
+    c, r = c_or_cr if isinstance(c_or_cr, tuple) else (c_or_cr, None)
+    return np.linalg.solve(toeplitz(c, r), b)
+
+
+def block_diag(*arrs: Any) -> Any:
+    rec = recorder_of(arrs)
+    blocks = [np.atleast_2d(as_traced(rec, x)) for x in arrs]
+    whole = empty(rec, tuple(np.sum([x.shape for x in blocks], axis=0)), np.result_type(*(x.dtype for x in blocks)))
+    i = j = 0
+    for x in blocks:
+        whole[i : i + x.shape[0], j : j + x.shape[1]] = x
+        i, j = i + x.shape[0], j + x.shape[1]
+    return whole
 
 
 def _multigammaln(a: Any, d: Any) -> Any:
@@ -67,8 +63,7 @@ def _convolve(in1: Any, in2: Any, mode: str = "full", method: str = "auto", axes
 
 
 SCIPY_MATRICES: Final[Mapping[Callable[..., Any], Callable[..., Any]]] = {
-    linalg.solve_sylvester: _solve_sylvester, linalg.solve_continuous_lyapunov: _solve_lyapunov, linalg.sqrtm: _sqrtm,
-    linalg.lstsq: _lstsq, linalg.toeplitz: _toeplitz, special.multigammaln: _multigammaln,
+    linalg.lstsq: _lstsq, linalg.toeplitz: toeplitz, linalg.solve_toeplitz: solve_toeplitz, special.multigammaln: _multigammaln,
     signal.convolve: _convolve,
     integrate.trapezoid: lambda y, x=None, dx=1.0, axis=-1: np.trapezoid(as_traced(recorder_of((y, x, dx)), y), x, dx, axis),
     signal.fftconvolve: lambda in1, in2, mode="full", axes=None: _convolve(in1, in2, mode, axes=axes),
