@@ -76,7 +76,9 @@ def _functions() -> Iterator[str]:
     yield from _section("Methods of ufuncs", [f"`np.{f.__name__}.reduce`" for f in REDUCE])
     yield from _section("Methods of arrays", sorted(f"`.{name}`" for name in METHODS))
     yield from _section("math", _names(MATH, "math."))
-    yield "Outside of their domain they raise when they are recorded; a later call that gets there has NumPy's nan or inf."
+    yield "Outside of their domain they raise as in the plain call, and so do `/`, `//`, `%` and `**` of Python's floats."
+    yield "Inside of a solve they give nan or inf, which rejects the trial step that got there; so they do in a derivative"
+    yield "taken inside of a function that is itself differentiated, and where an infinity or nan is divided by zero."
     yield ""
     yield from _section("Builtins", _names(BUILTINS, ""))
     yield from _section("SciPy", _names(SCIPY, ""))

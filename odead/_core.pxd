@@ -35,6 +35,8 @@ cdef class Code:
     cdef int64_t length                 # number of instructions
     cdef int64_t split                  # the first instruction of the reverse part
     cdef public bint settles            # what comes before the split stays as it is during a solve
+    cdef public object leaves           # asked whether a run leaves the domain of an operation of Python's; see `Tape._undone`
+    cdef public bint always_asks        # also where no flag of the processor is raised
     cdef Relocation* relocations        # sorted by slot
     cdef int64_t* first                 # slot s owns relocations[first[s]:first[s + 1]]
     cdef Slot* slots                    # arguments, results, then captured arrays
@@ -61,6 +63,7 @@ cdef class Tape:
     cdef char** caller                  # per slot: the address given last
     cdef list bounces                   # per slot: a contiguous stand-in for an array that is not, once one was needed
     cdef tuple captured                 # as in the code, or copies
+    cdef char* entry                    # what arrays that are written held at entry, one after the other; NULL: not kept
     cdef Calls calls
     cdef PyThread_type_lock lock        # held during a run
     cdef tuple owners
@@ -68,9 +71,12 @@ cdef class Tape:
     cdef void bind(self, int64_t slot, char* address) noexcept nogil
     cdef int64_t execute(self, Part part) noexcept nogil
     cdef void _relocate(self, int64_t slot, char* address) noexcept nogil
-    cdef int64_t _run(self, tuple arrays, Part part) except -3
+    cdef int64_t _run(self, tuple arrays, Part part, bint asks) except -3
     cdef bint _bind_object(self, int64_t slot, object item, Part part) except -1
     cdef int _bind_number(self, int64_t slot, object item) except -1
     cdef int _refuse_overlap(self, tuple arrays, Part part, bint bounced) except -1
     cdef int _fail_overlap(self, int64_t slot, int64_t other) except -1
+    cdef void _keep_entry(self) noexcept nogil
+    cdef void _exchange_entry(self) noexcept nogil
+    cdef bint _undone(self, tuple arrays) except -1
     cdef int _unbounce(self, tuple arrays, Part part) except -1

@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,8 @@ OPERATIONS: tuple[str, ...]
 
 class Code:
     settles: bool
+    leaves: Callable[[tuple[Any, ...]], bool] | None
+    always_asks: bool
 
     def __new__(
         cls,
@@ -28,4 +30,4 @@ class Code:
 class Tape:
     def __new__(cls, code: Code) -> Tape: ...
     def clone(self, frozen: bool = False) -> Tape: ...
-    def run(self, arrays: Sequence[np.ndarray | float], part: int) -> int: ...
+    def run(self, arrays: Sequence[np.ndarray | float], part: int, asks: bool = True) -> int: ...

@@ -47,6 +47,12 @@ cdef extern from "_kernels.h" nogil:
 cdef extern from "Python.h":
     tuple PySequence_Tuple(object)
 
+cdef extern from "<fenv.h>" nogil:
+    int FE_INVALID, FE_DIVBYZERO, FE_OVERFLOW
+    int feclearexcept(int)
+    int feraiseexcept(int)
+    int fetestexcept(int)
+
 cnp.import_array()
 
 
@@ -88,6 +94,26 @@ cdef void _find_loop(Loop* loop, const PyUFuncObject* function, int type_number)
             return
 
 
+cdef bint _clears(const Loop* loop, cnp.ndarray numbers):
+    """Whether a loop of NumPy's clears the processor's flags, as some do in some versions on some processors."""
+    cdef char* pointers[4]
+    cdef cnp.npy_intp strides[4]
+    cdef cnp.npy_intp n = 33
+    cdef int k
+    if loop.call == NULL:
+        return False
+    for k in range(4):
+        pointers[k] = cnp.PyArray_BYTES(numbers)
+        strides[k] = cnp.PyArray_ITEMSIZE(numbers)
+    pointers[loop.arity] += 33 * strides[0]
+    feclearexcept(FE_DIVBYZERO)
+    feraiseexcept(FE_DIVBYZERO)
+    loop.call(pointers, &n, strides, loop.data)
+    k = fetestexcept(FE_DIVBYZERO)
+    feclearexcept(FE_INVALID | FE_DIVBYZERO | FE_OVERFLOW)
+    return not k
+
+
 cdef void _find_loops():
     cdef int k
     for k in range(ODEAD_STRUCTURED):
@@ -97,23 +123,33 @@ cdef void _find_loops():
             module, _, name = odead_ufuncs[k].decode().rpartition(".")
             function = getattr(special if module else np, name)
             _find_loop(&foreign[k], <const PyUFuncObject*> function, np.dtype(dtype).num)
+            foreign[k].clears = bool(module) or _clears(&foreign[k], np.full(66, 0.7, dtype))
 
 
 _find_loops()
 odead_choose_loops()
 
 
+cdef inline int raised() noexcept nogil:
+    """The flags of the processor that tell of a nan or infinity out of numbers."""
+    return fetestexcept(FE_INVALID | FE_DIVBYZERO | FE_OVERFLOW)
+
+
 cdef void foreign_row(const Loop* loop, const Walk* walk, const Instruction* i) noexcept nogil:
     cdef char* pointers[4]
     cdef cnp.npy_intp strides[4]
     cdef cnp.npy_intp n = i.n
-    cdef int k
+    cdef int k, before = 0
+    if loop.clears:
+        before = raised()
     for k in range(loop.arity):
         pointers[k] = walk.at[k + 1]
         strides[k] = i.extra[k + 1]
     pointers[loop.arity] = walk.at[0]
     strides[loop.arity] = i.extra[0]
     loop.call(pointers, &n, strides, loop.data)
+    if before:
+        feraiseexcept(before)
 
 
 cdef void elementwise(const Instruction* i) noexcept nogil:
@@ -225,7 +261,11 @@ cdef void run_block(const Instruction* head) noexcept nogil:
 
 
 cdef int call(const Instruction* i, void* calls) noexcept with gil:
-    return (<Calls> calls).run(i)
+    cdef int status, before = raised()
+    status = (<Calls> calls).run(i)
+    if before:
+        feraiseexcept(before)       # NumPy's functions clear them
+    return status
 
 
 cdef int64_t sweep(const Instruction* i, const Instruction* stop, void* calls) noexcept nogil:
@@ -389,6 +429,11 @@ cdef class Tape:
         self.bound = <char**> cnp.PyArray_DATA(addresses)
         self.caller = self.bound + code.n_slots
         self.bounces = [None] * code.n_slots
+        self.entry = NULL
+        if code.leaves is not None:
+            entry = _memory(sum([code.slots[k].size * code.slots[k].item for k in range(code.n_bound) if code.slots[k].writes]))
+            self.entry = _aligned(entry)
+            self.owners += (entry,)
         if ODEAD_CHECKED:
             memset(self.arena, 0xff, code.arena_size)  # NaN, so that what is read before it is written shows
 
@@ -414,16 +459,20 @@ cdef class Tape:
             twin.captured = tuple([np.array(array, order="C") for array in self.captured])
         return twin
 
-    def run(self, arrays, Part part):
-        """Bind, run, and return -1, the position of the instruction that stopped the run, or BUSY."""
+    def run(self, arrays, Part part, bint asks=True):
+        """Bind, run, and return -1, the position of the instruction that stopped the run, or BUSY.
+
+        `asks` says whether to look for operations out of their domain where the code does; such a run ends with the position
+        of the last instruction.
+        """
         if not PyThread_acquire_lock(self.lock, NOWAIT_LOCK):
             return BUSY
         try:
-            return self._run(PySequence_Tuple(arrays), part)
+            return self._run(PySequence_Tuple(arrays), part, asks and self.entry != NULL and part == WHOLE)
         finally:
             PyThread_release_lock(self.lock)
 
-    cdef int64_t _run(self, tuple arrays, Part part) except -3:
+    cdef int64_t _run(self, tuple arrays, Part part, bint asks) except -3:
         cdef Code code = self.code
         cdef int64_t slot, status
         cdef bint bounced = False
@@ -434,6 +483,8 @@ cdef class Tape:
         for slot in range(code.n_bound, code.n_slots):
             bounced |= self._bind_object(slot, self.captured[slot - code.n_bound], part)
         self._refuse_overlap(arrays, part, bounced)
+        if asks:
+            self._keep_entry()
         if code.is_long:
             with nogil:
                 status = self.execute(part)
@@ -442,9 +493,45 @@ cdef class Tape:
         if status >= 0 and self.calls.failure is not None:
             failure, self.calls.failure = self.calls.failure, None
             raise failure
+        if asks and status < 0 and (code.always_asks or raised()) and self._undone(arrays):
+            return code.length - 1
         if bounced and status < 0:
             self._unbounce(arrays, part)
         return status
+
+    cdef void _keep_entry(self) noexcept nogil:
+        cdef int64_t slot, size
+        cdef char* entry = self.entry
+        for slot in range(self.code.n_bound):
+            if self.code.slots[slot].writes:
+                size = self.code.slots[slot].size * self.code.slots[slot].item
+                memcpy(entry, self.caller[slot], size)
+                entry += size
+
+    cdef void _exchange_entry(self) noexcept nogil:
+        cdef int64_t slot, size, done, n
+        cdef char* entry = self.entry
+        cdef char[256] held
+        for slot in range(self.code.n_bound):
+            if self.code.slots[slot].writes:
+                size, done = self.code.slots[slot].size * self.code.slots[slot].item, 0
+                while done < size:
+                    n = min(size - done, <int64_t> sizeof(held))
+                    memcpy(held, self.caller[slot] + done, n)
+                    memcpy(self.caller[slot] + done, entry, n)
+                    memcpy(entry, held, n)
+                    done += n
+                    entry += n
+
+    cdef bint _undone(self, tuple arrays) except -1:
+        """Whether a run has left the domain of an operation; if so, the arrays hold what they held at entry."""
+        self._exchange_entry()
+        if self.code.leaves(arrays):
+            return True
+        self._exchange_entry()
+        # Not before each run, for looking takes 10 ns and clearing 60: a flag that someone else has left costs one question.
+        feclearexcept(FE_INVALID | FE_DIVBYZERO | FE_OVERFLOW)
+        return False
 
     cdef bint _bind_object(self, int64_t slot, object item, Part part) except -1:
         """Bind a slot; True if the array is not laid out as the program expects and a copy was bound instead."""

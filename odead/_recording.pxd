@@ -9,9 +9,11 @@ cdef class Rows:
     cdef public set static          # buffers whose contents depend on no input
     cdef public set captured        # buffers of arrays that the function found in closures and globals
     cdef public object side         # the innermost side of an `if` that is being recorded beside the other one
+    cdef public dict domains        # see `Recorder`
     cdef public type number_type    # of traced numbers
 
     cdef object new_number(self, object op, object dtype, tuple ins)
+    cdef object new_python_number(self, object op, object dtype, tuple ins)
     cdef object new_load(self, object buffer, object offset)
     cdef int new_store(self, object out, object source) except -1
     cdef object constant_number(self, object value)

@@ -63,6 +63,20 @@ cdef class Rows:
         self.append(op, out, ins, False)
         return out
 
+    def record_python(self, op, dtype, tuple ins):
+        """As `record`, for an operation that Python computes, so that it may raise; see `tracing.domains`."""
+        condition = None if self.side is None else self.side.valid()
+        out = self.record(op, dtype, ins)
+        self.domains[out[0]] = condition
+        return out
+
+    cdef object new_python_number(self, object op, object dtype, tuple ins):
+        """The same for calls from C."""
+        condition = None if self.side is None else self.side.valid()
+        out = self.new_number(op, dtype, ins)
+        self.domains[(<tuple> out)[0]] = condition
+        return out
+
     cdef object new_load(self, object buffer, object offset):
         """Append the copy of a float64 element into a number of its own."""
         cdef list buffers = self._buffers

@@ -216,6 +216,11 @@ cdef Number number(Rows rec, object place, object value, str kind):
     return new
 
 
+cdef inline bint may_raise(Operation op, object y, bint varies):
+    """Whether Python's `x op y` may raise, or be complex, where x and maybe y vary; a divisor that is known is not zero."""
+    return varies or op == POW and not (type(y) is int and 0 <= y <= 1)
+
+
 cdef object operated(Operation op, Number self, object other, bint reflected):
     """`self op other`, or `other op self`."""
     cdef Rows rec = self.rec
@@ -231,19 +236,22 @@ cdef object operated(Operation op, Number self, object other, bint reflected):
             x, y = (other, self.value) if reflected else (self.value, other)
         else:
             return self.slow(UFUNCS[op], PYTHON[op], other, reflected=reflected)
-        try:
-            value = value_of(op, x, y)
-        except ArithmeticError as error:
-            value = rec.beside(error)
-        if type(value) is complex:
-            places = (other, self) if reflected else (self, other)
-            return rec.api.ufunc(rec, UFUNCS[op], "__call__", places, {"value": value})
         if type(other) is type(self):
             places = (self.place, (<Number> other).place)
         elif reflected:
             places = (rec.constant_number(other), self.place)
         else:
             places = (self.place, rec.constant_number(other))
+        try:
+            value = value_of(op, x, y)
+        except ArithmeticError as error:
+            value = rec.raised(error, OPS[op], places)
+        if type(value) is complex:
+            rec.raised(None, OPS[op], places)
+            places = (other, self) if reflected else (self, other)
+            return rec.api.ufunc(rec, UFUNCS[op], "__call__", places, {"value": value})
+        if DIV <= op <= REMAINDER and type(value) is not FLOAT64 and may_raise(op, y, type(other) is type(self) or reflected):
+            return number(rec, rec.new_python_number(OPS[op], kind, places), value, kind)
         return number(rec, rec.new_number(OPS[op], kind, places), value, kind)
     return self.slow(UFUNCS[op], PYTHON[op], other, reflected=reflected)
 

@@ -18,3 +18,4 @@ cdef struct Loop:           # of a NumPy function
     PyUFuncGenericFunction call
     void* data
     int arity
+    bint clears              # the flags that floating point operations have raised, as SciPy's do

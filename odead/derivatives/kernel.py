@@ -24,6 +24,7 @@ from ..tracing.recorder import is_traced
 from ..tracing.trace import Trace, trace
 from ..transform.hoist import hoist
 from ..transform.passes import optimise
+from .domains import Domains
 from .interchangeable import representative
 from .nested import Called, Nest
 
@@ -80,13 +81,15 @@ class Variant:
     __slots__ = ("complex_results", "executable", "guarded", "is_silent", "nest", "primal", "returned", "trace", "written")
 
     def __init__(self, recorded: Trace, derive: Derive | None, nest: Nest | None = None, primal: Program | None = None,
-                 fixed: Sequence[int] | None = None) -> None:  # fmt: skip
+                 fixed: Sequence[int] | None = None, raises: bool = True) -> None:  # fmt: skip
         self.trace = recorded
         self.nest = nest
         self.primal = optimise(recorded.program) if primal is None else primal
         derived = self.primal if derive is None else optimise(derive(self.primal))
         hoisted = derived if fixed is None else hoist(derived, fixed)
-        self.executable = Executable(hoisted, settles=hoisted is not derived)
+        domains = Domains(recorded) if raises and recorded.domains else None
+        asks = domains is not None and not domains.are_computed(self.primal, hoisted)
+        self.executable = Executable(hoisted, settles=hoisted is not derived, leaves=domains, always_asks=asks)
         written = {out.buffer for out in self.primal.out if out is not None}
         self.complex_results = frozenset(leaf.index for leaf in recorded.result or () if leaf.is_complex)
         self.is_silent = nest is None and recorded.result is None and not self.primal.results and not recorded.unread
@@ -126,6 +129,8 @@ class Kernel:
         From what was recorded, and the values of its arguments, to the program that is used.
     fixed : sequence of int, optional
         Positions of the arguments that stay as they are from one evaluation of a `_system.Recorded` to the next.
+    raises : bool
+        Whether a run raises where the plain call does, as `math.sqrt` of a negative number; if not, it gives nan or inf.
 
     Raises
     ------
@@ -146,8 +151,10 @@ class Kernel:
         recorded: Variant | None = None,
         prepare: Prepare | None = None,
         fixed: Sequence[int] | None = None,
+        raises: bool = True,
     ) -> None:
         self._nest = nest
+        self._raises = raises
         self._fixed = fixed
         self._prepare = prepare
         self._watches = watches
@@ -168,7 +175,7 @@ class Kernel:
             self.variant = self._record(leaves)
         else:
             with uncollected():
-                self.variant = Variant(recorded.trace, derive, nest, recorded.primal, fixed)
+                self.variant = Variant(recorded.trace, derive, nest, recorded.primal, fixed, raises)
             self._variants.append(self.variant)
 
     @property
@@ -259,7 +266,7 @@ class Kernel:
                 self._variants.remove(variant)
                 self.variant = missed
                 raise
-        guard = variant.executable.run(arrays)
+        guard = variant.executable.run(arrays, asks=False)  # what raises at these values has done so while recording
         if guard >= 0:
             raise TracingError(
                 f"{variant.primal.name}: recorded at these values, the program does not hold at them: the branch at "
@@ -320,7 +327,8 @@ class Kernel:
         held = [item._replace(value=value) for item, value in zip(self._held, values, strict=True)]
         with uncollected():
             recorded = trace(self._f, args, kwargs, held)
-            self.variant = Variant(recorded, self.derive, self._nest, self._prepared(recorded, leaves), self._fixed)
+            prepared = self._prepared(recorded, leaves)
+            self.variant = Variant(recorded, self.derive, self._nest, prepared, self._fixed, self._raises)
         for variant in self._variants:
             variant.trace.namespace.follow(recorded.namespace)
         if len(self._variants) >= MAX_VARIANTS:

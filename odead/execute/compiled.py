@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 
@@ -39,11 +39,25 @@ class Executable:
         in the cache what the forward sweep has computed.
     settles : bool
         Whether the part before the split fills what stays as it is during a solve (`transform.hoist`).
+    leaves : callable, optional
+        Asked after a whole run during which a flag of the processor was raised, at the values of its arrays at entry: whether
+        the run left the domain of an operation that raises in Python. If so, `run` leaves the arrays as they were.
+    always_asks : bool
+        Whether to ask after each run.
     """
 
     __slots__ = ("_apart", "_in_parts", "_pullbacks", "_spare", "_tape", "program")
 
-    def __init__(self, program: Program, tile: int = TILE, *, in_parts: bool = False, settles: bool = False) -> None:
+    def __init__(
+        self,
+        program: Program,
+        tile: int = TILE,
+        *,
+        in_parts: bool = False,
+        settles: bool = False,
+        leaves: Callable[[Sequence[Any]], bool] | None = None,
+        always_asks: bool = False,
+    ) -> None:
         lowered = lower(program, OPCODES, tile, in_parts=in_parts or settles)
         self.program = program
         self._in_parts = in_parts or settles
@@ -61,12 +75,13 @@ class Executable:
             lowered.calls,
         )
         code.settles = settles
+        code.leaves, code.always_asks = leaves, always_asks
         self._tape = Tape(code)
         # Of the calls that a rule serves; None where there are none.
         self._pullbacks: Store | None = {} if program.split is not None and "call" in program.op else None
         self._spare: list[Tape] = []  # for threads that find the tape busy
 
-    def run(self, arrays: Sequence[np.ndarray | float], part: Part = "all") -> int:
+    def run(self, arrays: Sequence[np.ndarray | float], part: Part = "all", *, asks: bool = True) -> int:
         """Run the program, or the part before or after `split`.
 
         Parameters
@@ -76,12 +91,14 @@ class Executable:
             numbers for 0-d arguments. Arguments are updated in place, results are filled.
         part : {"all", "forward", "reverse"}
             "reverse" starts from what the last "forward" (or "all") left, and may be repeated. The parts need `in_parts`.
+        asks : bool
+            Whether to ask `leaves`.
 
         Returns
         -------
         int
             -1, or the position of the first guard that failed (or of the first `take` or `put` with an index that is out of
-            bounds); then no bound array has been changed.
+            bounds, or of the last instruction after a run that left a domain); then no bound array has been changed.
 
         Raises
         ------
@@ -91,13 +108,13 @@ class Executable:
         if part != "all" and not self._in_parts:
             raise RuntimeError(f"{self.program.name}: its parts are woven into each other; run those of `apart`")
         if self._pullbacks is None:
-            status = self._tape.run(arrays, _PARTS[part])
+            status = self._tape.run(arrays, _PARTS[part], asks)
         else:
             with kept_in(self._pullbacks):
-                status = self._tape.run(arrays, _PARTS[part])
-        return status if status != BUSY else self._run_beside(arrays, part)
+                status = self._tape.run(arrays, _PARTS[part], asks)
+        return status if status != BUSY else self._run_beside(arrays, part, asks)
 
-    def _run_beside(self, arrays: Sequence[np.ndarray | float], part: Part) -> int:
+    def _run_beside(self, arrays: Sequence[np.ndarray | float], part: Part, asks: bool) -> int:
         """Run on another tape while the first one is busy in another thread."""
         if part != "all":
             raise RuntimeError(f"{self.program.name}: another thread is running; run the parts of a program on a clone")
@@ -107,7 +124,7 @@ class Executable:
             tape = self._tape.clone()
         try:
             with kept_in({}):
-                return tape.run(arrays, _PARTS[part])
+                return tape.run(arrays, _PARTS[part], asks)
         finally:
             self._spare.append(tape)
 

@@ -24,6 +24,7 @@ from ..errors import TracingError
 from ..rules.primitive import Primitive
 from ..tape import DTYPES, Program, Role, SourceLine
 from ..views import View, broadcast, contiguous, covers_extent, overlap
+from .domains import DOMAINS, outside
 from .leaving import WAYS_OUT, Texts, foreign_function
 from .lines import line_table
 from .side import Side
@@ -145,6 +146,8 @@ class Recorder(Rows):
         Those of them that a function reads which is differentiated inside.
     guards : list
         Outcomes, in the order of the program.
+    domains : dict of int to (View or None)
+        Buffers of results that Python may refuse to compute: whether a run takes the side on which it is, None for always.
     integers : dict of int to View
         Numbers read from captured integer arrays: buffer -> the element.
     updated : set of int
@@ -197,6 +200,7 @@ class Recorder(Rows):
         self.scratch: set[int] = set()
         self.consumed: set[int] = set()
         self.guards: list[bool | int] = []
+        self.domains: dict[int, View | None] = {}
         self.integers: dict[int, View] = {}
         self.updated: set[int] = set()
         self._frozen: dict[int, int] = {}  # captured arrays whose contents are part of the recording, and the line where
@@ -509,9 +513,17 @@ class Recorder(Rows):
         """Whether what is being recorded is not what the recorded run does: a side that it does not take."""
         return self.side is not None and not self.side.is_taken()
 
-    def beside(self, error: Exception) -> float:
-        """The value of a number that could not be computed: NaN on a side that the run does not take, else the error."""
-        if not self.is_beside():
+    def raised(self, error: Exception | None, op: str, ins: tuple[View, ...]) -> float:
+        """The value of a number that Python refuses to compute: NaN on a side that the run does not take, else the error.
+
+        The function may go on after it; other runs must come here, too. None for what Python computes in another way.
+        """
+        if self.is_beside():
+            return math.nan
+        if op in DOMAINS:
+            out = self.record(op, "float64", ins)
+            self.guard(outside(self.program, op, out, ins, self.line()), True)
+        if error is not None:
             raise error
         return math.nan
 

@@ -110,6 +110,8 @@ class Trace:
     unread : tuple of str
         Captured arrays into which the function writes what varies, but which it never reads: name and line. As scratch they
         are of no use, so they are meant as results.
+    domains : dict of int to (View or None)
+        As in `Recorder`.
     """
 
     program: Program
@@ -122,6 +124,7 @@ class Trace:
     aliases: tuple[str, ...] = ()
     parts: Mapping[int, View] = field(default_factory=dict)
     unread: tuple[str, ...] = ()
+    domains: Mapping[int, View | None] = field(default_factory=dict)
 
     def returned(self, arrays: Sequence[Any]) -> Any:
         """The returned value with `arrays` for its leaves, in the order of `program.results`; missing ones are None."""
@@ -193,7 +196,7 @@ def _attempt(
         _settle_scratch(rec, buffer)
     positions, guards, observed = tuple(binder.positions), tuple(rec.guards), namespace.observations
     return Trace(
-        rec.close(), positions, returned, result_leaves, guards, observed, scratch, aliases, binder.parts, unread
+        rec.close(), positions, returned, result_leaves, guards, observed, scratch, aliases, binder.parts, unread, rec.domains
     )  # fmt: skip
 
 

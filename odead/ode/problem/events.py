@@ -62,8 +62,8 @@ class Events:
         self._instants: tuple[Variant, list[tuple[float, float]] | None] | None = None
         example = (x.copy(), p.copy() if p.size else None, float(t))
         flat = partial(_evaluate, functions, x_layout, p_layout)
-        self._value = Kernel(flat, (np.zeros(len(functions)), *example))
-        self._gradient = Kernel(flat, (np.zeros(len(functions)), *example), _reverse)
+        self._value = Kernel(flat, (np.zeros(len(functions)), *example), raises=False)
+        self._gradient = Kernel(flat, (np.zeros(len(functions)), *example), _reverse, raises=False)
         for written in self._value.variant.written - {0}:
             what = ("x", "p" if p.size else "t", "t")[written - 1]
             raise ArgumentValueError(f"events: one of {', '.join(self.names)} writes into {what}; only event.reset changes x")

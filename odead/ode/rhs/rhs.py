@@ -309,8 +309,9 @@ class CompiledRhs:
 
     def _switches(self, x: np.ndarray, p: np.ndarray, t: float) -> Switches:
         example = (np.zeros(self.n), x.copy(), p.copy() if self.n_p else None, float(t))
-        second = cache(lambda: Kernel(self._flat, example, Switches.derive_twice, prepare=self._prepare))
-        return Switches(Kernel(self._flat, example, Switches.derive, prepare=self._prepare), second, self.n, self.n_p)
+        second = cache(lambda: Kernel(self._flat, example, Switches.derive_twice, prepare=self._prepare, raises=False))
+        first = Kernel(self._flat, example, Switches.derive, prepare=self._prepare, raises=False)
+        return Switches(first, second, self.n, self.n_p)
 
     def program_at(self, x: np.ndarray, p: np.ndarray, t: float) -> Program:
         """The optimised program of the way taken at these values."""
@@ -352,7 +353,9 @@ class CompiledRhs:
         if self._one_sided:
             made = without_guards if derive is None else lambda program: derive(without_guards(program))
         first = self._made[0].first if self._made else None
-        kernel = Kernel(self._flat, self._example, made, watches=False, recorded=first, prepare=self._prepare, fixed=fixed)
+        kernel = Kernel(
+            self._flat, self._example, made, watches=False, recorded=first, prepare=self._prepare, fixed=fixed, raises=False
+        )  # fmt: skip
         self._made.append(kernel)
         return kernel
 

@@ -15,6 +15,7 @@ from typing import Any, Final
 import numpy as np
 
 from ...views import View
+from ..domains import DOMAINS
 from ..recorder import Recorder, contains_traced, is_traced
 from ..traced.array import TracedArray
 from ..traced.complexes import is_complex
@@ -56,15 +57,18 @@ def _elementwise(function: Function, op: str) -> Callable[[Recorder], Function]:
     result = "bool" if op.startswith("is") else "float64"
 
     def bind(rec: Recorder) -> Function:
+        record = rec.record_python if op in DOMAINS else rec.record
+
         def call(*xs: Any) -> Any:
             if not any(map(is_traced, xs)):
                 return function(*xs)
             operands = [_number(rec, x) for x in xs]
+            views = tuple([view for view, _ in operands])
             try:
                 value = function(*[value for _, value in operands])
             except (ValueError, OverflowError) as error:
-                value = rec.beside(error)
-            return TracedScalar(rec, rec.record(op, result, tuple([view for view, _ in operands])), value, result)
+                value = rec.raised(error, op, views)
+            return TracedScalar(rec, record(op, result, views), value, result)
 
         return call
 
@@ -123,6 +127,8 @@ def _modf(rec: Recorder, x: Any) -> tuple[Any, Any]:
 
 def _remainder(rec: Recorder, x: Any, y: Any) -> Any:
     x, y = _python_float(rec, x), _python_float(rec, y)
+    if not rec.is_beside():
+        math.remainder(_value(x), _value(y))  # raises what the plain call raises
     return x - _rint(rec)(x / y) * y
 
 
