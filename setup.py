@@ -47,6 +47,7 @@ MODULES: dict[str, list[str]] = {
     "_fourier": [],
     "_structured": ["odead/_products.h", "odead/_vectors.h"],
     "_calls": ["odead/_pointers.h"],
+    "_sweep": [],
     "_core": [],
     "_signature": [],
     "_system": [],

@@ -1,7 +1,7 @@
 """From the op table to C: one header of kernels, written by `setup.py`.
 
 Per row and dtype the header has a value function, a case of the scalar switch, and loops for the layouts that matter; each is
-an opcode of the sweep in `_core.pyx`. The names of the opcodes ("add.float64.vs") are part of the header, so the binary can
+an opcode of the sweep in `_sweep.pyx`. The names of the opcodes ("add.float64.vs") are part of the header, so the binary can
 say what it knows and nobody counts twice.
 
 The layouts of a loop: one letter per operand, `v` contiguous, `s` one element for all; `strided` for everything else. Only

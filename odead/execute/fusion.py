@@ -203,7 +203,7 @@ class _Group:
         width = prod(ins[0].shape) // count
         accesses: tuple[Access, ...]
         if is_sum:
-            # Tiles are then the leaves of a pairwise sum over all indices; see `_core.pyx`.
+            # Tiles are then the leaves of a pairwise sum over all indices; see `_sweep.pyx`.
             is_plain = len(ins[0].shape) == 1 and not out.shape and program.dtype(out) == "float64"
             if not is_plain or count != block.extent or block.step < _SUM_LEAF:
                 return False
