@@ -20,9 +20,24 @@ cdef class RosenbrockStep(Step):
 
 
 cdef class StepCotangents(Recorded):
-    cdef int64_t slot_d_x_lanes         # the stages
+    cdef int64_t slot_d_x_lanes         # the tangents of x
     cdef int64_t slot_products          # cotangents of the products with them
     cdef object weights                 # d of the method
+    cdef object tangents_of_t
+    cdef const double* weight
+    cdef int64_t stages
+    cdef bint timed
+    cdef int64_t lanes                  # groups of columns of J, and one more if time is a direction
+    cdef double* tangents               # of x, along them; NULL: the tangents are the stages
+    cdef double* products               # cotangents of the products with them
+    cdef int64_t entries                # of J, as in `Linearised`
+    cdef const int64_t* row
+    cdef const int64_t* column
+    cdef const int64_t* position
+    cdef tuple owners
+
+    cdef int _take_groups(self, tuple groups) except -1
+    cdef void gather(self, const double* k, const double* products) noexcept nogil
 
     cdef Outcome pull(self, double t, const double* x, const double* k, double* covector, double* products,
                       double* x_bar) noexcept nogil

@@ -17,7 +17,9 @@ the computed states by the parameters, steps held.
 
 The way back transposes this line by line. J and df/dt themselves depend on x and p; with the cotangents mu_i of the brackets
 above, that adds to the cotangents of x and p the gradient of sum_i h mu_i^T (J k_i + d_i df/dt). Here J k_i + d_i df/dt is a
-tangent of f, so one reverse run of the program with all stages as tangents gives it, whatever n and n_p.
+tangent of f, so one reverse run of the program with all stages as tangents gives it, whatever n and n_p. Where J has fewer
+groups of columns than there are stages, the tangents are those of the groups instead: the cotangent of the entry (r, c) of J
+is sum_i h mu_i[r] k_i[c].
 """
 
 import numpy as np
@@ -27,7 +29,7 @@ from libc.stdint cimport int64_t
 from libc.string cimport memcpy, memset
 
 from ._adjoint cimport Adjoint
-from ._arrays cimport floats
+from ._arrays cimport floats, integers
 from ._core cimport Tape
 from ._implicit cimport ImplicitMethod, Step
 from ._linearised cimport Linearised
@@ -122,22 +124,32 @@ cdef class StepCotangents(Recorded):
     Parameters
     ----------
     tape : Tape
-        Of the reverse program of the one with `stages` tangents: binds x, p (unless it is empty), t, the tangents of x, those
-        of t if `timed`, then the shadows of dx, x, p (unless it is empty) and of the tangents of dx.
+        Of the reverse program of the one with tangents, of all stages or of all groups of columns of J: binds x, p (unless it
+        is empty), t, the tangents of x, those of t if `timed`, then the shadows of dx, x, p (unless it is empty) and of the
+        tangents of dx.
     n, find
         As in `Recorded`.
     cotangents : Cotangents
         Has p, and takes the cotangent of p.
     weights : (stages,) array
-        The tangents of t.
+        Of df/dt.
     timed : bool
+    find
+        As in `Recorded`.
+    groups : tuple of array, optional
+        Where the tangents are those of groups of columns: the seeds of these, shape (groups, n), and rows, columns and source
+        of the entries as in `Linearised`.
     """
 
-    def __init__(self, Tape tape, int64_t n, Cotangents cotangents, weights, bint timed, find=None):
+    def __init__(self, Tape tape, int64_t n, Cotangents cotangents, weights, bint timed, find=None, groups=None):
         cdef int64_t slot
         self.n = self.n_x = n
+        self.timed = timed
         self.p, self.shadow_p, self.n_p, self.find = cotangents.p, cotangents.shadow_p, cotangents.n_p, find
         self.weights = np.array(weights, dtype=np.float64)
+        self.tangents_of_t, self.stages, self.weight = self.weights, len(self.weights), floats(self.weights)
+        if groups is not None:
+            self._take_groups(groups)
         self.tapes, self.captured = [], []
         self.slot_x = 0
         slot = 1
@@ -148,7 +160,7 @@ cdef class StepCotangents(Recorded):
         self.slot_d_x_lanes = slot + 1
         slot += 2
         if timed:
-            self._assign(slot, self.weights)
+            self._assign(slot, self.tangents_of_t)
             slot += 1
         self.slot_d_dx, self.slot_d_x = slot, slot + 1
         slot += 2
@@ -160,10 +172,45 @@ cdef class StepCotangents(Recorded):
         self.start()
         self._adopt(tape)
 
+    cdef int _take_groups(self, tuple groups) except -1:
+        """Have tangents of x along the groups of columns, then one of t if there is need of it."""
+        seeds, rows, columns, source = groups
+        tangents = np.zeros((len(seeds) + self.timed, self.n_x))
+        tangents[: len(seeds)] = seeds
+        products = np.zeros_like(tangents)
+        self.tangents_of_t = np.zeros(len(tangents))
+        self.tangents_of_t[len(seeds) :] = 1
+        self.owners = (tangents, products, rows, columns, source)
+        self.tangents, self.products, self.lanes, self.entries = floats(tangents), floats(products), len(tangents), len(rows)
+        self.row, self.column, self.position = integers(rows), integers(columns), integers(source)
+        return 0
+
+    cdef void gather(self, const double* k, const double* products) noexcept nogil:
+        """From the cotangents of the products with k to those of the products with the groups of columns."""
+        cdef int64_t e, i, j, n = self.n_x
+        cdef const double* at_row
+        cdef const double* at_column
+        cdef double* row
+        cdef double total
+        for e in range(self.entries):
+            at_row, at_column, total = products + self.row[e], k + self.column[e], 0
+            for i in range(self.stages):
+                total += at_row[i * n] * at_column[i * n]
+            self.products[self.position[e]] = total
+        if self.timed:
+            row = self.products + (self.lanes - 1) * n
+            memset(row, 0, n * sizeof(double))
+            for i in range(self.stages):
+                for j in range(n):
+                    row[j] += self.weight[i] * products[i * n + j]
+
     cdef Outcome pull(self, double t, const double* x, const double* k, double* covector, double* products,
                       double* x_bar) noexcept nogil:
         """Add to x_bar, and to the cotangent of p, what these of f and of the products with k make; they are used up."""
         cdef Outcome outcome
+        if self.products != NULL:
+            self.gather(k, products)
+            k, products = self.tangents, self.products
         self.t = t
         self._place(self.slot_x, x)
         self._place(self.slot_d_x_lanes, k)

@@ -45,7 +45,7 @@ class _Plan:
     timed : bool
         Whether df/dt is computed too.
     kernels : dict
-        Of linearisations, by the number of sensitivities; of cotangents of a step, by minus the number of stages.
+        Of linearisations, by the number of sensitivities; of cotangents of a step, by minus the number of tangents.
     covered : list of Program
         Variants of the right-hand side whose entries are all in the pattern.
     constant : bool or None
@@ -140,14 +140,19 @@ class Linearisations:
         self, x: np.ndarray, p: np.ndarray, t: float, cotangents: Cotangents, weights: np.ndarray
     ) -> StepCotangents:
         """The cotangents of all that a Rosenbrock step with these weights of df/dt takes from its start."""
-        plan, stages = self._current(), weights.size
+        plan = self._current()
+        lanes = len(plan.seeds) + plan.timed
+        by_groups = lanes < weights.size and not self._constant(plan)
+        lanes = lanes if by_groups else weights.size
         with self._lock:
-            if -stages not in plan.kernels:
-                plan.kernels[-stages] = self._record(
-                    lambda program: self._derive_cotangents(program, plan, stages), self._at_p(0)
+            if -lanes not in plan.kernels:
+                seeds = range(self._at_t, self._at_t + 1 + plan.timed) if by_groups else ()
+                plan.kernels[-lanes] = self._record(
+                    lambda program: self._derive_cotangents(program, plan, lanes), (*self._at_p(0), *seeds)
                 )
-        tape, find = self._tapes(plan, plan.kernels[-stages], x, p, t, leave_out=1)
-        return StepCotangents(tape, self._n, cotangents, weights, plan.timed, find)
+        tape, find = self._tapes(plan, plan.kernels[-lanes], x, p, t, leave_out=1)
+        groups = (plan.seeds, *plan.entries) if by_groups else None
+        return StepCotangents(tape, self._n, cotangents, weights, plan.timed, find, groups)
 
     # ------------------------------------------------------------------------------------------------ internals
 
@@ -235,8 +240,8 @@ class Linearisations:
         active = (0, 1, 2, products) if self._n_p else (0, 1, products)
         return forward(optimise(first), active, width if width > 1 else None)
 
-    def _derive_cotangents(self, program: Program, plan: _Plan, stages: int) -> Program:
-        first = optimise(forward(program, self._directions(plan), stages))
+    def _derive_cotangents(self, program: Program, plan: _Plan, lanes: int) -> Program:
+        first = optimise(forward(program, self._directions(plan), lanes if lanes > 1 else None))
         products = len(program.arguments)
         active = (0, 1, 2, products) if self._n_p else (0, 1, products)
         return without_values(reverse(first, active), (products, 0))
