@@ -17,6 +17,8 @@ cdef class Adjoint:
     cdef int64_t rows                   # of slopes, per step
     cdef readonly System system         # the right-hand side, for stages that the record has not
     cdef readonly Cotangents cotangents
+    cdef public Cotangents behind           # what comes behind the values that the evaluations have saved; or None
+    cdef int64_t number                     # of the step
     cdef int64_t n
     cdef double* x_bar                  # cotangent of the state at the end of the step, then at its start
     cdef double* slope_bar              # of the derivative there, where it is the first stage of the next step
@@ -37,4 +39,5 @@ cdef class Adjoint:
     cdef bint take_outputs(self, double t, double h, const double* times, const double* y_bar, int64_t* last) noexcept nogil
     cdef void take_inside(self, double q, double h, const double* row) noexcept nogil
     cdef Outcome restore(self, int64_t number, int64_t stop) noexcept nogil
+    cdef Outcome pull(self, int64_t row, double t, const double* x, double* x_bar) noexcept nogil
     cdef Outcome pull_stage(self, int64_t i, double t, double h, const double* x) noexcept nogil

@@ -84,7 +84,7 @@ cdef class Adjoint:
         with nogil:
             outcome = self.sweep(at, given, m)
         if outcome == RAISED:
-            raise self.system.error or self.cotangents.error
+            raise self.system.error or self.cotangents.error or self.behind.error
         return _OUTCOMES[<int> outcome], self.result.copy()
 
     cdef void restart(self) noexcept nogil:
@@ -145,6 +145,7 @@ cdef class Adjoint:
         cdef int64_t i, stages = self.method.stages, size = self.n * sizeof(double)
         cdef bint inside
         cdef Outcome outcome
+        self.number = number
         memset(self.k_bar, 0, self.method.all_stages * size)
         memset(self.sum_bar, 0, size)
         memcpy(self.k_bar + (stages - 1) * self.n, self.slope_bar, size)
@@ -209,6 +210,13 @@ cdef class Adjoint:
             outcome = self.system.evaluate(t + self.method.c[i] * h, self.z, self.k + i * self.n)
         return outcome
 
+    cdef Outcome pull(self, int64_t row, double t, const double* x, double* x_bar) noexcept nogil:
+        """Carry the covector to x, where the evaluation with this number in the step has been."""
+        if self.behind is None or (row + 1) * self.behind.n_saved > self.record.n_saved:
+            return self.cotangents.pull(t, x, self.covector, x_bar)
+        self.behind.saved = self.record.saved + self.number * self.record.n_saved + row * self.behind.n_saved
+        return self.behind.pull(t, x, self.covector, x_bar)
+
     cdef Outcome pull_stage(self, int64_t i, double t, double h, const double* x) noexcept nogil:
         """Carry the cotangent of stage i to its argument, and from there to what it is made of."""
         cdef const Combination* argument = &self.method.argument[i]
@@ -216,7 +224,7 @@ cdef class Adjoint:
         cdef Outcome outcome
         odead_combine(self.n, x, h, argument.count, argument.weight, argument.index, self.k, self.n, self.z)
         memcpy(self.covector, self.k_bar + i * self.n, self.n * sizeof(double))
-        outcome = self.cotangents.pull(t + self.method.c[i] * h, self.z, self.covector, self.z_bar)
+        outcome = self.pull(i - 1, t + self.method.c[i] * h, self.z, self.z_bar)
         for j in range(self.n):
             self.sum_bar[j] += self.z_bar[j]
         odead_spread(self.n, self.z_bar, h, argument.count, argument.weight, argument.index, self.k_bar, self.n)

@@ -383,7 +383,10 @@ cdef class BDF(Explicit):
         cdef double* d = self.correction + self.size
         cdef Outcome outcome = DONE
         memcpy(self.z + self.size, self.predicted + self.size, rest * sizeof(double))
+        if self.record is not None and self.record.place() != NULL:
+            self.system.saved = self.record.place()
         outcome = self.system.evaluate(t_new, self.z, self.w)
+        self.system.saved = self.system.scratch
         if outcome != DONE:
             return outcome
         if not self.linearised.constant:

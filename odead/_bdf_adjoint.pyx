@@ -99,7 +99,8 @@ cdef class BackwardAdjoint(Adjoint):
             self.covector[j] = c * correction[j]
         memset(self.z_bar, 0, size)
         memcpy(self.z, x, size)
-        outcome = self.cotangents.pull(t_new, self.z, self.covector, self.z_bar)
+        self.number = number
+        outcome = self.pull(0, t_new, self.z, self.z_bar)
         if self.matrix.mass is not None:
             memcpy(self.covector, correction, size)
             memset(correction, 0, size)

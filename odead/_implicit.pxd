@@ -29,6 +29,7 @@ cdef class Step:
     cdef double* k                      # stages; whose they are says who made the step
     cdef double* z                      # argument of a stage
     cdef double* w                      # derivative there
+    cdef double* place                  # where the evaluations of the stages save; NULL: nowhere
     cdef bint failed                    # the equations of a stage could not be solved
     cdef double* sum                    # of stages, where a mass matrix multiplies it
     cdef object owner                   # of slope, z, w and sum

@@ -174,7 +174,9 @@ cdef class Implicit(Explicit):
         self.failed = not self.attempted.factor(h)
         if self.failed:
             return DONE
+        self.attempted.place = NULL if self.record is None else self.record.place()
         outcome = self.attempted.compute_stages(h)
+        self.system.saved = self.system.scratch
         self.failed = self.attempted.failed
         if outcome != DONE or self.failed:
             return outcome

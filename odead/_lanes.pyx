@@ -141,7 +141,7 @@ cdef class Lanes:
         cdef Explicit single = batch.loop
         cdef Recorded system = single.system
         cdef int64_t n = single.n, stages = single.method.all_stages, n_p = system.n_p
-        if tape.code.n_bound != system.n_slots or single.watch is not None or single.divide is not None:
+        if tape.code.n_bound != system.n_slots - (system.n_saved > 0) or single.watch is not None or single.divide is not None:
             raise ValueError("the tape does not fit, or the solve is not plain")
         if trails is not None and (trails.n > n or trails.stages > stages):
             raise ValueError("the trails do not fit")
@@ -166,7 +166,7 @@ cdef class Lanes:
         if system.width:
             self.tape.bind(system.slot_d_dx, <char*> (self.f + system.n_x * ODEAD_MEMBERS))
             if n_p:
-                self.tape.bind(system.n_slots - 1, <char*> self.directions)
+                self.tape.bind(system.slot_d_x + 1, <char*> self.directions)
         self.place(self.z)
 
     cdef void place(self, double* x) noexcept nogil:
@@ -251,7 +251,7 @@ cdef class Lanes:
         if self.n_p:
             odead_lanes_put(self.n_p, <double*> self.system.address[self.system.slot_x + 1], self.p + s)
         if self.n_directions:
-            odead_lanes_put(self.n_directions, <double*> self.system.address[self.system.n_slots - 1], self.directions + s)
+            odead_lanes_put(self.n_directions, <double*> self.system.address[self.system.slot_d_x + 1], self.directions + s)
         self.settled = False
         return DONE if self.trails is None else self.trails.begin(lane.member, self.single.t, self.x + s)
 

@@ -20,14 +20,20 @@ cdef class Record:
     cdef double* t                          # times: count + 1
     cdef double* x                          # states: kept, the first at the start
     cdef double* k                          # rows stages of each step
+    cdef readonly int64_t n_saved           # numbers that the evaluations of a step keep for the way back; 0: given up
+    cdef double* saved                      # those of each step
     cdef char* order                        # of each step, where the method has several
     cdef int64_t room_for_times
     cdef int64_t room_for_states
     cdef int64_t room_for_stages
+    cdef int64_t room_for_saved
 
     cdef Outcome begin(self, double t, const double* x) noexcept nogil
     cdef Outcome add(self, double t, const double* x, const double* k, int64_t stride) noexcept nogil
     cdef Outcome _keep(self, const double* x) noexcept nogil
+    cdef double* place(self) noexcept nogil
+    cdef void give_up_saved(self) noexcept nogil
+    cdef double bytes_of_saved(self) noexcept nogil
     cdef bint _reserve_times(self, int64_t room) noexcept nogil
     cdef bint _reserve_states(self, int64_t room) noexcept nogil
     cdef bint _reserve_stages(self, int64_t room) noexcept nogil

@@ -23,7 +23,8 @@ cdef object copy_of(double* data, cnp.npy_intp* shape, int ndim):
 cdef class Record:
     """The steps taken: time and state at each end, and stages.
 
-    Stages, then states, are given up when the budget is used: first all stages, then every second state, again and again.
+    What is kept is given up when the budget is used: first what the evaluations have saved, then all stages, then every second
+    state, again and again.
     What is missing is computed again from the states that are left.
 
     Parameters
@@ -33,16 +34,20 @@ cdef class Record:
     rows : int
         Stages to keep of each step.
     budget : float
-        Bytes for states and stages. Half of it is for the states between two that were kept, when they are computed again.
+        Bytes for all of it. Half of it is for the states between two that were kept, when they are computed again.
+    n_saved : int
+        Numbers that the evaluations of a step save.
     """
 
-    def __cinit__(self, int64_t n, int64_t rows, double budget=INFINITY):
+    def __cinit__(self, int64_t n, int64_t rows, double budget=INFINITY, int64_t n_saved=0):
         self.n, self.rows, self.budget, self.stride, self.interpolated = n, rows, budget, 1, rows > 0
+        self.n_saved = n_saved
 
     def __dealloc__(self):
         free(self.t)
         free(self.x)
         free(self.k)
+        free(self.saved)
         free(self.order)
 
     cdef Outcome begin(self, double t, const double* x) noexcept nogil:
@@ -78,6 +83,28 @@ cdef class Record:
             self.kept += 1
         return DONE
 
+    cdef double* place(self) noexcept nogil:
+        """Where the next step can save; NULL if it cannot."""
+        cdef int64_t room
+        cdef double needed
+        cdef void* saved
+        if self.n_saved and self.count >= self.room_for_saved:
+            room = max(2 * self.count, 16)
+            needed = <double> (self.n_saved * room + self.n * (self.rows * self.room_for_stages + self.kept)) * sizeof(double)
+            saved = NULL if needed > self.budget else realloc(self.saved, room * self.n_saved * sizeof(double))
+            if saved == NULL:
+                self.give_up_saved()
+                return NULL
+            self.saved, self.room_for_saved = <double*> saved, room
+        return self.saved + self.count * self.n_saved if self.n_saved else NULL
+
+    cdef void give_up_saved(self) noexcept nogil:
+        free(self.saved)
+        self.saved, self.n_saved, self.room_for_saved = NULL, 0, 0
+
+    cdef double bytes_of_saved(self) noexcept nogil:
+        return <double> self.room_for_saved * self.n_saved * sizeof(double)
+
     cdef bint _reserve_times(self, int64_t room) noexcept nogil:
         cdef void* t
         cdef void* order
@@ -96,6 +123,8 @@ cdef class Record:
     cdef bint _reserve_stages(self, int64_t room) noexcept nogil:
         cdef int64_t item = self.rows * self.n * sizeof(double)
         cdef void* k
+        if item * room + self.kept * self.n * sizeof(double) + self.bytes_of_saved() > self.budget:
+            self.give_up_saved()
         if item * room + self.kept * self.n * sizeof(double) > self.budget:
             free(self.k)
             self.k, self.rows, self.room_for_stages = NULL, 0, 0
@@ -110,6 +139,8 @@ cdef class Record:
         cdef int64_t item = self.n * sizeof(double)
         cdef int64_t most = room
         cdef void* x
+        if item * (room + self.rows * self.room_for_stages) + self.bytes_of_saved() > self.budget:
+            self.give_up_saved()
         if item * room > self.budget / 2:
             most = <int64_t> (self.budget / 2 / item)
             if most <= self.kept:

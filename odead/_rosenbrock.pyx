@@ -88,6 +88,8 @@ cdef class RosenbrockStep(Step):
         for i in range(1, self.method.stages):
             argument = &self.method.argument[i]
             odead_combine(self.n, self.x, h, argument.count, argument.weight, argument.index, self.k, self.n, self.z)
+            if self.place != NULL:
+                self.system.saved = self.place + (i - 1) * self.system.n_saved
             outcome = self.system.evaluate(self.t + self.method.c[i] * h, self.z, self.w)
             if outcome != DONE:
                 return outcome
@@ -257,6 +259,7 @@ cdef class RosenbrockAdjoint(Adjoint):
         cdef double* covector
         cdef int64_t i, j, size = self.n * sizeof(double)
         cdef Outcome outcome
+        self.number = number
         memset(self.k_bar, 0, self.method.stages * size)
         memset(self.sum_bar, 0, size)
         self.take_outputs(t, h, times, y_bar, last)

@@ -167,6 +167,8 @@ cdef class Explicit:
         self.y = np.empty((times.size, n))
         self.state = x
         self.owners = (rtol, atol, times, z, w, f, k, norms)
+        if record is not None and record.n_saved and (not system.n_saved or record.n_saved % system.n_saved):
+            raise ValueError("the record does not fit what the system saves")
         self.system, self.method, self.record = system, method, record
         self.n, self.blocks, self.n_times = n, rtol.size, times.size
         self.x, self.z, self.w, self.f, self.k = floats(x), floats(z), floats(w), floats(f), floats(k)
@@ -426,9 +428,12 @@ cdef class Explicit:
         """Compute the stages of a step of size h; the argument of the last one is the new state."""
         cdef int64_t i
         cdef const Combination* argument
-        cdef Outcome outcome
+        cdef double* place = NULL if self.record is None else self.record.place()
+        cdef Outcome outcome = DONE
         self.has_extra = False
         for i in range(1, self.method.stages):
+            if place != NULL:
+                self.system.saved = place + (i - 1) * self.system.n_saved
             argument = &self.method.argument[i]
             odead_combine(self.n, self.x, h, argument.count, argument.weight, argument.index, self.k, self.n, self.z)
             if self.n > FEW:
@@ -437,8 +442,9 @@ cdef class Explicit:
                 outcome = self.system.evaluate(self.t + self.method.c[i] * h, self.z, self.f)
                 odead_copy(self.n, self.f, self.k + i * self.n)
             if outcome != DONE:
-                return outcome
-        return DONE
+                break
+        self.system.saved = self.system.scratch
+        return outcome
 
     cdef Outcome add_stages(self, double h) noexcept nogil:
         """Compute the stages that only the interpolant needs, once in a step."""

@@ -21,6 +21,9 @@ cdef class System:
     cdef readonly int64_t n         # states
     cdef readonly int64_t calls     # evaluations so far
     cdef readonly object error      # the exception behind RAISED
+    cdef readonly int64_t n_saved   # numbers that an evaluation keeps for the way back
+    cdef double* saved              # where they go to, or come from
+    cdef double* scratch            # for those that nobody wants
     cdef int64_t next_poll          # value of `calls` at which to look at the clock
     cdef int64_t interval           # calls from one look to the next
     cdef double polled              # when the clock was read last
@@ -53,15 +56,17 @@ cdef class Recorded(System):
     cdef int64_t slot_x
     cdef int64_t slot_d_dx
     cdef int64_t slot_d_x
+    cdef int64_t slot_saved
     cdef Tape tape                      # of that branch
     cdef bint settled                   # what it makes of p and captured arrays alone is there
     cdef list tapes                     # of all branches taken so far
     cdef object find
     cdef object p                       # own what `address` points to
     cdef object shadow_p
+    cdef object room                    # owns `scratch`
     cdef list captured                  # per tape: the arrays behind its last slots
 
-    cdef int _set_up(self, Tape tape, int64_t n, p, find, shadow_p, bint has_dx) except -1
+    cdef int _set_up(self, Tape tape, int64_t n, p, find, shadow_p, bint has_dx, int64_t n_saved) except -1
     cdef int _assign(self, int64_t slot, cnp.ndarray array) except -1
     cdef int _adopt(self, Tape tape) except -1
     cdef int _switch(self, int64_t number) except -1

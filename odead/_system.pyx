@@ -142,9 +142,9 @@ cdef class Recorded(System):
     """
 
     def __init__(self, Tape tape, int64_t n, p, find=None):
-        self._set_up(tape, n, p, find, None, True)
+        self._set_up(tape, n, p, find, None, True, 0)
 
-    cdef int _set_up(self, Tape tape, int64_t n, p, find, shadow_p, bint has_dx) except -1:
+    cdef int _set_up(self, Tape tape, int64_t n, p, find, shadow_p, bint has_dx, int64_t n_saved) except -1:
         cdef int64_t x = 1 if has_dx else 0     # the slot; p and t follow, then the shadows of dx, x and p
         cdef int64_t t
         self.n = self.n_x = n
@@ -166,6 +166,11 @@ cdef class Recorded(System):
             if self.n_p:
                 self._assign(t + 3, self.shadow_p)
                 self.n_slots = t + 4
+        if n_saved:
+            self.room, self.n_saved, self.slot_saved = np.zeros(n_saved), n_saved, self.n_slots
+            self.saved = self.scratch = floats(self.room)
+            self.address[self.slot_saved] = <char*> self.scratch
+            self.n_slots += 1
         self.start()
         return self._adopt(tape)
 
@@ -293,7 +298,7 @@ cdef class Roots(Recorded):
         self.sign = floats(self.signs)
         self.found = floats(self.values)
         self.also = also
-        self._set_up(tape, n, p, find, None, True)
+        self._set_up(tape, n, p, find, None, True, 0)
 
     cdef bint holds(self, double t, const double* x, double* dx) noexcept nogil:
         """Whether all have their signs here. An exception of theirs is no: who asks again in Python will see it."""
@@ -407,10 +412,12 @@ cdef class Tangents(Recorded):
         As in `Recorded`.
     directions : (W, n_p) array
         What p moves along; shape (W, 0) without parameters.
+    n_saved : int
+        Numbers that each evaluation leaves where `saved` points to; the tape binds them last.
     """
 
-    def __init__(self, Tape tape, int64_t n, p, directions, find=None):
-        self._set_up(tape, n, p, find, directions, True)
+    def __init__(self, Tape tape, int64_t n, p, directions, find=None, int64_t n_saved=0):
+        self._set_up(tape, n, p, find, directions, True, n_saved)
         self.n = n * (1 + self.width)
 
     cdef Outcome value(self, double t, const double* x, double* dx) noexcept nogil:
@@ -419,6 +426,8 @@ cdef class Tangents(Recorded):
         self._place(self.slot_x, x)
         self._place(self.slot_d_dx, dx + self.n_x)
         self._place(self.slot_d_x, x + self.n_x)
+        if self.n_saved:
+            self._place(self.slot_saved, self.saved)
         return self._run()
 
     def move(self, directions):
@@ -436,10 +445,20 @@ cdef class Cotangents(Recorded):
         Of the reverse program with shadows of dx, x and p (unless it is empty), which does not bind dx itself.
     n, p, find
         As in `Recorded`.
+    n_saved : int
+        Numbers that an evaluation has left where `saved` points to, for the tape to begin behind them; it binds them last.
+    whole : Cotangents, optional
+        Those that begin at the beginning; p and its cotangent are theirs.
     """
 
-    def __init__(self, Tape tape, int64_t n, p, find=None):
-        self._set_up(tape, n, p, find, np.zeros((1, np.size(p))), False)
+    def __init__(self, Tape tape, int64_t n, p, find=None, int64_t n_saved=0, Cotangents whole=None):
+        self._set_up(tape, n, p, find, np.zeros((1, np.size(p))), False, n_saved)
+        if whole is not None:
+            self.p, self.shadow_p = whole.p, whole.shadow_p
+            if self.n_p:
+                self._assign(self.slot_x + 1, self.p)
+                self._assign(self.slot_d_x + 1, self.shadow_p)
+            self._switch(0)
 
     @property
     def p_bar(self):
@@ -457,6 +476,8 @@ cdef class Cotangents(Recorded):
         self._place(self.slot_x, x)
         self._place(self.slot_d_dx, covector)
         self._place(self.slot_d_x, x_bar)
+        if self.n_saved:
+            self._place(self.slot_saved, self.saved)
         outcome = self._run()
         return outcome if outcome != DONE else self.count()
 

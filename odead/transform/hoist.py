@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from ..structured import STRUCTURED
 from ..tape import Program, Role
 
-__all__ = ["hoist"]
+__all__ = ["early", "hoist"]
 
 
 def hoist(program: Program, fixed: Iterable[int]) -> Program:
@@ -26,33 +26,33 @@ def hoist(program: Program, fixed: Iterable[int]) -> Program:
     """
     if "call" in program.op:  # their rules keep pullbacks for the part behind a split
         return program
-    early = _early(program, fixed)
-    if not any(early):
+    alone = early(program, fixed)
+    if not any(alone):
         return program
-    order = sorted(range(len(program)), key=lambda number: not early[number])
+    order = sorted(range(len(program)), key=lambda number: not alone[number])
     instructions = list(program)
-    return program.replaced([instructions[number] for number in order], sum(early))
+    return program.replaced([instructions[number] for number in order], sum(alone))
 
 
-def _early(program: Program, fixed: Iterable[int]) -> list[bool]:
+def early(program: Program, fixed: Iterable[int]) -> list[bool]:
     """Per instruction, whether it may run in front."""
     given = {program.arguments[position] for position in fixed}
     given |= {number for number, buffer in enumerate(program.buffers) if buffer.role in (Role.CONSTANT, Role.CAPTURED)}
     last_write = {out.buffer: number for number, out in enumerate(program.out) if out is not None}
     given -= last_write.keys()
     known = {number for number, buffer in enumerate(program.buffers) if buffer.role is Role.TEMP}  # at the split, and for good
-    early = [not _may_stop(program, number) for number in range(len(program))]
+    alone = [not _may_stop(program, number) for number in range(len(program))]
     before = -1
     while before != len(known):  # more than once only where memory is written again
         before = len(known)
         for number, (out, ins) in enumerate(zip(program.out, program.ins, strict=True)):
-            early[number] &= (
+            alone[number] &= (
                 out is not None and out.buffer in known and all(v.buffer in known or v.buffer in given for v in ins)
             )
-            if not early[number]:
+            if not alone[number]:
                 known -= {view.buffer for view in ins if last_write.get(view.buffer, -1) > number}
                 known -= set() if out is None else {out.buffer}
-    return early
+    return alone
 
 
 def _may_stop(program: Program, number: int) -> bool:

@@ -55,6 +55,8 @@ class System(NamedTuple):
         The steppers stop before a step that ends on another side.
     mass : Mass or None
         M, for the states and for each sensitivity; x0 is consistent. None: the identity.
+    saved : int
+        How many numbers each evaluation of `compiled` saves for the way back.
     path : int
         How many numbers of the state, from its start, are wanted at every step.
     slopes : callable or None
@@ -82,6 +84,7 @@ class System(NamedTuple):
     side: Side | None = None
     mass: Mass | None = None
     slopes: Callable[[], np.ndarray] | None = None
+    saved: int = 0
     path: int = 0
     iterated: Callable[[], tuple[Any, Any]] | None = None
     is_dear: Callable[[], bool] | None = None

@@ -28,7 +28,7 @@ from ..methods import MULTISTEP
 from ..pieces.piecewise import Course, Piece, integrate
 from ..problem.problem import Problem
 from ..rhs.linearised import PatternGrewError
-from ..rhs.systems import cotangents, recorded, tangents
+from ..rhs.systems import behind, cotangents, recorded, tangents
 from .continuous import AdjointOptions, AdjointResult
 
 __all__ = [
@@ -166,10 +166,11 @@ def probe_tolerances(
 def probed(problem: Problem, start: np.ndarray, directions: np.ndarray) -> System:
     """The states, then the probes."""
     rhs, x0, p, t0 = problem.rhs, problem.x0, problem.p, problem.t0
-    system = problem.system()
+    system, saving = problem.system(), rhs.saving if len(start) else None
     return system._replace(
         x0=np.concatenate([x0, start.ravel()]),
-        compiled=lambda: tangents(rhs, x0, p, t0, directions) if len(start) else recorded(rhs, x0, p, t0),
+        saved=0 if saving is None else saving.size,
+        compiled=lambda: tangents(rhs, x0, p, t0, directions, saves=True) if len(start) else recorded(rhs, x0, p, t0),
         states=system,
         linearised=lambda: rhs.linearisations.make(x0, p, t0, directions),
         slopes=problem.slopes_with(start, directions),
@@ -207,7 +208,7 @@ class _Recorder(AbstractEngine):
             share = np.inf if kept_anyway else self._left - sum(map(_bytes_of, records))
             if controls.method == "auto":
                 share /= 2  # another method may follow
-            records.append(record_of(method, n, dense=dense, budget=share))
+            records.append(record_of(method, n, dense=dense, budget=share, saved=system.saved))
             records[-1].interpolated = dense
             return records[-1]
 
@@ -233,7 +234,7 @@ class _Recorder(AbstractEngine):
 
 def _bytes_of(record: Record) -> int:
     """What its states and stages take."""
-    return 8 * record.n * (record.kept + record.rows * record.count)
+    return 8 * (record.n * (record.kept + record.rows * record.count) + record.n_saved * record.count)
 
 
 def go_back(piece: Piece, times: np.ndarray, y_bar: np.ndarray) -> AdjointResult:
@@ -252,13 +253,14 @@ def go_back(piece: Piece, times: np.ndarray, y_bar: np.ndarray) -> AdjointResult
     return discrete_adjoint(piece.problem, Steps(legs, times), y_bar)
 
 
-def record_of(method: str, n: int, *, dense: bool, budget: float) -> Record:
-    """For the steps of a method: with stages, as long as the budget allows, or with no more than all states."""
+def record_of(method: str, n: int, *, dense: bool, budget: float, saved: int = 0) -> Record:
+    """For the steps of a method: with stages, and what each evaluation saves, as long as the budget allows."""
     if method in MULTISTEP:
         # No half of the budget is for states computed again.
-        return Record(n, MULTISTEP[method].all_stages if dense else 0, 2 * budget)
+        return Record(n, MULTISTEP[method].all_stages if dense else 0, 2 * budget, saved)
     compiled = compiled_method(method)
-    return Record(n, compiled.all_stages if dense else compiled.stages, budget)
+    evaluations = 0 if isinstance(compiled, DiagonalMethod) else compiled.stages - 1
+    return Record(n, compiled.all_stages if dense else compiled.stages, budget, saved * evaluations)
 
 
 def discrete_adjoint(problem: Problem, steps: Steps, y_bar: np.ndarray) -> AdjointResult:
@@ -321,6 +323,8 @@ def _go_back(problem: Problem, leg: Leg, times: np.ndarray, y_bar: np.ndarray) -
             f"{problem.name} is infinite at a state on the way; look for square roots and powers of 0"
         )
     nfev, njev, nlu = adjoint.system.calls + pull.calls, 0, 0
+    if adjoint.behind is not None:
+        nfev += adjoint.behind.calls
     if isinstance(adjoint, RosenbrockAdjoint):
         step = adjoint.step
         nfev, njev, nlu = nfev + step.linearised.calls + adjoint.joint.calls, step.njev, step.nlu
@@ -338,7 +342,7 @@ def sweep_over(problem: Problem, leg: Leg, iterates: bool) -> Adjoint:
     system, pull = recorded(rhs, *at), cotangents(rhs, *at)
     method = compiled_method(leg.method)
     if not isinstance(method, RosenbrockMethod | DiagonalMethod | Formulas):
-        return Adjoint(method, leg.record, system, pull)
+        return _from_saved(Adjoint(method, leg.record, system, pull), problem)
     if isinstance(method, Formulas) and iterates:
         linearised, matrix = rhs.linearisations.make_for_iteration(*at, transposed=True)
     else:
@@ -347,14 +351,21 @@ def sweep_over(problem: Problem, leg: Leg, iterates: bool) -> Adjoint:
         adjoint = BackwardAdjoint(method, leg.record, system, linearised, matrix, pull)
         if rhs.mass is not None:
             adjoint.divide_transposed = rhs.mass.divide_transposed
-        return adjoint
+        return _from_saved(adjoint, problem)
     if isinstance(method, DiagonalMethod):
         atol = np.broadcast_to(leg.atol.ravel()[: problem.x0.size], problem.x0.shape)
         stages = DiagonalStep(system, system, linearised, matrix, method, float(leg.rtol[0]), atol)
         return DiagonalAdjoint(stages, leg.record, pull)
     step = RosenbrockStep(system, method, linearised, matrix)
     joint = rhs.linearisations.step_cotangents(*at, pull, method.weights_of_time)
-    return RosenbrockAdjoint(step, leg.record, pull, joint)
+    return _from_saved(RosenbrockAdjoint(step, leg.record, pull, joint), problem)
+
+
+def _from_saved(adjoint: Adjoint, problem: Problem) -> Adjoint:
+    """The sweep, which begins behind what the evaluations have saved where there is such."""
+    if adjoint.record.n_saved:
+        adjoint.behind = behind(problem.rhs, adjoint.cotangents, problem.p)
+    return adjoint
 
 
 def moves_x0(problem: Problem, wrt: Sequence[str]) -> bool:

@@ -97,7 +97,7 @@ def make_batch(plan: Plan, loss: Executable | None) -> Batch | None:
     compiled = system.compiled()
     if mode == "adjoint":
         budget = np.inf if plan.steps else BUDGET / 2 if controls.method == "auto" else BUDGET
-        record = record_of(plan.method, problem.n, dense=False, budget=budget)
+        record = record_of(plan.method, problem.n, dense=False, budget=budget, saved=system.saved)
         record.interpolated = False
     elif plan.steps:
         record = Record(system.x0.size, 0)
@@ -149,6 +149,8 @@ def _systems(loop: Explicit, adjoint: Adjoint | None) -> list[tuple[Recorded, bo
         found += [(loop.linearised, False), (loop.states, True)]
     if adjoint is not None:
         found += [(adjoint.system, True), (adjoint.cotangents, True)]
+        if adjoint.behind is not None:
+            found.append((adjoint.behind, True))
     if isinstance(adjoint, RosenbrockAdjoint):
         found += [(adjoint.step.linearised, True), (adjoint.joint, True)]
     elif isinstance(adjoint, DiagonalAdjoint):

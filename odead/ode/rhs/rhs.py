@@ -20,6 +20,7 @@ from ...tape import Program, Role
 from ...transform.forward import forward
 from ...transform.passes import optimise
 from ...transform.reverse import reverse
+from ...transform.saving import Saving
 from ...views import View
 from ..arguments.signature import Flat
 from .compressed import CompressedJacobian
@@ -210,12 +211,40 @@ class CompiledRhs:
     @property
     def cotangent_kernel(self) -> Kernel:
         """Of the cotangents of x and p alone: binds x, p (unless it is empty), t, then the shadows of dx (used up), x and p."""
+        return self._kernel("cotangents", self._derive_cotangents, (1,) if self.n_p else ())
+
+    def _derive_cotangents(self, program: Program) -> Program:
+        derived = without_values(reverse(program, self._active))
+        return without_exit(derived, len(program.arguments) - 1)  # the shadow of dx, behind the other arguments
+
+    @cached_property
+    def saving(self) -> Saving | None:
+        """What evaluations with tangents keep for the cotangents; None where it does not pay, or there are other ways."""
+        variant = self.cotangent_kernel.first
+        if variant.guarded:
+            return None
+        return Saving.of(optimise(self._derive_cotangents(variant.primal)), (1,) if self.n_p else ())
+
+    def saving_kernel(self, width: int) -> Kernel:
+        """As `tangent_kernel`, where there is a `saving`: binds what is saved last."""
+        lanes, fixed = (None if width == 1 else width), ((2, 6) if self.n_p else ())
+        saving = self.saving
+        assert saving is not None, "nothing is saved"
 
         def derive(program: Program) -> Program:
-            derived = without_values(reverse(program, self._active))
-            return without_exit(derived, len(program.arguments) - 1)  # the shadow of dx, behind the other arguments
+            same = [(k, k + 1) for k in range(len(program.arguments) - 1)]
+            derived = forward(optimise(saving.forward(program, same)), self._active, lanes)
+            derived.arguments.append(derived.arguments.pop(len(program.arguments)))
+            return derived
 
-        return self._kernel("cotangents", derive, (1,) if self.n_p else ())
+        return self._kernel(("saving", width), derive, fixed)
+
+    @property
+    def behind_kernel(self) -> Kernel:
+        """As `cotangent_kernel`, where there is a `saving`: begins behind what is saved, and binds that last."""
+        saving = self.saving
+        assert saving is not None, "nothing is saved"
+        return self._kernel("behind", lambda _: saving.reverse(), (1,) if self.n_p else ())
 
     @cached_property
     def has_kinks(self) -> bool:

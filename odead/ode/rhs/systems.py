@@ -9,7 +9,7 @@ from ..._system import Cotangents, Recorded, Tangents
 from ...derivatives.kernel import Kernel, Variant
 from .rhs import CompiledRhs
 
-__all__ = ["cotangents", "recorded", "tangents"]
+__all__ = ["behind", "cotangents", "recorded", "tangents"]
 
 
 def recorded(rhs: CompiledRhs, x: np.ndarray, p: np.ndarray, t: float) -> Recorded:
@@ -18,8 +18,13 @@ def recorded(rhs: CompiledRhs, x: np.ndarray, p: np.ndarray, t: float) -> Record
     return Recorded(first, rhs.n, p, find)
 
 
-def tangents(rhs: CompiledRhs, x: np.ndarray, p: np.ndarray, t: float, directions: np.ndarray) -> Tangents:
-    """The right-hand side with one sensitivity for each of the (W, n_p) directions of p."""
+def tangents(
+    rhs: CompiledRhs, x: np.ndarray, p: np.ndarray, t: float, directions: np.ndarray, *, saves: bool = False
+) -> Tangents:
+    """The right-hand side with one sensitivity for each of the (W, n_p) directions of p; it may save for the way back."""
+    if saves and rhs.saving is not None:
+        tape = rhs.saving_kernel(len(directions)).first.executable.tape
+        return Tangents(tape, rhs.n, p, directions, None, rhs.saving.size)
     first, find = _tapes(rhs.tangent_kernel(len(directions)), x, p, t)
     return Tangents(first, rhs.n, p, directions, find)
 
@@ -28,6 +33,12 @@ def cotangents(rhs: CompiledRhs, x: np.ndarray, p: np.ndarray, t: float) -> Cota
     """The cotangents of the right-hand side."""
     first, find = _tapes(rhs.cotangent_kernel, x, p, t, leave_out=1)
     return Cotangents(first, rhs.n, p, find)
+
+
+def behind(rhs: CompiledRhs, whole: Cotangents, p: np.ndarray) -> Cotangents:
+    """The cotangents from what an evaluation has saved."""
+    assert rhs.saving is not None, "nothing is saved"
+    return Cotangents(rhs.behind_kernel.first.executable.tape, rhs.n, p, None, rhs.saving.size, whole)
 
 
 def _tapes(
