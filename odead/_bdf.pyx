@@ -194,7 +194,7 @@ cdef class BDF(Explicit):
         cdef double t_new, h, error, safety
         cdef int iterations
         cdef Outcome outcome
-        h = fmax(fmin(self.h_abs, self.max_step), smallest)
+        h = fmax(fmin(self.h_abs, self.limit()), smallest)
         if h != self.h_abs:
             self.resize(h / self.h_abs)
             self.h_abs = h

@@ -72,6 +72,7 @@ cdef class Tape:
     cdef int64_t execute(self, Part part) noexcept nogil
     cdef void _relocate(self, int64_t slot, char* address) noexcept nogil
     cdef int64_t _run(self, tuple arrays, Part part, bint asks) except -3
+    cdef int raise_failure(self) except -1
     cdef bint _bind_object(self, int64_t slot, object item, Part part) except -1
     cdef int _bind_number(self, int64_t slot, object item) except -1
     cdef int _refuse_overlap(self, tuple arrays, Part part, bint bounced) except -1

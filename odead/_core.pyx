@@ -234,9 +234,8 @@ cdef class Tape:
                 status = self.execute(part)
         else:
             status = self.execute(part)
-        if status >= 0 and self.calls.failure is not None:
-            failure, self.calls.failure = self.calls.failure, None
-            raise failure
+        if status >= 0:
+            self.raise_failure()
         if asks and status < 0 and (code.always_asks or raised()) and self._undone(arrays):
             return code.length - 1
         if bounced and status < 0:
@@ -276,6 +275,13 @@ cdef class Tape:
         # Not before each run, for looking takes 10 ns and clearing 60: a flag that someone else has left costs one question.
         clear()
         return False
+
+    cdef int raise_failure(self) except -1:
+        """Raise what a Python function raised in a run that did not come to its end, if one did."""
+        if self.calls.failure is not None:
+            failure, self.calls.failure = self.calls.failure, None
+            raise failure
+        return 0
 
     cdef bint _bind_object(self, int64_t slot, object item, Part part) except -1:
         """Bind a slot; True if the array is not laid out as the program expects and a copy was bound instead."""

@@ -95,6 +95,7 @@ cdef class Explicit:
     cdef double* beyond                     # and by what comes later
     cdef int64_t n_pieces
     cdef int64_t piece                      # that the solve is in
+    cdef double origin                      # time in these pieces at the time 0 of the solve
     cdef tuple limits                       # own these
     cdef int64_t max_steps
     cdef int64_t n

@@ -209,7 +209,7 @@ cdef class Explicit:
             self.t_last, self.t_end = self.t_end, stops[0]
 
     def keep_pace(self, ends, longest, beyond):
-        """Before `run`, of a solve in which time grows: limit its explicit or one-step method's steps, as `Pace` says.
+        """Before `run`, of a solve in which time grows: limit its steps, as `Pace` says.
 
         Parameters
         ----------
@@ -372,11 +372,10 @@ cdef class Explicit:
         """The longest step from here."""
         if not self.n_pieces:
             return self.max_step
-        while self.piece < self.n_pieces - 1 and self.ends[self.piece + 1] <= self.t:
+        cdef double t = self.origin + self.t
+        while self.piece < self.n_pieces - 1 and self.ends[self.piece + 1] <= t:
             self.piece += 1
-        return fmin(
-            fmin(self.max_step, self.longest[self.piece]), fmax(self.beyond[self.piece], self.ends[self.piece + 1] - self.t)
-        )
+        return fmin(fmin(self.max_step, self.longest[self.piece]), fmax(self.beyond[self.piece], self.ends[self.piece + 1] - t))
 
     cdef Outcome step(self) noexcept nogil:
         """Take one step: try until the error is small enough."""

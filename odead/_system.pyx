@@ -259,11 +259,13 @@ cdef class Recorded(System):
         cdef cnp.npy_intp n = self.n_x
         self.flips += 1
         try:
+            self.tape.raise_failure()
             for number in range(len(self.tapes)):
                 if number != missed:
                     self._switch(number)
                     if self._execute():
                         return DONE
+                    self.tape.raise_failure()
             if self.find is None:
                 raise RuntimeError("a branch was taken that was not recorded")
             x = cnp.PyArray_SimpleNewFromData(1, &n, cnp.NPY_FLOAT64, self.address[self.slot_x]).copy()

@@ -9,7 +9,6 @@ from ..errors import IntegrationError
 from .engines.engine import AbstractEngine, Controls, Trajectory
 from .engines.estimate import Group, error_of_gradient, norm
 from .engines.failures import raise_failure
-from .engines.native import NativeEngine
 from .engines.scipy import ScipyEngine
 from .gradients.continuous import (
     AdjointOptions,
@@ -21,7 +20,7 @@ from .gradients.continuous import (
 )
 from .gradients.discrete import Probes, go_back, solve_for_adjoint
 from .gradients.forward import MULTISTEP_SHARE, Columns, augmented, column_atol, columns_for, split
-from .methods import EXPLICIT, MULTISTEP, ONE_STEP
+from .methods import MULTISTEP, ONE_STEP
 from .pieces.doubts import warn_of_branches
 from .pieces.locating import solve_with_switches
 from .pieces.piecewise import Course, FirstRows, Piece, integrate
@@ -121,8 +120,7 @@ class Run(NamedTuple):
         losses = self._loss(trajectory.y, rows)
         backwards: AbstractEngine = self.engine
         method = controls.method
-        if isinstance(backwards, NativeEngine) and method not in EXPLICIT:
-            # The others take recorded right-hand sides only, and that of lambda reads the solution.
+        if problem.rhs.mass is not None:  # the equations of lambda have constraints, which are eliminated in Python
             backwards, method = ScipyEngine(), "Radau" if method in ONE_STEP else ScipyEngine().choose_method(method)
         controls = controls._replace(method=method)
 

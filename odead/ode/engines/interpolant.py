@@ -83,6 +83,7 @@ class Joined:
     Parameters
     ----------
     sols : list of callable
+        `parts` from now on.
     ts : array
         Ends of the steps; those of all but the last solution are `sols[k].ts`.
     """
@@ -90,7 +91,7 @@ class Joined:
     def __init__(self, sols: list[Any], ts: np.ndarray) -> None:
         self.ts = np.asarray(ts, dtype=float)
         self.t_min, self.t_max = float(min(self.ts[0], self.ts[-1])), float(max(self.ts[0], self.ts[-1]))
-        self._sols = sols
+        self.parts = sols
         self._sign = -1.0 if self.ts[-1] < self.ts[0] else 1.0
         self._ends = np.array([self._sign * sol.ts[-1] for sol in sols[:-1]])
 
@@ -99,8 +100,8 @@ class Joined:
         t = np.asarray(t, dtype=float)
         number = np.searchsorted(self._ends, self._sign * t, side="left")
         if not t.ndim or not t.size or (number == number[0]).all():
-            return np.asarray(self._sols[int(number.flat[0]) if number.size else 0](t))
-        parts = [(number == k, self._sols[k](t[number == k])) for k in np.unique(number)]
+            return np.asarray(self.parts[int(number.flat[0]) if number.size else 0](t))
+        parts = [(number == k, self.parts[k](t[number == k])) for k in np.unique(number)]
         out = np.empty((parts[0][1].shape[0], t.size))
         for where, part in parts:
             out[:, where] = part

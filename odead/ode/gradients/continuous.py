@@ -12,12 +12,16 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from ..._bdf import BDF
+from ..._implicit import Implicit, Step
 from ..engines.engine import AbstractEngine, Controls, System, Trajectory
+from ..engines.native import NativeEngine, describe_failure
 from ..engines.pace import Pace
 from ..pieces.piecewise import Course, Piece
 from ..problem.problem import Problem
 from ..rhs.jacobian import Jacobian
 from . import quadrature
+from .backwards import method_back, run_back
 from .constrained import Constrained
 
 __all__ = ["AdjointOptions", "AdjointResult", "BackwardFailure", "continuous_adjoint", "forward_controls", "piecewise_adjoint"]
@@ -163,6 +167,8 @@ def continuous_adjoint(
         cotangents, later = cotangents.copy(), times != problem.t0  # the start is a datum of x0 itself
         cotangents[:, later], by_p = adjoint.visible(times[later], cotangents[:, later])
     controls = _controls(problem, forward, cotangents, controls, options)
+    if isinstance(adjoint, _Adjoint) and isinstance(engine, NativeEngine):
+        return _compiled(problem, adjoint, forward, times, cotangents, controls, options, with_p=with_p)
     covector, pace = np.zeros(problem.x0.size), Pace.of(np.abs(forward.sol.ts[::-1] - problem.t1))
     gradient = _Gradient(problem, forward.sol, adjoint, options) if with_p and problem.p.size else None
     counts, error = np.zeros(4, dtype=int), options.rtol  # that of the quadrature
@@ -187,6 +193,38 @@ def continuous_adjoint(
     grad_p = by_p if gradient is None else by_p + gradient.total
     nfev, njev, nlu, nsteps = map(int, counts)
     return AdjointResult(grad_p, arriving + at_start, arriving, nfev, njev, nlu, nsteps, error)
+
+
+def _compiled(
+    problem: Problem,
+    adjoint: "_Adjoint",
+    forward: Trajectory,
+    times: np.ndarray,
+    cotangents: np.ndarray,
+    controls: Controls,
+    options: AdjointOptions,
+    *,
+    with_p: bool,
+) -> AdjointResult:
+    """The same in the compiled loop."""
+    controls = controls._replace(method=method_back(controls.method, forward))
+    quadrature = options if with_p and problem.p.size else None
+    run, outcome = run_back(problem, forward.sol, times, cotangents, controls, quadrature)
+    loop = run.loop
+    if outcome != "done":
+        clock = _Elapsed(run.begins, run.ends)
+        failure = describe_failure(loop, outcome, controls.max_steps, run.nsteps)
+        stopped = Trajectory(
+            np.zeros(0), np.zeros((problem.x0.size, 0)), None, run.covector.calls, run.njev, run.nlu, run.nsteps, None,
+            failure.reason, failure,
+        )  # fmt: skip
+        raise BackwardFailure(_system(problem, adjoint, clock, failure.x), stopped, clock)
+    stepped = loop.attempted if isinstance(loop, Implicit) else loop
+    nfev = run.covector.calls + (stepped.linearised.calls if isinstance(stepped, (Step, BDF)) else 0)
+    at_start = cotangents[:, times == problem.t0].sum(axis=1)
+    grad_p = np.zeros(problem.p.size) if run.quadrature is None else run.quadrature.total
+    error = options.rtol + run.error
+    return AdjointResult(grad_p, run.arriving + at_start, run.arriving, nfev, run.njev, run.nlu, run.nsteps, error)
 
 
 def _merged(

@@ -8,6 +8,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from ..._covector import ByParameters, ChangeInTime, Covector, LinearisedCovector
+from ..._curve import Curve
 from ..._krylov import ByEntries, ByProducts, Products
 from ..._linearised import Linearised
 from ..._matrices import Band, Dense, MassMatrix, Matrix, Sparse
@@ -66,6 +68,10 @@ class _Plan:
     @cached_property
     def fitting(self) -> tuple[type[Matrix], tuple[Any, ...]]:
         return _fitting(self.pattern)
+
+    @cached_property
+    def fitting_transposed(self) -> tuple[type[Matrix], tuple[Any, ...]]:
+        return _fitting(self.pattern.transposed[0])
 
     @cached_property
     def price(self) -> float:
@@ -136,6 +142,34 @@ class Linearisations:
         products = Products(tape, self._n, p, find, transposed)
         return products, ByProducts(self._n, (), (), (), products)
 
+    def make_transposed(
+        self, curve: Curve, p: np.ndarray, t: float, sign: float, *, timed: bool
+    ) -> tuple[Covector, Callable[[], tuple[LinearisedCovector, Matrix]]]:
+        """The right-hand side of lambda along a solution, from its last time t on; and what makes a linearisation of it.
+
+        `sign` is 1.0 where t falls, and `timed` whether the derivative by time is wanted.
+        """
+        x = np.zeros(self._n)
+        tape, find = self._tapes(None, self._transposed_products, x, p, t, leave_out=1)
+        covector = Covector(curve, Products(tape, self._n, p, find, True), sign)
+
+        def linearised() -> tuple[LinearisedCovector, Matrix]:
+            made, _ = self.make(x, p, t, np.empty((0, self._n_p)))
+            plan, change = self._current(), None
+            (pattern, order), (kind, more) = plan.pattern.transposed, plan.fitting_transposed
+            if timed and not made.constant:
+                tape, find = self._tapes(None, self._change_in_time, x, p, t, leave_out=1)
+                change = ChangeInTime(tape, self._n, p, find)
+            places = (pattern.rows.astype(np.int64), pattern.columns.astype(np.int64), np.arange(order.size))
+            return LinearisedCovector(covector, made, order, change), kind(self._n, *places, *more)
+
+        return covector, linearised
+
+    def products_by_p(self, p: np.ndarray, t: float) -> ByParameters:
+        """The products of the transpose of f_p with vectors."""
+        tape, find = self._tapes(None, self._products_by_p, np.zeros(self._n), p, t, leave_out=1)
+        return ByParameters(tape, self._n, p, find)
+
     def step_cotangents(
         self, x: np.ndarray, p: np.ndarray, t: float, cotangents: Cotangents, weights: np.ndarray
     ) -> StepCotangents:
@@ -178,6 +212,19 @@ class Linearisations:
     @cached_property
     def _transposed_products(self) -> Kernel:
         return self._record(lambda program: without_values(reverse(program, (0, 1))), self._at_p(0))
+
+    @cached_property
+    def _products_by_p(self) -> Kernel:
+        return self._record(lambda program: without_values(reverse(program, (0, 2))), self._at_p(0))
+
+    @cached_property
+    def _change_in_time(self) -> Kernel:
+        def derive(program: Program) -> Program:
+            along = optimise(forward(program, (0, 1, self._at_t), None))
+            products = len(program.arguments)  # the shadow of dx
+            return without_values(reverse(along, (1, products)), (products, 0))
+
+        return self._record(derive, self._at_p(0))
 
     def _current(self) -> _Plan:
         with self._lock:
