@@ -19,8 +19,8 @@ REFUSED = {
     "code checks arguments in ways that cannot be recorded. Write the density, as for the normal one "
     "`-0.5 * z**2 - np.log(sigma * np.sqrt(2 * np.pi))` with `z = (x - mu) / sigma`, by `scipy.special`: `gammaln`, `betaln`, "
     "`xlogy`, `ndtr`, `log_ndtr`, `gammainc`, `betainc`.",
-    "`scipy.integrate.odeint`, `solve_ivp`": "`odead.solve` and `odead.solve_ivp` are differentiable.",
-    "`scipy.optimize.minimize`, `fsolve`, `least_squares`": "`scipy.optimize.root` and `brentq` have rules.",
+    "`scipy.integrate.solve_bvp`, `ode`, stepper objects": "`solve_ivp`, `odeint` and `quad` are differentiated.",
+    "`scipy.optimize.minimize`, `least_squares`": "`scipy.optimize.root`, `fsolve` and `brentq` are differentiated.",
     "`scipy.linalg.schur`, `hessenberg`, `ldl`, `polar`": "their factors jump where eigenvalues change places, or are LAPACK's "
     "choice; `eigh`, `eig`, `svd`, `logm`, `sqrtm` and `expm` are here.",
     "`scipy.special.lambertw`, `airy`, `hyp2f1`, `wofz` and others": "a rule of two lines: `@odead.primitive` and "

@@ -42,13 +42,20 @@ def nest_of(f: Any, *trees: Any) -> Nest | None:
             for leaf in flatten(tree)[0]:
                 if is_traced(leaf):
                     return Nest(leaf.rec)
-    while not isinstance(f, FunctionType) and hasattr(f, "__func__" if isinstance(f, MethodType) else "func"):
-        f = f.__func__ if isinstance(f, MethodType) else f.func
-    if not isinstance(f, FunctionType):
-        f = getattr(type(f), "__call__", None)  # noqa: B004  # the function itself
-    if isinstance(f, FunctionType) and isinstance(f.__globals__, Names):
-        return Nest(f.__globals__.namespace.rec)
-    return None
+    return _nest_of_function(f)
+
+
+def _nest_of_function(f: Any) -> Nest | None:
+    """The recording in which a function was made, or what it wraps."""
+    if isinstance(f, FunctionType):
+        return Nest(f.__globals__.namespace.rec) if isinstance(f.__globals__, Names) else None
+    if isinstance(f, functools.partial):
+        return next((nest for part in (f.func, *f.args) if callable(part) and (nest := _nest_of_function(part))), None)
+    wrapped = getattr(f, "__func__" if isinstance(f, MethodType) else "func", None)
+    if wrapped is not None:
+        return _nest_of_function(wrapped)
+    called = getattr(type(f), "__call__", None)  # noqa: B004  # the function itself
+    return _nest_of_function(called) if isinstance(called, FunctionType) else None
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""Rule of `scipy.integrate.quad`: differentiate under the integral, and at its limits."""
+"""What stands for functions of `scipy.integrate`; the rule of `quad`: differentiate under the integral, and at its limits."""
 
 from typing import Any
 
@@ -7,6 +7,7 @@ import scipy.integrate
 
 from ..rules.primitive import Primitive, adopt, primitive
 from ..rules.registry import rule
+from . import scipy_ode  # noqa: F401
 from .implicit import as_tuple, combined, curvature, has_floats, pulled, value_at
 
 

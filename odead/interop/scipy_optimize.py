@@ -8,7 +8,10 @@ from typing import Any
 import numpy as np
 import scipy.optimize
 
-from ..rules.primitive import Primitive, adopt
+from ..containers import map_leaves
+from ..derivatives.nested import Nest
+from ..errors import ArgumentTypeError
+from ..rules.primitive import Primitive, adopt, replace
 from ..rules.registry import rule
 from .implicit import as_tuple, jacobian_at, pulled
 
@@ -46,6 +49,47 @@ def _root_rule(fun: Any, x0: Any, args: Any = (), *options: Any, **named: Any) -
         return closed, None, args_bar if isinstance(args, tuple) else args_bar[0], None, None, None, None, None
 
     return found, pullback
+
+
+def fsolve(
+    func: Any,
+    x0: Any,
+    args: Any = (),
+    fprime: Any = None,
+    full_output: Any = 0,
+    col_deriv: Any = 0,
+    xtol: float = 1.49012e-8,
+    maxfev: int = 0,
+    band: Any = None,
+    epsfcn: float | None = None,
+    factor: float = 100.0,
+    diag: Any = None,
+) -> Any:
+    """`scipy.optimize.fsolve` by `root`.
+
+    Raises
+    ------
+    ArgumentTypeError
+        full_output is asked for.
+    """
+    if full_output:
+        raise ArgumentTypeError(
+            "full_output= of scipy.optimize.fsolve has no meaning inside a function that is being differentiated; "
+            "scipy.optimize.root has it"
+        )
+    known = {
+        "col_deriv": col_deriv,
+        "xtol": xtol,
+        "maxfev": maxfev,
+        "band": band,
+        "eps": epsfcn,
+        "factor": factor,
+        "diag": diag,
+    }
+    return root(func, [x0] if np.ndim(map_leaves(Nest.twin, x0)) == 0 else x0, args, "hybr", fprime, None, None, known).x
+
+
+replace(scipy.optimize.fsolve, fsolve)
 
 
 def _brentq(

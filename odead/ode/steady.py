@@ -12,11 +12,12 @@ from typing import Any, Final, NoReturn
 import numpy as np
 from scipy.optimize import OptimizeResult
 
+from ..derivatives.nested import nest_of
 from ..errors import ArgumentValueError, IntegrationError
 from .problem.loss import Loss
 from .problem.problem import Problem, make_problem
 
-__all__ = ["SteadyState", "steady_state"]
+__all__ = ["Equations", "SteadyState", "find", "steady_state"]
 
 ITERATIONS: Final = 50  # of Newton's method
 PSEUDO_STEPS: Final = 500  # of the implicit Euler method with growing steps that goes where Newton's method does not
@@ -71,7 +72,7 @@ def steady_state(
     loss: Callable[..., Any] | None = None,
     wrt: str | tuple[str, ...] = "p",
 ) -> SteadyState:
-    """Find a state that does not change, and differentiate it.
+    """Find a state that does not change, and differentiate it. Differentiable inside functions, to any order.
 
     Parameters
     ----------
@@ -97,13 +98,26 @@ def steady_state(
     for name in wanted:
         if name not in ("p", "x0"):
             raise ArgumentValueError(f'wrt={name!r} is unknown; a steady state depends on "p" and "x0"')
+    nest = nest_of(rhs, x0, p)
+    if nest is not None:
+        from .inside.steady import steady_inside  # it searches by this module
+
+        return steady_inside(nest, rhs, x0, p, loss, wanted)
     problem = make_problem(rhs, x0, p, (0.0, 0.0), None, differentiated=wanted)
-    _refuse_time(problem)
     outer = None if loss is None else Loss(loss, problem.x_layout, problem.p_layout, p)
-    search = _Search(problem, _Equations.of(problem))
-    result = search.result(search.run(), success=True, message="a steady state was found")
-    _differentiate(problem, search.equations, result, outer, wanted)
+    result, equations, matrix = find(problem)
+    _differentiate(problem, equations, matrix, result, outer, wanted)
     return result
+
+
+def find(problem: Problem) -> "tuple[SteadyState, Equations, np.ndarray]":
+    """The steady state without derivatives, the equations that define it, and their Jacobian there, regular."""
+    _refuse_time(problem)
+    search = _Search(problem, Equations.of(problem))
+    result = search.result(search.run(), success=True, message="a steady state was found")
+    matrix = search.equations.matrix(problem.jacobian(0.0, result.x).dense())
+    _refuse_singular(problem, search.equations, matrix, result)
+    return result, search.equations, matrix
 
 
 def _refuse_time(problem: Problem) -> None:
@@ -121,14 +135,14 @@ def _refuse_time(problem: Problem) -> None:
 
 
 @dataclass(frozen=True)
-class _Equations:
+class Equations:
     """As many independent equations as states: ``independent @ f(x) = 0`` and ``conserved @ (x - x0) = 0``."""
 
     independent: np.ndarray
     conserved: np.ndarray
 
     @classmethod
-    def of(cls, problem: Problem) -> "_Equations":
+    def of(cls, problem: Problem) -> "Equations":
         """Find the combinations of f that are zero at several states, whatever p is.
 
         Rows and columns are scaled first: rate constants of very different sizes are not redundancies.
@@ -213,7 +227,7 @@ class _Search:
     (pseudo-transient continuation).
     """
 
-    def __init__(self, problem: Problem, equations: _Equations) -> None:
+    def __init__(self, problem: Problem, equations: Equations) -> None:
         self.problem = problem
         self.equations = equations
         self.nit = self.nfev = self.njev = 0
@@ -322,12 +336,10 @@ def _norm(step: np.ndarray, x: np.ndarray) -> float:
 
 
 def _differentiate(
-    problem: Problem, equations: _Equations, result: SteadyState, loss: Loss | None, wanted: tuple[str, ...]
+    problem: Problem, equations: Equations, matrix: np.ndarray, result: SteadyState, loss: Loss | None, wanted: tuple[str, ...]
 ) -> None:
     """Fill in the derivatives: with the equations G(x, p, x0) = 0 they are -G_x^-1 times those of G."""
     x = result.x
-    matrix = equations.matrix(problem.jacobian(0.0, x).dense())
-    _refuse_singular(problem, equations, matrix, result)
     by_p = by_x = None
     if loss is not None:
         result.loss, by_x, by_p = loss.value_and_gradient(x, problem.p)
@@ -344,7 +356,7 @@ def _differentiate(
             result.grad_x0 = problem.x_layout.gradient(by_x @ result.sens_x0)
 
 
-def _refuse_singular(problem: Problem, equations: _Equations, matrix: np.ndarray, result: SteadyState) -> None:
+def _refuse_singular(problem: Problem, equations: Equations, matrix: np.ndarray, result: SteadyState) -> None:
     """Compare with the size that each equation has elsewhere: a single one at a fold has no other to compare with."""
     x = result.x
     scaled = matrix * _weights(x)

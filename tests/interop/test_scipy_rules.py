@@ -110,6 +110,14 @@ def test_root():
     check_rule(optimize.root, system, start, (2.1, 0.7), "hybr", None, 1e-13)
 
 
+def test_fsolve():
+    start = np.array([1.0, 1.0])
+    check_derivatives(lambda p, q: (optimize.fsolve(system, start, (p, q), xtol=1e-13) ** 2).sum(), 2.1, 0.7)
+    check_derivatives(lambda p: optimize.fsolve(lambda x: x**3 - p, 1.0, xtol=1e-13)[0] * p, 1.9)
+    with pytest.raises(TypeError, match=r"full_output= of scipy\.optimize\.fsolve has no meaning"):
+        odead.gradient(lambda p: optimize.fsolve(lambda x: x**3 - p, 1.0, full_output=True)[0][0], 1.9)
+
+
 def test_brentq():
     check_derivatives(lambda p: optimize.brentq(lambda x: x**3 - p, 0.0, 2.0, xtol=1e-14) * p, 1.9)
     check_derivatives(lambda p: optimize.brentq(lambda x, q: x**3 - q, 0.0, 2.0, args=(p,), xtol=1e-14) * p, 1.9)

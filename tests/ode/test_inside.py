@@ -133,8 +133,6 @@ def test_the_law():
 
 def test_what_is_refused_says_so():
     x0, p = np.array([0.4]), np.array([0.9, 2.0])
-    with pytest.raises(ValueError, match="t_eval"):
-        gradient(lambda p: odead.solve(logistic, x0, p, (0, 2)).y[0, -1], p)
     with pytest.raises(TypeError, match="rtol"):
         gradient(lambda p: odead.solve(logistic, x0, p, (0, 2), t_eval=TIMES, rtol=p[0]).y[0, -1], p)
     with pytest.raises(TypeError, match="tstops"):
@@ -147,3 +145,48 @@ def test_a_failed_solve_raises_as_itself():
 
     with pytest.raises(odead.IntegrationError):
         gradient(f, np.ones(1))
+
+
+def test_without_t_eval_the_states_are_those_at_the_steps():
+    x0, p = np.array([0.4]), np.array([0.9, 2.0])
+
+    def end(p, t0, t1):
+        return odead.solve(logistic, x0, p, (t0, t1), **TIGHT).y[0, -1]
+
+    def closed(p, t0, t1):
+        return exact(t1 - t0, x0[0], p[0], p[1])
+
+    for mode in (odead.Forward, odead.Reverse):
+        found = gradient(end, p, 0.25, 2.0, wrt=(0, 1, 2), mode=mode)
+        for part, reference in zip(found, gradient(closed, p, 0.25, 2.0, wrt=(0, 1, 2)), strict=True):
+            assert_allclose(part, reference, rtol=1e-7)
+    assert_allclose(gradient(lambda t: odead.solve(logistic, x0, p, (t[0], t[1]), **TIGHT).t[-1], np.array([0.0, 2.0])), [0, 1])
+
+
+def test_another_number_of_steps_than_recorded():
+    x0 = np.array([0.4])
+    compiled = odead.compile(lambda p: odead.solve(logistic, x0, p, (0, 2)).y, np.array([0.9, 2.0]))
+    for rate in (0.9, 9.0, 0.1, 9.0):
+        p = np.array([rate, 2.0])
+        plain = odead.solve(logistic, x0, p, (0, 2))
+        assert_allclose(compiled.primal(p), plain.y, rtol=1e-13)
+    assert plain.t.size != odead.solve(logistic, x0, np.array([0.9, 2.0]), (0, 2)).t.size
+
+
+def test_without_t_eval_the_last_state_is_that_of_the_event_that_ends_it():
+    def half(x, p, t):
+        return x[0] - 1.0
+
+    half.terminal = True
+    x0, p = np.array([0.4]), np.array([0.9, 2.0])
+
+    def found(p):
+        return odead.solve(logistic, x0, p, (0, 9), events=half, **TIGHT)
+
+    def instant(p):
+        return np.log((p[1] / 0.4 - 1) / (p[1] - 1)) / p[0]
+
+    assert found(p).t[-1] == pytest.approx(instant(p), rel=1e-7)
+    assert_allclose(gradient(lambda p: found(p).t[-1], p), gradient(instant, p), rtol=1e-7)
+    assert_allclose(gradient(lambda p: found(p).y[0, -1], p), [0, 0], atol=1e-9)
+    assert_allclose(odead.hessian(lambda p: found(p).t[-1], p)[0, 0], 2 * np.log(4.0) / p[0] ** 3, rtol=1e-6)

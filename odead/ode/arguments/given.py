@@ -20,8 +20,8 @@ def refuse_traced(**given: Any) -> None:
     for name, value in given.items():
         if not is_plain(value) and any(map(is_traced, flatten(value)[0])):
             raise NotImplementedError(
-                f"{name} comes from a function that is being differentiated, inside which odead.solve and "
-                f"odead.sensitivity are what can be differentiated"
+                f"{name} comes from a function that is being differentiated, inside which odead.solve, odead.sensitivity and "
+                f"odead.steady_state are what can be differentiated"
             )
 
 

@@ -41,7 +41,7 @@ Form = Callable[..., Any]  # (function, layout of x, vector dx, x, p, t): how a 
 
 
 def name_of(f: Callable[..., Any]) -> str:
-    return name_of(f.fun) if isinstance(f, ScipyRhs) else getattr(f, "__name__", type(f).__name__)
+    return name_of(f.func) if isinstance(f, ScipyRhs) else getattr(f, "__name__", type(f).__name__)
 
 
 def required_parameters(f: Callable[..., Any], argument: str) -> int:
@@ -83,10 +83,10 @@ def required_parameters(f: Callable[..., Any], argument: str) -> int:
 class ScipyRhs:
     """SciPy's ``fun(t, y, *args)`` called as ``rhs(x, p, t)``."""
 
-    fun: Callable[..., Any]
+    func: Callable[..., Any]
 
     def __call__(self, x: Any, p: Any, t: Any) -> Any:
-        return call_scipys(self.fun, x, p, t)
+        return call_scipys(self.func, x, p, t)
 
 
 def from_scipy(fun: Callable[..., Any]) -> ScipyRhs:
@@ -153,7 +153,7 @@ def flat_rhs(rhs: Callable[..., Any], running: Callable[..., Any] | None, x_layo
         Neither ``rhs(dx, x, p, t)`` nor ``rhs(x, p, t)``.
     """
     form = _form(rhs, x_layout)
-    function = rhs.fun if isinstance(rhs, ScipyRhs) else rhs
+    function = rhs.func if isinstance(rhs, ScipyRhs) else rhs
     if running is not None:
         return _named(partial(_with_running, form, function, running, x_layout, p_layout), function)
     if form is _fill and x_layout.is_vector and (p_layout.is_vector or p_layout.is_none):

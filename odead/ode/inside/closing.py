@@ -75,7 +75,7 @@ class Closing:
 
     def _outside(self, f: Any) -> _Outside:
         is_scipys = isinstance(f, ScipyRhs)
-        leaves, structure = flatten(self._nest.outside(f.fun if is_scipys else f))
+        leaves, structure = flatten(self._nest.outside(f.func if is_scipys else f))
         leaves = [leaf if is_bound(leaf) else self._nest.twin(leaf) for leaf in leaves]
         own = () if structure.kind is None else tuple(leaf for leaf in leaves if is_bound(leaf))
         self._closed.append(own)

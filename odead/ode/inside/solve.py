@@ -25,7 +25,7 @@ from ..results.solution import Solution
 from ..rhs.mass import check_mass, without_regular
 from .closing import Closing
 from .moving import event_time, moved, shift
-from .variations import Posed, solved
+from .variations import Posed, solved, stepped, steps_of
 
 __all__ = ["OPTIONS", "Inside", "as_array", "check_options", "packed", "pair_of_times", "solve_inside", "twins"]
 
@@ -55,30 +55,28 @@ def solve_inside(
     Raises
     ------
     ArgumentValueError, ArgumentTypeError
-        t_eval is missing, or an argument does not fit.
+        An argument does not fit.
     """
-    if t_eval is None:
-        raise ArgumentValueError(
-            "t_eval: a solve inside a function that is being differentiated needs it, because the number of steps differs from "
-            "call to call; t_eval=[t1] gives the end"
-        )
     options = check_options(nest, options)
     if callable(x0):
         x0 = x0(p)
     tspan = pair_of_times(tspan)
     problem, layout = _posed(nest, solve, rhs, as_array(nest, x0), p, tspan, options)
-    times = as_array(nest, t_eval)
+    times = problem.steps() if t_eval is None else as_array(nest, t_eval)
     if problem.posed.mass is not None:
-        times = as_array(nest, nest.untraced(t_eval))
+        times = times if t_eval is None else as_array(nest, nest.untraced(t_eval))
         if problem.posed.events or any(map(is_traced, (times, *tspan))):
             raise NotImplementedError(
                 "events of a solve with a singular mass_matrix inside a function that is being differentiated, and derivatives "
                 "by its tspan or t_eval, are not supported yet; odead.sensitivity has them"
             )
     y, t_events, y_events = problem.solution(times)
+    t = times[: y.shape[1]]
+    if t_eval is None and problem.is_ended:
+        t, y = problem.with_end(t, y, t_events, y_events)
     sol = partial(_states_at, layout, problem.interpolant) if options["dense_output"] else None
     fields = {
-        "t": times[: y.shape[1]], "y": layout.states(y), "sol": sol, "t_events": t_events,
+        "t": t, "y": layout.states(y), "sol": sol, "t_events": t_events,
         "y_events": None if y_events is None else [layout.states(each.T).T for each in y_events],
         "status": int(problem.is_ended), "success": True, "message": "recorded", "method": options["method"],
         "engine": options["engine"], "mode": "solve", "name": name_of(rhs),
@@ -187,6 +185,29 @@ class Inside:
             [np.stack(states[each]) if states[each] else empty for each in ranges],
         )
 
+    def steps(self) -> Any:
+        """The instants between which the solve steps: t0 and t1 move with tspan, those between stay.
+
+        A later run with another number of steps is recorded anew. An event that ends the solve is left to `with_end`.
+        """
+        nest, posed = self.nest, self.posed
+        ends = [stop_gradient(end) if is_traced(end) else end for end in self.ends]
+        at = (self.x, self.p, self._span(ends))
+        times = stepped(posed, len(steps_of(posed, *[np.array(nest.twin(each)) for each in at])), *at)
+        if not any(map(is_traced, self.ends)):
+            return times
+        reaches_end = nest.twin(times)[-1] == nest.twin(self.ends[1])
+        last = [self.ends[1]] if reaches_end and is_traced(self.ends[1]) else times[-1:]
+        return np.concatenate([times[:-1], last])
+
+    def with_end(self, times: Any, y: Any, t_events: Any, y_events: Any) -> tuple[Any, Any]:
+        """The times and states, with those at the event that ended the solve."""
+        ended = [
+            k for k, event in enumerate(self.posed.events) if 0 < int(event.terminal or 0) <= self.nest.twin(t_events[k]).size
+        ]
+        last = max(ended, key=lambda k: abs(self.nest.twin(t_events[k])[-1] - self.nest.twin(self.ends[0])))
+        return np.concatenate([times, t_events[last][-1:]]), np.concatenate([y, y_events[last][-1:].T], axis=1)
+
     def interpolant(self, t: Any) -> Any:
         """The solution as a function of time: one more solve."""
         times = as_array(self.nest, t)
@@ -206,8 +227,7 @@ class Inside:
         if is_traced(self.ends[0]):
             x = moved(self.flat, nest.array(x, np.float64), self._parameters, self.ends[0], -shift(self.ends[0]))
         fixed = stop_gradient(times) if is_traced(times) else times
-        span = nest.array(ends, np.float64) if any(map(is_traced, ends)) else np.array(ends, dtype=float)
-        at = (x, self.p, span, fixed)
+        at = (x, self.p, self._span(ends), fixed)
         if posed.events:
             posed = posed.expecting(*[np.array(nest.twin(each)) for each in at])
         both, instants = solved(posed, *at)
@@ -219,6 +239,9 @@ class Inside:
                 [moved(self.flat, y[:, k].copy(), self._parameters, fixed[k], late[k]) for k in range(reached)], axis=1
             )
         return y, found, instants, tuple(counts)
+
+    def _span(self, ends: Sequence[Any]) -> Any:
+        return self.nest.array(ends, np.float64) if any(map(is_traced, ends)) else np.array(ends, dtype=float)
 
     def _moves(self, times: Any) -> bool:
         """Whether times may have derivatives: not as an array that the function has captured."""

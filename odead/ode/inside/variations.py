@@ -30,7 +30,7 @@ from ..rhs.mass import Mass
 from ..sensitivity import sensitivity
 from ..solve import choose_engine, method_for_mass, solve
 
-__all__ = ["Posed", "solved"]
+__all__ = ["Posed", "solved", "stepped", "steps_of"]
 
 
 class OtherCourseError(np.linalg.LinAlgError):
@@ -147,10 +147,24 @@ def _counted(result: Solution) -> tuple[int, ...]:
     return (result.t.size, *[each.size for each in result.t_events])
 
 
-def _solution(posed: Posed, x: np.ndarray, p: np.ndarray, ends: np.ndarray, times: np.ndarray) -> Solution:
+def _solution(posed: Posed, x: np.ndarray, p: np.ndarray, ends: np.ndarray, times: np.ndarray | None) -> Solution:
     options = posed.options | {"atol": posed.atol(x, p)}
     own = {name: options[name] for name in ("method", "engine", "rtol", "atol", "first_step", "max_step", "max_steps")}
     return solve(posed.rhs, x, _given(p), ends, t_eval=times, **own, **posed.placed)
+
+
+def steps_of(posed: Posed, x: np.ndarray, p: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """The instants between which the solve steps, without that of an event that ends it."""
+    result = _solution(posed, x, p, ends, None)
+    return result.t[:-1] if result.status == 1 else result.t
+
+
+def _stepped(posed: Posed, count: int, x: np.ndarray, p: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """The same, of a solve that steps as often as the recorded one."""
+    times = steps_of(posed, x, p, ends)
+    if times.size != count:
+        raise OtherCourseError("another number of steps than in the recorded solve")
+    return times
 
 
 def _pushed(
@@ -228,9 +242,12 @@ def _pulled(
     return result.grad_x0, np.zeros(0) if result.grad is None else result.grad
 
 
-for _function, _name in ((_solved, "solve"), (_pushed, "solve.tangent"), (_pulled, "solve.adjoint")):
+for _function, _name in (
+    (_solved, "solve"), (_stepped, "solve.steps"), (_pushed, "solve.tangent"), (_pulled, "solve.adjoint"),
+):  # fmt: skip
     _function.__name__ = _name
-solved, pushed, pulled = Primitive(_solved), Primitive(_pushed), Primitive(_pulled)
+solved, stepped, pushed, pulled = Primitive(_solved), Primitive(_stepped), Primitive(_pushed), Primitive(_pulled)
+inactive(stepped)
 for _each in (solved, pushed, pulled):
     inactive(_each, args=("posed", "ends", "times"))
 
