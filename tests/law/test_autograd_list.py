@@ -19,7 +19,7 @@ for name in MODULES:
 TESTS = Path(__file__).parents[1]
 EXERCISED = "".join(
     path.read_text(encoding="utf-8")
-    for folder in ("law", "tracing", "complex", "interop")
+    for folder in ("law", "tracing", "complex", "interop", "ode")
     for path in (TESTS / folder).glob("*.py")
 )
 REFUSED = ("entropy", "logpdf", "pdf", "cdf", "logcdf", "logpmf", "pmf", "logsf", "sf")  # with what to write instead
