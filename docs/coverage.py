@@ -9,6 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from odead.interop.special_complex import HOLOMORPHIC
+from odead.interop.special_tables import SEVERAL
+from odead.interop.special_tables import TABLE as TABLE_OF_RULES
 from odead.ops import TABLE, Op
 from odead.tracing.functions.math_api import BUILTINS, MATH
 from odead.tracing.functions.numpy_api import CREATION, FUNCTIONS, METHODS, REDUCE
@@ -23,8 +26,7 @@ REFUSED = {
     "`scipy.optimize.minimize`, `least_squares`": "`scipy.optimize.root`, `fsolve` and `brentq` are differentiated.",
     "`scipy.linalg.schur`, `hessenberg`, `ldl`, `polar`": "their factors jump where eigenvalues change places, or are LAPACK's "
     "choice; `eigh`, `eig`, `svd`, `logm`, `sqrtm` and `expm` are here.",
-    "`scipy.special.lambertw`, `airy`, `hyp2f1`, `wofz` and others": "a rule of two lines: `@odead.primitive` and "
-    "`odead.easy_rule`.",
+    "`scipy.special.mathieu_a`, `pbdv`, `lpmv` and others": "a rule of two lines: `@odead.primitive` and `odead.easy_rule`.",
     "singular vectors of complex matrices": "`svdvals`, or `eigh` of `a.conj().T @ a`.",
     "complex64, also as eigenvalues of float32 matrices": "`.astype(np.float64)`, `.astype(complex)`.",
     "masked arrays, `np.matrix`, structured arrays, other subclasses": "ordinary arrays, and `np.where` with the mask.",
@@ -82,8 +84,15 @@ def _functions() -> Iterator[str]:
     yield ""
     yield from _section("Builtins", _names(BUILTINS, ""))
     yield from _section("SciPy", _names(SCIPY, ""))
+    yield from _section("scipy.special, by rules", _special())
+    yield "Not with respect to an order or shape of which the table of partial derivatives has none: there they raise."
+    yield ""
     yield from ("## Refused", "", "What one might expect to find here, why it is missing, and what to write.", "")
     yield from (f"* {what}: {instead}" for what, instead in REFUSED.items())
+
+
+def _special() -> list[str]:
+    return sorted(f"`{name}`" for name in (*(row[0] for row in TABLE_OF_RULES), *(row[0] for row in SEVERAL), *HOLOMORPHIC))
 
 
 def _section(title: str, names: Iterable[str]) -> Iterator[str]:

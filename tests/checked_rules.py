@@ -6,7 +6,11 @@ from odead import testing
 from odead.rules import easy, registry
 from odead.testing import rules as checked
 
-SHIPPED = ("odead.interop.scipy_", "odead.interop.implicit")  # registered when first met; tests/interop checks them
+SHIPPED = (
+    "odead.interop.scipy_",
+    "odead.interop.special_",
+    "odead.interop.implicit",
+)  # registered when first met; tests/interop checks them
 
 
 @pytest.fixture(autouse=True)

@@ -1,63 +1,20 @@
-"""Functions of `scipy.special` with known derivatives, beyond those of the op table: a row is a function.
-
-A row reads: function, its parameters, one partial for each. None: the derivative is 0. `unknown`: there is one, of which no
-formula is at hand (of a Bessel function in its order); it raises where it is asked for.
-Formulas: NIST Digital Library of Mathematical Functions, chapters 7, 8, 10, 19, 25.
-"""
+"""Rules of functions of `scipy.special` beyond those of the op table, from the tables of their partial derivatives."""
 
 from collections.abc import Callable
-from typing import Any, Final, NoReturn
+from typing import Any, NoReturn
 
+import numpy as np
 from scipy import special
 
 from ..errors import RuleError
-from ..rules.easy import easy_rule
-from ..rules.primitive import Primitive, adopt, primitive_of
+from ..rules.easy import easy_rule, summed
+from ..rules.primitive import Primitive, adopt, primitive_of, standin_of
+from ..rules.registry import Rule, add
+from ..rules.signature import shape_of
+from . import special_complex
+from .special_tables import SEVERAL, TABLE
 
-_ORDER: Final = "unknown()"
-_TABLE: Final[tuple[tuple[str, str, tuple[str | None, ...]], ...]] = (
-    ("jv", "v, x", (_ORDER, "0.5*(special.jv(v - 1, x) - special.jv(v + 1, x))")),
-    ("yv", "v, x", (_ORDER, "0.5*(special.yv(v - 1, x) - special.yv(v + 1, x))")),
-    ("iv", "v, x", (_ORDER, "0.5*(special.iv(v - 1, x) + special.iv(v + 1, x))")),
-    ("kv", "v, x", (_ORDER, "-0.5*(special.kv(v - 1, x) + special.kv(v + 1, x))")),
-    ("yn", "n, x", (_ORDER, "0.5*(special.yv(n - 1, x) - special.yv(n + 1, x))")),
-    ("ive", "v, x", (_ORDER, "0.5*(special.ive(v - 1, x) + special.ive(v + 1, x)) - np.sign(x)*out")),
-    ("kve", "v, x", (_ORDER, "out - 0.5*(special.kve(v - 1, x) + special.kve(v + 1, x))")),
-    ("i0e", "x", ("special.i1e(x) - np.sign(x)*out",)),
-    ("i1e", "x", ("special.i0e(x) - np.where(x == 0, 0.5, out/np.where(x == 0, 1.0, x)) - np.sign(x)*out",)),
-    ("erfcinv", "x", ("-0.886226925452758*np.exp(out*out)",)),
-    ("erfcx", "x", ("2*x*out - 1.1283791670955126",)),
-    ("dawsn", "x", ("1 - 2*x*out",)),
-    ("exp1", "x", ("-np.exp(-x)/x",)),
-    ("expi", "x", ("np.exp(x)/x",)),
-    ("beta", "a, b", ("out*(special.psi(a) - special.psi(a + b))", "out*(special.psi(b) - special.psi(a + b))")),
-    ("betaln", "a, b", ("special.psi(a) - special.psi(a + b)", "special.psi(b) - special.psi(a + b)")),
-    ("gammainc", "a, x", (_ORDER, "np.exp((a - 1)*np.log(x) - x - special.gammaln(a))")),
-    ("gammaincc", "a, x", (_ORDER, "-np.exp((a - 1)*np.log(x) - x - special.gammaln(a))")),
-    ("betainc", "a, b, x", (_ORDER, _ORDER, "np.exp((a - 1)*np.log(x) + (b - 1)*np.log1p(-x) - special.betaln(a, b))")),
-    ("ellipk", "m", ("(special.ellipe(m)/(1 - m) - out)/(2*m)",)),
-    ("ellipe", "m", ("(out - special.ellipk(m))/(2*m)",)),
-    ("rgamma", "x", ("-out*special.psi(x)",)),
-    ("gammasgn", "x", (None,)),
-    ("spence", "x", ("np.where(x == 1, -1.0, np.log(x)/np.where(x == 1, 1.0, 1 - x))",)),
-    ("exprel", "x", ("np.where(x == 0, 0.5, (np.exp(x) - out)/np.where(x == 0, 1.0, x))",)),
-    ("poch", "z, m", ("out*(special.psi(z + m) - special.psi(z))", "out*special.psi(z + m)")),
-    (
-        "boxcox",
-        "x, lmbda",
-        (
-            "x**(lmbda - 1)",
-            "np.where(lmbda == 0, 0.5*np.log(x)**2, (x**lmbda*np.log(x) - out)/np.where(lmbda == 0, 1.0, lmbda))",
-        ),
-    ),
-    ("huber", "delta, r", ("np.where(np.abs(r) <= delta, 0.0, np.abs(r) - delta)", "np.clip(r, -delta, delta)")),
-    ("pseudo_huber", "delta, r", ("2*out/delta - r*r/(delta*np.sqrt(1 + (r/delta)**2))", "r/np.sqrt(1 + (r/delta)**2)")),
-    ("rel_entr", "x, y", ("np.log(x/y) + 1", "-x/y")),
-    ("kl_div", "x, y", ("np.log(x/y)", "1 - x/y")),
-    ("xlog1py", "x, y", ("np.log1p(y)", "x/(1 + y)")),
-    ("xlogy", "x, y", ("np.log(y)", "x/y")),
-    ("entr", "x", ("-np.log(x) - 1",)),
-)
+__all__ = ["special_complex"]  # which registers its functions
 
 
 class _Special:
@@ -65,7 +22,7 @@ class _Special:
 
     def __getattr__(self, name: str) -> Any:
         function = getattr(special, name)
-        return primitive_of(function) or function
+        return primitive_of(function) or standin_of(function) or function
 
 
 def _unknown() -> NoReturn:
@@ -75,11 +32,41 @@ def _unknown() -> NoReturn:
     )
 
 
-def _register(name: str, parameters: str, partials: tuple[str | None, ...]) -> None:
+_NAMES = {"special": _Special(), "unknown": _unknown, "np": np}
+
+
+def _primitive(name: str, parameters: str) -> Primitive:
     function: Callable[..., Any] = eval(f"lambda {parameters}: special.{name}({parameters})", {"special": special})
     function.__name__ = name
-    easy_rule(adopt(getattr(special, name), Primitive(function)), partials, names={"special": _Special(), "unknown": _unknown})
+    return adopt(getattr(special, name), Primitive(function))
 
 
-for _row in _TABLE:
-    _register(*_row)
+def _register_several(name: str, parameters: str, partials: tuple[tuple[str, ...], ...]) -> None:
+    """Rules of a function that returns several arrays."""
+    target = _primitive(name, parameters)
+    functions = [[eval(f"lambda {parameters}, outs: {partial}", _NAMES) for partial in row] for row in partials]
+
+    def value_and_pullback(*xs: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
+        outs = target(*xs)
+
+        def of(k: int, bars: Any) -> Any:
+            return summed(sum(bar * row[k](*xs, outs) for bar, row in zip(bars, functions, strict=True)), shape_of(xs[k]))
+
+        def pullback(bars: Any) -> tuple[Any, ...]:
+            return tuple([lambda k=k: of(k, bars) for k in range(len(xs))])
+
+        return outs, pullback
+
+    def tangent(xs: tuple[Any, ...], dxs: tuple[Any, ...]) -> tuple[Any, Any]:
+        outs = target(*xs)
+        active = [k for k, dx in enumerate(dxs) if dx is not None]
+        return outs, tuple([sum(row[k](*xs, outs) * dxs[k] for k in active) for row in functions])
+
+    add(target, Rule(value_and_pullback, "reverse"))
+    add(target, Rule(tangent, "forward"))
+
+
+for _name, _parameters, _partials in TABLE:
+    easy_rule(_primitive(_name, _parameters), _partials, names=_NAMES)
+for _row in SEVERAL:
+    _register_several(*_row)

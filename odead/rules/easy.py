@@ -14,7 +14,7 @@ from .primitive import Primitive, place, primitive_of
 from .registry import Rule, add
 from .signature import shape_of
 
-__all__ = ["easy_rule", "stop_gradient"]
+__all__ = ["easy_rule", "stop_gradient", "summed"]
 
 
 def easy_rule(f: Any, partials: Sequence[str | None], *, names: Mapping[str, Any] | None = None) -> Primitive:
@@ -78,10 +78,10 @@ def easy_rule(f: Any, partials: Sequence[str | None], *, names: Mapping[str, Any
 
 
 def _lazy(partial: Callable[..., Any], args: tuple[Any, ...], out: Any, bar: Any, x: Any) -> Callable[[], Any]:
-    return lambda: _summed(bar * partial(*args, out), shape_of(x))
+    return lambda: summed(bar * partial(*args, out), shape_of(x))
 
 
-def _summed(bar: Any, shape: tuple[int, ...]) -> Any:
+def summed(bar: Any, shape: tuple[int, ...]) -> Any:
     """The sum over what broadcasting has repeated."""
     own = shape_of(bar)
     if own == shape:

@@ -50,7 +50,7 @@ def eigh_of(a: np.ndarray, whose: str) -> tuple[np.ndarray, np.ndarray]:
     """Of matrices whose lower triangle is to be read; see `Eigh`."""
     matrix, triangle = (a, "L") if whose[-1] == "L" else (np.conjugate(np.swapaxes(a, -1, -2)), "U")
     if whose.startswith("numpy"):
-        return tuple(np.linalg.eigh(matrix, triangle))  # type: ignore[call-overload, no-any-return]
+        return tuple(np.linalg.eigh(matrix, triangle))  # type: ignore[call-overload]
     found = [scipy.linalg.eigh(matrix[place], lower=triangle == "L") for place in np.ndindex(matrix.shape[:-2])]
     values, vectors = zip(*found, strict=True)
     return np.reshape(values, a.shape[:-1]), np.reshape(vectors, a.shape)

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import scipy.sparse.linalg
 from numpy.testing import assert_allclose
-from scipy import integrate, interpolate, optimize, sparse, special
+from scipy import integrate, interpolate, optimize, sparse
 
 import odead
 from odead import check_derivatives, check_rule, gradient, hessian
-from odead.interop import scipy_interpolate, scipy_sparse, scipy_special
+from odead.interop import scipy_interpolate, scipy_sparse
 
 KNOTS = np.linspace(0.0, 3.0, 9)
 VALUES = np.sin(KNOTS)
@@ -159,37 +159,6 @@ def test_sparse_solves():
         check_derivatives(lambda b, solve=solve: (solve(b) ** 2).sum(), b)
     inverse = np.linalg.inv(MATRIX.toarray())
     assert_allclose(hessian(lambda b: (factors.solve(b) ** 2).sum(), b), 2 * inverse.T @ inverse, atol=1e-13)
-
-
-SPECIAL_AT = {"jv": (2.0, 0.6), "yv": (1.5, 0.6), "iv": (2.0, 0.6), "kv": (1.5, 0.6), "gammainc": (2.0, 0.6),
-              "gammaincc": (2.0, 0.6), "betainc": (2.0, 1.5, 0.4), "yn": (2, 0.6), "ive": (2.0, 0.6),
-              "kve": (1.5, 0.6)}  # fmt: skip
-
-
-@pytest.mark.parametrize(("name", "partials"), [(name, partials) for name, _, partials in scipy_special._TABLE])
-def test_special_functions(name, partials):
-    function = getattr(special, name)
-    at = SPECIAL_AT.get(name, (0.6,) if len(partials) == 1 else (0.6, 1.4))
-    fixed = [k for k, partial in enumerate(partials) if partial == scipy_special._ORDER]
-
-    def f(*xs):
-        given = iter(xs)
-        return function(*[at[k] if k in fixed else next(given) for k in range(len(at))])
-
-    check_derivatives(f, *[x for k, x in enumerate(at) if k not in fixed])
-    check_derivatives(f, *[np.array([x, 0.9 * x]) for k, x in enumerate(at) if k not in fixed])
-
-
-def test_a_derivative_of_which_no_formula_is_known_raises():
-    for f, at in ((special.gammainc, (2.0, 0.6)), (special.jv, (1.5, 0.6)), (special.betainc, (2.0, 1.5, 0.4))):
-        with pytest.raises(odead.RuleError, match="with respect to its order or shape"):
-            gradient(f, *at)
-        check_derivatives(lambda x, f=f, at=at: f(*at[:-1], x), at[-1])
-
-
-def test_second_order_of_special_functions():
-    found = hessian(lambda x: special.jv(2, x).sum(), POINTS)
-    assert_allclose(found, np.diag(special.jvp(2, POINTS, 2)), rtol=1e-12)
 
 
 def test_importing_odead_imports_none_of_it():

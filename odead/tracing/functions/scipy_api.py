@@ -1,4 +1,4 @@
-"""The functions of scipy.linalg and scipy.special that are written in Python; those in C are ufuncs, see `elementwise`.
+"""The functions of SciPy that are written in Python, gathered; those of scipy.linalg are here.
 
 SciPy does not dispatch on its arguments, so the namespace gives these to the user. Each first calls SciPy on the concrete
 values, for its exceptions; options that only concern memory and checks are left to that call.
@@ -7,19 +7,18 @@ values, for its exceptions; options that only concern memory and checks are left
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import numpy as np
-from scipy import linalg, special
+from scipy import linalg
 
 from ..recorder import Recorder, contains_traced, is_traced
 from ..traced.array import TracedArray
 from .complex_api import any_complex
 from .complex_linalg import COMPLEX_SCIPY
 from .complex_systems import COMPLEX_SYSTEMS_SCIPY, lu_parts
-from .creation import as_array, as_traced, astype, concrete, from_numpy, leaves_of, recorder_of
+from .creation import as_traced, astype, concrete, from_numpy, leaves_of, recorder_of
 from .eigen import SCIPY_EIGEN, refuse_options
 from .elementwise import is_static
 from .fourier import SCIPY_FOURIER
@@ -42,8 +41,8 @@ from .linalg import (
     upper_part,
 )  # fmt: skip
 from .matrix_functions import COMPLEX_MATRIX_FUNCTIONS, MATRIX_FUNCTIONS
-from .reductions import axes_of, maximum, sum_
 from .scipy_matrices import SCIPY_MATRICES, block_diag, solve_toeplitz, toeplitz
+from .scipy_special import SPECIAL
 from .structured import as_float, broadcast_array, part, structured
 
 __all__ = ["SCIPY", "bind_scipy"]
@@ -235,46 +234,6 @@ def _expm(A: Any) -> Any:  # noqa: N803  # SciPy's name
     return structured(matrix.rec, "expm", matrix.shape, matrix)
 
 
-# ------------------------------------------------------------------------------------------------- special functions
-
-
-def _logsumexp(a: Any, axis: Any = None, b: Any = None, keepdims: bool = False, return_sign: bool = False) -> Any:
-    rec = recorder_of((a, b))
-    if return_sign:
-        rec.fail("scipy.special.logsumexp with return_sign= cannot be traced", "Write it with exp, sum and log")
-    x = as_float(rec, a)
-    axes = axes_of(axis, x.ndim)
-    largest = as_traced(rec, maximum(x, axes, keepdims=True))
-    shift = as_traced(rec, np.where(np.isfinite(largest), largest, 0.0))
-    terms = np.exp(x - shift)
-    total = np.log(sum_(terms if b is None else b * terms, axes, keepdims=keepdims))
-    return (total + (shift if keepdims else shift.reshape(np.shape(concrete(total)))))[()]
-
-
-def _softmax(x: Any, axis: Any = None) -> Any:
-    return np.exp(_log_softmax(x, axis))
-
-
-def _log_softmax(x: Any, axis: Any = None) -> Any:
-    x = as_array(x)
-    return x - _logsumexp(x, axis, keepdims=True)
-
-
-def _polygamma(n: Any, x: Any) -> Any:
-    rec = recorder_of((n, x))
-    order = concrete(n)
-    if not is_static(n) or np.ndim(order) or order != int(order):
-        rec.fail("scipy.special.polygamma with an order that varies cannot be traced", "Give the order as one number")
-    if order == 0:
-        return as_traced(rec, special.psi(x))
-    points = as_float(rec, x)
-    value = special.zeta(float(order) + 1, points.value)
-    view, stored = rec.adopt(np.array(value))
-    rec.emit("zeta", view, (rec.program.constant(float(order) + 1, "float64", points.shape), rec.cast(points.place, "float64")))
-    zeta = TracedArray(rec, view, stored)
-    return as_traced(rec, zeta * ((-1.0) ** (order + 1) * math.factorial(int(order))))
-
-
 SCIPY: Final[Mapping[Callable[..., Any], Handler]] = {
     linalg.solve: _solve, linalg.inv: _inv, linalg.det: lambda a, *_, **__: det(a), linalg.lu_factor: _lu_factor,
     linalg.lu_solve: _lu_solve, linalg.solve_triangular: _solve_triangular, linalg.solve_banded: _solve_banded,
@@ -284,7 +243,7 @@ SCIPY: Final[Mapping[Callable[..., Any], Handler]] = {
     linalg.norm: lambda a, ord=None, axis=None, keepdims=False, check_finite=True: norm(a, ord, axis, keepdims),
     linalg.expm: _expm, linalg.block_diag: block_diag, linalg.lu: lu_parts(_lu_factor), linalg.pinvh: _pinvh,
     **SCIPY_EIGEN, **SCIPY_FOURIER, **SCIPY_MATRICES, **MATRIX_FUNCTIONS,
-    special.logsumexp: _logsumexp, special.softmax: _softmax, special.log_softmax: _log_softmax, special.polygamma: _polygamma,
+    **SPECIAL,
 }  # fmt: skip
 
 _OF_COMPLEX: Final[Mapping[Callable[..., Any], Handler]] = {

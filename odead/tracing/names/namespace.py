@@ -25,7 +25,7 @@ import numpy as np
 import scipy.fft
 
 from ...holders import PLAIN_OBJECTS, Held, is_user_module
-from ...rules.primitive import primitive_of, standin_of
+from ...rules.primitive import Primitive, primitive_of, standin_of
 from ...spans import address_of
 from ...tape import DTYPES, Role
 from ...views import View
@@ -175,9 +175,23 @@ class Namespace:
             return bind_scipy(self.rec, x, SCIPY[x])
         primitive = primitive_of(x)
         if primitive is not None:
-            return functools.wraps(x, updated=())(lambda *args, **kwargs: self.rec.calls(primitive, args, kwargs))
+            return functools.wraps(x, updated=())(functools.partial(self._call, primitive, isinstance(x, np.ufunc)))
         standin = standin_of(x)
         return self.inside(x, name) if standin is None else standin
+
+    def _call(self, primitive: Primitive, is_ufunc: bool, /, *args: Any, **kwargs: Any) -> Any:
+        out = kwargs.pop("out", None) if is_ufunc else None
+        result = self.rec.calls(primitive, args, kwargs)
+        if out is None:
+            return result
+        target = out[0] if isinstance(out, tuple) else out
+        if not is_traced(target):
+            self.rec.fail(
+                f"{primitive.__name__} with out= writes into an ordinary NumPy array",
+                "Make the array inside the function (np.zeros, np.empty), or pass it as an argument",
+            )
+        target[...] = result
+        return target
 
     def inside(self, x: Any, name: str = "") -> Any:
         """As `translate`, for a primitive as if it were none."""
