@@ -9,7 +9,7 @@ import numpy as np
 import scipy.optimize
 
 from ..containers import map_leaves
-from ..derivatives.nested import Nest
+from ..derivatives.nested import Nest, nest_of
 from ..errors import ArgumentTypeError
 from ..rules.primitive import Primitive, adopt, replace
 from ..rules.registry import rule
@@ -86,7 +86,9 @@ def fsolve(
         "factor": factor,
         "diag": diag,
     }
-    return root(func, [x0] if np.ndim(map_leaves(Nest.twin, x0)) == 0 else x0, args, "hybr", fprime, None, None, known).x
+    nest = nest_of(func, x0, args)
+    solve = root if nest is None else nest.rec.calls.inside(root)
+    return solve(func, [x0] if np.ndim(map_leaves(Nest.twin, x0)) == 0 else x0, args, "hybr", fprime, None, None, known).x
 
 
 replace(scipy.optimize.fsolve, fsolve)
