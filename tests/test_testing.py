@@ -322,6 +322,22 @@ def test_nothing_to_differentiate() -> None:
         check_derivatives(lambda n: n, 3)
 
 
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: (x * 2, len(x), "text", None, x.ndim == 1),
+        lambda x: {"n": 3, "rates": [x, 7], "total": x.sum()},
+        lambda x: np.sum(x * np.float16(0.5)),
+    ],
+)
+def test_what_is_returned_beside_floats(f: Callable[..., Any]) -> None:
+    check_derivatives(f, X)
+
+
+def test_containers_of_numbers_and_integers() -> None:
+    check_derivatives(lambda x, p: x * p["rate"] * (1 + p["count"]), X, {"rate": 2.0, "count": np.arange(X.size)})
+
+
 def test_errors_of_the_function_pass() -> None:
     def broken(x):
         raise KeyError("mine")

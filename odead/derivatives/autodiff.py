@@ -309,7 +309,7 @@ def _active_derivatives(call: Call, arguments: Arguments) -> tuple[Any, ...]:
         if not isinstance(annotation, Active):
             derivs.append(None)
             continue
-        shadows = [leaf if p is None else arrays[p] for (leaf, _), p in zip(leaves, taken, strict=True)]
+        shadows = [arrays.get(p, leaf) for (leaf, _), p in zip(leaves, taken, strict=True)]  # ints are static
         if call.width is None:
             derivs.append(structure.unflatten([number(s) if isinstance(s, np.ndarray) else s for s in shadows]))
             continue

@@ -260,7 +260,7 @@ def _value_of(f: Callable[..., Any], inputs: Inputs) -> Any:
 def _cotangents(variant: Variant, inputs: Inputs, cotangent: Any) -> list[np.ndarray]:
     """Private copies of the cotangents of the returned floats."""
     program = variant.primal
-    leaves = flatten(cotangent)[0]
+    leaves = variant.trace.recorded(flatten(cotangent)[0])
     expected = [program.buffers[b] for b in program.results]
     if len(leaves) != len(expected):
         leaves = [leaf for leaf in leaves if leaf is not None]  # where the function returns None

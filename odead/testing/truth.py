@@ -45,7 +45,7 @@ class Truth:
         self.floats = [output for output in call.outputs if is_float(output.value)]
         kinds = {np.asarray(call.leaves[n].value).dtype.name for n in call.floats}
         kinds.update(np.asarray(output.value).dtype.name for output in self.floats)
-        self.rounding = max(ROUNDING[kind] for kind in kinds)
+        self.rounding = max(ROUNDING.get(kind, 0.0) for kind in kinds)  # other kinds are refused when they are recorded
         self.rtol = max(rtol, 10 * self.rounding)
         self._values = self.vector(call.outputs)
         self.tangents = {n: _nonzero(rng, x) * _sizes(x) for n in call.floats for x in [reals(call.leaves[n].value)]}

@@ -20,7 +20,8 @@ WAYS_OUT: Final = (
 _GENERIC: Final = frozenset({"wrapper", "wrapped", "inner", "call", "<lambda>", "<genexpr>", "<listcomp>"})
 _BINARY: Final = dis.opmap["BINARY_OP"]
 _REMAINDERS: Final = frozenset({6, 19})  # NB_REMAINDER and NB_INPLACE_REMAINDER of CPython
-_TRACED: Final = re.compile(r"(?<!object of type ')Traced\w+(?!\w|' object)")  # a class, as C names it; not as Python does
+# A class, as C names it; not as Python does.
+_TRACED: Final = re.compile(r"(?<!object of type ')Traced\w+(?!\w|' object)|(?<=apply to a ')Traced")
 _BETWEEN: Final = re.compile(r"[\s,()\[\]]+")
 
 

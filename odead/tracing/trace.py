@@ -132,6 +132,12 @@ class Trace:
             return None
         return self.structure.unflatten([leaf.value(arrays) for leaf in self.result])
 
+    def recorded(self, leaves: Sequence[Any]) -> list[Any]:
+        """Of as many leaves as are returned, those of `program.results`: ints, strings and None that are static are none."""
+        if self.result is None or len(leaves) != len(self.result):
+            return list(leaves)
+        return [leaf for leaf, returned in zip(leaves, self.result, strict=True) if returned.index is not None]
+
 
 def trace(
     f: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any] | None = None, held: Sequence[Held] = ()

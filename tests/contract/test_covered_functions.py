@@ -132,6 +132,7 @@ KINKS: Final = {
     "max(x, x) has 1 in total": (lambda x: max(x[0], x[1]) + np.maximum(x[2], x[2]), np.ones(3), [0.5, 0.5, 1.0]),
     "np.max shares equally": (lambda x: x.max() + np.min(x), np.ones(4), [0.5] * 4),
     "norm'(0) = 0": (lambda x: np.linalg.norm(x) + np.linalg.norm(x, 3), np.zeros(3), [0.0] * 3),
+    "std'(0) = 0": (lambda x: np.std(x) + np.nanstd(x) + (x + 1j).std(), np.ones(3), [0.0] * 3),
     "x**0 has 0": (lambda x: x[0] ** 0 + x[1] ** 0.0 + np.power(x[2], 0), np.zeros(3), [0.0] * 3),
     "where never multiplies": (lambda x: np.where(x > 0, np.sqrt(x), x).sum(), np.array([0.0, 4.0]), [1.0, 0.25]),
     "masked write": (lambda x: masked(x), np.array([0.0, 4.0]), [0.0, 0.25]),

@@ -30,6 +30,15 @@ def test_einsum(case: tuple[Any, ...]) -> None:
     odead.check_derivatives(lambda *xs: np.einsum(subscripts, *xs), *operands)
 
 
+@pytest.mark.parametrize("case", [("ij,j", X, X), ("ij,jk", A[:2], A[:2]), ("i->j", X), ("i,j", X)], ids=lambda case: case[0])
+def test_einsum_raises_what_numpy_raises(case: tuple[Any, ...]) -> None:
+    with pytest.raises(ValueError, match=r"subscript|operand") as plain:
+        np.einsum(*case)
+    with pytest.raises(ValueError, match=r"subscript|operand") as traced:
+        odead.gradient(lambda x: np.sum(np.einsum(case[0], *(x if y is case[1] else y for y in case[1:]))), case[1])
+    assert str(traced.value) == str(plain.value)
+
+
 def test_einsum_with_lists_of_axes_out_and_integers() -> None:
     def f(a: Any) -> Any:
         out = np.zeros((4, 4))
@@ -81,3 +90,28 @@ def test_putmask() -> None:
 
     assert_allclose(odead.compile(f, A).primal(A), np.where(A > 0.5, A, A**3))
     odead.check_derivatives(f, A)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: sum(a * b for a, b in np.broadcast(A, x)),
+        lambda x: np.array([a * b for a, b in np.broadcast(x[:, None], x)]),
+        lambda x: np.mean(A * x, axis=0, where=A > 0.5) + np.std(A * x, axis=1, where=A > 0.4),
+        lambda x: np.mean(x, where=x > 0.4) * np.var(x, mean=np.mean(x)),
+        lambda x: np.arange(x[0], x[0] + 1.0, 0.3),
+        lambda x: x[1:].base * x,
+    ],
+)
+def test_derivatives_of_what_iterates_counts_and_starts(f: Any) -> None:
+    odead.check_derivatives(f, X)
+
+
+def test_how_long_a_range_is_is_guarded() -> None:
+    def f(p: Any) -> Any:
+        return np.sum(np.arange(0.0, p[0], p[1]) ** 2)
+
+    for p in np.array([[1.0, 0.3], [1.0, 0.24], [2.0, 0.3], [1.0, 0.3]]):
+        grid = np.arange(0.0, p[0], p[1])
+        assert_allclose(odead.value_and_gradient(f, p)[0], np.sum(grid**2), rtol=1e-15)
+        assert_allclose(odead.gradient(f, p), [0.0, 2 * np.sum(grid * grid) / p[1]])

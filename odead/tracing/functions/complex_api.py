@@ -30,7 +30,7 @@ from .complex_functions import FORMULAS
 from .creation import TELLING, as_traced, concrete, from_numpy, leaves_of, linspace, recorder_of, returned
 from .elementwise import is_static, ufunc_name
 from .movement import concatenate, where
-from .reductions import all_, any_, axes_of, scan, sum_
+from .reductions import all_, any_, axes_of, root, scan, sum_
 
 __all__ = ["COMPLEX_FUNCTIONS", "COMPLEX_METHODS", "COMPLEX_REDUCE", "any_complex", "complex_number", "complex_ufunc"]
 
@@ -289,7 +289,7 @@ def var(x: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: int 
 
 
 def std(x: Any, *args: Any, out: Any = None, **kwargs: Any) -> Any:
-    return returned(recorder_of((x,)), np.sqrt(var(x, *args, **kwargs)), out, None)
+    return returned(recorder_of((x,)), root(var(x, *args, **kwargs)), out, None)
 
 
 def product(x: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False, initial: Any = None) -> Any:

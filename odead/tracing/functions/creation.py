@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from ..traced.scalar import TracedScalar
 
 __all__ = [
     "TELLING",
+    "arange",
     "array",
     "as_array",
     "as_traced",
@@ -62,6 +64,8 @@ def array(rec: Recorder, x: Any, dtype: Any = None, *, copy: bool | None = True,
     elif type(x) is TracedArray or type(x) is TracedComplexArray:
         made = x.copy(order=order) if copy or not _has_order(x.value, order) else x
     elif isinstance(x, (list, tuple)) and contains_traced(x):
+        if dtype is not None and np.dtype(dtype).kind in "OSUV":
+            rec.unsupported(np.dtype(dtype).name)
         made = _stacked(rec, x)
     elif isinstance(x, np.ndarray):
         made = rec.api.operand(rec, x)
@@ -175,8 +179,11 @@ def ones_like(x: Any, dtype: Any = None, order: str = "K", subok: bool = True, s
 
 def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, retstep: bool = False, dtype: Any = None,
              axis: int = 0, **_: Any) -> Any:  # fmt: skip
-    rec = recorder_of((start, stop))
+    rec, num = recorder_of((start, stop, num)), operator.index(num)
     value = np.linspace(concrete(start), concrete(stop), num, endpoint, dtype=dtype, axis=axis)
+    if not contains_traced((start, stop)):
+        made = from_numpy(rec, value)
+        return (made, np.linspace(start, stop, num, endpoint, True)[1]) if retstep else made
     intervals, span = num - 1 if endpoint else num, stop - start
     step = span / intervals if intervals > 0 else np.nan
     counts = from_numpy(rec, np.arange(num, dtype=float).reshape(-1, *np.ones(np.ndim(span), int)))
@@ -187,6 +194,26 @@ def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, retste
         points = points.astype(value.dtype)
     points = np.moveaxis(points, 0, axis)
     return (points, step) if retstep else points
+
+
+def arange(rec: Recorder, *limits: Any, dtype: Any = None, **options: Any) -> Any:
+    """`np.arange`: how long it is, is guarded; a start or a step that varies is differentiated."""
+    names = ("start", "stop", "step")
+    given = [*limits, *(options.pop(name) for name in names[len(limits) :] if options.get(name) is not None)]
+    if not contains_traced(given) or any(isinstance(concrete(x), (complex, np.complexfloating)) for x in given):
+        return from_numpy(rec, np.arange(*concrete(given), dtype=dtype, **options))
+    value = np.arange(*concrete(given), dtype=dtype, **options)
+    if not any(isinstance(concrete(x), (float, np.floating)) or np.ndim(concrete(x)) for x in given):
+        return from_numpy(rec, np.arange(*[operator.index(x) for x in given], dtype=dtype, **options))
+    start, stop, step = (0.0, given[0], 1.0) if len(given) == 1 else (*given, 1.0)[:3]
+    length = np.ceil((stop - start) / step)
+    if is_traced(length):
+        int(length if type(length) is TracedScalar else length[()])
+    points = from_numpy(rec, np.arange(value.size, dtype=float))
+    points *= (start + step) - start  # NumPy repeats the difference of the first two
+    points += start
+    points[1:2] = start + step
+    return points.astype(value.dtype, copy=False)
 
 
 def leaves_of(x: Any) -> Iterator[Any]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from ..recorder import Recorder
 from .creation import array, as_traced, astype, concrete
 from .movement import broadcast_arrays
 
-__all__ = ["NdIter", "from_iterable", "from_python", "ndenumerate", "vectorize"]
+__all__ = ["Broadcast", "NdIter", "from_iterable", "from_python", "ndenumerate", "vectorize"]
 
 
 def vectorize(rec: Recorder, pyfunc: Callable[..., Any], otypes: Any = None, doc: Any = None, excluded: Any = None,
@@ -160,3 +161,32 @@ class NdIter:
 
     def close(self) -> None:
         """Nothing is buffered."""
+
+
+class Broadcast:
+    """`np.broadcast`: the common shape of arrays, and an iterator over their elements, one from each."""
+
+    def __init__(self, rec: Recorder, *arrays: Any) -> None:
+        self.shape = np.broadcast_shapes(*(np.shape(concrete(x)) for x in arrays))
+        self._rec, self._arrays = rec, arrays
+        self.reset()
+
+    nd = ndim = property(lambda self: len(self.shape))
+    size = property(lambda self: math.prod(self.shape))
+    numiter = property(lambda self: len(self._arrays))
+
+    def _spread(self) -> Sequence[Any]:
+        return broadcast_arrays([as_traced(self._rec, x) for x in self._arrays])
+
+    def reset(self) -> None:
+        self.index = 0
+
+    def __iter__(self) -> Broadcast:
+        return self
+
+    def __next__(self) -> tuple[Any, ...]:
+        if self.index >= self.size:
+            raise StopIteration
+        place = np.unravel_index(self.index, self.shape)
+        self.index += 1
+        return tuple([x[tuple(map(int, place))] if self.shape else x[()] for x in self._spread()])

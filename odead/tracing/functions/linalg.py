@@ -16,7 +16,7 @@ from .creation import as_array, as_traced, astype, concrete, from_numpy, recorde
 from .elementwise import is_static
 from .movement import concatenate, mover, where
 from .products import matmul
-from .reductions import axes_of, maximum, minimum, sum_
+from .reductions import axes_of, maximum, minimum, root, sum_
 from .structured import as_float, broadcast_array, part, structured
 
 __all__ = [
@@ -205,12 +205,6 @@ def cond(x: Any, p: Any = None) -> Any:
         ends = (-1, 0) if p == -2 else (0, -1)
         return singular[..., ends[0]] / singular[..., ends[1]]
     return as_traced(recorder_of((x,)), norm(x, p, (-2, -1)) * norm(inv(x), p, (-2, -1))).reshape(np.shape(value))[()]
-
-
-def root(squares: Any) -> Any:
-    """The square root, with derivative 0 at 0."""
-    positive = np.greater(squares, 0)
-    return np.where(positive, np.sqrt(np.where(positive, squares, 1.0)), squares)[()]
 
 
 def _vector_norm(x: Any, ord: Any, axes: tuple[int, ...], keepdims: bool) -> Any:

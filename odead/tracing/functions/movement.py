@@ -11,7 +11,7 @@ from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from ...views import View
 from ..recorder import Recorder, dtype_name
-from ..traced.array import TracedArray, gather, moved
+from ..traced.array import TracedArray, concrete_key, gather, moved
 from ..traced.complexes import TracedComplexArray
 from .creation import as_array, as_traced, concrete, copy_of, from_numpy, recorder_of
 from .elementwise import is_static, operand_view
@@ -43,7 +43,9 @@ def mover(function: Callable[..., Any]) -> Callable[..., Any]:
     """A function that only moves elements: a view where NumPy makes one, else a gather."""
 
     def move(x: Any, *args: Any, **kwargs: Any) -> Any:
-        x = as_array(x)
+        rec = recorder_of((x, args, kwargs))
+        x, args = as_traced(rec, x), concrete_key(rec, args)
+        kwargs = {name: concrete_key(rec, option) for name, option in kwargs.items()}
         return _moved(x, function(x.value, *args, **kwargs), lambda: function(x.place.indices(), *args, **kwargs))
 
     return move

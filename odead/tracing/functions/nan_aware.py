@@ -9,7 +9,7 @@ import numpy as np
 
 from .creation import as_traced, astype, concrete, recorder_of, returned
 from .movement import mover
-from .reductions import axes_of
+from .reductions import axes_of, root
 from .searching import sort, take_along_axis
 from .structured import as_float
 
@@ -28,7 +28,7 @@ def nanvar(a: Any, axis: Any = None, *, ddof: float = 0, keepdims: bool = False)
 
 
 def nanstd(a: Any, axis: Any = None, *, ddof: float = 0, keepdims: bool = False) -> Any:
-    return np.sqrt(nanvar(a, axis, ddof=ddof, keepdims=keepdims))
+    return root(nanvar(a, axis, ddof=ddof, keepdims=keepdims))
 
 
 def nanmedian(a: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False, keepdims: bool = False) -> Any:

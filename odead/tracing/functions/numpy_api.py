@@ -33,6 +33,7 @@ from .complex_linalg import COMPLEX_LINALG
 from .complex_systems import COMPLEX_SYSTEMS
 from .creation import (
     TELLING,
+    arange,
     array,
     as_array,
     as_traced,
@@ -54,7 +55,7 @@ from .creation import (
 from .eigen import EIGEN
 from .elementwise import apply, is_static, ufunc_name
 from .fourier import FOURIER
-from .iterating import NdIter, from_iterable, from_python, ndenumerate, vectorize
+from .iterating import Broadcast, NdIter, from_iterable, from_python, ndenumerate, vectorize
 from .linalg import LINALG
 from .movement import (
     as_strided,
@@ -260,7 +261,7 @@ CREATION: Final[Mapping[Callable[..., Any], Callable[..., Any]]] = {
     np.asfortranarray: lambda rec, x, dtype=None: array(rec, x, dtype, copy=None, order="F", ndmin=1),
     np.vectorize: vectorize, np.frompyfunc: from_python, np.fromiter: from_iterable, np.nditer: NdIter,
     np.ndenumerate: ndenumerate, np.lib.stride_tricks.as_strided: as_strided,
-    np.broadcast: lambda rec, *xs: np.broadcast(*concrete(xs)),
+    np.broadcast: Broadcast, np.arange: arange,
     np.zeros: empty, np.empty: empty, np.full: full,
     np.ones: lambda rec, shape, dtype=float, order="C", **_: full(rec, shape, 1, dtype, order),
 }  # fmt: skip

@@ -11,7 +11,7 @@ import numpy as np
 from ...views import View, broadcast
 from ..recorder import dtype_name
 from ..traced.array import TracedArray
-from .creation import as_traced, copy_of, empty, recorder_of, returned
+from .creation import as_traced, concrete, copy_of, empty, recorder_of, returned
 from .elementwise import is_static
 from .movement import diagonal, ravel, reshape, transpose
 from .reductions import reduced_to, sum_
@@ -99,6 +99,11 @@ def convolve(a: Any, v: Any, mode: str = "full") -> Any:
 def einsum(*args: Any, **options: Any) -> Any:
     """The operands two by two, each pair by a matrix product where letters are summed over."""
     rec = recorder_of(args)
+    try:
+        np.einsum_path(*concrete(args), optimize=False)
+    except ValueError:
+        np.einsum(*concrete(args))  # raises in its own words
+        raise
     names, result, operands = _lettered(args)
     tensors = [_distinct(name, as_traced(rec, x)) for name, x in zip(names, operands, strict=True)]
     while len(tensors) > 1:

@@ -12,7 +12,7 @@ from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 from ...views import View, contiguous
 from ..recorder import Recorder, dtype_name
 from ..traced.array import TracedArray, wrap
-from .creation import as_array, as_traced, astype, concrete, empty, from_numpy, full, returned
+from .creation import as_array, as_traced, astype, concrete, empty, from_numpy, full, recorder_of, returned
 from .elementwise import is_static
 from .movement import concatenate, mover, ravel, reshape, select, transpose
 from .structured import broadcast_array, last_axis, structured
@@ -30,6 +30,7 @@ __all__ = [
     "product",
     "ptp",
     "reduced_to",
+    "root",
     "scan",
     "std",
     "sum_",
@@ -74,14 +75,24 @@ def reduced_to(rec: Recorder, view: View, value: Any) -> Any:
     return TracedArray(rec, view, value)
 
 
-def mean(x: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False, **options: Any) -> Any:
+def mean(x: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False, *,
+         where: Any = True) -> Any:  # fmt: skip
     x = as_array(x)
-    if options.get("where", True) is not True:
-        x.rec.fail("np.mean with where= cannot be traced", "Divide np.sum(..., where=...) by the number of elements")
     if x.dtype.kind in "bi" and dtype is None:
         x = astype(x, float)
-    n = math.prod(x.shape[k] for k in axes_of(axis, x.ndim))
-    return returned(x.rec, sum_(x, axis, dtype, None, keepdims) / n, out, None)
+    total = sum_(x, axis, dtype, None, keepdims, where=where)
+    return returned(x.rec, total / _count(x, axis, keepdims, where), out, None)
+
+
+average: Final = mean  # for functions that have a parameter of that name
+
+
+def _count(x: TracedArray, axis: Any, keepdims: bool, where: Any) -> Any:
+    """How many elements a mean is of; a mask that varies is counted at each run."""
+    if where is True:
+        return math.prod(x.shape[k] for k in axes_of(axis, x.ndim))
+    mask = as_traced(x.rec, where)
+    return sum_(astype(broadcast_array(mask, x.shape), np.int64), axis, keepdims=keepdims)
 
 
 def fold(ufunc: np.ufunc) -> Callable[..., Any]:
@@ -176,19 +187,26 @@ def ptp(x: Any, axis: Any = None, out: Any = None, keepdims: bool = False) -> An
 
 
 def var(x: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: int = 0, keepdims: bool = False, *,
-        correction: int | None = None, **options: Any) -> Any:  # fmt: skip
-    x = as_array(x)
-    if options.get("where", True) is not True or "mean" in options:
-        x.rec.fail("np.var with where= or mean= cannot be traced", "Write it with sums")
-    n = math.prod(x.shape[k] for k in axes_of(axis, x.ndim)) - (ddof if correction is None else correction)
-    deviation = x - mean(x, axis, dtype, keepdims=True)
-    return returned(x.rec, sum_(deviation * deviation, axis, dtype, None, keepdims) / n, out, None)
+        where: Any = True, mean: Any = None, correction: int | None = None) -> Any:  # fmt: skip
+    rec = recorder_of((x, mean, where))
+    x = as_traced(rec, x)
+    n = np.maximum(_count(x, axis, keepdims, where) - (ddof if correction is None else correction), 0)
+    deviation = x - (average(x, axis, dtype, keepdims=True, where=where) if mean is None else mean)
+    if where is not True:
+        deviation = select(where, deviation, 0.0)
+    return returned(rec, sum_(deviation * deviation, axis, dtype, None, keepdims) / n, out, None)
+
+
+def root(squares: Any) -> Any:
+    """The square root, with derivative 0 at 0, as norms and deviations have it."""
+    positive = np.greater(squares, 0)
+    return np.where(positive, np.sqrt(np.where(positive, squares, 1.0)), squares)[()]
 
 
 def std(x: Any, *args: Any, **kwargs: Any) -> Any:
     out = kwargs.pop("out", None)
     x = as_array(x)
-    return returned(x.rec, np.sqrt(var(x, *args, **kwargs)), out, None)
+    return returned(x.rec, root(var(x, *args, **kwargs)), out, None)
 
 
 def _running(ufunc: np.ufunc, x: TracedArray, axis: int) -> Any:

@@ -42,7 +42,7 @@ class TracedArray(Elements, Traced):
     itemsize = property(lambda self: self.value.itemsize)
     strides = property(lambda self: self.value.strides)
     flags = property(lambda self: self.value.flags)
-    base = property(lambda self: self.value.base)
+    base = property(lambda self: self.value.base if self.value.base is None else moved(self, self.value.base))
     real = property(lambda self: self, lambda self, value: self.__setitem__(..., value))
     T = property(lambda self: moved(self, self.value.T))
     mT = property(lambda self: moved(self, self.value.mT))  # noqa: N815

@@ -212,6 +212,8 @@ class TracedScalar(Number, Traced):
 
     def _of_array(self, name: str) -> Any:
         """An attribute or method of NumPy's numbers: that of a 0-d array, with a number for a 0-d result."""
+        if not hasattr(np.ndarray, name):
+            self.rec.fail(f"the method .{name} of a number cannot be traced", "Use functions of numpy and math")
         attribute = getattr(self._array(), name)
         if not callable(attribute):
             return attribute[()]
