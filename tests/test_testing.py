@@ -334,6 +334,14 @@ def test_what_is_returned_beside_floats(f: Callable[..., Any]) -> None:
     check_derivatives(f, X)
 
 
+def test_integers_that_the_function_counts_up() -> None:
+    def f(x: np.ndarray, count: np.ndarray) -> np.ndarray:
+        count += 1
+        return x * count
+
+    check_derivatives(f, X, np.arange(X.size))
+
+
 def test_containers_of_numbers_and_integers() -> None:
     check_derivatives(lambda x, p: x * p["rate"] * (1 + p["count"]), X, {"rate": 2.0, "count": np.arange(X.size)})
 

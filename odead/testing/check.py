@@ -138,18 +138,22 @@ def _check_pullback(truth: Truth) -> None:
         derivatives = pullback(call.returned_structure.unflatten(filled))
         found: dict[int, Any] = {}
         for k, derivative in zip(range(first, last), derivatives, strict=True):
+            if k not in active:
+                continue
             found.update(zip(call.places[k], flatten(derivative)[0], strict=True))
         floats = {n: np.asarray(reals(found[n]), dtype=np.float64) for n in call.floats}
         _compare_entries(truth, active, cotangent, floats, f"the pullback of vjp{repetition}")
 
 
 def _between_fixed(call: Call) -> tuple[int, int, Callable[..., Any], list[Any]]:
-    """The range of the differentiable arguments, a function of these, and copies of them.
+    """The range of the differentiable arguments and of arrays, a function of these, and copies of them.
 
-    `vjp` differentiates with respect to all it is given, and would take an int, such as a size, as a float.
+    `vjp` differentiates with respect to all it is given, and would take an int, such as a size, as a float. Arrays of ints
+    stay arguments: the function may write into them.
     """
     arguments = call.arguments([copied(leaf.value) for leaf in call.leaves])
-    first, last = call.differentiable[0], call.differentiable[-1] + 1
+    variable = [*call.differentiable, *(leaf.arguments[0] for leaf in call.leaves if leaf.is_array)]
+    first, last = min(variable), max(variable) + 1
     named = dict(zip(call.parameters[last:], arguments[last:], strict=True))
     return first, last, functools.partial(call.f, *arguments[:first], **named), arguments[first:last]
 

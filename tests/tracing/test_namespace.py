@@ -503,3 +503,17 @@ def test_a_captured_array_that_is_also_an_argument():
     assert trace(lambda x: x * table, (table,)).aliases == ("table",)
     with pytest.raises(TracingError, match="table and the argument x share memory"):
         trace(lambda x: x.__setitem__(0, table[1]), (table,))
+
+
+def test_the_body_of_a_class_made_inside_reads_globals(replays):
+    def f(x):
+        class Rate:
+            scale = FIXED[0]
+
+            @functools.cached_property
+            def value(self):
+                return x * self.scale * len(Pair._fields)
+
+        return Rate().value
+
+    replays(f, X.copy())

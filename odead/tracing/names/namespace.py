@@ -15,6 +15,7 @@ import builtins
 import copy
 import dis
 import functools
+import inspect
 import operator
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -313,8 +314,12 @@ class Namespace:
             self.rec.watch(code)
             self._codes.append(code)
         closure = tuple([(cells or {}).get(id(cell)) or self._cell(cell) for cell in f.__closure__ or ()])
-        made = FunctionType(code, self.names(f.__globals__), f.__name__, None, closure)
+        names = self.names(f.__globals__)
+        made = FunctionType(code, names, f.__name__, None, closure)
         self._memo[id(f)] = (f, made)  # before anything that may lead back here: recursion
+        for name in _names_of_classes(code):
+            if name in f.__globals__ and name not in names:
+                names[name]  # noqa: B018  # the body of a class looks past `Names.__missing__`
         made.__defaults__ = None if f.__defaults__ is None else tuple([self.translate(x) for x in f.__defaults__])
         made.__kwdefaults__ = None if f.__kwdefaults__ is None else {k: self.translate(x) for k, x in f.__kwdefaults__.items()}
         made.__qualname__, made.__module__, made.__doc__ = f.__qualname__, f.__module__, f.__doc__
@@ -502,3 +507,12 @@ def _identical(now: tuple[Any, ...], before: tuple[Any, ...]) -> bool:
     if len(now) != len(before):
         return False
     return all(a is b or (type(a) is type(b) is tuple and _identical(a, b)) for a, b in zip(now, before, strict=True))
+
+
+@functools.lru_cache(maxsize=256)
+def _names_of_classes(code: CodeType) -> tuple[str, ...]:
+    """The names that the bodies of the classes made in a function use."""
+    inner = [const for const in code.co_consts if isinstance(const, CodeType)]
+    bodies = [part for part in inner if not part.co_flags & inspect.CO_OPTIMIZED]
+    own = (name for part in bodies for name in part.co_names)
+    return tuple(dict.fromkeys([*own, *(name for part in inner for name in _names_of_classes(part))]))
