@@ -319,7 +319,7 @@ class Namespace:
         self._memo[id(f)] = (f, made)  # before anything that may lead back here: recursion
         for name in _names_of_classes(code):
             if name in f.__globals__ and name not in names:
-                names[name]  # noqa: B018  # the body of a class looks past `Names.__missing__`
+                names[name]  # the body of a class looks past `Names.__missing__`
         made.__defaults__ = None if f.__defaults__ is None else tuple([self.translate(x) for x in f.__defaults__])
         made.__kwdefaults__ = None if f.__kwdefaults__ is None else {k: self.translate(x) for k, x in f.__kwdefaults__.items()}
         made.__qualname__, made.__module__, made.__doc__ = f.__qualname__, f.__module__, f.__doc__
