@@ -220,7 +220,7 @@ class Run(NamedTuple):
         by_t0 = 0.0
         if "t0" in self.wrt:
             by_t0 = float(total[columns.t0][0])
-            if problem.t_eval is not None and problem.t_eval[:1] == problem.t0:  # this datum is x0, wherever t0 is
+            if problem.t_eval is not None and problem.t0 in problem.t_eval[:1]:  # this datum is x0, wherever t0 is
                 n = problem.n
                 by_t0 -= float(cotangents[:n, 0] @ (derivatives[0][:n, -1] - problem.start_by_t0[:n]))
         self._fill(result, total[columns.p] if "p" in self.wrt else None, total[columns.x0], by_t0)

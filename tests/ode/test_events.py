@@ -215,6 +215,20 @@ def test_data_before_a_terminal_event_stay(mode):
 
 
 @MODES
+def test_all_data_after_a_terminal_event(mode):
+    found = odead.sensitivity(
+        growth, [1.0], P, (0, 10), t_eval=[8.0, 9.0], events=reaches(), loss=lambda y, p: np.sum(y) + p[0], mode=mode,
+        running=lambda x, p, t: x[0], rtol=1e-9, atol=1e-9, wrt=("p", "x0", "t0", "t1", "t_eval"),
+    )  # fmt: skip
+    assert found.y.shape == (1, 0)
+    assert found.loss == pytest.approx(2 / 0.7 + 0.7)  # the integral of x is (c - 1) / a
+    np.testing.assert_allclose(found.grad, [1 - 2 / 0.49, 1 / 0.7], rtol=1e-7)
+    assert found.grad_x0 == pytest.approx([-1 / 0.7])
+    assert (found.grad_t1, found.grad_t_eval.size) == (0, 0)
+    assert found.grad_t0 == pytest.approx(0, abs=1e-7)
+
+
+@MODES
 def test_terminal_count(mode):
     """The third bounce ends the solve."""
     found = odead.sensitivity(
