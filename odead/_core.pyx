@@ -8,7 +8,7 @@ program over the same arrays therefore pays for no indirection, and a solver tha
 
 import numpy as np
 
-from ._sweep import OPCODES  # noqa: F401 - those of the instructions
+from ._sweep import OPCODES  # no-cython-lint: for whoever lowers programs
 from .errors import ArgumentTypeError, ArgumentValueError
 
 from ._calls cimport Calls

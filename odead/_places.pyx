@@ -321,6 +321,22 @@ cdef Chain _continued(Scan scan, list at, int* end, tuple ins):
     return None
 
 
+def adds_to_elements(list op, list out, list ins, Py_ssize_t least):
+    """Whether so many scalars are stored that the instruction before has added up."""
+    cdef Py_ssize_t k, count = 0
+    cdef object target, total
+    for k in range(1, len(op)):
+        target, total = out[k], out[k - 1]
+        if target is None or total is None or not is_scalar(<tuple> target) or not is_scalar(<tuple> total):
+            continue
+        if op[k] == "copy" and (op[k - 1] == "add" or op[k - 1] == "sub") \
+                and buffer_of(<tuple> (<tuple> ins[k])[0]) == buffer_of(<tuple> total):
+            count += 1
+            if count >= least:
+                return True
+    return False
+
+
 # --------------------------------------------------------------------------------------------------------- overwrites
 
 

@@ -5,6 +5,7 @@ from typing import Final
 
 from ..._passes import loses_rewrites
 from ...tape import Program
+from .accumulations import accumulations
 from .coalesce import coalesce
 from .compact import compact
 from .copies import copies
@@ -56,10 +57,10 @@ _ROUNDS: Final = 16  # a bound; what one pass leaves to another settles in three
 def optimise(program: Program) -> Program:
     """Run the passes until none changes the program any more, then number its buffers canonically.
 
-    Values are kept bit for bit, except for the rounding of `sums`; exit values of arguments, results and guards, in their
-    order, are what is observed. A pass that finds nothing to do returns the program it was given.
+    Values are kept bit for bit, except for the rounding of sums over 16 terms and more; exit values of arguments, results and
+    guards, in their order, are what is observed. A pass that finds nothing to do returns the program it was given.
     """
-    return compact(_Optimising().placed(program))
+    return compact(_Optimising().placed(accumulations(program)))
 
 
 class _Optimising:

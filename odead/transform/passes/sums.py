@@ -14,7 +14,7 @@ def sums(program: Program) -> Program:
     """Replace chains of additions of elements at regular distances by a sum, which may round differently.
 
     A sum is free to add in any order, pairwise for accuracy or in lanes for speed, so its last bits may differ from those of
-    the loop. This is the only pass of which that is true.
+    the loop. Of all passes this is true only here and of the sums in `accumulations`.
     """
     found = chains(program, _LEAST)
     if not found:
