@@ -151,6 +151,7 @@ cdef class BDF(Explicit):
         self.matrix.assemble(self.linearised.values, c)
         self.nlu += not self.iterates
         self.factored = self.matrix.factor()
+        self.stalls += self.iterates and not self.factored
         self.factored_at = c
         return self.factored
 

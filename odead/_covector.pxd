@@ -33,6 +33,10 @@ cdef class Covector(System):            # its time grows from 0 while that of th
     cdef Outcome pass_on(self, System other, Outcome outcome) noexcept with gil
 
 
+cdef class MovingProducts(Products):    # those of J^T, for a covector's own time and direction
+    cdef Covector of
+
+
 cdef class LinearisedCovector(Linearised):
     cdef readonly Covector covector
     cdef readonly Linearised of         # the right-hand side itself

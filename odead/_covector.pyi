@@ -17,6 +17,9 @@ class Covector(System):
     products: Products
     def __init__(self, curve: Curve, products: Products, sign: float) -> None: ...
 
+class MovingProducts(Products):
+    def __init__(self, covector: Covector, tape: Tape, p: Any, find: _Find | None = None) -> None: ...
+
 class LinearisedCovector(Linearised):
     covector: Covector
     of: Linearised

@@ -135,6 +135,34 @@ cdef class Covector(System):
         return outcome
 
 
+cdef class MovingProducts(Products):
+    """The right-hand side of lambda by products with its Jacobian, for what solves linear systems by iteration.
+
+    Parameters
+    ----------
+    covector : Covector
+    tape, p, find
+        As in `Products`; of the transpose.
+    """
+
+    def __init__(self, Covector covector, Tape tape, p, find=None):
+        Products.__init__(self, tape, covector.n, p, find, True)
+        self.of = covector
+
+    cdef Outcome at(self, double t, const double* x, double* dx) noexcept nogil:
+        self.t = self.of.time(t)
+        self.of.curve.at(self.t, self.point)
+        return DONE
+
+    cdef Outcome multiply(self, const double* v, double* out) noexcept nogil:
+        cdef int64_t j
+        cdef Outcome outcome = Products.multiply(self, v, out)
+        if self.of.sign < 0:
+            for j in range(self.n_x):
+                out[j] = -out[j]
+        return outcome
+
+
 cdef class LinearisedCovector(Linearised):
     """The right-hand side of lambda with its derivatives: J^T, and for the methods that want it d/dt J^T lambda.
 

@@ -53,3 +53,4 @@ cdef class ByEntries(Krylov):           # storage: rows of elements, in the orde
     cdef int64_t* place                 # of the elements of the row that is eliminated, by column; -1: none
     cdef int64_t* column                # of the elements
     cdef double* elements               # the matrix
+    cdef double* sizes                  # of its rows: the largest moduli

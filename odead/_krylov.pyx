@@ -275,7 +275,19 @@ cdef class ByEntries(Krylov):
         places = (np.ascontiguousarray(starts, dtype=np.int64), by_row, np.full(n, -1, dtype=np.int64))
         self.owners.extend(places)
         self.start, self.column, self.place = integers(places[0]), integers(places[1]), integers(places[2])
-        self.elements = self._new(by_row.size)
+        self.elements, self.sizes = self._new(by_row.size), self._new(n)
+
+    cdef void demand(self, const double* y, double rtol, const double* atol, double tolerance) noexcept nogil:
+        """The same; with a mass matrix of each equation divided by the largest element of its row.
+
+        An equation x' = f has 1 in its row. One of a mass matrix may have small elements, and a constraint has only those of J
+        times the step: what is left over in it is as much smaller than the error of the solution.
+        """
+        cdef int64_t j
+        Krylov.demand(self, y, rtol, atol, tolerance)
+        if self.mass is not None:
+            for j in range(self.n):
+                self.weight[j] /= self.sizes[j]
 
     cdef bint factor(self) noexcept nogil:
         """Keep the matrix, and replace the storage by its factors as far as these have its pattern."""
@@ -283,6 +295,9 @@ cdef class ByEntries(Krylov):
         cdef double* a = self.storage
         memcpy(self.elements, a, self.size * sizeof(double))
         for i in range(self.n):
+            self.sizes[i] = 0
+            for e in range(self.start[i], self.start[i + 1]):
+                self.sizes[i] = fmax(self.sizes[i], fabs(a[e]))
             for e in range(self.start[i], self.start[i + 1]):
                 self.place[self.column[e]] = e
             for e in range(self.start[i], self.diagonal[i]):

@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+import scipy.sparse
 
 import odead
 from odead._bdf import BDF
 from odead.ode.engines import native
-from odead.ode.gradients import discrete
+from odead.ode.gradients import backwards, discrete
 from odead.ode.rhs import linearised
 
 N = 240
@@ -317,3 +318,121 @@ def test_adjoint_with_states_of_very_different_sizes():
     x = integral_exact(p, end)
     assert found.nlu == 0
     np.testing.assert_allclose(found.grad, sizes[0] * end * np.array([(KERNEL @ x)[0], -x[0]]), rtol=1e-4)
+
+
+# -------------------------------------------------------------------------------------------------- mass matrices
+
+CUBE = 6  # cells along an edge
+
+
+def neighbours(u):
+    """The sum over the neighbours of each cell, less the cell itself."""
+    total = -6 * u
+    total[1:] += u[:-1]
+    total[:-1] += u[1:]
+    total[:, 1:] += u[:, :-1]
+    total[:, :-1] += u[:, 1:]
+    total[:, :, 1:] += u[:, :, :-1]
+    total[:, :, :-1] += u[:, :, 1:]
+    return total
+
+
+def constrained(dx, x, p, t):
+    """A field diffuses and reacts; another follows at once, by an elliptic equation in units of its own."""
+    u, w = x.reshape(2, CUBE, CUBE, CUBE)
+    d = dx.reshape(2, CUBE, CUBE, CUBE)
+    d[0] = p[0] * neighbours(u) + p[1] * w - u**2
+    d[1] = 1e3 * (neighbours(w) - 3 * w - 0.1 * w**3 + u)
+
+
+def weighted(dx, x, p, t):
+    """Small cells: the equations are those of amounts, and M has the volumes, shared between neighbours."""
+    dx[:] = 1e-3 * (p[0] * neighbours(x.reshape(CUBE, CUBE, CUBE)).ravel() - p[1] * x**2)
+
+
+EDGE = scipy.sparse.diags_array([1 / 6, 4 / 6, 1 / 6], offsets=[-1, 0, 1], shape=(CUBE, CUBE))
+MASSES = {
+    "singular": (constrained, scipy.sparse.diags_array(np.repeat([1.0, 0.0], CUBE**3))),
+    "regular": (weighted, 1e-3 * scipy.sparse.kron(scipy.sparse.kron(EDGE, EDGE), EDGE)),
+}
+
+
+@pytest.mark.parametrize("kind", sorted(MASSES))
+def test_mass_matrices(kind, monkeypatch):
+    rhs, mass = MASSES[kind]
+    monkeypatch.setattr(linearised, "_LARGE", 0)  # where all is dear
+    x0 = 0.2 + np.random.default_rng(2).random(mass.shape[0])
+    problem = (rhs, x0, np.array([2.0, 0.5]), (0.0, 1.0))
+    options = {"t_eval": [0.1, 1.0], "mass_matrix": mass, "rtol": 1e-6, "atol": 1e-9}
+    found = odead.solve(*problem, method="BDF", **options)
+    derivatives = odead.sensitivity(*problem, method="BDF", **options)
+    assert "GMRES" in found.message
+    assert "LU" not in found.message
+    exact = odead.sensitivity(*problem, method="Rodas5P", **(options | {"rtol": 1e-9, "atol": 1e-12}))
+    np.testing.assert_allclose(found.y, exact.y, rtol=0, atol=3e-5 * np.abs(exact.y).max())
+    np.testing.assert_allclose(derivatives.sens, exact.sens, rtol=0, atol=3e-5 * np.abs(exact.sens).max())
+    discrete_gradient = odead.sensitivity(*problem, method="BDF", mode="adjoint", loss=lambda y: np.sum(y**2), **options).grad
+    by_chain_rule = np.einsum("nm,mnk->k", 2 * exact.y, exact.sens)
+    np.testing.assert_allclose(discrete_gradient, by_chain_rule, rtol=5e-5)
+
+
+def test_a_constraint_without_its_own_variable_is_factored(monkeypatch):
+    """The diagonal element is 0, on which an incomplete factorisation stops."""
+
+    def rhs(dx, x, p, t):
+        dx[:80] = -p[0] * x[:80] + x[80:]
+        dx[80:] = x[:80] - np.roll(x[80:], 1)
+
+    monkeypatch.setattr(linearised, "_LARGE", 0)
+    mass = np.diag(np.repeat([1.0, 0.0], 80))
+    x0 = np.append(np.linspace(0.5, 1.5, 80), np.ones(80))
+    options = {"t_eval": [0.5], "mass_matrix": mass, "rtol": 1e-7, "atol": 1e-10}
+    found = odead.solve(rhs, x0, np.array([2.0]), (0.0, 0.5), method="BDF", **options)
+    exact = odead.solve(rhs, x0, np.array([2.0]), (0.0, 0.5), method="Rodas5P", **options)
+    assert "LU" in found.message
+    np.testing.assert_allclose(found.y, exact.y, rtol=1e-5)
+
+
+def test_a_large_regular_mass_matrix_of_one_part():
+    mass = scipy.sparse.diags_array([1 / 6, 4 / 6, 1 / 6], offsets=[-1, 0, 1], shape=(600, 600))
+    found = odead.solve(
+        lambda x, p, t: -p[0] * (mass @ x), np.ones(600), [2.0], (0, 1), t_eval=[1.0], mass_matrix=mass, method="BDF",
+        rtol=1e-7, atol=1e-9,
+    )  # fmt: skip
+    np.testing.assert_allclose(found.y, np.exp(-2), rtol=1e-5)
+
+
+# ------------------------------------------------------------------------------------------------ continuous adjoint
+
+
+def crowd(dx, x, p, t):
+    """Diffusion with reaction in a cube, and a wind, so that J is not symmetric."""
+    u = x.reshape(CUBE, CUBE, CUBE)
+    d = dx.reshape(CUBE, CUBE, CUBE)
+    d[:] = p[0] * neighbours(u) - u**2
+    d[1:] += p[1] * (u[:-1] - u[1:])
+
+
+@pytest.mark.parametrize("span", [(0.0, 0.3), (0.0, -0.02)])
+@pytest.mark.parametrize("kind", ["elements", "products"])
+def test_the_continuous_adjoint_iterates_too(kind, span, monkeypatch):
+    """In both directions of time."""
+    made = []
+
+    def noting(loop):
+        found = getattr(loop, "krylov", None)
+        made.append(found is not None)
+        return loop
+
+    make_loop = native.make_loop
+    monkeypatch.setattr(backwards, "make_loop", lambda *options: noting(make_loop(*options)))
+    monkeypatch.setattr(linearised, "_LARGE", 0)
+    rhs, x0, p = (integral(), X0, [1.0, 30.0])
+    if kind == "elements":
+        rhs, x0, p = crowd, 0.2 + np.random.default_rng(2).random(CUBE**3), [2.0, 0.5]
+    problem = (rhs, x0, np.array(p), span)
+    options = {"t_eval": [0.3 * span[1], span[1]], "loss": lambda y: np.sum(y**2)}
+    found = odead.sensitivity(*problem, method="BDF", mode="continuous", rtol=1e-7, atol=1e-10, **options)
+    exact = odead.sensitivity(*problem, method="DOP853", mode="adjoint", rtol=1e-9, atol=1e-12, **options)
+    assert made == [True]
+    np.testing.assert_allclose(found.grad, exact.grad, rtol=2e-5)

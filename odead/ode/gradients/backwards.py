@@ -3,6 +3,7 @@
 `continuous` does the same in Python for the steppers of SciPy and for singular mass matrices.
 """
 
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -99,9 +100,13 @@ def _prepare(
     method, n, span = controls.method, problem.x0.size, abs(problem.t1 - problem.t0)
     sign = 1.0 if problem.t1 > problem.t0 else -1.0
     makes = problem.rhs.linearisations
-    covector, linearised = makes.make_transposed(curve, problem.p, problem.t1, sign, timed=method in ROSENBROCK)
+    covector = makes.along(curve, problem.p, problem.t1, sign)
+    linearised = partial(makes.linearise_along, covector, problem.p, problem.t1, timed=method in ROSENBROCK)
     record = None if quadrature is None else Record(n, NATIVE[method].all_stages)
-    system = System(_no_python, _no_python, 0.0, span, np.zeros(n), compiled=lambda: covector, linearised=linearised)
+    system = System(
+        _no_python, _no_python, 0.0, span, np.zeros(n), compiled=lambda: covector, linearised=linearised,
+        iterated=partial(linearised, iterates=True),
+    )  # fmt: skip
     loop = make_loop(system, covector, controls, np.array([controls.rtol]), None, record)
     if pace.longest.size:
         loop.keep_pace(*pace)

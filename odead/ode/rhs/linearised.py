@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from ..._covector import ByParameters, ChangeInTime, Covector, LinearisedCovector
+from ..._covector import ByParameters, ChangeInTime, Covector, LinearisedCovector, MovingProducts
 from ..._curve import Curve
 from ..._krylov import ByEntries, ByProducts, Products
 from ..._linearised import Linearised
@@ -136,34 +136,54 @@ class Linearisations:
         """The same without sensitivities, for a method that solves linear systems, or transposed ones, not exactly."""
         if not self._by_products:
             made, matrix = self.make(x, p, t, np.empty((0, self._n_p)))
-            return made, ByEntries(self._n, made.rows, made.columns, made.source, transposed) if self.are_dear else matrix
+            if not self.are_dear or (transposed and self._mass is not None):
+                return made, matrix
+            by_entries = ByEntries(self._n, made.rows, made.columns, made.source, transposed)
+            if matrix.mass is not None:
+                by_entries.take_mass(matrix.mass)
+            return made, by_entries
         kernel = self._transposed_products if transposed else self._products
         tape, find = self._tapes(None, kernel, x, p, t, leave_out=1)
         products = Products(tape, self._n, p, find, transposed)
         return products, ByProducts(self._n, (), (), (), products)
 
-    def make_transposed(
-        self, curve: Curve, p: np.ndarray, t: float, sign: float, *, timed: bool
-    ) -> tuple[Covector, Callable[[], tuple[LinearisedCovector, Matrix]]]:
-        """The right-hand side of lambda along a solution, from its last time t on; and what makes a linearisation of it.
+    def along(self, curve: Curve, p: np.ndarray, t: float, sign: float) -> Covector:
+        """The right-hand side of lambda along a solution, from its last time t on; `sign` is 1.0 where t falls."""
+        tape, find = self._tapes(None, self._transposed_products, np.zeros(self._n), p, t, leave_out=1)
+        return Covector(curve, Products(tape, self._n, p, find, True), sign)
 
-        `sign` is 1.0 where t falls, and `timed` whether the derivative by time is wanted.
+    def linearise_along(
+        self, covector: Covector, p: np.ndarray, t: float, *, timed: bool = False, iterates: bool = False
+    ) -> tuple[Linearised, Matrix]:
+        """A linearisation of what `along` gives, and a matrix for it.
+
+        Parameters
+        ----------
+        covector : Covector
+        p, t
+            As for `along`.
+        timed : bool
+            Whether the derivative by time is wanted.
+        iterates : bool
+            Whether the method solves linear systems not exactly.
         """
-        x = np.zeros(self._n)
-        tape, find = self._tapes(None, self._transposed_products, x, p, t, leave_out=1)
-        covector = Covector(curve, Products(tape, self._n, p, find, True), sign)
-
-        def linearised() -> tuple[LinearisedCovector, Matrix]:
-            made, _ = self.make(x, p, t, np.empty((0, self._n_p)))
-            plan, change = self._current(), None
-            (pattern, order), (kind, more) = plan.pattern.transposed, plan.fitting_transposed
-            if timed and not made.constant:
-                tape, find = self._tapes(None, self._change_in_time, x, p, t, leave_out=1)
-                change = ChangeInTime(tape, self._n, p, find)
-            places = (pattern.rows.astype(np.int64), pattern.columns.astype(np.int64), np.arange(order.size))
-            return LinearisedCovector(covector, made, order, change), kind(self._n, *places, *more)
-
-        return covector, linearised
+        x, n = np.zeros(self._n), self._n
+        if iterates and self._by_products:
+            tape, find = self._tapes(None, self._transposed_products, x, p, t, leave_out=1)
+            products = MovingProducts(covector, tape, p, find)
+            return products, ByProducts(n, (), (), (), products)
+        made, _ = self.make(x, p, t, np.empty((0, self._n_p)))
+        plan, change = self._current(), None
+        pattern, order = plan.pattern.transposed
+        if timed and not made.constant:
+            tape, find = self._tapes(None, self._change_in_time, x, p, t, leave_out=1)
+            change = ChangeInTime(tape, n, p, find)
+        places = (pattern.rows.astype(np.int64), pattern.columns.astype(np.int64), np.arange(order.size))
+        linearised = LinearisedCovector(covector, made, order, change)
+        if iterates and self.are_dear:
+            return linearised, ByEntries(n, *places)
+        kind, more = plan.fitting_transposed
+        return linearised, kind(n, *places, *more)
 
     def products_by_p(self, p: np.ndarray, t: float) -> ByParameters:
         """The products of the transpose of f_p with vectors."""
@@ -193,9 +213,9 @@ class Linearisations:
     @property
     def are_dear(self) -> bool:
         """Whether iteration is cheaper than a factorisation."""
-        if self._by_products or self._mass is not None:
-            return self._by_products
         plan = self._current()
+        if self._by_products or (self._mass is not None and plan.pattern.density > _DENSITY):
+            return self._by_products
         return bool(_LARGE * max(self._n, plan.pattern.rows.size) < plan.price)
 
     @cached_property

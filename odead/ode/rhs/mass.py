@@ -177,8 +177,11 @@ class _Blocks:
         self._width += block.shape[1]
 
     def matrix(self, n: int, width: int | None = None) -> Any:
+        shape = (n, self._width if width is None else width)
+        if not self._blocks:  # all parts are large, and factored
+            return scipy.sparse.csc_array(shape)
         rows, columns, values = (np.concatenate(parts) for parts in zip(*self._blocks, strict=True))
-        found = scipy.sparse.csc_array((values, (rows, columns)), shape=(n, self._width if width is None else width))
+        found = scipy.sparse.csc_array((values, (rows, columns)), shape=shape)
         found.eliminate_zeros()
         return found.toarray() if n <= SMALL else found
 
