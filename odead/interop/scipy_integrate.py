@@ -1,5 +1,6 @@
 """What stands for functions of `scipy.integrate`; the rule of `quad`: differentiate under the integral, and at its limits."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -44,9 +45,11 @@ def _quad_rule(func: Any, a: float, b: float, args: Any = (), *options: Any, **n
         extra, weight = as_tuple(args), bar[0]  # the second is the error estimate
         closed, args_bar = integral_of_slopes(func, a, b, extra, weight)
         own = args_bar if isinstance(args, tuple) or args_bar is None else args_bar[0]
-        low = lambda: -weight * value_at(func, a, extra) if np.isfinite(a) else 0.0  # noqa: E731
-        high = lambda: weight * value_at(func, b, extra) if np.isfinite(b) else 0.0  # noqa: E731
-        return (closed, low, high, own, *[None] * 11)
+
+        def at(end: float, sign: float) -> Any:
+            return sign * weight * value_at(func, end, extra) if np.isfinite(end) else 0.0
+
+        return (closed, partial(at, a, -1.0), partial(at, b, 1.0), own, *[None] * 11)
 
     return value, pullback
 

@@ -222,8 +222,6 @@ def test_a_captured_parameter_array_is_refused():
 @pytest.mark.parametrize(
     ("function", "error", "words"),
     [
-        (lambda v: solve(good, X0, v, (0, 1)).y.sum(), ValueError, "t_eval"),
-        (lambda v: solve(good, X0, P, (0, v[0])).y.sum(), ValueError, "t_eval"),
         (
             lambda v: sensitivity(good, X0, v, (0, 1), t_eval=[1.0], dense_output=True).y.sum(),
             NotImplementedError,

@@ -203,26 +203,8 @@ def make_problem(
     name = name_of(rhs)
 
     mass = None if mass_matrix is None else check_mass(mass_matrix, n, x_layout)
-    if mass is not None and running is not None:
-        mass = mass.extended
-
-    def build(matrix: np.ndarray | None = None, left: Mass | None = mass) -> CompiledRhs:
-        if running is not None and not takes_x_p_t(running, "running", "running(x, p, t)"):
-            raise ArgumentTypeError(
-                f"running: {name_of(running)} must take three positional parameters: running(x, p, t) -> float"
-            )
-        flat = flat_rhs(rhs, running, x_layout, p_layout)
-        flat = flat if matrix is None else multiplied(flat, matrix)
-        return CompiledRhs(flat, name, state, p_vector, t0, in_place=is_in_place(rhs), mass=left)
-
-    functions = (representative(rhs), None if running is None else representative(running))
-    key = (*functions, x_layout, p_layout, mass)
-    compiled_rhs = compiled(key, build)
-    if mass is not None:
-        keeps = keeps_mass and events is None and not np.size(tstops) and not compiled_rhs.branches
-        matrix, left = _multiplier(mass, keeps=keeps)
-        if matrix is not None:
-            compiled_rhs = compiled((*key, keeps), lambda: build(matrix, left))
+    may_keep = keeps_mass and events is None and not np.size(tstops)
+    compiled_rhs = _right_hand_side(rhs, running, (x_layout, p_layout), (state, p_vector, t0), mass, may_keep)
     if compiled_rhs.captures:
         for argument, tree in (("p", p), ("x0", x0)):
             if argument in differentiated:
@@ -250,6 +232,32 @@ def make_problem(
         program = compiled_rhs.program_at(state, p_vector, t0)
         blame_start(program, name, problem.state_names, state, p_vector, t0, dx)
     return problem
+
+
+def _right_hand_side(
+    rhs: Callable[..., Any], running: Callable[..., Any] | None, layouts: tuple[Layout, Layout],
+    at: tuple[np.ndarray, np.ndarray, float], mass: Mass | None, may_keep: bool,
+) -> CompiledRhs:  # fmt: skip
+    """The function on vectors that is integrated, recorded at this state; a mass matrix may stay if it has no branches."""
+    if mass is not None and running is not None:
+        mass = mass.extended
+
+    def build(matrix: np.ndarray | None = None, left: Mass | None = mass) -> CompiledRhs:
+        if running is not None and not takes_x_p_t(running, "running", "running(x, p, t)"):
+            raise ArgumentTypeError(
+                f"running: {name_of(running)} must take three positional parameters: running(x, p, t) -> float"
+            )
+        flat = flat_rhs(rhs, running, *layouts)
+        flat = flat if matrix is None else multiplied(flat, matrix)
+        return CompiledRhs(flat, name_of(rhs), *at, in_place=is_in_place(rhs), mass=left)
+
+    key = (representative(rhs), None if running is None else representative(running), *layouts, mass)
+    found = compiled(key, build)
+    if mass is None:
+        return found
+    keeps = may_keep and not found.branches
+    matrix, left = _multiplier(mass, keeps=keeps)
+    return found if matrix is None else compiled((*key, keeps), lambda: build(matrix, left))
 
 
 def _multiplier(mass: Mass, *, keeps: bool) -> tuple[np.ndarray | None, Mass | None]:
