@@ -142,7 +142,7 @@ _ROWS = (
     Op("fmod",         "fmod(x, y)",                     ("1", "-trunc(x / y)"),     "fmod", note="of one side at the jumps"),
 
     # powers, exponentials, logarithms
-    Op("pow",          "pow(x, y)",                      ("where(y == 0, 0, y * pow(x, y - 1))", "where(x == 0, 0, out * log(x))"), "power",
+    Op("pow",          "y == 1 ? x : pow(x, y)",         ("where(y == 0, 0, y * pow(x, y - 1))", "where(x == 0, 0, out * log(x))"), "power",
        note="x**0 has derivative 0 in x; 0**y has derivative 0 in y"),
     Op("sqrt",         "sqrt(x)",                        ("0.5 / out",),             "sqrt", note="infinite at 0"),
     Op("cbrt",         "cbrt(x)",                        ("1 / (3 * out * out)",),   "cbrt", note="infinite at 0"),
