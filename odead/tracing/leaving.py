@@ -17,7 +17,7 @@ WAYS_OUT: Final = (
     "Give it a rule by @odead.primitive with @odead.rule, or write it with what is traced: arithmetic, slices, sums, matrix "
     "products and ufuncs"
 )
-_GENERIC: Final = frozenset({"wrapper", "wrapped", "inner", "call", "<lambda>", "<genexpr>", "<listcomp>"})
+_GENERIC: Final = frozenset({"wrapper", "wrapped", "inner", "call", "<lambda>", "<genexpr>", "<listcomp>", "__ua_function__"})
 _BINARY: Final = dis.opmap["BINARY_OP"]
 _REMAINDERS: Final = frozenset({6, 19})  # NB_REMAINDER and NB_INPLACE_REMAINDER of CPython
 # A class, as C names it; not as Python does.
@@ -97,6 +97,8 @@ def _public_name(frame: FrameType) -> str:
 
 def _wrapped_name(frame: FrameType) -> str:
     """The function that a wrapper calls, by the customary names of the variable that holds it."""
+    if frame.f_code.co_name == "__ua_function__":  # of scipy.fft
+        return f"scipy.fft.{frame.f_locals['method'].__name__}"
     held = (frame.f_locals.get(name) for name in ("f", "func", "fun", "function"))
     function = next((f for f in held if isinstance(f, FunctionType)), None)
     return f"{_public_module(function.__module__)}.{function.__name__}" if function is not None else ""

@@ -176,6 +176,7 @@ class Recorder(Rows):
         "api",
         "calls",
         "consumed",
+        "entering",
         "failure",
         "guards",
         "integers",
@@ -208,6 +209,7 @@ class Recorder(Rows):
         self.texts = Texts()
         self.side: Side | None = None
         self.met: Callable[[FrameType, View], None] | None = None
+        self.entering: Callable[[], None] | None = None
         # The columns themselves: `record` runs once per scalar operation of the user.
         self._buffers, self._op, self._out = program.buffers, program.op, program.out
         self._ins, self._params, self._line = program.ins, program.params, program.line
@@ -302,6 +304,8 @@ class Recorder(Rows):
         function = foreign_function(sys._getframe(1), self.is_watched)
         if function:
             self.fail(f"{function} cannot be traced, and {what} is handed to it", WAYS_OUT)
+        if self.entering is not None:
+            self.entering()
         self.fail(f"{what} {directly}", rewrite)
 
     def name(self, x: Traced) -> str:

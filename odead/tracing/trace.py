@@ -178,7 +178,7 @@ def _attempt(
     rec = Recorder(_name_of(f))
     rec.number_type = TracedScalar
     branching = Branching(rec, plan)
-    rec.met = branching.met
+    rec.met, rec.entering = branching.met, branching.entering
     namespace = Namespace(rec, arrays, branching)
     rec.calls = Calls(namespace, trace)
     rec.api = NumpyApi(namespace.rebuild, namespace.capture)

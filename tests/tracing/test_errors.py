@@ -69,7 +69,6 @@ ERRORS = [
     (lambda x: (x * 1j).byteswap(), "the method .byteswap of a complex array cannot be traced"),
     (lambda x: np.multiply.reduceat(x * 1j, [0]), "np.multiply.reduceat of complex numbers cannot be traced"),
     (lambda x: x.astype(np.float16), "float16 cannot be traced. Convert with .astype to one of float64"),
-    (lambda x: np.take(x, [5], mode="wrap"), "np.take with mode='wrap' cannot be traced"),
     (lambda x: np.array([x[0], "a"], dtype=object), "arrays of dtype object cannot be traced"),
     (lambda x: np.ndarray.sum(x), "code that cannot be traced says: descriptor 'sum'"),
     (lambda x: x[0].as_integer_ratio(), "the method .as_integer_ratio of a number cannot be traced"),

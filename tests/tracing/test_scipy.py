@@ -90,3 +90,24 @@ def test_a_singular_matrix_raises_as_in_the_plain_call():
 
     assert odead.gradient(g, np.array([1.0, 4.0])).tolist() == [0.5, 0.25]
     assert odead.gradient(g, np.array([1.0, -4.0])).tolist() == [7.0, 0.0]
+
+
+BAND, SHIFT = sparse.csr_matrix(np.eye(4) * 2 + np.eye(4, k=1)), sparse.csr_matrix(np.eye(4, k=-1))
+SCALED = [
+    lambda p, x: (p[0] * BAND) @ x + (BAND * p[1] - SHIFT / p[0]) @ x,
+    lambda p, x: (p[0] * BAND - p[1] * SHIFT).T @ x,
+    lambda p, x: (-BAND + 2 * SHIFT).dot(x) * (p[0] * BAND + SHIFT).diagonal(),
+]
+
+
+@pytest.mark.parametrize("f", SCALED)
+def test_sparse_matrices_are_scaled_and_added(f):
+    p, x = np.array([0.7, 1.3]), np.array([0.3, 1.2, 2.5, 0.8])
+    np.testing.assert_allclose(odead.compile(f, p, x).primal(p, x), f(p, x), rtol=1e-14)
+    odead.check_derivatives(f, p, x)
+
+
+@pytest.mark.parametrize("kind", ["dia", "coo", "bsr", "lil", "dok", "csc", "csr"])
+def test_every_format_of_a_sparse_matrix(kind):
+    matrix = BAND.asformat(kind)
+    odead.check_derivatives(lambda x: matrix @ (x * x), np.array([0.3, 1.2, 2.5, 0.8]))

@@ -46,6 +46,9 @@ Place = tuple[str, int, int]
 class Plan(Protocol):
     """Which of the user's `if`s are to be converted; it lasts from one attempt at a recording to the next."""
 
+    lists: bool
+    """Whether ufuncs are given lists."""
+
     rounds: dict[Place, int]
     """How many rounds a loop takes whose end varies."""
 
@@ -121,6 +124,12 @@ class Branching:
         again = seen_in is not None and frame is not seen_in and not several
         self._tests[place] = (count + 1, test, frame, several or again)
         if (count + 1 == RECURS or (again and count + 1 > RECURS)) and self.plan.ask(frame, several or again):
+            self.reconsider()
+
+    def entering(self) -> None:
+        """A traced value is about to enter an ordinary array, perhaps of a list that a ufunc was given."""
+        if not self.plan.lists:
+            self.plan.lists = True
             self.reconsider()
 
     def _described(self, view: View) -> Any:

@@ -61,6 +61,7 @@ class Conversions:
         self._seen: set[tuple[str, int, str]] = set()  # functions that sides call, by file, line and name
         self._codes: dict[CodeType, CodeType] = {}  # converted -> the user's
         self.rounds: dict[Place, int] = {}
+        self.lists = False
 
     @property
     def is_empty(self) -> bool:

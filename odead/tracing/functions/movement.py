@@ -161,8 +161,9 @@ def roll(x: Any, shift: Any, axis: Any = None) -> Any:
 
 
 def take(x: TracedArray, indices: Any, axis: int | None = None, out: Any = None, mode: str = "raise") -> Any:
-    if mode != "raise":
-        x.rec.fail(f"np.take with mode={mode!r} cannot be traced", "Bring the indices into range first")
+    if mode in ("wrap", "clip"):
+        n, places = x.size if axis is None else x.shape[axis], np.asarray(concrete_key(x.rec, indices))
+        indices = places % n if mode == "wrap" else np.clip(places, 0, n - 1)
     if axis is None:
         picked = ravel(x)[indices]
     else:

@@ -146,7 +146,10 @@ def _distinct(name: str, x: Any) -> tuple[str, Any]:
         twice = next(c for c in name if name.count(c) > 1)
         i = name.index(twice)
         j = name.index(twice, i + 1)
+        base = x
         x, name = diagonal(x, 0, i, j), name[:i] + name[i + 1 : j] + name[j + 1 :] + twice
+        if type(x) is TracedArray and base.value.flags.writeable:
+            x.value.flags.writeable = True  # einsum gives a view to write into, where np.diagonal gives one to read
     return name, x
 
 

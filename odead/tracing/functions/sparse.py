@@ -10,7 +10,7 @@ from ..observations import Observations, items_of
 from ..recorder import Recorder, contains_traced
 from ..traced.complexes import is_complex
 from .complex_api import multilinear
-from .creation import as_traced, from_numpy
+from .creation import as_traced, concrete, from_numpy
 from .linalg import swapped
 from .structured import as_float, structured
 
@@ -121,9 +121,41 @@ class SparseView:
         return swapped(self.T._applied(swapped(x))) if x.ndim > 1 else self.T._applied(x)
 
     def __mul__(self, other: Any) -> Any:
+        if np.ndim(concrete(other)) == 0:
+            return self._scaled(other)
         if contains_traced(other) and not type(self._matrix).__name__.endswith("_matrix"):
-            self._rec.fail("a sparse array times a traced value cannot be traced", "Multiply the vector instead: a * (A @ x)")
+            self._rec.fail("a sparse array times a traced array cannot be traced", "Multiply the vector instead: a * (A @ x)")
         return self @ other if contains_traced(other) else self._matrix * other
+
+    def __rmul__(self, other: Any) -> Any:
+        return self._scaled(other) if np.ndim(concrete(other)) == 0 else other @ self
+
+    def __truediv__(self, other: Any) -> Any:
+        return self._scaled(1.0 / other)
+
+    def __neg__(self) -> SparseView:
+        return self._scaled(-1.0)
+
+    def __add__(self, other: Any) -> Any:
+        return self._joined(other, 1.0)
+
+    def __sub__(self, other: Any) -> Any:
+        return self._joined(other, -1.0)
+
+    def __getitem__(self, key: Any) -> Any:
+        self._rec.fail("an element of a sparse matrix is read", "Use .toarray()[...], or read it outside of the function")
+
+    def _scaled(self, factor: Any) -> SparseView:
+        scaled = self._matrix * concrete(factor)
+        return SparseView.made(self._rec, scaled, self._rows, self._columns, self._data * factor)
+
+    def _joined(self, other: Any, sign: float) -> Any:
+        """The sum with another sparse matrix, or the difference: the entries of both, which add up in products."""
+        if type(other) is not SparseView:
+            self._rec.fail("a sparse matrix plus something dense cannot be traced", "Use .toarray()")
+        rows, columns = (np.concatenate([getattr(m, k) for m in (self, other)]) for k in ("_rows", "_columns"))
+        whole = self._matrix + sign * other._matrix
+        return SparseView.made(self._rec, whole, rows, columns, np.concatenate([self._data, sign * other._data]))
 
     def _applied(self, x: Any) -> Any:
         """The product with a vector or the columns of a matrix."""

@@ -33,6 +33,7 @@ from ...views import View
 from ..branching.branches import Branching
 from ..functions.creation import from_numpy
 from ..functions.iterating import vectorize
+from ..functions.lists import TakesLists
 from ..functions.math_api import BUILTINS, MATH, make_number, make_type
 from ..functions.numpy_api import CREATION
 from ..functions.scipy_api import SCIPY, bind_scipy
@@ -174,6 +175,8 @@ class Namespace:
             return self.capture(x, name)
         if isinstance(x, (FunctionType, _MULTIMETHOD)) and x in SCIPY:
             return bind_scipy(self.rec, x, SCIPY[x])
+        if isinstance(x, _MULTIMETHOD):
+            return x
         primitive = primitive_of(x)
         if primitive is not None:
             return functools.wraps(x, updated=())(functools.partial(self._call, primitive, isinstance(x, np.ufunc)))
@@ -213,7 +216,7 @@ class Namespace:
             return functools.partial(self.translate(x.func), *args, **keywords)
         if isinstance(x, functools._lru_cache_wrapper):  # what it keeps must not outlive the trace
             return self.translate(x.__wrapped__)
-        if isinstance(x, (list, dict, tuple, set, frozenset, deque)):
+        if isinstance(x, (list, dict, tuple, set, frozenset, deque)) and not is_sparse(x):  # DOK matrices are dicts
             return self._container(x, name)
         if isinstance(getattr(x, "py_func", None), FunctionType):  # compiled by Numba
             return self.translate(x.py_func)
@@ -235,7 +238,7 @@ class Namespace:
             return replaced
         module = getattr(x, "__module__", None) or ""
         if isinstance(x, np.ufunc):
-            return x
+            return TakesLists(self.rec, x) if self._plan.lists else x
         if isinstance(x, FunctionType):
             owner = str(x.__globals__.get("__name__"))
             if x.__name__ == "array_namespace" and owner.startswith("scipy."):
