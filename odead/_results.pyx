@@ -91,6 +91,35 @@ cdef object part(cnp.ndarray stacked, int64_t k):
     return view
 
 
+def events_of(result, list rows not None, cnp.ndarray instants not None, cnp.ndarray before not None, int64_t n):
+    """Have `t_events` and `y_events` in a result.
+
+    Parameters
+    ----------
+    result : dict
+    rows : list of list of int
+        For each event, which of the resets are its own.
+    instants : array
+        Of all resets.
+    before : array
+        Rows that begin with the n states before each.
+    """
+    cdef list times = [], states = [], numbers
+    cdef cnp.npy_intp[2] shape = [0, n]
+    cdef int64_t k, j
+    for numbers in rows:
+        shape[0] = len(numbers)
+        t, y = cnp.PyArray_EMPTY(1, shape, cnp.NPY_FLOAT64, 0), cnp.PyArray_EMPTY(2, shape, cnp.NPY_FLOAT64, 0)
+        for k in range(shape[0]):
+            j = numbers[k]
+            floats(t)[k] = floats(instants)[j]
+            memcpy(floats(y) + k * n, floats(before) + j * before.shape[1], n * sizeof(double))
+        times.append(t)
+        states.append(y)
+    PyDict_SetItem(result, "t_events", times)
+    PyDict_SetItem(result, "y_events", states)
+
+
 def results_of(kind, dict common not None, Members members not None, cnp.ndarray times not None, bint with_loss,
                tuple gradients not None, tuple names, estimate):
     """The results of members, in a list; None for one that was not solved.

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..._batch import STATES, Batch, Members, Runner
 from ..._lanes_batch import WIDTH, LanesBatch
-from ..._results import are_equal
+from ..._results import are_equal, events_of
 from ..._system import Recorded
 from ...containers import flatten
 from ...derivatives.interchangeable import representative
@@ -130,12 +130,15 @@ class _Resets(NamedTuple):
     those : list of TimedReset
     rows : list of list of int
         For each event, which of them are its own.
+    instants : array
+        Of all of them.
     when : When
     ways : list of Variant
     """
 
     those: list[TimedReset]
     rows: list[list[int]]
+    instants: np.ndarray
     when: When
     ways: list[Variant]
 
@@ -148,8 +151,7 @@ class _Resets(NamedTuple):
 
     def tell(self, result: Any, before: np.ndarray, n: int, n_p: int, wrt: tuple[str, ...]) -> None:
         """Have in a result when each event happened, and where, from the states before the resets."""
-        result["t_events"] = [np.array([self.those[k].t for k in rows]) for rows in self.rows]
-        result["y_events"] = [before[rows, :n] for rows in self.rows]
+        events_of(result, self.rows, self.instants, before, n)
         if result["mode"] == "forward":
             result["sens_t_events"] = [np.zeros((len(rows), n_p)) for rows in self.rows] if "p" in wrt else None
 
@@ -280,7 +282,7 @@ class Prepared:
         if found is None:
             return None
         rows = [[k for k, each in enumerate(found) if each.number == number] for number in range(len(events))]
-        self._known = _Resets(found, rows, timed, events.ways)
+        self._known = _Resets(found, rows, np.array([each.t for each in found]), timed, events.ways)
         return self._known
 
     def _install(self, batch: Batch, resets: "_Resets", those: Given) -> None:
@@ -292,7 +294,7 @@ class Prepared:
         assert isinstance(system, Recorded)
         for reset in made:
             reset.share_p(system)
-        batch.loop.reset_at(np.array([each.t for each in resets.those]), made)
+        batch.loop.reset_at(resets.instants, made)
 
     def _runner(self, count: int, beside: "Beside | None") -> "tuple[LanesBatch | Batch | None, _Resets | None]":
         """The loops for so many members: they are solved side by side where that pays."""

@@ -68,6 +68,7 @@ class Events:
             what = ("x", "p" if p.size else "t", "t")[written - 1]
             raise ArgumentValueError(f"events: one of {', '.join(self.names)} writes into {what}; only event.reset changes x")
         self.resets = [None if getattr(f, "reset", None) is None else Reset(f, x_layout, p_layout, example) for f in functions]
+        self._own = [self._value, *(reset.kernel for reset in self.resets if reset is not None)]
         self.passive = np.array([r is None and not last for r, last in zip(self.resets, self.terminal, strict=True)])
 
     def __len__(self) -> int:
@@ -102,11 +103,11 @@ class Events:
     @property
     def ways(self) -> list[Variant]:
         """Taken last through the branches of values and resets."""
-        return [self._value.variant, *(reset.kernel.variant for reset in self.resets if reset is not None)]
+        return [kernel.variant for kernel in self._own]
 
     def is_stale(self) -> bool:
         """Whether something that they read has changed."""
-        return any(kernel.is_stale() for kernel in self.kernels)
+        return any(map(Kernel.is_stale, self.kernels))
 
     def gradient(self, number: int, x: np.ndarray, p: np.ndarray, t: float) -> Gradient:
         """The derivatives of one of them."""

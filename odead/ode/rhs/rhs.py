@@ -290,8 +290,9 @@ class CompiledRhs:
 
     def is_stale(self) -> bool:
         """Whether globals, closures or attributes that are read have changed; evaluations do not look for that."""
-        made = self._made if self.branches else self._made[:1]  # without branches all of them have read the same
-        return any(kernel.is_stale() for kernel in made)
+        if not self.branches:  # all of them have read the same
+            return self._made[0].is_stale()
+        return any(kernel.is_stale() for kernel in self._made)
 
     @property
     def branches(self) -> bool:
