@@ -212,7 +212,8 @@ cdef class Adjoint:
 
     cdef Outcome pull(self, int64_t row, double t, const double* x, double* x_bar) noexcept nogil:
         """Carry the covector to x, where the evaluation with this number in the step has been."""
-        if self.behind is None or (row + 1) * self.behind.n_saved > self.record.n_saved:
+        cdef bint all_there = self.behind is not None and self.number < self.record.room_for_saved
+        if not all_there or (row + 1) * self.behind.n_saved > self.record.n_saved - self.record.n_matrix:
             return self.cotangents.pull(t, x, self.covector, x_bar)
         self.behind.saved = self.record.saved + self.number * self.record.n_saved + row * self.behind.n_saved
         return self.behind.pull(t, x, self.covector, x_bar)

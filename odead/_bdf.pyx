@@ -104,6 +104,7 @@ cdef class BDF(Explicit):
         self.predicted, self.psi = floats(vectors), floats(vectors[1])
         self.correction, self.change, self.scaled = floats(vectors[2]), floats(vectors[3]), floats(scaled)
         self.states, self.linearised, self.matrix = states, linearised, matrix
+        self.check_room(linearised.lanes * states.n)
         self.krylov = matrix if isinstance(matrix, Krylov) else None
         self.iterates = self.krylov is not None
         self.formulas, self.size, self.order = method, states.n, 1
@@ -384,7 +385,7 @@ cdef class BDF(Explicit):
         cdef double* d = self.correction + self.size
         cdef Outcome outcome = DONE
         memcpy(self.z + self.size, self.predicted + self.size, rest * sizeof(double))
-        if self.record is not None and self.record.place() != NULL:
+        if self.record is not None and self.system.n_saved and self.record.place() != NULL:
             self.system.saved = self.record.place()
         outcome = self.system.evaluate(t_new, self.z, self.w)
         self.system.saved = self.system.scratch
@@ -394,6 +395,8 @@ cdef class BDF(Explicit):
             outcome = self.linearise(t_new, self.z)
             if outcome != DONE:
                 return outcome
+        if self.record is not None:
+            self.record.save_matrix(self.linearised.values)
         if (not self.factored or self.factored_at != c) and not self.prepare(c):
             return NOT_FINITE
         memset(self.change, 0, self.n * sizeof(double))

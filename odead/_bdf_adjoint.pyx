@@ -78,7 +78,7 @@ cdef class BackwardAdjoint(Adjoint):
         cdef double* correction
         cdef int64_t i, j, n = self.n, size = self.n * sizeof(double)
         cdef Outcome outcome
-        self.order = self.record.order[number]
+        self.number, self.order = number, self.record.order[number]
         c = h / self.formulas.alpha[self.order]
         memset(self.sum_bar, 0, size)
         self.take_outputs(t, h, times, y_bar, last)
@@ -99,7 +99,6 @@ cdef class BackwardAdjoint(Adjoint):
             self.covector[j] = c * correction[j]
         memset(self.z_bar, 0, size)
         memcpy(self.z, x, size)
-        self.number = number
         outcome = self.pull(0, t_new, self.z, self.z_bar)
         if self.matrix.mass is not None:
             memcpy(self.covector, correction, size)
@@ -148,7 +147,9 @@ cdef class BackwardAdjoint(Adjoint):
     cdef Outcome factor(self, double t, const double* x, double c) noexcept nogil:
         """Factor I - c J at (t, x)."""
         cdef Outcome outcome
-        if not self.linearised.constant or not self.njev:
+        if self.krylov is None and self.record.load_matrix(self.number, self.linearised.values):
+            pass
+        elif not self.linearised.constant or not self.njev:
             outcome = self.linearised.at(t, x, self.covector)
             if outcome != DONE:
                 self.pass_on(self.linearised)

@@ -152,6 +152,7 @@ cdef class Implicit(Explicit):
         self.residual, self.row_sums = floats(residual), floats(sums)
         self.attempted = step
         step.k = self.k
+        self.check_room(step.linearised.lanes * step.linearised.n_x)
 
     cdef void restart(self, double t0, double t1, const double* x0, double* times, int64_t n_times,
                       double* out) noexcept nogil:
@@ -174,7 +175,11 @@ cdef class Implicit(Explicit):
         self.failed = not self.attempted.factor(h)
         if self.failed:
             return DONE
-        self.attempted.place = NULL if self.record is None else self.record.place()
+        self.attempted.place = NULL
+        if self.record is not None and self.record.n_saved:
+            self.record.save_matrix(self.attempted.linearised.values)
+            if self.system.n_saved:
+                self.attempted.place = self.record.place()
         outcome = self.attempted.compute_stages(h)
         self.system.saved = self.system.scratch
         self.failed = self.attempted.failed

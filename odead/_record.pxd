@@ -21,7 +21,9 @@ cdef class Record:
     cdef double* x                          # states: kept, the first at the start
     cdef double* k                          # rows stages of each step
     cdef readonly int64_t n_saved           # numbers that the evaluations of a step keep for the way back; 0: given up
-    cdef double* saved                      # those of each step
+    cdef readonly int64_t n_matrix          # of these, behind all others: the values of the linearisation of a step
+    cdef double most_saved                  # bytes for them
+    cdef double* saved                      # those of each step, as far as there is room
     cdef char* order                        # of each step, where the method has several
     cdef int64_t room_for_times
     cdef int64_t room_for_states
@@ -32,9 +34,12 @@ cdef class Record:
     cdef Outcome add(self, double t, const double* x, const double* k, int64_t stride) noexcept nogil
     cdef Outcome _keep(self, const double* x) noexcept nogil
     cdef double* place(self) noexcept nogil
+    cdef void save_matrix(self, const double* values) noexcept nogil
+    cdef bint load_matrix(self, int64_t number, double* values) noexcept nogil
     cdef void give_up_saved(self) noexcept nogil
     cdef double bytes_of_saved(self) noexcept nogil
     cdef bint _reserve_times(self, int64_t room) noexcept nogil
+    cdef bint _reserve_saved(self) noexcept nogil
     cdef bint _reserve_states(self, int64_t room) noexcept nogil
     cdef bint _reserve_stages(self, int64_t room) noexcept nogil
     cdef bint _thin(self, int64_t most) noexcept nogil

@@ -37,11 +37,16 @@ cdef class Record:
         Bytes for all of it. Half of it is for the states between two that were kept, when they are computed again.
     n_saved : int
         Numbers that the evaluations of a step save.
+    n_matrix : int
+        Numbers of the linearisation of a step, to be saved too.
+    most_saved : float
+        Bytes of the budget for these; what the first steps save is kept.
     """
 
-    def __cinit__(self, int64_t n, int64_t rows, double budget=INFINITY, int64_t n_saved=0):
+    def __cinit__(self, int64_t n, int64_t rows, double budget=INFINITY, int64_t n_saved=0, int64_t n_matrix=0,
+                  double most_saved=INFINITY):
         self.n, self.rows, self.budget, self.stride, self.interpolated = n, rows, budget, 1, rows > 0
-        self.n_saved = n_saved
+        self.n_saved, self.n_matrix, self.most_saved = n_saved + n_matrix, n_matrix, most_saved
 
     def __dealloc__(self):
         free(self.t)
@@ -85,22 +90,28 @@ cdef class Record:
 
     cdef double* place(self) noexcept nogil:
         """Where the next step can save; NULL if it cannot."""
-        cdef int64_t room
-        cdef double needed
-        cdef void* saved
-        if self.n_saved and self.count >= self.room_for_saved:
-            room = max(2 * self.count, 16)
-            needed = <double> (self.n_saved * room + self.n * (self.rows * self.room_for_stages + self.kept)) * sizeof(double)
-            saved = NULL if needed > self.budget else realloc(self.saved, room * self.n_saved * sizeof(double))
-            if saved == NULL:
-                self.give_up_saved()
-                return NULL
-            self.saved, self.room_for_saved = <double*> saved, room
-        return self.saved + self.count * self.n_saved if self.n_saved else NULL
+        if not self.n_saved or (self.count >= self.room_for_saved and not self._reserve_saved()):
+            return NULL
+        return self.saved + self.count * self.n_saved
+
+    cdef void save_matrix(self, const double* values) noexcept nogil:
+        """Save the linearisation of the next step, if there is room."""
+        cdef double* place = NULL
+        if self.n_matrix:
+            place = self.place()
+        if place != NULL:
+            memcpy(place + self.n_saved - self.n_matrix, values, self.n_matrix * sizeof(double))
+
+    cdef bint load_matrix(self, int64_t number, double* values) noexcept nogil:
+        """Have the linearisation of a step; False if it was not saved."""
+        if self.n_matrix == 0 or number >= self.room_for_saved:
+            return False
+        memcpy(values, self.saved + (number + 1) * self.n_saved - self.n_matrix, self.n_matrix * sizeof(double))
+        return True
 
     cdef void give_up_saved(self) noexcept nogil:
         free(self.saved)
-        self.saved, self.n_saved, self.room_for_saved = NULL, 0, 0
+        self.saved, self.n_saved, self.n_matrix, self.room_for_saved = NULL, 0, 0, 0
 
     cdef double bytes_of_saved(self) noexcept nogil:
         return <double> self.room_for_saved * self.n_saved * sizeof(double)
@@ -135,6 +146,21 @@ cdef class Record:
         self.k, self.room_for_stages = <double*> k, room
         return True
 
+    cdef bint _reserve_saved(self) noexcept nogil:
+        """Have room for what the next step saves, as long as all that was saved before is there."""
+        cdef int64_t item = self.n_saved * sizeof(double), room = max(2 * self.count, 16)
+        cdef double left = self.budget - <double> self.n * (self.rows * self.room_for_stages + self.kept) * sizeof(double)
+        cdef void* saved
+        if item * room > self.most_saved:
+            room = <int64_t> (self.most_saved / item)
+        if self.count > self.room_for_saved or room <= self.count or item * room > left:
+            return False
+        saved = realloc(self.saved, item * room)
+        if saved == NULL:
+            return False
+        self.saved, self.room_for_saved = <double*> saved, room
+        return True
+
     cdef bint _reserve_states(self, int64_t room) noexcept nogil:
         cdef int64_t item = self.n * sizeof(double)
         cdef int64_t most = room
@@ -163,6 +189,11 @@ cdef class Record:
         for j in range(1, self.kept):
             memcpy(self.x + j * self.n, self.x + 2 * j * self.n, self.n * sizeof(double))
         return True
+
+    @property
+    def bytes_saved(self):
+        """What the evaluations and linearisations that were saved take."""
+        return <int64_t> self.bytes_of_saved()
 
     @property
     def times(self):

@@ -303,9 +303,11 @@ cdef class RosenbrockAdjoint(Adjoint):
         """Have all stages of the step in k, and its matrix factored."""
         cdef int64_t at = number - self.first
         cdef double t = self.record.t[number], h = self.record.t[number + 1] - t
-        cdef Outcome outcome = self.step.begin(t, self.states + at * self.n)
-        if outcome != DONE:
-            return outcome
+        cdef Outcome outcome
+        if not self.rows or not self.record.load_matrix(number, self.step.linearised.values):
+            outcome = self.step.begin(t, self.states + at * self.n)
+            if outcome != DONE:
+                return outcome
         if not self.step.factor(h):
             return NOT_FINITE
         if self.rows:

@@ -119,6 +119,7 @@ cdef class Explicit:
 
     cdef void restart(self, double t0, double t1, const double* x0, double* times, int64_t n_times, double* out) noexcept nogil
     cdef void tally(self, int64_t* njev, int64_t* nlu) noexcept nogil
+    cdef int check_room(self, int64_t numbers) except -1
     cdef Outcome start(self) noexcept nogil
     cdef Outcome pass_stop(self) noexcept with gil
     cdef Outcome differentiate(self, double t, const double* x, double* out) noexcept nogil

@@ -167,7 +167,7 @@ cdef class Explicit:
         self.y = np.empty((times.size, n))
         self.state = x
         self.owners = (rtol, atol, times, z, w, f, k, norms)
-        if record is not None and record.n_saved and (not system.n_saved or record.n_saved % system.n_saved):
+        if record is not None and record.n_saved > record.n_matrix and not system.n_saved:
             raise ValueError("the record does not fit what the system saves")
         self.system, self.method, self.record = system, method, record
         self.n, self.blocks, self.n_times = n, rtol.size, times.size
@@ -274,6 +274,12 @@ cdef class Explicit:
     cdef void tally(self, int64_t* njev, int64_t* nlu) noexcept nogil:
         """Add linearisations and factorisations."""
         pass
+
+    cdef int check_room(self, int64_t numbers) except -1:
+        """Refuse a record that has room for linearisations of another size."""
+        if self.record is not None and self.record.n_matrix not in (0, numbers):
+            raise ValueError("the record does not fit the linearisation")
+        return 0
 
     cdef Outcome start(self) noexcept nogil:
         """Evaluate the first derivative, and choose the first step."""

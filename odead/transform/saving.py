@@ -20,8 +20,9 @@ __all__ = ["Saving"]
 # The forward half must be worth this many multiplications for each number saved: to write and read a number costs about as much
 # as ten multiplications of a matrix product, as long as the cache of the second level holds what is saved.
 _WORTH: Final = 12
-_DEAR: Final = {"exp", "expm1", "log", "log1p", "sin", "cos", "tan", "tanh", "sinh", "cosh", "arctan", "pow", "erf"}
+_SLOW: Final = {"exp", "expm1", "log", "log1p", "sin", "cos", "tan", "tanh", "sinh", "cosh", "arctan", "pow", "erf"}
 _PRICE: Final = 12  # of one of these functions, in multiplications
+_FREELY: Final = 40  # worth so much, it is saved into fresh pages of memory, too
 
 
 @dataclass(frozen=True)
@@ -38,12 +39,15 @@ class Saving:
         Numbers saved.
     again : frozenset of int
         The instructions of the forward half that are not worth saving: they depend on fixed arguments alone.
+    is_dear : bool
+        Whether it costs much more to compute what is saved than to write and read it.
     """
 
     program: Program
     places: dict[int, int]
     size: int
     again: frozenset[int]
+    is_dear: bool
 
     @staticmethod
     def of(program: Program, fixed: Iterable[int]) -> "Saving | None":
@@ -65,7 +69,7 @@ class Saving:
             places[buffer] = size
             size += program.buffers[buffer].size
         work = sum(_work(program, number) for number in range(split) if number not in again)
-        return Saving(program, places, size, again) if work >= _WORTH * size else None
+        return Saving(program, places, size, again, work >= _FREELY * size) if work >= _WORTH * size else None
 
     def reverse(self) -> Program:
         """The reverse half; its last argument is what was saved."""
@@ -138,6 +142,6 @@ def _work(program: Program, number: int) -> int:
     op, size = program.op[number], _result(program, number).size
     if op == "matmul":
         return size * program.ins[number][0].shape[-1]
-    if op in _DEAR:
+    if op in _SLOW:
         return size * _PRICE
     return size if op not in STRUCTURED else 2 * max(view.size for view in program.ins[number])

@@ -3,6 +3,7 @@
 Forward and adjoint sensitivities are systems like any other; they do not know which stepper runs them.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple, Protocol
@@ -57,6 +58,10 @@ class System(NamedTuple):
         M, for the states and for each sensitivity; x0 is consistent. None: the identity.
     saved : int
         How many numbers each evaluation of `compiled` saves for the way back.
+    most_saved : float
+        Bytes for these, beyond which it does not pay.
+    matrix : callable or None
+        Tells how many numbers a linearisation has that can be saved for the way back; None: none.
     path : int
         How many numbers of the state, from its start, are wanted at every step.
     slopes : callable or None
@@ -85,6 +90,8 @@ class System(NamedTuple):
     mass: Mass | None = None
     slopes: Callable[[], np.ndarray] | None = None
     saved: int = 0
+    most_saved: float = math.inf
+    matrix: Callable[[], int] | None = None
     path: int = 0
     iterated: Callable[[], tuple[Any, Any]] | None = None
     is_dear: Callable[[], bool] | None = None

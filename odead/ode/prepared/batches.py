@@ -97,7 +97,7 @@ def make_batch(plan: Plan, loss: Executable | None) -> Batch | None:
     compiled = system.compiled()
     if mode == "adjoint":
         budget = np.inf if plan.steps else BUDGET / 2 if controls.method == "auto" else BUDGET
-        record = record_of(plan.method, problem.n, dense=False, budget=budget, saved=system.saved)
+        record = record_of(plan.method, problem.n, dense=False, budget=budget, system=system)
         record.interpolated = False
     elif plan.steps:
         record = Record(system.x0.size, 0)

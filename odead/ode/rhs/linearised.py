@@ -130,6 +130,11 @@ class Linearisations:
                 matrix.take_mass(self._placed(self._mass, plan.pattern))
             return made, matrix
 
+    def numbers(self) -> int:
+        """How many numbers a linearisation has; 0 where they may change, or there is none because of its size."""
+        plan, program = self._current(), self._record(None).primal
+        return 0 if "guard" in program.op or self.are_dear else (len(plan.seeds) + plan.timed) * self._n
+
     def make_for_iteration(
         self, x: np.ndarray, p: np.ndarray, t: float, *, transposed: bool = False
     ) -> tuple[Linearised, Matrix]:
