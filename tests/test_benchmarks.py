@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import odead
+from adjoint import cases, ratio
 from comparison import diagrams, problems, report
 from comparison.measure import Row, measure
 from comparison.peers import Variant
@@ -39,6 +40,18 @@ def test_stored_references_are_what_odead_finds(name):
     )  # fmt: skip
     assert problem.gradient_error(result.grad) < 1e-7
     assert problem.loss_error(result.loss) < 1e-8
+
+
+def test_network_of_the_ratios_is_what_its_name_says():
+    case = cases.network([4, 3])
+    assert (case.name, case.p.size) == ("network 2-4-3-2", 12 + 15 + 8)
+    dx = np.empty(2)
+    case.rhs(dx, case.x0, case.p, 0.0)
+    w, b, v, c, u, d = np.split(case.p, [8, 12, 24, 27, 33])
+    hidden = np.tanh(v.reshape(3, 4) @ np.tanh(w.reshape(4, 2) @ case.x0 + b) + c)
+    np.testing.assert_allclose(dx, u.reshape(2, 3) @ hidden + d, rtol=1e-14)
+    found = ratio.row(case, "Tsit5", 0.0)
+    assert len(found) == len(ratio.HEAD)
 
 
 def test_every_problem_has_a_reference_of_the_shape_of_its_parameters():

@@ -1,0 +1,1 @@
+"""What `../adjoint_ratio.py` measures, by module."""
