@@ -199,8 +199,14 @@ cdef class Tape:
     def clone(self, bint frozen=False):
         """Return a tape with storage of its own for the same code; frozen, with what captured arrays hold now."""
         cdef Tape twin = Tape(self.code)
-        if frozen:
-            twin.captured = tuple([np.array(array, order="C") for array in self.captured])
+        twin.captured = tuple([np.array(array, order="C") for array in self.captured]) if frozen else self.captured
+        return twin
+
+    def seeing(self, others):
+        """Return a clone that captures other arrays, of the same kind, in place of some: pairs of old and new."""
+        cdef Tape twin = Tape(self.code)
+        found = {id(old): new for old, new in others}
+        twin.captured = tuple([found.get(id(array), array) for array in self.captured])
         return twin
 
     def run(self, arrays, Part part, bint asks=True):

@@ -121,7 +121,7 @@ cdef class Callback(System):
 cdef list bind_captured(Tape tape):
     """Bind the arrays that were captured, as they are now; they must be kept."""
     cdef int64_t slot
-    arrays = [np.require(array, array.dtype.newbyteorder("="), ["C", "ALIGNED"]) for array in tape.code.captured]
+    arrays = [np.require(array, array.dtype.newbyteorder("="), ["C", "ALIGNED"]) for array in tape.captured]
     for slot in range(len(arrays)):
         tape.bind(tape.code.n_bound + slot, <char*> cnp.PyArray_DATA(<cnp.ndarray> arrays[slot]))
     return arrays
@@ -202,7 +202,7 @@ cdef class Recorded(System):
 
     cdef int _bind_captured(self, int64_t number) except -1:
         """Bind the arrays that the right-hand side captured, as they are now."""
-        if (<Tape> self.tapes[number]).code.captured:
+        if (<Tape> self.tapes[number]).captured:
             self.captured[number] = bind_captured(self.tapes[number])
         return 0
 

@@ -8,6 +8,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import suppress
+from copy import copy
 from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any, Final
 
@@ -31,7 +32,6 @@ from .nested import Called, Nest
 __all__ = [
     "Kernel",
     "Kind",
-    "Prepare",
     "Variant",
     "cached_kernel",
     "empty_results",
@@ -47,7 +47,6 @@ __all__ = [
 MAX_VARIANTS: Final = 64  # a chain of guards this long is better written with np.where
 
 Derive = Callable[[Program], Program]
-Prepare = Callable[[Program, Sequence[Any]], Program]
 Kind = tuple[tuple[int, ...], np.dtype[Any]]  # shape and dtype of an array
 
 _FUNCTIONS: Final = (FunctionType, MethodType, BuiltinFunctionType, np.ufunc)
@@ -97,6 +96,12 @@ class Variant:
         self.written = frozenset(k for k, buffer in enumerate(self.primal.arguments) if buffer in written)
         self.guarded = "guard" in self.primal.op
 
+    def seeing(self, others: Sequence[tuple[np.ndarray, np.ndarray]]) -> "Variant":
+        """The same with other captured arrays in place of some: pairs of old and new."""
+        twin = copy(self)
+        twin.executable = self.executable.seeing(others)
+        return twin
+
     def _returned(self, k: int) -> Kind:
         buffer = self.primal.buffers[self.primal.results[k]]
         shape = buffer.shape or ()
@@ -125,8 +130,6 @@ class Kernel:
         Whether each run looks for changes of what f reads from globals, closures and attributes. If not, ask `is_stale`.
     recorded : Variant, optional
         What another kernel of the same function has recorded at the same example: it is not recorded again.
-    prepare : callable, optional
-        From what was recorded, and the values of its arguments, to the program that is used.
     fixed : sequence of int, optional
         Positions of the arguments that stay as they are from one evaluation of a `_system.Recorded` to the next.
     raises : bool
@@ -149,14 +152,12 @@ class Kernel:
         *,
         watches: bool = True,
         recorded: Variant | None = None,
-        prepare: Prepare | None = None,
         fixed: Sequence[int] | None = None,
         raises: bool = True,
     ) -> None:
         self._nest = nest
         self._raises = raises
         self._fixed = fixed
-        self._prepare = prepare
         self._watches = watches
         self._closed: list[Any] = []  # what f closes over in the outer recording
         if nest is not None:
@@ -231,6 +232,14 @@ class Kernel:
         if self._nest is not None:
             return self._run_inside(self._nest, arguments, assemble)
         return self._run(arguments, assemble)
+
+    def seeing(self, others: Sequence[tuple[np.ndarray, np.ndarray]]) -> "Kernel":
+        """The kernel of the way taken first, with other captured arrays in place of some: pairs of old and new."""
+        twin = copy(self)
+        twin._lock = threading.RLock()
+        twin.variant = self.first.seeing(others)
+        twin._variants = [twin.variant]
+        return twin
 
     def is_stale(self) -> bool:
         """Whether something that f reads on one of the known ways has changed."""
@@ -329,8 +338,7 @@ class Kernel:
         held = [item._replace(value=value) for item, value in zip(self._held, values, strict=True)]
         with uncollected():
             recorded = trace(self._f, args, kwargs, held)
-            prepared = self._prepared(recorded, leaves)
-            self.variant = Variant(recorded, self.derive, self._nest, prepared, self._fixed, self._raises)
+            self.variant = Variant(recorded, self.derive, self._nest, None, self._fixed, self._raises)
         for variant in self._variants:
             variant.trace.namespace.follow(recorded.namespace)
         if len(self._variants) >= MAX_VARIANTS:
@@ -339,28 +347,14 @@ class Kernel:
         self._variants.append(self.variant)
         return self.variant
 
-    def _prepared(self, recorded: Trace, leaves: Sequence[Any]) -> Program | None:
-        if self._prepare is None:
-            return None
-        values: list[Any] = [None] * len(recorded.program.arguments)
-        for k, position in zip(self._bound, recorded.leaves, strict=True):
-            values[position] = leaves[k]
-        return optimise(self._prepare(recorded.program, values))
-
     def _warn(self) -> None:
         """Say once that the function takes too many ways."""
         if not self._has_warned:
             self._has_warned = True
             warn(
                 f"{self.variant.primal.name} took more than {MAX_VARIANTS} ways through its branches; each new one is recorded "
-                f"anew, which is slow. {self._advice}. {self._branch()}"
+                f"anew, which is slow. Write branches that depend on values with np.where. {self._branch()}"
             )
-
-    @property
-    def _advice(self) -> str:
-        if self._prepare is None:
-            return "Write branches that depend on values with np.where"
-        return "Make what it computes continuous where it switches, and nothing has to be located"
 
     def _branch(self) -> str:
         program = self.variant.primal

@@ -135,10 +135,17 @@ class Executable:
 
     def clone(self, frozen: bool = False) -> Executable:
         """Return an executable of the same code with storage of its own; frozen, with what captured arrays hold now."""
+        return self._with(self._tape.clone(frozen))
+
+    def seeing(self, others: Sequence[tuple[np.ndarray, np.ndarray]]) -> Executable:
+        """Return a clone that captures other arrays, of the same kind, in place of some: pairs of old and new."""
+        return self._with(self._tape.seeing(others))
+
+    def _with(self, tape: Tape) -> Executable:
         twin = object.__new__(Executable)
         twin.program = self.program
         twin._in_parts, twin._apart = self._in_parts, self._apart
-        twin._tape = self._tape.clone(frozen)
+        twin._tape = tape
         twin._spare = []
         twin._pullbacks = None if self._pullbacks is None else {}
         return twin

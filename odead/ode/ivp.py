@@ -114,7 +114,8 @@ def _compiled(fun: Any, t_span: Any, y0: Any, args: tuple[Any, ...] | None) -> P
 def _is_native(problem: Problem, method: Any, options: dict[str, Any]) -> bool:
     """Whether the compiled loop takes SciPy's very steps: the same formulas, and no branch that it would step onto."""
     plain = set(options) <= NATIVE_OPTIONS and np.ndim(options.get("rtol", RTOL)) == 0 and options.get("rtol", RTOL) >= FINEST
-    return plain and isinstance(method, str) and method in EXPLICITS and not problem.rhs.branches and problem.t0 != problem.t1
+    steps_onto_nothing = not problem.rhs.branches and not problem.rhs.has_selects
+    return plain and isinstance(method, str) and method in EXPLICITS and steps_onto_nothing and problem.t0 != problem.t1
 
 
 def _native(

@@ -98,14 +98,14 @@ class Run(NamedTuple):
         """Solve, then integrate the adjoint backwards."""
         problem = self.problem
         times, positions = problem.output_times(with_end=problem.running)
-        controls = forward_controls(problem, self.controls, self.tolerances)
 
-        def solve(problem: Problem) -> tuple[Course, None]:
+        def solve(problem: Problem) -> tuple[Course, Controls]:
+            controls = forward_controls(problem, self.controls, self.tolerances)
             return integrate(
                 self.engine, problem, Problem.system, controls, times, dense=True, differentiated=True, path=True
-            ), None
+            ), controls
 
-        course, _ = solve_with_switches(problem, solve)
+        course, controls = solve_with_switches(problem, solve)
         trajectory = course.trajectory
         if trajectory.failure is not None:
             self._raise(trajectory, problem.system(), self._result(course, trajectory.y, positions[:0], "continuous"))

@@ -58,6 +58,6 @@ def restless(x, p, t):
 def test_what_flips_too_often_is_warned_of(mode):
     """With its line, at the line of the call."""
     line = restless.__code__.co_firstlineno + 2
-    with pytest.warns(OdeadWarning, match=rf"switched during.*test_selects.py:{line} in restless.*too many") as caught:
+    with pytest.warns(OdeadWarning, match=rf"switched during.*test_selects.py:{line} in restless.*too often") as caught:
         sensitivity(restless, [1.0], 1.0, (0, 20), loss=lambda y: y.sum(), mode=mode, method="RK45", rtol=1e-3)
     assert {warning.filename for warning in caught} == {__file__}

@@ -120,7 +120,7 @@ class BackwardFailure(Exception):  # noqa: N818 - it never reaches the user
 
 def forward_controls(problem: Problem, controls: Controls, options: AdjointOptions) -> Controls:
     """Controls for the forward solve of an adjoint."""
-    part = SAFETY_AT_KINKS if problem.rhs.has_kinks else SAFETY
+    part = SAFETY_AT_KINKS if problem.rhs.has_selects else SAFETY
     rtol = max(part * min(controls.rtol, options.rtol), TIGHTEST)
     return controls._replace(rtol=rtol, atol=part * problem.vector_atol(controls.atol))
 

@@ -383,7 +383,7 @@ def moves_x0(problem: Problem, wrt: Sequence[str]) -> bool:
     Also beside kinks, which a single direction may leave where they are: then it sees nothing of what they do to the gradient.
     For a controller that leaves its bounds, at rtol 1e-9, that was 10 000 tolerances; with both probes 30.
     """
-    return "x0" in wrt or "t0" in wrt or problem.rhs.has_kinks
+    return "x0" in wrt or "t0" in wrt or problem.rhs.has_selects
 
 
 def probes_of(problem: Problem, wrt: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:

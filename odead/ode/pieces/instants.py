@@ -15,7 +15,8 @@ from ..problem.events import Events
 from ..problem.problem import Problem
 from ..rhs.consistent import Consistent, make_consistent
 from ..rhs.jumps import Gradient, Jump, Move, Transition
-from ..rhs.rhs import Branch, CompiledRhs
+from ..rhs.rhs import CompiledRhs
+from ..rhs.sides import Branch
 from .switched import Side, SwitchReset
 from .together import jumps_apart
 

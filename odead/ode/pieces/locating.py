@@ -1,6 +1,6 @@
-"""Solves that locate switches recorded as values where they jump (`selects`), once a solve has met such a jump.
+"""Solves that locate switches recorded as values where they jump or bend (`selects`), once a solve has met such a place.
 
-Which switches jump, a solve shows; then it is done anew with these as branches. The right-hand side remembers them, so that the
+Which switches do, a solve shows; then it is done anew with these as branches. The right-hand side remembers them, so that the
 next solve begins with them.
 """
 
@@ -22,7 +22,7 @@ Rest = TypeVar("Rest")
 def solve_with_switches(
     problem: Problem, solve: Callable[[Problem], tuple[Course, Rest]], *, differentiated: bool = True
 ) -> tuple[Course, Rest]:
-    """Solve, with the switches located that jump.
+    """Solve, with the switches located that jump, or bend now and then.
 
     Warns of those that jump and could not be located, if derivatives are wanted: the steps alone pass them, as in SciPy.
 
@@ -71,14 +71,15 @@ class _Attempt(NamedTuple):
         failure = course.trajectory.failure
         if failure is not None:
             return None if self.insists else self._after_failure(course, failure.reason)
-        found, rhs, reason = _jumping(course), self.problem.rhs, self.reason
+        found, rhs, reason = _flipping(course), self.problem.rhs, self.reason
         if found and self.locates:
             few = [line for line, flips in found.items() if flips.are_few(course.trajectory.nsteps)]
             if few and self._can_locate:
                 return self._replace(problem=self.problem._replace(rhs=rhs.locating(few)))
-            reason = "mass_matrix is large and regular" if few else "it switches too often, or in too many ways"
-        if found and self.warns:
-            _warn(self.problem, list(found), reason)
+            reason = "mass_matrix is large and regular" if few else "it switches too often"
+        jumping = [line for line, flips in found.items() if flips.jumps]
+        if jumping and self.warns:
+            _warn(self.problem, jumping, reason)
         return None
 
     def _after_failure(self, course: Course, reason: str) -> "_Attempt | None":
@@ -87,7 +88,7 @@ class _Attempt(NamedTuple):
             return self._replace(problem=problem._replace(rhs=rhs.origin), locates=False, reason=reason)
         if not self.locates:
             return _Attempt(problem._replace(rhs=rhs.located), insists=True)
-        found = _jumping(course) if self._can_locate else {}
+        found = [line for line, flips in _flipping(course).items() if flips.jumps] if self._can_locate else []
         return _Attempt(problem._replace(rhs=rhs.locating(found)), insists=True) if found else None
 
     @property
@@ -96,8 +97,8 @@ class _Attempt(NamedTuple):
         return mass is None or mass.is_singular
 
 
-def _jumping(course: Course) -> dict[str, Flips]:
-    """The switches recorded as values that flipped where their two sides differ, by their source lines.
+def _flipping(course: Course) -> dict[str, Flips]:
+    """The switches recorded as values that flipped where their two sides, or the slopes of these, differ, by source line.
 
     Of a solve that failed, perhaps because it took too many steps, only some of them are looked at.
     """
@@ -107,7 +108,7 @@ def _jumping(course: Course) -> dict[str, Flips]:
         if piece.path is not None:
             here = piece.problem
             here.rhs.selects(here.x0, here.p, here.t0).see(piece.path.chunks(most), found)
-    return {line: flips for line, flips in found.items() if flips.jumps}
+    return {line: flips for line, flips in found.items() if flips.jumps or flips.bends}
 
 
 def _warn(problem: Problem, lines: Sequence[str], reason: str) -> None:

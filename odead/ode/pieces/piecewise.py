@@ -18,7 +18,7 @@ from ..engines.path import Path, at_point
 from ..methods import EXPLICIT
 from ..problem.problem import Problem
 from ..rhs.jumps import Jump, Transition
-from ..rhs.rhs import Branch
+from ..rhs.sides import Branch
 from .instants import TOGETHER, Happening, Instant, Occurrence, first_signs, happen
 from .passive import passed
 from .timed import known_resets, solve_through

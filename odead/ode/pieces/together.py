@@ -11,7 +11,7 @@ import numpy as np
 
 from ..problem.problem import Problem
 from ..rhs.jumps import Gradient, Jump
-from ..rhs.rhs import Branch
+from ..rhs.sides import Branch
 
 __all__ = ["jumps_apart"]
 

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -62,6 +62,13 @@ class CompressedJacobian:
         self._n_p = n_p
         self._lock = threading.Lock()
         self._products: _Products | None = None
+        self._whole: tuple[CompressedJacobian, Callable[[Kernel], Kernel]] | None = None
+
+    def seeing(self, see: Callable[[Kernel], Kernel]) -> "CompressedJacobian":
+        """The same on one side of switches, of which only the kernels know: `see` makes those of it."""
+        twin = CompressedJacobian(self._record, self._n, self._n_p)
+        twin._whole = self, see
+        return twin
 
     def __call__(self, x: np.ndarray, arguments: tuple[Any, ...]) -> Jacobian:
         """The Jacobian at x; `arguments` are p, if there are parameters, and t."""
@@ -112,7 +119,11 @@ class CompressedJacobian:
 
     def _current(self) -> _Products:
         with self._lock:
-            if self._products is None:
+            if self._products is None and self._whole is not None:
+                whole, see = self._whole
+                products = whole._current()
+                self._products = replace(products, first=see(products.first), second={})
+            elif self._products is None:
                 self._products = self._prepare(pattern_of(self._record(None).primal))
             return self._products
 
@@ -145,7 +156,10 @@ class CompressedJacobian:
             return forward(optimise(_first(program, colouring)), active, width)
 
         with self._lock:
-            if width not in products.second:
+            if width not in products.second and self._whole is not None:
+                whole, see = self._whole
+                products.second[width] = see(whole._second(whole._current(), width))
+            elif width not in products.second:
                 products.second[width] = self._record(derive)
             return products.second[width]
 

@@ -1,23 +1,26 @@
-"""Switches recorded as values - `np.where`, steps, comparisons used as numbers, lookups - and how they are made branches.
+"""Switches recorded as values - `np.where`, steps, kinks, comparisons used as numbers, lookups - and how they become branches.
 
-Each has *keys*, boolean or integer arrays: as long as they stay what they are, it is smooth. A frozen switch has its keys as
-constants, with guards that they are these; from there on it is a branch like any other, which is located (`piecewise`).
+Each has *keys*, boolean or integer arrays: as long as they stay what they are, it is smooth. A frozen switch reads its keys
+from arrays of ours, with guards that they are these; from there on it is a branch like any other, located (`piecewise`).
+One program serves all sides: they differ by what is in these arrays (`sides`).
 """
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
-from ...execute.compiled import Executable
 from ...tape import Instruction, Program, Role
 from ...transform.builder import FLOATS
-from ...transform.passes import optimise
 from ...views import View
 from .values import without_values
 
 __all__ = ["freeze", "keys_alone", "lines_of_keys", "observe_keys"]
 
+# A kink is smooth as long as one comparison of its operands, or of the only one with 0, stays what it is.
+KINKS: Final = {
+    "abs": "greater", "maximum": "greater_equal", "fmax": "greater_equal", "minimum": "less_equal", "fmin": "less_equal",
+}  # fmt: skip
 SIGNS: Final = frozenset({"sign", "heaviside"})
 ROUNDINGS: Final = frozenset({"floor", "ceil", "trunc", "rint"})
 QUOTIENTS: Final = {"floor_divide": "floor", "remainder": "floor", "fmod": "trunc"}
@@ -29,9 +32,17 @@ def _source_of(program: Program, instruction: Instruction) -> str:
     return str(program.lines[instruction.line]) if instruction.line >= 0 else "an unknown line"
 
 
-def observe_keys(program: Program) -> Program:
-    """The program with a result for each key of a switch, named for its source line."""
-    return _observed(program, None)
+def observe_keys(program: Program, lines: frozenset[str] | None = None) -> Program:
+    """The program with a result for each key of a switch, named for its source line; None: of all lines."""
+    observed, moving = program.empty_like(), _moving(program)
+    for instruction in program:
+        source = _source_of(program, instruction)
+        if lines is None or source in lines:
+            for view in _keys(observed, instruction, moving):
+                result = observed.bound(observed.dtype(view), view.shape, Role.RESULT, source)
+                observed.emit("copy", result, (view,), None, instruction.line)
+        observed.append(instruction)
+    return observed
 
 
 def lines_of_keys(program: Program) -> list[str]:
@@ -56,47 +67,29 @@ def keys_alone(program: Program) -> Program:
     return observed
 
 
-def freeze(program: Program, values: Sequence[Any], lines: frozenset[str]) -> Program:
-    """The program with the switches of some source lines as they are at these values, guarded.
+def freeze(program: Program, lines: frozenset[str]) -> tuple[Program, list[np.ndarray]]:
+    """The program with the switches of some source lines as keys say, guarded, and the arrays from which it reads the keys.
+
+    They are zeros here, in the order of the results of `observe_keys`.
 
     Parameters
     ----------
     program : Program
-    values : sequence of array or float
-        Of its arguments.
+        Optimised.
     lines : frozenset of str
         As they are in warnings.
     """
-    program = optimise(program)
-    keys = iter(_evaluated(_observed(program, lines), values))
-    frozen, moving = program.empty_like(), _moving(program)
+    frozen, moving, arrays = program.empty_like(), _moving(program), []
     for instruction in program:
         views = _keys(frozen, instruction, moving) if _source_of(program, instruction) in lines else []
-        if views:
-            _replace(frozen, instruction, [_guarded(frozen, view, next(keys), instruction.line) for view in views])
-        else:
+        if not views:
             frozen.append(instruction)
-    return frozen
-
-
-def _observed(program: Program, lines: frozenset[str] | None) -> Program:
-    observed, moving = program.empty_like(), _moving(program)
-    for instruction in program:
-        source = _source_of(program, instruction)
-        if lines is None or source in lines:
-            for view in _keys(observed, instruction, moving):
-                result = observed.bound(observed.dtype(view), view.shape, Role.RESULT, source)
-                observed.emit("copy", result, (view,), None, instruction.line)
-        observed.append(instruction)
-    return observed
-
-
-def _evaluated(observed: Program, values: Sequence[Any]) -> list[np.ndarray]:
-    """The results of a program that returns nothing else."""
-    own = [np.array(value) if isinstance(value, np.ndarray) else value for value in values]
-    found = [np.empty(observed.buffers[b].shape or (), observed.buffers[b].dtype) for b in observed.results]
-    Executable(optimise(observed)).run([*own, *found])
-    return found
+            continue
+        own = [np.zeros(view.shape, frozen.dtype(view)) for view in views]
+        arrays += own
+        keys = [_guarded(frozen, view, array, instruction.line) for view, array in zip(views, own, strict=True)]
+        _replace(frozen, instruction, keys)
+    return frozen, arrays
 
 
 def _moving(program: Program) -> set[int]:
@@ -120,8 +113,10 @@ def _keys(program: Program, instruction: Instruction, moving: set[int]) -> list[
     if not any(view.buffer in moving for view in ins):
         return []
     if op in SIGNS:
-        zero = program.constant(0.0, program.dtype(ins[0]), ins[0].shape)
-        return [_emit(program, test, "bool", (ins[0], zero), line) for test in ("greater", "less")]
+        return [_emit(program, test, "bool", (ins[0], _zero(program, ins[0])), line) for test in ("greater", "less")]
+    if op in KINKS:
+        other = ins[1] if len(ins) > 1 else _zero(program, ins[0])
+        return [_emit(program, KINKS[op], "bool", (ins[0], other), line)]
     if op in ROUNDINGS:
         return [_rounded(program, op, ins[0], line)]
     if op in QUOTIENTS:
@@ -139,55 +134,42 @@ def _rounded(program: Program, rounding: str, view: View, line: int) -> View:
     return _emit(program, "cast", "int64", (_emit(program, rounding, program.dtype(view), (view,), line),), line)
 
 
-def _guarded(program: Program, key: View, value: np.ndarray, line: int) -> View:
-    """The value of a key as a constant, with a guard that it is this one."""
-    constant = program.constant(value, program.dtype(key))
-    same = _emit(program, "equal", "bool", (key, constant), line)
+def _zero(program: Program, like: View) -> View:
+    return program.constant(0.0, program.dtype(like), like.shape)
+
+
+def _guarded(program: Program, key: View, array: np.ndarray, line: int) -> View:
+    """A key as the array has it, with a guard that it is this one."""
+    given = program.bound(program.dtype(key), key.shape, Role.CAPTURED, "keys", array)
+    same = _emit(program, "equal", "bool", (key, given), line)
     program.emit("guard", None, (same,), True, line)
-    return constant
+    return given
 
 
 def _replace(program: Program, instruction: Instruction, keys: Sequence[View]) -> None:
-    """Emit a switch with constant keys."""
+    """Emit a switch with given keys."""
     op, out, ins, params, line = instruction
     assert out is not None
-    values = [_value_of(program, key) for key in keys]
-    if op == "where" and values[0].all() == values[0].any():
-        chosen = ins[1] if values[0].all() else ins[2]
-        if chosen != out:
-            program.emit("copy", out, (chosen,), None, line)
-    elif op == "where":
+    dtype = program.dtype(out)
+    if op == "where":
         program.emit("where", out, (keys[0], *ins[1:]), params, line)
     elif op in LOOKUPS:
         program.emit(op, out, (ins[0], keys[0]), params, line)
-    elif op in SIGNS:
-        _replace_sign(program, instruction, keys)
+    elif op in KINKS:
+        other = ins[1] if len(ins) > 1 else _emit(program, "neg", dtype, ins, line)
+        program.emit("where", out, (keys[0], ins[0], other), None, line)
+    elif op == "sign":
+        program.emit("sub", out, (_cast(program, keys[0], dtype, line), _cast(program, keys[1], dtype, line)), None, line)
+    elif op == "heaviside":  # at 0 the second operand
+        at_zero_or_below = program.temp(dtype, out.shape)
+        program.emit("where", at_zero_or_below, (keys[1], _zero(program, ins[0]), ins[1]), None, line)
+        program.emit("where", out, (keys[0], program.constant(1.0, dtype, out.shape), at_zero_or_below), None, line)
     elif op in ("remainder", "fmod"):
-        whole = _constant(program, values[0], out)
-        product = _emit(program, "mul", program.dtype(out), (ins[1], whole), line)
+        product = _emit(program, "mul", dtype, (ins[1], _cast(program, keys[0], dtype, line)), line)
         program.emit("sub", out, (ins[0], product), None, line)
     else:
-        program.emit("copy", out, (_constant(program, values[0], out),), None, line)
+        program.emit("cast", out, (keys[0],), None, line)
 
 
-def _replace_sign(program: Program, instruction: Instruction, keys: Sequence[View]) -> None:
-    op, out, ins, _, line = instruction
-    assert out is not None
-    positive, negative = (_value_of(program, key) for key in keys)
-    if op == "sign":
-        program.emit("copy", out, (_constant(program, positive.astype(float) - negative, out),), None, line)
-    elif (positive | negative).all():
-        program.emit("copy", out, (_constant(program, positive, out),), None, line)
-    else:  # at 0 the second operand
-        at_zero = program.constant(~(positive | negative), "bool")
-        program.emit("where", out, (at_zero, ins[1], _constant(program, positive, out)), None, line)
-
-
-def _value_of(program: Program, key: View) -> np.ndarray:
-    data = program.buffers[key.buffer].data
-    assert data is not None
-    return data.reshape(key.shape)
-
-
-def _constant(program: Program, value: np.ndarray, like: View) -> View:
-    return program.constant(value, program.dtype(like))
+def _cast(program: Program, key: View, dtype: str, line: int) -> View:
+    return _emit(program, "cast", dtype, (key,), line)

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final
@@ -94,6 +95,10 @@ class _Plan:
         return seeds
 
 
+def _itself(kernel: Kernel) -> Kernel:
+    return kernel
+
+
 class Linearisations:
     """Makes linearisations of one right-hand side.
 
@@ -113,6 +118,13 @@ class Linearisations:
         self._mass = mass
         self._lock = threading.RLock()
         self._plan: _Plan | None = None
+        self._of, self._see = self, _itself
+
+    def seeing(self, see: Callable[[Kernel], Kernel]) -> "Linearisations":
+        """The same on one side of switches: what is known is that of all sides, whose kernels `see` makes those of this one."""
+        twin = copy(self)
+        twin._see = see
+        return twin
 
     def make(self, x: np.ndarray, p: np.ndarray, t: float, directions: np.ndarray) -> tuple[Linearised, Matrix]:
         """A linearisation with one sensitivity for each of the (W, n_p) directions of p, and a matrix for it."""
@@ -147,14 +159,14 @@ class Linearisations:
             if matrix.mass is not None:
                 by_entries.take_mass(matrix.mass)
             return made, by_entries
-        kernel = self._transposed_products if transposed else self._products
+        kernel = self._of._transposed_products if transposed else self._of._products
         tape, find = self._tapes(None, kernel, x, p, t, leave_out=1)
         products = Products(tape, self._n, p, find, transposed)
         return products, ByProducts(self._n, (), (), (), products)
 
     def along(self, curve: Curve, p: np.ndarray, t: float, sign: float) -> Covector:
         """The right-hand side of lambda along a solution, from its last time t on; `sign` is 1.0 where t falls."""
-        tape, find = self._tapes(None, self._transposed_products, np.zeros(self._n), p, t, leave_out=1)
+        tape, find = self._tapes(None, self._of._transposed_products, np.zeros(self._n), p, t, leave_out=1)
         return Covector(curve, Products(tape, self._n, p, find, True), sign)
 
     def linearise_along(
@@ -174,14 +186,14 @@ class Linearisations:
         """
         x, n = np.zeros(self._n), self._n
         if iterates and self._by_products:
-            tape, find = self._tapes(None, self._transposed_products, x, p, t, leave_out=1)
+            tape, find = self._tapes(None, self._of._transposed_products, x, p, t, leave_out=1)
             products = MovingProducts(covector, tape, p, find)
             return products, ByProducts(n, (), (), (), products)
         made, _ = self.make(x, p, t, np.empty((0, self._n_p)))
         plan, change = self._current(), None
         pattern, order = plan.pattern.transposed
         if timed and not made.constant:
-            tape, find = self._tapes(None, self._change_in_time, x, p, t, leave_out=1)
+            tape, find = self._tapes(None, self._of._change_in_time, x, p, t, leave_out=1)
             change = ChangeInTime(tape, n, p, find)
         places = (pattern.rows.astype(np.int64), pattern.columns.astype(np.int64), np.arange(order.size))
         linearised = LinearisedCovector(covector, made, order, change)
@@ -192,7 +204,7 @@ class Linearisations:
 
     def products_by_p(self, p: np.ndarray, t: float) -> ByParameters:
         """The products of the transpose of f_p with vectors."""
-        tape, find = self._tapes(None, self._products_by_p, np.zeros(self._n), p, t, leave_out=1)
+        tape, find = self._tapes(None, self._of._products_by_p, np.zeros(self._n), p, t, leave_out=1)
         return ByParameters(tape, self._n, p, find)
 
     def step_cotangents(
@@ -252,6 +264,8 @@ class Linearisations:
         return self._record(derive, self._at_p(0))
 
     def _current(self) -> _Plan:
+        if self._of is not self:
+            return self._of._current()
         with self._lock:
             if self._plan is None:
                 program = self._record(None).primal
@@ -338,6 +352,7 @@ class Linearisations:
 
         Without a plan they need no pattern.
         """
+        kernel = self._see(kernel)
 
         def find(x: np.ndarray, t: float) -> Any:
             arguments = [np.zeros(x.size), x, *((p,) if p.size else ()), t]

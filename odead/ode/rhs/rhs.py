@@ -6,16 +6,15 @@ at once, and cotangents.
 
 import threading
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass
-from functools import cache, cached_property, partial
+from copy import copy
+from functools import cache, cached_property
 from typing import Any, Final
 
 import numpy as np
 
-from ..._system import Recorded, Roots
-from ...derivatives.kernel import MAX_VARIANTS, Kernel, Prepare, Variant
+from ..._system import Roots
+from ...derivatives.kernel import MAX_VARIANTS, Kernel, Variant
 from ...errors import ArgumentTypeError, ArgumentValueError, TracingError
-from ...ops import TABLE
 from ...tape import Program, Role
 from ...transform.forward import forward
 from ...transform.passes import optimise
@@ -24,16 +23,17 @@ from ...transform.saving import Saving
 from ...views import View
 from ..arguments.signature import Flat
 from .compressed import CompressedJacobian
-from .frozen import freeze, keys_alone, lines_of_keys, observe_keys
+from .frozen import keys_alone, lines_of_keys
 from .jacobian import Jacobian
 from .kept import Kept
 from .linearised import Linearisations
 from .mass import Mass
 from .selects import Selects
-from .switches import Switches, guards_may_flip, without_guards
+from .sides import Branch, Sides
+from .switches import Switches, without_guards
 from .values import without_exit, without_values
 
-__all__ = ["Branch", "CompiledRhs", "compiled", "refuse_captured"]
+__all__ = ["CompiledRhs", "compiled", "refuse_captured"]
 
 
 class CompiledRhs:
@@ -77,17 +77,20 @@ class CompiledRhs:
         self.name, self.mass = name, mass
         self.n, self.n_p = x.size, p.size
         self._flat = flat
-        self._known: dict[Variant, Branch] = {}
         self.origin: CompiledRhs
         self._located: CompiledRhs | None
         self.origin, self._located = self, None
         self.frozen: frozenset[str] = frozenset()
-        self._set_up(x, p, t, one_sided=False)
+        self._example = (np.zeros(x.size), x.copy(), p.copy() if p.size else None, float(t))
+        self._recorded: Variant | None = None  # of which this is the continuation
+        self._set_up()
         self._validate(in_place)
 
-    def _set_up(self, x: np.ndarray, p: np.ndarray, t: float, *, one_sided: bool) -> None:
-        self._example = (np.zeros(x.size), x.copy(), p.copy() if p.size else None, float(t))
-        self._one_sided = one_sided
+    def _set_up(self) -> None:
+        self._known: dict[Variant, Branch] = {}
+        self._sides: dict[Variant, Sides] = {}
+        self._whole: CompiledRhs | None = None  # of one side: what serves all
+        self._see: Callable[[Kernel], Kernel] | None = None  # makes its kernels those of this side
         self._lock = threading.RLock()
         self._derived: dict[Hashable, Kernel] = {}
         self.flips = 0
@@ -220,6 +223,8 @@ class CompiledRhs:
     @cached_property
     def saving(self) -> Saving | None:
         """What evaluations with tangents keep for the cotangents; None where it does not pay, or there are other ways."""
+        if self._whole is not None:
+            return self._whole.saving
         variant = self.cotangent_kernel.first
         if variant.guarded:
             return None
@@ -247,15 +252,9 @@ class CompiledRhs:
         return self._kernel("behind", lambda _: saving.reverse(), (1,) if self.n_p else ())
 
     @cached_property
-    def has_kinks(self) -> bool:
-        """Whether it is not smooth, as abs, maximum, clip and where are not, on the way taken at the example."""
-        operations = set(self._made[0].first.primal.op)
-        return "where" in operations or any(TABLE[op].piecewise for op in operations if op in TABLE)
-
-    @cached_property
     def has_selects(self) -> bool:
-        """Whether there are switches recorded as values, on the way taken at the example."""
-        return bool(observe_keys(self._made[0].first.primal).results)
+        """Whether there are switches recorded as values, as `np.where` and kinks, on the way taken at the example."""
+        return not self.frozen.issuperset(lines_of_keys(self._made[0].first.primal))
 
     def selects(self, x: np.ndarray, p: np.ndarray, t: float) -> Selects:
         """Where there are no branches: these switches."""
@@ -279,10 +278,9 @@ class CompiledRhs:
 
     def locating(self, lines: Iterable[str]) -> "CompiledRhs":
         """The same, with the switches of these source lines as branches too; the origin remembers it."""
-        twin = self._twin()
-        twin.frozen = self.frozen.union(lines)
-        _, x, p, t = self._example
-        twin._set_up(x, np.zeros(0) if p is None else p, t, one_sided=False)
+        twin = copy(self.origin)
+        twin.frozen, twin._known, twin._sides = self.frozen.union(lines), {}, {}
+        vars(twin).pop("has_selects", None)
         self.origin._located = twin
         return twin
 
@@ -297,22 +295,28 @@ class CompiledRhs:
     @property
     def branches(self) -> bool:
         """Whether the recorded program depends on the values: then the pattern may grow."""
-        return not self._one_sided and self._value.variant.guarded
+        return not self.is_one_sided and (bool(self.frozen) or self._value.variant.guarded)
 
     @property
     def is_one_sided(self) -> bool:
         """Whether it is what another one is on one side of its switches, continued."""
-        return self._one_sided
+        return self._recorded is not None
 
     def branch(self, x: np.ndarray, p: np.ndarray, t: float) -> "Branch":
         """The way through the branches taken at these values."""
-        variant = self._value(np.empty(self.n), x, *self._p(p), t)
+        values = (np.empty(self.n), x, *self._p(p), t)
+        way = self._value(*values)
         with self._lock:
-            if variant not in self._known:
-                if len(self._known) >= MAX_VARIANTS:
-                    self._known.clear()
-                self._known[variant] = Branch(variant, self._continued(x, p, t), self._switches(x, p, t))
-            return self._known[variant]
+            if len(self._known) + len(self._sides) >= MAX_VARIANTS:
+                self._known.clear()
+                self._sides.clear()
+            if self.frozen:
+                if way not in self._sides:
+                    self._sides[way] = Sides(way, self.frozen, self._continued, self._switches)
+                return self._sides[way].at(*values)
+            if way not in self._known:
+                self._known[way] = Branch(way, self._continued(way), self._switches(way))
+            return self._known[way]
 
     def settled(self, x: np.ndarray, p: np.ndarray, t: float) -> "CompiledRhs":
         """What it is for a whole solve: without its branches, where they look at p and captured arrays alone.
@@ -324,24 +328,34 @@ class CompiledRhs:
         branch = self.branch(x, p, t)
         return self if branch.may_flip else branch.rhs
 
-    def _continued(self, x: np.ndarray, p: np.ndarray, t: float) -> "CompiledRhs":
-        twin = self._twin()
-        twin.frozen = self.frozen
-        twin._set_up(x, p, t, one_sided=True)
+    def seeing(self, others: Sequence[tuple[np.ndarray, np.ndarray]]) -> "CompiledRhs":
+        """The same on another side: with other arrays of keys in place of some, pairs of old and new."""
+
+        seen: dict[Kernel, Kernel] = {}
+
+        def see(kernel: Kernel) -> Kernel:
+            if kernel not in seen:
+                seen[kernel] = kernel.seeing(others)
+            return seen[kernel]
+
+        twin = copy(self)
+        twin._whole, twin._see = self, see
+        twin._derived, twin._value = {}, see(self._value)
+        twin._made = [twin._value]
+        twin._jacobian, twin.linearisations = self._jacobian.seeing(see), self.linearisations.seeing(see)
         return twin
 
-    def _twin(self) -> "CompiledRhs":
-        """The same function, nothing of it recorded."""
-        twin = object.__new__(CompiledRhs)
-        twin.name, twin.n, twin.n_p, twin._flat, twin._known = self.name, self.n, self.n_p, self._flat, {}
-        twin.mass, twin.origin, twin._located = self.mass, self.origin, None
+    def _continued(self, way: Variant) -> "CompiledRhs":
+        twin = copy(self)
+        for name in ("has_selects", "jacobian_changes", "saving"):  # cached
+            vars(twin).pop(name, None)
+        twin.frozen, twin._recorded = frozenset(), way
+        twin._set_up()
         return twin
 
-    def _switches(self, x: np.ndarray, p: np.ndarray, t: float) -> Switches:
-        example = (np.zeros(self.n), x.copy(), p.copy() if self.n_p else None, float(t))
-        second = cache(lambda: Kernel(self._flat, example, Switches.derive_twice, prepare=self._prepare, raises=False))
-        first = Kernel(self._flat, example, Switches.derive, prepare=self._prepare, raises=False)
-        return Switches(first, second, self.n, self.n_p)
+    def _switches(self, way: Variant) -> Switches:
+        derived = cache(lambda derive: Kernel(self._flat, self._example, derive, recorded=way, raises=False))
+        return Switches(derived(Switches.derive), lambda: derived(Switches.derive_twice), self.n, self.n_p)
 
     def program_at(self, x: np.ndarray, p: np.ndarray, t: float) -> Program:
         """The optimised program of the way taken at these values."""
@@ -380,24 +394,27 @@ class CompiledRhs:
     def _record(self, derive: Callable[[Program], Program] | None, fixed: Sequence[int] = ()) -> Kernel:
         """The kernel of what is derived, of which these arguments stay as they are during a solve."""
         made = derive
-        if self._one_sided:
+        if self.is_one_sided:
             made = without_guards if derive is None else lambda program: derive(without_guards(program))
-        first = self._made[0].first if self._made else None
-        kernel = Kernel(
-            self._flat, self._example, made, watches=False, recorded=first, prepare=self._prepare, fixed=fixed, raises=False
-        )  # fmt: skip
+        first = self._made[0].first if self._made else self._recorded
+        kernel = Kernel(self._flat, self._example, made, watches=False, recorded=first, fixed=fixed, raises=False)
+        if self._recorded is not None and kernel.trace is not self._recorded.trace:
+            raise TracingError(
+                f"{self.name} reads a global, a variable of a closure or an attribute that changes during the solve; pass what "
+                f"changes through x, p or t"
+            )
         self._made.append(kernel)
         return kernel
-
-    @property
-    def _prepare(self) -> Prepare | None:
-        return partial(freeze, lines=self.frozen) if self.frozen else None
 
     def _kernel(self, key: Hashable, derive: Callable[[Program], Program], fixed: Sequence[int] = ()) -> Kernel:
         kernel = self._derived.get(key)
         if kernel is None:
             with self._lock:
-                kernel = self._derived.setdefault(key, self._record(derive, fixed))
+                if self._whole is not None and self._see is not None:
+                    made = self._see(self._whole._kernel(key, derive, fixed))
+                else:
+                    made = self._record(derive, fixed)
+                kernel = self._derived.setdefault(key, made)
         return kernel
 
     def _validate(self, in_place: bool) -> None:
@@ -417,37 +434,6 @@ class CompiledRhs:
                         f"work on a copy, and check the order of the parameters: rhs(dx, x, p, t) or rhs(x, p, t)"
                     )
         _validate_output(program, self.name, in_place)
-
-
-@dataclass(frozen=True, eq=False)
-class Branch:
-    """A right-hand side on one side of its switches.
-
-    Attributes
-    ----------
-    variant : Variant
-        Of the right-hand side with its guards.
-    rhs : CompiledRhs
-        The same without them: what it is on this side, continued beyond the switches.
-    switches : Switches
-    """
-
-    variant: Variant
-    rhs: CompiledRhs
-    switches: Switches
-
-    @cached_property
-    def may_flip(self) -> bool:
-        """Whether a guard may look at something that changes during a solve."""
-        return guards_may_flip(self.variant.primal)
-
-    def holds(self, x: np.ndarray, p: np.ndarray, t: float) -> bool:
-        """Whether these values are on this side."""
-        return self.variant.executable.run([np.empty(x.size), x, *((p,) if p.size else ()), t]) < 0
-
-    def watch(self, p: np.ndarray) -> Recorded:
-        """The same test for the compiled loop."""
-        return Recorded(self.variant.executable.tape, self.rhs.n, p)
 
 
 def _validate_output(program: Program, name: str, in_place: bool) -> None:

@@ -4,8 +4,8 @@ A guard of a recorded program looks at comparisons, perhaps combined by logic, o
 the switching function a - b, each rounding the number that is rounded, each search in a grid the distances from its points.
 """
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from typing import Any, Final
 
 import numpy as np
@@ -39,12 +39,16 @@ class Switches:
     """
 
     def __init__(self, kernel: Kernel, second: Callable[[], Kernel], n: int, n_p: int) -> None:
-        self._kernel, self._second = kernel, second
+        self._kernel, self._second = kernel, cache(second)
         self._n, self._n_p = n, n_p
         program = kernel.program
         results = [program.buffers[b] for b in program.results]
         self._shapes = [buffer.shape or () for buffer in results]
         self._decide = [_decision(buffer.name) for buffer in results]
+
+    def seeing(self, others: Sequence[tuple[np.ndarray, np.ndarray]]) -> "Switches":
+        """The same with other captured arrays in place of some: pairs of old and new."""
+        return Switches(self._kernel.seeing(others), lambda: self._second().seeing(others), self._n, self._n_p)
 
     def changed(
         self, before: tuple[np.ndarray, float], after: tuple[np.ndarray, float], p: np.ndarray

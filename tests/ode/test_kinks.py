@@ -1,0 +1,176 @@
+"""Kinks: gradients and solves within 50 tolerances, as the steps meet them and do not pass them.
+
+The references are piecewise: the same right-hand sides with branches, at a tolerance near rounding.
+"""
+
+from functools import cache
+
+import numpy as np
+import pytest
+
+from ode.problems import central
+from odead import gradient, sensitivity, solve, solve_ivp
+
+
+def saturated(dx, x, p, t):
+    """A controller of high gain, at its bounds at first."""
+    dx[0] = x[1]
+    dx[1] = np.clip(-20 * x[0] - p[0] * x[1], -1, 1)
+
+
+def saturated_by_branches(dx, x, p, t):
+    dx[0], force = x[1], -20 * x[0] - p[0] * x[1]
+    if force > 1:
+        dx[1] = 1.0
+    elif force < -1:
+        dx[1] = -1.0
+    else:
+        dx[1] = force
+
+
+def lopsided(dx, x, p, t):
+    """A spring that is stiffer on one side, with friction in one direction."""
+    dx[0] = x[1]
+    dx[1] = -p[0] * x[0] - p[1] * abs(x[0]) + p[2] * np.maximum(x[1], 0) - 0.1 * x[1]
+
+
+def lopsided_by_branches(dx, x, p, t):
+    dx[0], dx[1] = x[1], -p[0] * x[0] - 0.1 * x[1]
+    if x[0] > 0:
+        dx[1] -= p[1] * x[0]
+    else:
+        dx[1] += p[1] * x[0]
+    if x[1] > 0:
+        dx[1] += p[2] * x[1]
+
+
+def limited(dx, x, p, t):
+    """Elements that grow at a limited rate, and leave the limit one after the other."""
+    dx[:] = -p[0] * x + p[1] * np.minimum(x, 1.0)
+
+
+def limited_by_branches(dx, x, p, t):
+    for i in range(len(x)):
+        dx[i] = -p[0] * x[i]
+        if x[i] < 1:
+            dx[i] += p[1] * x[i]
+        else:
+            dx[i] += p[1]
+
+
+def bent(dx, x, p, t):
+    """The same by `np.where`, whose sides agree where it switches."""
+    dx[:] = -p[0] * x + p[1] * np.where(x < 1, x, 1.0)
+
+
+CASES = {
+    "clip": (saturated, saturated_by_branches, [1.0, 0.0], np.array([8.0]), np.array([1.0, 2.0])),
+    "abs and maximum": (lopsided, lopsided_by_branches, [1.0, 0.3], np.array([4.0, 1.0, 0.1]), np.array([3.0, 6.0])),
+    "minimum": (limited, limited_by_branches, np.linspace(1.1, 2.0, 10), np.array([1.0, 0.6]), np.array([1.0, 2.0])),
+    "where": (bent, limited_by_branches, np.linspace(1.1, 2.0, 10), np.array([1.0, 0.6]), np.array([1.0, 2.0])),
+}
+EVERY = pytest.mark.parametrize("name", CASES)
+METHODS = pytest.mark.parametrize(
+    ("engine", "method"),
+    [
+        ("native", "auto"), ("native", "RK23"), ("native", "RK45"), ("native", "DOP853"), ("native", "Tsit5"),
+        ("native", "Rodas5P"), ("native", "Kvaerno5"), ("native", "BDF"),
+        ("scipy", "RK45"), ("scipy", "Radau"), ("scipy", "LSODA"),
+    ],
+)  # fmt: skip
+MODES = pytest.mark.parametrize("mode", ["forward", "adjoint", "continuous"])
+TOLERANCES = pytest.mark.parametrize("rtol", [1e-6, 1e-9])
+
+
+def loss(y):
+    return np.sum(y**2)
+
+
+@cache
+def reference(name):
+    _, rhs, x0, p, t = CASES[name]
+    return sensitivity(rhs, x0, p, (0, t[-1]), t_eval=t, loss=loss, method="DOP853", mode="forward", rtol=1e-13, atol=1e-14)
+
+
+@EVERY
+@METHODS
+@MODES
+@TOLERANCES
+def test_gradients(name, engine, method, mode, rtol):
+    if (method, rtol) == ("RK23", 1e-9):
+        pytest.skip("30 000 steps")
+    rhs, _, x0, p, t = CASES[name]
+    exact = reference(name)
+    found = sensitivity(
+        rhs, x0, p, (0, t[-1]), t_eval=t, loss=loss, engine=engine, method=method, mode=mode, rtol=rtol, atol=rtol
+    )
+    assert found.loss == pytest.approx(exact.loss, rel=50 * rtol)
+    assert np.abs((found.grad - exact.grad) * p).max() < 50 * rtol * np.abs(exact.grad * p).max()
+
+
+@EVERY
+@TOLERANCES
+@pytest.mark.parametrize("method", ["auto", "RK45", "DOP853", "Tsit5", "Rodas5P"])
+def test_solves(name, method, rtol):
+    rhs, _, x0, p, t = CASES[name]
+    found = solve(rhs, x0, p, (0, t[-1]), t_eval=t, method=method, rtol=rtol, atol=rtol)
+    np.testing.assert_allclose(found.y, reference(name).y, rtol=50 * rtol, atol=50 * rtol)
+
+
+def test_the_reference_is_right():
+    """The gradient of the branches is that of their loss."""
+    for name, (_, rhs, x0, p, t) in CASES.items():
+
+        def value(p, rhs=rhs, x0=x0, t=t):
+            return loss(solve(rhs, x0, p, (0, t[-1]), t_eval=t, method="DOP853", rtol=1e-12, atol=1e-13).y)
+
+        np.testing.assert_allclose(reference(name).grad, central(value, p), rtol=1e-6)
+
+
+@EVERY
+def test_inside_a_function(name):
+    rhs, _, x0, p, t = CASES[name]
+
+    def value(p):
+        return loss(solve(rhs, x0, p, (0, t[-1]), t_eval=t, rtol=1e-9, atol=1e-9).y)
+
+    exact = reference(name).grad
+    np.testing.assert_allclose(gradient(value, p), exact, rtol=0, atol=5e-8 * np.abs(exact).max())
+
+
+@EVERY
+def test_second_derivatives(name):
+    """The first derivatives have kinks in time where the solution has them, and the second ones jump."""
+    rhs, branches, x0, p, t = CASES[name]
+    how = {"t_eval": t, "loss": loss, "rtol": 1e-10, "atol": 1e-10}
+    found = sensitivity(rhs, x0, p, (0, t[-1]), order=2, **how)
+    h = 1e-5
+    expected = [
+        (sensitivity(branches, x0, p + e, (0, t[-1]), **how).grad - sensitivity(branches, x0, p - e, (0, t[-1]), **how).grad)
+        / (2 * h)
+        for e in h * np.eye(p.size)
+    ]
+    np.testing.assert_allclose(found.hess, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
+def test_a_limiter_in_each_step_stays_what_it_is():
+    """Where many kinks are passed, no step is made shorter for them."""
+
+    def rhs(x, p, t):
+        return -p[0] * x + np.abs(np.sin(200 * t))
+
+    found = solve(rhs, [1.0], np.ones(1), (0, 3), rtol=1e-4, atol=1e-4)
+    assert found.success
+    assert found.nsteps < 2000
+
+
+def test_solve_ivp_takes_scipys_steps():
+    """Without sensitivities it has SciPy's results, over kinks too."""
+    from scipy.integrate import solve_ivp as scipys
+
+    def fun(t, y, p):
+        return [y[1], np.clip(-20 * y[0] - p * y[1], -1, 1)]
+
+    ours, theirs = (each(fun, (0, 2), [1.0, 0.0], args=(8.0,), rtol=1e-6) for each in (solve_ivp, scipys))
+    np.testing.assert_allclose(ours.t, theirs.t, rtol=1e-12)
+    np.testing.assert_allclose(ours.y, theirs.y, rtol=1e-12, atol=1e-14)
