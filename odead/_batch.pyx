@@ -338,6 +338,8 @@ cdef class Batch(Runner):
         cdef int64_t calls = self._evaluations(), flips = self._flips(), j, k
         cdef Outcome outcome
         self._take(x0, p)
+        if self.loop.keys is not None and not self.loop.keys.take(self.t0, self.state):
+            return UNUSUAL
         self.loop.restart(self.t0, self.t1, self.state, self.times, self.m, out)
         outcome = self.loop.start()
         if outcome == DONE:

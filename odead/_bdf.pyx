@@ -28,7 +28,7 @@ from ._linearised cimport Linearised
 from ._matrices cimport Matrix
 from ._record cimport Record
 from ._steppers cimport Combination, Explicit, Method, odead_all_finite, odead_combine, odead_norm
-from ._system cimport DONE, NOT_FINITE, RAISED, TOO_SMALL, Outcome, System
+from ._system cimport DONE, FLIPPED, NOT_FINITE, RAISED, TOO_SMALL, Outcome, System
 
 cnp.import_array()
 
@@ -240,6 +240,8 @@ cdef class BDF(Explicit):
         self.add_norms()
         self.update_differences()
         outcome = DONE if self.watch is None else self.look(t_new, h)
+        if outcome == DONE and self.keys is not None and not self.keys.holds(t_new, self.z, self.f):
+            outcome = FLIPPED
         if outcome == DONE:
             outcome = self.deliver(t_new, h)
         if outcome == DONE and self.record is not None:

@@ -3,7 +3,7 @@
 from libc.stdint cimport int64_t
 
 from ._record cimport Record
-from ._system cimport Outcome, Recorded, System
+from ._system cimport Keys, Outcome, Recorded, System
 
 cdef extern from "_vectors.h" nogil:
     void odead_combine(int64_t n, const double* y, double h, int count, const double* weight, const int64_t* index,
@@ -64,6 +64,7 @@ cdef class Explicit:
     cdef readonly Method method
     cdef readonly Record record             # or None
     cdef public Recorded watch              # or None: a step inside or after which it does not hold is not accepted
+    cdef public Keys keys                   # or None: the same, looked at after each step only
     cdef readonly double flipped            # where it first did not, of the times looked at
     cdef double held                        # the one before, where it did
     cdef public bint judges                 # whether to stop where another kind of method suits the problem better

@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 
 from ._record import Record
-from ._system import Recorded, Resetting, System
+from ._system import Keys, Recorded, Resetting, System
 from .ode.methods.tableaus import Tableau
 
 OUTCOMES: tuple[str, ...]
@@ -19,6 +19,7 @@ class Explicit:
     method: Method
     record: Record | None
     watch: Recorded | None
+    keys: Keys | None
     flipped: float
     t: float
     h: float

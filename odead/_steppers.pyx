@@ -410,6 +410,8 @@ cdef class Explicit:
         if not odead_all_finite(self.n, self.z):
             return NOT_FINITE
         outcome = DONE if self.watch is None else self.look(t_new, h)
+        if outcome == DONE and self.keys is not None and not self.keys.holds(t_new, self.z, self.f):
+            outcome = FLIPPED
         if outcome == DONE:
             outcome = self.deliver(t_new, h)
         if outcome == DONE and self.record is not None:

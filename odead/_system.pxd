@@ -88,6 +88,15 @@ cdef class Roots(Recorded):
     cdef double* found
 
 
+cdef class Keys(Recorded):
+    cdef object values                  # owns what the others point to
+    cdef int64_t m
+    cdef double* first                  # what they were
+    cdef double* found
+
+    cdef bint take(self, double t, const double* x) noexcept nogil
+
+
 cdef class Resetting(Recorded):
     cdef object rates                   # of t, along the tangents: 0
 

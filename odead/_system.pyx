@@ -12,6 +12,7 @@ cimport numpy as cnp
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.time cimport monotonic
 from libc.stdint cimport int64_t
+from libc.string cimport memcmp
 
 from ._arrays cimport floats
 from ._core cimport REVERSE, WHOLE, Tape
@@ -347,6 +348,33 @@ cdef class Roots(Recorded):
             else:
                 high = middle
         return [(t0 + s * (t1 - t0), np.asarray(x0) + s * (np.asarray(x1) - np.asarray(x0))) for s in (low, high)]
+
+
+cdef class Keys(Recorded):
+    """What switches recorded as values look at: as long as it stays what it is, all of them do.
+
+    Parameters
+    ----------
+    tape : Tape
+        Of m floats: binds them in place of dx, then x, p (unless it is empty), t. It has no branches.
+    n, p
+        As in `Recorded`.
+    m : int
+    """
+
+    def __init__(self, Tape tape, int64_t n, p, int64_t m):
+        self.values = np.empty((2, m))
+        self.m = m
+        self.first, self.found = floats(self.values), floats(self.values) + m
+        self._set_up(tape, n, p, None, None, True)
+
+    cdef bint take(self, double t, const double* x) noexcept nogil:
+        """Remember what they are here; False if that cannot be told."""
+        return Recorded.holds(self, t, x, self.first)
+
+    cdef bint holds(self, double t, const double* x, double* dx) noexcept nogil:
+        """Whether they are what they were."""
+        return Recorded.holds(self, t, x, self.found) and memcmp(self.found, self.first, self.m * sizeof(double)) == 0
 
 
 cdef class Resetting(Recorded):

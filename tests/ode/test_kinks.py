@@ -174,3 +174,40 @@ def test_solve_ivp_takes_scipys_steps():
     ours, theirs = (each(fun, (0, 2), [1.0, 0.0], args=(8.0,), rtol=1e-6) for each in (solve_ivp, scipys))
     np.testing.assert_allclose(ours.t, theirs.t, rtol=1e-12)
     np.testing.assert_allclose(ours.y, theirs.y, rtol=1e-12, atol=1e-14)
+
+
+def clamped(dx, x, p, t):
+    """Its kink is met, or not, depending on p."""
+    dx[0] = -p[0] * np.maximum(x[0], p[1])
+
+
+@MODES
+def test_again_without_meeting_it_and_with(mode):
+    """What was prepared for solves that stay on one side serves no other one."""
+    x0 = np.array([2.0])
+
+    def exact(p, t):
+        """Exponential down to the kink, then linear."""
+        turn = np.log(x0[0] / p[1]) / p[0]
+        return x0[0] * np.exp(-p[0] * t) if t < turn else p[1] * (1 - p[0] * (t - turn))
+
+    for bound in (0.1, 0.2, 0.3, 0.8, 0.9, 0.2, 0.7):
+        p = np.array([0.8, bound])
+        found = sensitivity(clamped, x0, p, (0, 2), t_eval=[2.0], loss=loss, mode=mode, rtol=1e-8, atol=1e-8)
+        expected = central(lambda p: exact(p, 2.0) ** 2, p)
+        assert found.loss == pytest.approx(exact(p, 2.0) ** 2, rel=5e-7)
+        np.testing.assert_allclose(found.grad, expected, rtol=0, atol=5e-7 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("method", ["auto", "RK45", "Rodas5P", "Kvaerno5", "BDF"])
+def test_prepared_solves_notice_a_kink(method):
+    """The third call is prepared; the fifth one meets the kink."""
+
+    def rhs(dx, x, p, t):
+        dx[0] = -p[0] * np.maximum(x[0], p[1])
+
+    for bound in (0.1, 0.2, 0.3, 0.2, 0.9, 0.1):
+        found = solve(rhs, [2.0], np.array([0.8, bound]), (0, 2), t_eval=[2.0], method=method, rtol=1e-8, atol=1e-8)
+        turn = np.log(2 / bound) / 0.8
+        expected = 2 * np.exp(-1.6) if turn > 2 else bound * (1 - 0.8 * (2 - turn))
+        assert found.y[0, 0] == pytest.approx(expected, rel=2e-6)

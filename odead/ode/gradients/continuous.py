@@ -30,8 +30,8 @@ __all__ = ["AdjointOptions", "AdjointResult", "BackwardFailure", "continuous_adj
 # sensitivities, is too coarse for them: with RK45 at rtol 1e-6 the gradient of a Lotka-Volterra loss was wrong by 4e-4,
 # with this factor by 3e-5.
 SAFETY: Final = 0.1
-# The same for the forward solve where the right-hand side has kinks: a step over one is worse than its error test knows. With
-# RK45 the gradient of a saturated controller was wrong by up to 650 tolerances, with this factor by up to 43.
+# The same for the forward solve where the right-hand side has kinks that are not located: a step over one is worse than its
+# error test knows. With RK45 the gradient of a saturated controller was wrong by up to 650 tolerances, with this factor by 43.
 SAFETY_AT_KINKS: Final = 1e-3
 STEPS_PER_PANEL: Final = 3  # what is too many for the quadrature is halved
 TIGHTEST: Final = 3e-14  # SciPy's limit is 100 times the rounding unit

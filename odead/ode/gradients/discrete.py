@@ -380,7 +380,7 @@ def _from_saved(adjoint: Adjoint, problem: Problem) -> Adjoint:
 def moves_x0(problem: Problem, wrt: Sequence[str]) -> bool:
     """Whether a probe of the initial values is needed.
 
-    Also beside kinks, which a single direction may leave where they are: then it sees nothing of what they do to the gradient.
+    Also beside kinks that are not located. A single direction may leave them where they are, and sees nothing of their effect.
     For a controller that leaves its bounds, at rtol 1e-9, that was 10 000 tolerances; with both probes 30.
     """
     return "x0" in wrt or "t0" in wrt or problem.rhs.has_selects

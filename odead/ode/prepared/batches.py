@@ -104,6 +104,8 @@ def make_batch(plan: Plan, loss: Executable | None) -> Batch | None:
     loop = make_loop(system, compiled, controls._replace(method=plan.method), plan.rtol, None, record)
     if controls.method == "auto":
         loop.judges, loop.patience = True, STIFF_STEPS
+    if problem.rhs.has_selects:
+        loop.keys = problem.rhs.steady(problem.p)
     adjoint = None
     if record is not None and mode == "adjoint":
         leg = Leg(plan.method, record, np.zeros(0), plan.rtol, controls.atol)
@@ -147,6 +149,8 @@ def _systems(loop: Explicit, adjoint: Adjoint | None) -> list[tuple[Recorded, bo
             found.append((loop.attempted.states, True))
     elif isinstance(loop, BDF):
         found += [(loop.linearised, False), (loop.states, True)]
+    if loop.keys is not None:
+        found.append((loop.keys, False))
     if adjoint is not None:
         found += [(adjoint.system, True), (adjoint.cotangents, True)]
         if adjoint.behind is not None:

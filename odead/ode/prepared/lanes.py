@@ -40,7 +40,7 @@ class OnLanes(NamedTuple):
 
 def on_lanes(batch: Batch, rhs: CompiledRhs, blocks: int) -> OnLanes | None:
     """The programs with which a batch runs on lanes; None where that is not possible, or slower."""
-    if type(batch.loop) is not Explicit or rhs.n * blocks > MOST_NUMBERS:
+    if type(batch.loop) is not Explicit or batch.loop.keys is not None or rhs.n * blocks > MOST_NUMBERS:
         return None
     try:
         loop = _forward(rhs.value_kernel if blocks == 1 else rhs.tangent_kernel(blocks - 1))

@@ -186,7 +186,7 @@ class Prepared:
     @property
     def can_be_used(self) -> bool:
         """Whether nothing that was read has changed, and most members so far were ordinary ones."""
-        if self._is_impossible or self.missed > self.done + TRIES or self._rhs.is_stale():
+        if self._is_impossible or self.missed > self.done + TRIES or self._rhs.is_stale() or self._rhs.located is not self._rhs:
             return False
         if self._events is not None and self._events.is_stale():
             return False
@@ -389,13 +389,13 @@ def _is_ordinary(way: Way) -> bool:
     if not problem._replace(events=None).is_smooth or rhs.mass is not None or problem.running or problem.dx0_dp is not None:
         return False
     if problem.events is not None:
-        if way.mode == "adjoint" or way.controls.method in DIAGONAL or problem.t_eval is None:
+        if way.mode == "adjoint" or way.controls.method in DIAGONAL or problem.t_eval is None or rhs.has_selects:
             return False
         if known_resets(problem, problem.t_eval) is None or not all(_runs_alone(k) for k in problem.events.kernels):
             return False
     if way.controls.method != "auto" and way.controls.method not in NATIVE:
         return False
-    if rhs.is_one_sided or rhs.has_selects:  # of another p it may be another one; the steps are looked at
+    if rhs.is_one_sided or rhs.located is not rhs:  # of another p it may be another one; switches are stepped onto
         return False
     if any(name not in ("p", "x0") for name in wrt) or problem.x_layout.has_complex:
         return False

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from ..._system import Roots
+from ..._system import Keys, Roots
 from ...derivatives.kernel import MAX_VARIANTS, Kernel, Variant
 from ...errors import ArgumentTypeError, ArgumentValueError, TracingError
 from ...tape import Program, Role
@@ -258,7 +258,7 @@ class CompiledRhs:
 
     def selects(self, x: np.ndarray, p: np.ndarray, t: float) -> Selects:
         """Where there are no branches: these switches."""
-        kernel = self._kernel("keys", keys_alone)
+        kernel = self._keys
         lines = lines_of_keys(kernel.first.primal)
 
         def find(x: np.ndarray, t: float) -> Any:
@@ -270,6 +270,14 @@ class CompiledRhs:
             return dx
 
         return Selects(lines, Roots(kernel.first.executable.tape, self.n, p, np.zeros(len(lines)), find), slope)
+
+    def steady(self, p: np.ndarray) -> Keys:
+        """Where there are no branches: the test for the compiled loop that these switches stay as they are."""
+        return Keys(self._keys.first.executable.tape, self.n, p, len(lines_of_keys(self._keys.first.primal)))
+
+    @property
+    def _keys(self) -> Kernel:
+        return self._kernel("keys", keys_alone)
 
     @property
     def located(self) -> "CompiledRhs":

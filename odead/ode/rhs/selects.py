@@ -22,7 +22,8 @@ BISECTIONS: Final = 50  # down to neighbouring floats of the time
 AGREE: Final = 1e-9  # a change of the slope at the switch, relative to its size on the way, that is rounding or less: no jump
 LOOKS: Final = 32  # flips of a line that are looked at, of one chunk of states; where there are more it is a limiter
 BENDS: Final = 1e-2  # a change of the derivative along the step, relative to that of the whole step: less is no kink
-ASIDE: Final = 1e-4  # of the step: how far from the switch to look for it
+ASIDE: Final = 1e-3  # of the step: how far from the switch to look for it
+ROUNDING: Final = 1e-10  # of the size: a change of the derivative so found that may be nothing else
 MOST_OF_ONE: Final = 60
 MOST_JUMPS: Final = 200  # each takes half a millisecond to locate
 MOST_KINKS: Final = 40  # steps that do without are less wrong
@@ -110,4 +111,4 @@ class Selects:
         sides = self._slope(x - dx, time - dt), self._slope(x + dx, time + dt)
         bend = np.abs(sides[0] - 2 * before + sides[1]) / ASIDE
         change = np.abs(self._slope(end[1], float(end[0])) - self._slope(start[1], float(start[0])))
-        flips.bends = bool((bend > BENDS * change + AGREE / ASIDE * size).any())
+        flips.bends = bool((bend > BENDS * change + ROUNDING * size).any())
