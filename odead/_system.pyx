@@ -366,7 +366,7 @@ cdef class Keys(Recorded):
         self.values = np.empty((2, m))
         self.m = m
         self.first, self.found = floats(self.values), floats(self.values) + m
-        self._set_up(tape, n, p, None, None, True)
+        self._set_up(tape, n, p, None, None, True, 0)
 
     cdef bint take(self, double t, const double* x) noexcept nogil:
         """Remember what they are here; False if that cannot be told."""

@@ -338,7 +338,6 @@ class CompiledRhs:
 
     def seeing(self, others: Sequence[tuple[np.ndarray, np.ndarray]]) -> "CompiledRhs":
         """The same on another side: with other arrays of keys in place of some, pairs of old and new."""
-
         seen: dict[Kernel, Kernel] = {}
 
         def see(kernel: Kernel) -> Kernel:
