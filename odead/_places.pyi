@@ -11,6 +11,22 @@ def views_in_columns(
     out: list[View | None], ins: list[tuple[View, ...]], buffer: np.ndarray, offset: np.ndarray, layout: np.ndarray
 ) -> None: ...
 def recurring(signature: np.ndarray, free: np.ndarray, period: int, least: int) -> list[tuple[int, int]]: ...
+def may_roll(
+    buffer: np.ndarray,
+    offset: np.ndarray,
+    first: np.ndarray,
+    last: np.ndarray,
+    is_temp: np.ndarray,
+    is_number: np.ndarray,
+    is_copy: np.ndarray,
+    start: int,
+    period: int,
+    count: int,
+    erratic: float,
+    steps: int,
+    least: int,
+) -> bool: ...
+def aligned(buffer: np.ndarray, first: np.ndarray, is_temp: np.ndarray, start: int, period: int) -> int: ...
 def numbered(items: Iterable[Hashable], numbers: np.ndarray) -> None: ...
 def kinds(buffers: list[Buffer], kind: np.ndarray, size: np.ndarray, is_temp: np.ndarray, is_number: np.ndarray) -> None: ...
 

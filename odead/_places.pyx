@@ -196,6 +196,105 @@ def recurring(const int64_t[::1] signature, const char[::1] free, Py_ssize_t per
     return found
 
 
+cdef inline int64_t _key(const int64_t[:, ::1] buffer, const int64_t[::1] first, const int64_t[::1] last,
+                         const char[::1] is_temp, const char[::1] is_number, Py_ssize_t c, Py_ssize_t start, Py_ssize_t period,
+                         Py_ssize_t r, Py_ssize_t k) noexcept:
+    """`Region.key` of an operand, with another number for all literals."""
+    cdef int64_t b = buffer[c, start + r * period + k]
+    cdef int64_t begin = start + r * period
+    if b < 0:
+        return -1
+    if is_number[b]:
+        return -2 - period
+    if is_temp[b] and begin <= first[b] < begin + period and begin <= last[b] < begin + period:
+        return -2 - (first[b] - begin)
+    return b
+
+
+def may_roll(const int64_t[:, ::1] buffer, const int64_t[:, ::1] offset, const int64_t[::1] first, const int64_t[::1] last,
+             const char[::1] is_temp, const char[::1] is_number, const char[::1] is_copy, Py_ssize_t start,
+             Py_ssize_t period, Py_ssize_t count, double erratic, Py_ssize_t steps, Py_ssize_t least):
+    """Whether the slots of a `Region` that are not erratic, if any, go on as before for `least` iterations together."""
+    cdef Py_ssize_t k, r, c, breaks, run = 0
+    cdef int64_t key, before, place, step, last_step
+    cdef double most = erratic * (count - 2) + 1e-9
+    cdef bint follows, followed, steady, always, any_slot = False
+    cdef bytearray continued = bytearray(count), straight = bytearray(count)
+    cdef char* now = PyByteArray_AS_STRING(continued)
+    cdef char* broken = PyByteArray_AS_STRING(straight)
+    for k in range(period):
+        breaks, followed, always = 0, True, True
+        for r in range(1, count):
+            follows, steady = True, True
+            for c in range(buffer.shape[0]):
+                key = _key(buffer, first, last, is_temp, is_number, c, start, period, r, k)
+                before = _key(buffer, first, last, is_temp, is_number, c, start, period, r - 1, k)
+                follows = follows and key == before
+                if r > 1 and key != -2 - period:
+                    place = offset[c, start + r * period + k]
+                    step = place - offset[c, start + (r - 1) * period + k]
+                    last_step = offset[c, start + (r - 1) * period + k] - offset[c, start + (r - 2) * period + k]
+                    steady = steady and step == last_step
+            now[r] = not (follows and followed and steady)
+            breaks += r > 1 and now[r]
+            followed, always = follows, always and follows
+            if breaks > most and not always:
+                break
+        if breaks <= most:
+            any_slot = True
+            for r in range(2, count):
+                broken[r] |= now[r]
+        elif always and count - 1 > steps and is_copy[start + k] and _gathers(buffer, offset, start, period, count, k, most):
+            any_slot = True
+    if not any_slot:
+        return False
+    for r in range(2, count):
+        run = 0 if broken[r] else run + 1
+        if run >= least:
+            return True
+    return False
+
+
+cdef bint _gathers(const int64_t[:, ::1] buffer, const int64_t[:, ::1] offset, Py_ssize_t start, Py_ssize_t period,
+                   Py_ssize_t count, Py_ssize_t k, double most) noexcept:
+    """Whether a copy loads elements of one array, or stores them, at places without a pattern."""
+    cdef Py_ssize_t r, c, at, breaks
+    for c in range(2):
+        breaks = 0
+        for r in range(1, count):
+            at = start + r * period + k
+            if buffer[c, at] != buffer[c, at - period]:
+                breaks = -1
+                break
+            if r > 1 and offset[c, at] - offset[c, at - period] != offset[c, at - period] - offset[c, at - 2 * period]:
+                breaks += 1
+        if breaks > most:
+            return True
+    return False
+
+
+def aligned(const int64_t[:, ::1] buffer, const int64_t[::1] first, const char[::1] is_temp, Py_ssize_t start,
+            Py_ssize_t period):
+    """Where an iteration begins: the first position that the fewest temporaries reach across."""
+    cdef bytearray memory = bytearray((2 * period + 1) * sizeof(int64_t))
+    cdef int64_t* reach = <int64_t*> PyByteArray_AS_STRING(memory)
+    cdef int64_t b, crossing, least = 0
+    cdef Py_ssize_t c, k, best = 0
+    for k in range(start + period, start + 2 * period):
+        for c in range(buffer.shape[0]):
+            b = buffer[c, k]
+            if b >= 0 and is_temp[b] and start <= first[b] < k and k - first[b] < period:
+                reach[first[b] + 1 - start] += 1
+                reach[k + 1 - start] -= 1
+    for k in range(1, 2 * period):
+        reach[k] += reach[k - 1]
+    for k in range(period):
+        crossing = reach[k] + reach[k + period]
+        if k == 0 or crossing < least:
+            best, least = k, crossing
+    return start + best
+
+
 def numbered(items, int64_t[::1] numbers):
     """Number the distinct items in the order in which they come."""
     cdef dict known = {}

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from ..._places import kinds, numbered, views_in_columns
+from ..._places import aligned, kinds, may_roll, numbered, views_in_columns
 from ...tape import Program
 
 __all__ = ["OPERANDS", "Columns", "combined"]
@@ -40,12 +40,28 @@ class Columns:
         self.size = np.zeros(buffers, dtype=np.int64)
         self.is_temp, self.is_number = np.zeros(buffers, dtype=bool), np.zeros(buffers, dtype=bool)
         kinds(program.buffers, kind[:-1], self.size, self.is_temp.view(np.int8), self.is_number.view(np.int8))
+        ops = _numbered(program.op)
+        self._is_copy = ops == (ops[program.op.index("copy")] if "copy" in program.op else -1)
         after_split = np.arange(n) >= (n if program.split is None else program.split)
         self.signature = combined(
-            [_numbered(program.op), _numbered(program.params), np.array(program.line) + 1, after_split.astype(np.int64),
+            [ops, _numbered(program.params), np.array(program.line) + 1, after_split.astype(np.int64),
              *layout, *kind[self.buffer]]
         )  # fmt: skip
         self._writes(n, buffers)
+
+    def aligned(self, start: int, period: int) -> int:
+        """Where an iteration begins: the first position that the fewest temporaries reach across."""
+        return aligned(self.buffer, self.first, self.is_temp.view(np.int8), start, period)
+
+    def may_roll(self, start: int, period: int, count: int, erratic: float, steps: int, least: int) -> bool:
+        """Whether a region may have loops; False is sure, at a hundredth of the price of looking for them.
+
+        There are slots of which at most this part of the steps is erratic, or gathers of more than so many steps, and all the
+        former go on as before for `least` iterations together.
+        """
+        marks = self.is_temp.view(np.int8), self.is_number.view(np.int8), self._is_copy.view(np.int8)
+        where = start, period, count
+        return may_roll(self.buffer, self.offset, self.first, self.last, *marks, *where, erratic, steps, least)
 
     def _writes(self, n: int, buffers: int) -> None:
         written = np.flatnonzero(self.buffer[0] >= 0)

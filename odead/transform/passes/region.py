@@ -13,11 +13,11 @@ from .columns import Columns
 from .dependence import Accesses, Blocks
 from .repetition import stretches
 
-__all__ = ["LEAST", "Loop", "Region"]
+__all__ = ["ERRATIC", "LEAST", "STEPS", "Loop", "Region"]
 
 LEAST: Final = 4  # iterations: a vector instruction of fewer elements takes longer than the scalar ones
-_ERRATIC: Final = 0.6  # part of the steps at which a slot's operands do not continue as before, above which it is left alone
-_STEPS: Final = 8  # between the places of a table, at most, for which it may be a nest of short loops, that roll on their own
+ERRATIC: Final = 0.6  # part of the steps at which a slot's operands do not continue as before, above which it is left alone
+STEPS: Final = 8  # between the places of a table, at most, for which it may be a nest of short loops, that roll on their own
 _CUTS: Final = 2  # so few iterations in conflict with earlier ones split a loop; more make their slots a block
 _ATTEMPTS: Final = 8
 
@@ -93,7 +93,7 @@ class Region:
         They become a gather or a scatter with a constant index; whether iterations meet at an element is seen as for any other.
         """
         found = np.zeros(self.period, dtype=bool)
-        erratic = (step[:, 1:] != step[:, :-1]).mean(axis=1) > _ERRATIC  # (OPERANDS, period)
+        erratic = (step[:, 1:] != step[:, :-1]).mean(axis=1) > ERRATIC  # (OPERANDS, period)
         one = (self.buffer[:2] == self.buffer[:2, :1]).all(axis=1)
         for k in np.flatnonzero((erratic[0] != erratic[1]) & self.follows.all(axis=0)).tolist():
             column, position = int(erratic[1, k]), self.start + k
@@ -102,13 +102,13 @@ class Region:
                 self.program.op[position] == "copy" and out is not None and not out.shape and not ins[0].shape
                 and one[column, k] and (self.buffer[0, :, k] != self.buffer[1, :, k]).all()
             ):  # fmt: skip
-                found[k] = len(np.unique(step[column, :, k])) > _STEPS
+                found[k] = len(np.unique(step[column, :, k])) > STEPS
         return found
 
     def loops(self) -> list[Loop]:
         """What can be rolled, in program order."""
         continues = self.follows[1:] & self.follows[:-1] & self.steady
-        erratic = np.flatnonzero(1 - continues.mean(axis=0) > _ERRATIC)
+        erratic = np.flatnonzero(1 - continues.mean(axis=0) > ERRATIC)
         if len(erratic) == self.period:
             return []
         blocks = Blocks(self.period)

@@ -17,7 +17,7 @@ from ...tape import Instruction, Program, Role
 from ...views import View
 from .columns import Columns
 from .compact import compact
-from .region import LEAST, Loop, Region
+from .region import ERRATIC, LEAST, STEPS, Loop, Region
 from .repetition import periods, runs, stretches
 
 __all__ = ["roll"]
@@ -46,9 +46,9 @@ def _find(program: Program) -> tuple[Columns, list[Loop]]:
     in_vain: Counter[int] = Counter()
     for start, stop, period in islice(_repetitions(columns, free, in_vain), _REGIONS):
         in_vain[period] += 1
-        start = _aligned(columns, start, period)
+        start = columns.aligned(start, period)
         count = (stop - start) // period
-        if count >= LEAST:
+        if count >= LEAST and columns.may_roll(start, period, count, ERRATIC, STEPS, LEAST - 2):
             loops = Region(program, columns, start, period, count).loops()
             found += loops
             if loops:
@@ -69,19 +69,6 @@ def _repetitions(columns: Columns, free: np.ndarray, in_vain: Counter[int]) -> I
                 break
             for begin, end in stretches(free[start:stop], LEAST * period):  # a run may share an iteration with its neighbour
                 yield start + begin, start + end, period
-
-
-def _aligned(columns: Columns, start: int, period: int) -> int:
-    """Where an iteration begins: the first position that the fewest temporaries reach across."""
-    body = np.arange(start + period, start + 2 * period)
-    buffer = columns.buffer[:, body]
-    first = columns.first[buffer]
-    inside = (buffer >= 0) & columns.is_temp[buffer] & (first >= start) & (first < body) & (body - first < period)
-    reach = np.zeros(2 * period + 1, dtype=np.int64)
-    np.add.at(reach, first[inside] + 1 - start, 1)
-    np.add.at(reach, np.broadcast_to(body, buffer.shape)[inside] + 1 - start, -1)
-    crossing = np.cumsum(reach)[:-1]
-    return start + int((crossing[:period] + crossing[period:]).argmin())
 
 
 class _Rolling:
