@@ -70,6 +70,8 @@ cdef class Backwards:
     cdef double power
     cdef double* lambda_
     cdef readonly object arriving           # owns it: lambda at the start, without a datum there
+    cdef public object jump                 # (number of a datum, lambda before it) -> lambda after it; None: it adds up
 
     cdef Outcome sweep(self, double t0, double t1, const double* times, const double* cotangents, int64_t m) noexcept nogil
+    cdef Outcome pass_datum(self, int64_t number) noexcept with gil
     cdef Outcome solve_part(self, Explicit loop, double origin) noexcept nogil

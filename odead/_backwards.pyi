@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ class Backwards:
     njev: int
     nlu: int
     arriving: np.ndarray
+    jump: Callable[[int, np.ndarray], np.ndarray] | None
     error: float
     def __init__(self, loop: Explicit, covector: Covector, quadrature: Quadrature | None, power: float) -> None: ...
     def run(self, t0: float, t1: float, times: Any, cotangents: Any) -> str: ...

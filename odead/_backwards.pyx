@@ -289,8 +289,13 @@ cdef class Backwards:
             if times[k] == t0:
                 break
             any_left = False
+            if self.jump is not None:
+                outcome = self.pass_datum(k)
+                if outcome != DONE:
+                    return outcome
             for j in range(n):
-                self.lambda_[j] += cotangents[k * n + j]
+                if self.jump is None:
+                    self.lambda_[j] += cotangents[k * n + j]
                 any_left = any_left or self.lambda_[j] != 0
             self.begins, self.ends = times[k], times[k - 1] if k else t0
             spacing = nextafter(fabs(self.begins), INFINITY) - fabs(self.begins)
@@ -299,6 +304,15 @@ cdef class Backwards:
             outcome = self.solve_part(self.loop, fabs(t1 - self.begins))
             if outcome != DONE:
                 return outcome
+        return DONE
+
+    cdef Outcome pass_datum(self, int64_t number) noexcept with gil:
+        """Let lambda jump; where there are constraints, a cotangent alone would not fulfil them."""
+        try:
+            self.arriving[:] = self.jump(number, self.arriving.copy())
+        except BaseException as error:
+            self.covector.error = error
+            return RAISED
         return DONE
 
     cdef Outcome solve_part(self, Explicit loop, double origin) noexcept nogil:

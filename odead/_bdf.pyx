@@ -35,6 +35,7 @@ cnp.import_array()
 cdef int MOST_ITERATIONS = 4
 cdef double MIN_FACTOR = 0.2
 cdef double MAX_FACTOR = 10
+cdef double AT_ONCE = 1e-2  # of the tolerance of the iteration: of constraints, what rounding leaves need not shrink
 cdef int64_t MOST_STALLS = 3     # of an iteration for linear systems, before the matrix is factored instead
 cdef double LINEAR = 0.05    # tolerance of linear systems that are solved by iteration, against that of the Newton iteration
 
@@ -339,6 +340,7 @@ cdef class BDF(Explicit):
         cdef int64_t j
         cdef int k
         cdef double norm, before = -1, rate = -1
+        cdef bint at_once = False
         cdef Outcome outcome
         memcpy(self.z, self.predicted, self.size * sizeof(double))
         memset(self.correction, 0, self.size * sizeof(double))
@@ -357,12 +359,13 @@ cdef class BDF(Explicit):
                 return DONE
             if before >= 0:
                 rate = norm / before
-                if rate >= 1 or pow(rate, MOST_ITERATIONS - k) / (1 - rate) * norm > self.tolerance:
+                at_once = self.matrix.mass is not None and norm <= AT_ONCE * self.tolerance
+                if not at_once and (rate >= 1 or pow(rate, MOST_ITERATIONS - k) / (1 - rate) * norm > self.tolerance):
                     return DONE
             for j in range(self.size):
                 self.z[j] += self.change[j]
                 self.correction[j] += self.change[j]
-            if norm == 0 or (before >= 0 and rate / (1 - rate) * norm < self.tolerance):
+            if norm == 0 or at_once or (before >= 0 and rate / (1 - rate) * norm < self.tolerance):
                 iterations[0] = k + 1
                 return DONE
             before = norm

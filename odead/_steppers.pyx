@@ -30,6 +30,7 @@ cdef double NO_ERROR = 1e-4  # of a step, for the control of those after it
 cdef int64_t FEW = 64  # states
 cdef int64_t LOOKS = 4  # per step, for what may change its sign twice within one
 cdef double STABLE = 0.9 * 3.5  # most that h times an eigenvalue may be for Tsit5, with a margin
+cdef double STRETCHED = 1 + 1e-9  # a step to the end of a piece that is the end of the solve, but for rounding, gets there
 cdef double SEEN = 1e-7  # relative change of a state that shows in its derivative despite rounding
 
 
@@ -381,7 +382,9 @@ cdef class Explicit:
         cdef double t = self.origin + self.t
         while self.piece < self.n_pieces - 1 and self.ends[self.piece + 1] <= t:
             self.piece += 1
-        return fmin(fmin(self.max_step, self.longest[self.piece]), fmax(self.beyond[self.piece], self.ends[self.piece + 1] - t))
+        return fmin(self.max_step, STRETCHED * fmin(
+            self.longest[self.piece], fmax(self.beyond[self.piece], self.ends[self.piece + 1] - t)
+        ))
 
     cdef Outcome step(self) noexcept nogil:
         """Take one step: try until the error is small enough."""

@@ -119,8 +119,10 @@ class Run(NamedTuple):
             result.sol = problem.interpolant(FirstRows(trajectory.sol, problem.n))
         losses = self._loss(trajectory.y, rows)
         backwards: AbstractEngine = self.engine
-        method = controls.method
-        if problem.rhs.mass is not None:  # the equations of lambda have constraints, which are eliminated in Python
+        method, mass = controls.method, problem.rhs.mass
+        if mass is not None and mass.has_mixed_states:
+            # The constraints of lambda are combinations of its equations, and would drown in the matrix of a small step; they
+            # are eliminated in Python.
             backwards, method = ScipyEngine(), "Radau" if method in ONE_STEP else ScipyEngine().choose_method(method)
         controls = controls._replace(method=method)
 

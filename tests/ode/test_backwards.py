@@ -15,6 +15,7 @@ from odead import IntegrationError, sensitivity
 from odead.ode.engines.engine import Controls
 from odead.ode.engines.interpolant import Interpolant, join
 from odead.ode.engines.native import NativeEngine
+from odead.ode.engines.scipy import ScipyEngine
 from odead.ode.gradients.backwards import curve_of, method_back, run_back
 from odead.ode.methods import NATIVE
 from odead.ode.problem.problem import make_problem
@@ -140,6 +141,24 @@ def test_no_python_runs_in_the_backward_solve(monkeypatch):
 def test_the_method_back_of_auto():
     stiff, calm = SimpleNamespace(methods=("Tsit5", "Rodas5P", "Tsit5")), SimpleNamespace(methods=("Tsit5",))
     assert [method_back(*case) for case in (("auto", stiff), ("auto", calm), ("BDF", calm))] == ["Rodas5P", "Tsit5", "BDF"]
+
+
+def constrained(dx, x, p, t):
+    """Robertson's problem with the sum of all as a constraint."""
+    dx[0] = -p[0] * x[0] + p[1] * x[1] * x[2]
+    dx[1] = p[0] * x[0] - p[1] * x[1] * x[2] - p[2] * x[1] ** 2
+    dx[2] = x[0] + x[1] + x[2] - 1.0
+
+
+@pytest.mark.parametrize("method", ["Rodas5P", "BDF"])
+def test_constraints_in_the_compiled_loop(method, monkeypatch):
+    problem = (constrained, ROBERTSON_X0, ROBERTSON_P, (0.0, 4e3), [0.4, 4e1, 4e3])
+    mass = {"mass_matrix": np.diag([1.0, 1.0, 0.0])}
+    exact = gradients(*problem, "Rodas5P", "forward", 1e-10, **mass)
+    monkeypatch.setattr(ScipyEngine, "integrate", None)
+    found = gradients(*problem, method, "continuous", 1e-7, **mass)
+    np.testing.assert_allclose(found[:3] * ROBERTSON_P, exact[:3] * ROBERTSON_P, rtol=5e-5, atol=1e-6)
+    np.testing.assert_allclose(found[3:], exact[3:], rtol=1e-5, atol=1e-6)
 
 
 def branching(dx, x, p, t):

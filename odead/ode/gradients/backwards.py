@@ -1,8 +1,9 @@
 """The continuous adjoint in the compiled loop: no Python runs from the last datum to t0.
 
-`continuous` does the same in Python for the steppers of SciPy and for singular mass matrices.
+`continuous` does the same in Python for the steppers of SciPy.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
@@ -51,13 +52,13 @@ def run_back(
     cotangents: np.ndarray,
     controls: Controls,
     quadrature: tuple[float, np.ndarray | None] | None,
+    jump: Callable[[int, np.ndarray], np.ndarray] | None = None,
 ) -> tuple[Backwards, str]:
     """Integrate lambda backwards, and the gradient by p beside it.
 
     Parameters
     ----------
     problem : Problem
-        Without mass matrix.
     sol : Interpolant or Joined
         Its solution.
     times : array, shape (m,)
@@ -67,6 +68,9 @@ def run_back(
         Of the backward solve.
     quadrature : tuple of rtol and atol, or None
         None: no gradient by p is wanted.
+    jump : callable, optional
+        From the number of a datum and lambda before it to lambda after it; needed with a singular mass matrix. None: the
+        cotangents add up.
 
     Returns
     -------
@@ -80,13 +84,14 @@ def run_back(
     while True:
         try:
             run = _prepare(problem, curve, np.unique(knots), pace, controls, quadrature)
+            run.jump = jump
             return run, run.run(problem.t0, problem.t1, times, cotangents.T)
         except PatternGrewError:
             continue
         except RuleError:
             if controls.method not in ROSENBROCK:
                 raise
-            controls = controls._replace(method=WITHOUT_SECOND)
+            controls = controls._replace(method=WITHOUT_SECOND if problem.rhs.mass is None else "BDF")
 
 
 def _prepare(
@@ -108,6 +113,8 @@ def _prepare(
         iterated=partial(linearised, iterates=True),
     )  # fmt: skip
     loop = make_loop(system, covector, controls, np.array([controls.rtol]), None, record)
+    if problem.rhs.mass is not None:
+        loop.divide = problem.rhs.mass.transposed.divide
     if pace.longest.size:
         loop.keep_pace(*pace)
     integral = None

@@ -19,7 +19,7 @@ from scipy.sparse import csr_array
 from ..problem.problem import Problem
 from ..rhs.consistent import Scaled, consistent_at
 from ..rhs.jacobian import Jacobian, Pattern
-from ..rhs.mass import Mass
+from ..rhs.mass import Mass, dense
 
 __all__ = ["Constrained"]
 
@@ -42,7 +42,7 @@ class Constrained:
         rows = np.eye(self._mass.n)
         self._mass.divide_transposed(rows)
         self._pseudoinverse = rows.T
-        self._full = Pattern.of(csr_array(np.ones((self._mass.n, self._mass.n))))
+        self._transposed = self._mass.elements.T.tocsr()
 
     def visible(self, times: np.ndarray, cotangents: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Of cotangents (N, m) of the solution at some times, those of M x, and what they add to the gradient by p."""
@@ -52,6 +52,23 @@ class Constrained:
             seen[:, k], more = there.pull(cotangents[:, k])
             by_p += more
         return seen, by_p
+
+    def seen(self, covector: np.ndarray) -> np.ndarray:
+        """Mᵀ lambda."""
+        return np.asarray(self._transposed @ covector)
+
+    def jump(self, times: np.ndarray, cotangents: np.ndarray, number: int, covector: np.ndarray) -> np.ndarray:
+        """Lambda before a datum, in the order of the backward solve, to lambda after it; the cotangents are those of M x."""
+        return self.covector(float(times[number]), self.seen(covector) + cotangents[:, number])
+
+    def tolerances(self, part: float, atol: np.ndarray, times: np.ndarray, cotangents: np.ndarray) -> np.ndarray:
+        """Absolute tolerances of lambda: from those of w, and where lambda follows from constraints, this part of its size."""
+        size = np.zeros(self._mass.n)
+        for k, t in enumerate(times.tolist()):
+            size = np.maximum(size, np.abs(self.covector(t, cotangents[:, k])))
+        follows = np.abs(dense(self._mass.null_left)).sum(axis=1)
+        found = np.abs(self._pseudoinverse) @ atol + part * follows * size
+        return np.where(found > 0, found, part)
 
     def covector(self, t: float, w: np.ndarray) -> np.ndarray:
         """Lambda."""
@@ -66,7 +83,8 @@ class Constrained:
         """The derivative of the slope by w, times `sign`."""
         jacobian = self._jacobian(t)
         columns = jacobian.T @ self._lift(jacobian, np.eye(self._mass.n))
-        return Jacobian(self._full, sign * columns.T.ravel())
+        full = Pattern.of(csr_array(np.ones((self._mass.n, self._mass.n))))
+        return Jacobian(full, sign * columns.T.ravel())
 
     def _jacobian(self, t: float) -> Any:
         found = self._problem.rhs.jacobian(np.array(self._sol(t)), self._problem.p, t)

@@ -8,6 +8,7 @@ Reference: Y. Cao, S. Li, L. Petzold, R. Serban, Adjoint sensitivity analysis fo
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -167,8 +168,9 @@ def continuous_adjoint(
         cotangents, later = cotangents.copy(), times != problem.t0  # the start is a datum of x0 itself
         cotangents[:, later], by_p = adjoint.visible(times[later], cotangents[:, later])
     controls = _controls(problem, forward, cotangents, controls, options)
-    if isinstance(adjoint, _Adjoint) and isinstance(engine, NativeEngine):
-        return _compiled(problem, adjoint, forward, times, cotangents, controls, options, with_p=with_p)
+    if isinstance(engine, NativeEngine):
+        found = _compiled(problem, adjoint, forward, times, cotangents, controls, options, with_p=with_p)
+        return found._replace(grad_p=by_p + found.grad_p)
     covector, pace = np.zeros(problem.x0.size), Pace.of(np.abs(forward.sol.ts[::-1] - problem.t1))
     gradient = _Gradient(problem, forward.sol, adjoint, options) if with_p and problem.p.size else None
     counts, error = np.zeros(4, dtype=int), options.rtol  # that of the quadrature
@@ -197,7 +199,7 @@ def continuous_adjoint(
 
 def _compiled(
     problem: Problem,
-    adjoint: "_Adjoint",
+    adjoint: "Constrained | _Adjoint",
     forward: Trajectory,
     times: np.ndarray,
     cotangents: np.ndarray,
@@ -207,24 +209,31 @@ def _compiled(
     with_p: bool,
 ) -> AdjointResult:
     """The same in the compiled loop."""
-    controls = controls._replace(method=method_back(controls.method, forward))
+    controls, jump = controls._replace(method=method_back(controls.method, forward)), None
+    if isinstance(adjoint, Constrained):
+        controls = controls._replace(atol=adjoint.tolerances(controls.rtol * NEGLIGIBLE, controls.atol, times, cotangents))
+        jump = partial(adjoint.jump, times, cotangents)
     quadrature = options if with_p and problem.p.size else None
-    run, outcome = run_back(problem, forward.sol, times, cotangents, controls, quadrature)
-    loop = run.loop
+    run, outcome = run_back(problem, forward.sol, times, cotangents, controls, quadrature, jump)
+    loop, arriving = run.loop, run.arriving
     if outcome != "done":
         clock = _Elapsed(run.begins, run.ends)
         failure = describe_failure(loop, outcome, controls.max_steps, run.nsteps)
+        if isinstance(adjoint, Constrained):
+            failure = failure._replace(x=adjoint.seen(failure.x))
         stopped = Trajectory(
             np.zeros(0), np.zeros((problem.x0.size, 0)), None, run.covector.calls, run.njev, run.nlu, run.nsteps, None,
             failure.reason, failure,
         )  # fmt: skip
         raise BackwardFailure(_system(problem, adjoint, clock, failure.x), stopped, clock)
+    if isinstance(adjoint, Constrained):
+        arriving = adjoint.seen(arriving)
     stepped = loop.attempted if isinstance(loop, Implicit) else loop
     nfev = run.covector.calls + (stepped.linearised.calls if isinstance(stepped, (Step, BDF)) else 0)
     at_start = cotangents[:, times == problem.t0].sum(axis=1)
     grad_p = np.zeros(problem.p.size) if run.quadrature is None else run.quadrature.total
     error = options.rtol + run.error
-    return AdjointResult(grad_p, run.arriving + at_start, run.arriving, nfev, run.njev, run.nlu, run.nsteps, error)
+    return AdjointResult(grad_p, arriving + at_start, arriving, nfev, run.njev, run.nlu, run.nsteps, error)
 
 
 def _merged(

@@ -197,10 +197,11 @@ class Linearisations:
             change = ChangeInTime(tape, n, p, find)
         places = (pattern.rows.astype(np.int64), pattern.columns.astype(np.int64), np.arange(order.size))
         linearised = LinearisedCovector(covector, made, order, change)
-        if iterates and self.are_dear:
-            return linearised, ByEntries(n, *places)
-        kind, more = plan.fitting_transposed
-        return linearised, kind(n, *places, *more)
+        kind, more = (ByEntries, ()) if iterates and self.are_dear else plan.fitting_transposed
+        matrix = kind(n, *places, *more)
+        if self._mass is not None:
+            matrix.take_mass(self._placed(self._mass.transposed, pattern))
+        return linearised, matrix
 
     def products_by_p(self, p: np.ndarray, t: float) -> ByParameters:
         """The products of the transpose of f_p with vectors."""

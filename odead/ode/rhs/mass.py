@@ -81,6 +81,10 @@ class Mass:
         """With one more row and column, those of the identity."""
         return Mass.of(scipy.sparse.block_diag([self.elements, np.ones((1, 1))]))
 
+    @cached_property
+    def transposed(self) -> "Mass":
+        return Mass.of(self.elements.T)
+
     def doubled(self) -> "Mass":
         """Of twice as many states, each half with this one."""
         return Mass.of(scipy.sparse.block_diag([self.elements, self.elements]))
@@ -137,6 +141,11 @@ class Mass:
     def has_mixed_constraints(self) -> bool:
         """Whether a constraint is a combination of equations that have derivatives."""
         return bool(np.count_nonzero(dense(self.null_left)) > self.null_left.shape[1])
+
+    @property
+    def has_mixed_states(self) -> bool:
+        """Whether what no derivative determines is a combination of states that others are in too."""
+        return bool(np.count_nonzero(dense(self.null_right)) > self.null_right.shape[1])
 
     @cached_property
     def separation(self) -> np.ndarray:
