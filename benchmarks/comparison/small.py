@@ -133,17 +133,20 @@ def pkpd() -> Problem:
 
 
 def neural_ode(hidden: int = 50) -> Problem:
-    """u' = W2 tanh(W1 u^3 + b1) + b2, fitted to the spiral u' = u^3 A; p = (W1 by columns, b1, W2 by rows, b2)."""
+    """u' = W2 tanh(W1 u^3 + b1) + b2, fitted to the spiral u' = u^3 A; p = (W1 by columns, b1, W2 by rows, b2).
+
+    The cube is a product, as in every peer's form: NumPy's power of a negative number takes a third of a solve.
+    """
     a, b, c = 2 * hidden, 3 * hidden, 5 * hidden
     spiral = np.array([[-0.1, 2.0], [-2.0, -0.1]])
 
     def rhs(t, u, p, xp=np):
         first, bias, second, offset = p[:a].reshape(2, hidden).T, p[a:b], p[b:c].reshape(2, hidden), p[c:]
-        return second @ xp.tanh(first @ u**3 + bias) + offset
+        return second @ xp.tanh(first @ (u * u * u) + bias) + offset
 
     def rhs_in_place(du, u, p, t):
         first, bias, second, offset = p[:a].reshape(2, hidden).T, p[a:b], p[b:c].reshape(2, hidden), p[c:]
-        du[:] = second @ np.tanh(first @ u**3 + bias) + offset
+        du[:] = second @ np.tanh(first @ (u * u * u) + bias) + offset
 
     u0, t_eval = np.array([2.0, 0.0]), np.linspace(0, 1.5, 30)
     data = solve_ivp(lambda t, u: u**3 @ spiral, (0, 1.5), u0, "DOP853", t_eval, rtol=1e-13, atol=1e-13).y

@@ -78,7 +78,7 @@ def neural_ode(problem: Problem, t: Any, u: Any, p: Any) -> Any:
     hidden = problem.data["hidden"]
     first, bias, second, offset = ca.vertsplit(p, [0, 2 * hidden, 3 * hidden, 5 * hidden, 5 * hidden + 2])
     first, second = ca.reshape(first, hidden, 2), ca.reshape(second, hidden, 2).T  # CasADi reshapes by columns
-    return second @ ca.tanh(first @ u**3 + bias) + offset
+    return second @ ca.tanh(first @ (u * u * u) + bias) + offset
 
 
 def diffusion(problem: Problem, t: Any, x: Any, p: Any) -> Any:

@@ -33,7 +33,7 @@ class NeuralODE(torch.nn.Module):
 
     def forward(self, t: Any, u: Any) -> Any:
         first, bias, second, offset = torch.split(self.p, [2 * self.hidden, self.hidden, 2 * self.hidden, 2])
-        return second.view(2, -1) @ torch.tanh(first.view(2, -1).T @ u**3 + bias) + offset
+        return second.view(2, -1) @ torch.tanh(first.view(2, -1).T @ (u * u * u) + bias) + offset
 
 
 MODELS = {"lotka_volterra": LotkaVolterra, "ensemble": LotkaVolterra, "neural_ode": NeuralODE}
