@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
 
 import odead
 from odead import Active, Const, Duplicated, Forward, Reverse, ReverseWithPrimal, autodiff
@@ -374,3 +375,52 @@ def test_objects_that_are_equal_but_hold_other_arrays():
         assert_allclose(dx, f.weights)
         assert_allclose(odead.gradient(f, np.ones(2)), f.weights)
         assert_allclose(odead.gradient(lambda x, f=f: odead.gradient(f, x * x) @ x, np.ones(2)), f.weights)
+
+
+class Shaped:
+    gain = 2.0
+
+    def __call__(self, x):
+        return np.sum(x) * self.gain * getattr(self, "late", 1.0) * (3.0 if hasattr(self, "later") else 1.0)
+
+
+def test_attributes_that_an_object_is_given_later():
+    model = Shaped()
+    assert_array_equal(odead.gradient(model, X), np.full(3, 2.0))
+    model.late = 5.0
+    assert_array_equal(odead.gradient(model, X), np.full(3, 10.0))
+    model.later = None
+    assert_array_equal(odead.gradient(model, X), np.full(3, 30.0))
+    model.gain = 1.0  # in front of that of the class
+    assert_array_equal(odead.gradient(model, X), np.full(3, 15.0))
+    del model.late, model.later
+    assert_array_equal(odead.gradient(model, X), np.ones(3))
+
+
+def test_functions_that_are_changed_in_place_as_by_autoreload():
+    def inner(x, factor=1.0):
+        return factor * x
+
+    def outer(x):
+        return np.sum(inner(x))
+
+    assert_array_equal(odead.gradient(outer, X), np.ones(3))
+    inner.__defaults__ = (4.0,)
+    assert_array_equal(odead.gradient(outer, X), np.full(3, 4.0))
+    inner.__code__ = (lambda x, factor=1.0: 2.0 * factor * x).__code__
+    assert_array_equal(odead.gradient(outer, X), np.full(3, 8.0))
+
+
+@pytest.mark.parametrize("kind", ["dok", "lil", "coo", "csr"])
+def test_numbers_put_into_a_sparse_matrix(kind):
+    matrix = sparse.eye(3).asformat(kind)
+
+    def f(x):
+        return np.sum(matrix @ x)
+
+    assert_array_equal(odead.gradient(f, X), np.ones(3))
+    if kind in ("coo", "csr"):
+        matrix.data[0] = 5.0
+    else:
+        matrix[0, 0] = 5.0
+    assert_array_equal(odead.gradient(f, X), [5.0, 1.0, 1.0])

@@ -28,6 +28,12 @@ def is_sparse(x: Any) -> bool:
     return type(x).__module__.startswith("scipy.sparse") and hasattr(x, "tocsr") and hasattr(x, "nnz")
 
 
+def _entries_of(matrix: Any, _: Any) -> tuple[Any, ...]:
+    """What a matrix holds that has no array of its entries: a snapshot."""
+    stored = matrix.tocsr()
+    return tuple(items_of(array, None) for array in (stored.data, stored.indices, stored.indptr))
+
+
 class SparseView:
     """A sparse matrix of which the numbers are read at each run, as those of a captured array; its pattern is recorded.
 
@@ -44,7 +50,9 @@ class SparseView:
 
     def __init__(self, namespace: Namespace, matrix: Any, name: str = "") -> None:
         stored = matrix if matrix.format in ("csr", "csc") else matrix.tocsr()
-        if stored is not matrix and isinstance(getattr(matrix, "data", None), np.ndarray):
+        if matrix.format in ("dok", "lil"):
+            namespace.observations.note(_entries_of, matrix, None)
+        elif stored is not matrix and isinstance(getattr(matrix, "data", None), np.ndarray):
             namespace.observations.note(items_of, matrix.data, None)  # of which the program has a copy
         inner: np.ndarray = np.asarray(stored.indices, dtype=np.int64)
         outer: np.ndarray = np.repeat(np.arange(len(stored.indptr) - 1), np.diff(stored.indptr))

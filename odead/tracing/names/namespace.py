@@ -313,6 +313,9 @@ class Namespace:
             return known[1]  # type: ignore[no-any-return]
         code = f.__code__
         if not (f.__module__ or "").startswith(("numpy", "scipy")):
+            self.observations.note(attribute_of, f, "__code__")  # IPython's autoreload changes functions in place
+            if f.__defaults__ is not None:
+                self.observations.note(attribute_of, f, "__defaults__")
             code = self._plan.converted(code)
             self.rec.watch(code)
             self._codes.append(code)

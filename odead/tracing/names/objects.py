@@ -104,12 +104,16 @@ def _read(self: Any, name: str) -> Any:
     if name in own:
         return own[name]
     true = own.get(_ORIGINAL)
-    if name.startswith("__") or not _is_own_attribute(true, name):
+    if name.startswith("__") or true is None:
         return object.__getattribute__(self, name)
     namespace = object.__getattribute__(self, "_odead_namespace")
-    value = object.__getattribute__(true, name)
+    if not _is_own_attribute(true, name):
+        if hasattr(true, "__dict__"):  # it may be given the attribute later, in front of that of its class
+            namespace.observations.note(entry_of, vars(true), name)
+        return object.__getattribute__(self, name)
     if not namespace.is_held(true, name):
         namespace.observations.note(attribute_of, true, name)
+    value = object.__getattribute__(true, name)
     made = own[name] = namespace.entry(true, name, value, name)
     return made
 
