@@ -9,19 +9,19 @@ from typing import Any
 
 import numpy as np
 
+from odead.interop.scipy_stats import METHODS
 from odead.interop.special_complex import HOLOMORPHIC
 from odead.interop.special_tables import SEVERAL
 from odead.interop.special_tables import TABLE as TABLE_OF_RULES
+from odead.interop.stats_formulas import CONTINUOUS, DISCRETE
 from odead.ops import TABLE, Op
 from odead.tracing.functions.math_api import BUILTINS, MATH
 from odead.tracing.functions.numpy_api import CREATION, FUNCTIONS, METHODS, REDUCE
 from odead.tracing.functions.scipy_api import SCIPY
 
 REFUSED = {
-    "`scipy.stats` (`logpdf`, `pdf`, `cdf`, `logcdf`, `sf`, `logsf`, `logpmf`, `pmf`, `entropy` of its distributions)": "their "
-    "code checks arguments in ways that cannot be recorded. Write the density, as for the normal one "
-    "`-0.5 * z**2 - np.log(sigma * np.sqrt(2 * np.pi))` with `z = (x - mu) / sigma`, by `scipy.special`: `gammaln`, `betaln`, "
-    "`xlogy`, `ndtr`, `log_ndtr`, `gammainc`, `betainc`.",
+    "`ppf`, `isf`, `rvs`, `entropy`, `expect` of `scipy.stats`, and other distributions": "`scipy.special`: `ndtri`, "
+    "`gammaincinv`, `betaincinv`, `stdtrit` are quantiles; densities by `gammaln`, `betaln`, `xlogy`. Draw random numbers outside.",
     "`scipy.integrate.solve_bvp`, `ode`, stepper objects": "`solve_ivp`, `odeint` and `quad` are differentiated.",
     "`scipy.optimize.minimize`, `least_squares`": "`scipy.optimize.root`, `fsolve` and `brentq` are differentiated.",
     "`scipy.linalg.schur`, `hessenberg`, `ldl`, `polar`": "their factors jump where eigenvalues change places, or are LAPACK's "
@@ -87,8 +87,21 @@ def _functions() -> Iterator[str]:
     yield from _section("scipy.special, by rules", _special())
     yield "Not with respect to an order or shape of which the table of partial derivatives has none: there they raise."
     yield ""
+    yield from _section("scipy.stats", _distributions())
+    yield "Also frozen: `norm(0, sigma).logpdf(x)`. `cdf` and `sf` of `gamma`, `beta`, `chi2` and `t` not in their shapes."
+    yield ""
     yield from ("## Refused", "", "What one might expect to find here, why it is missing, and what to write.", "")
     yield from (f"* {what}: {instead}" for what, instead in REFUSED.items())
+
+
+def _distributions() -> list[str]:
+    of_vectors = [f"`{name}`: `pdf`, `logpdf`" for name in ("dirichlet", "multivariate_normal")]
+    methods = {name: ", ".join(f"`{m}`" for m in METHODS[kind])
+               for kind, table in (("continuous", CONTINUOUS), ("discrete", DISCRETE)) for name in table}  # fmt: skip
+    grouped = {
+        text: ", ".join(f"`{n}`" for n in sorted(methods) if methods[n] == text) for text in dict.fromkeys(methods.values())
+    }
+    return [*(f"{names}: {text}" for text, names in grouped.items()), *of_vectors]
 
 
 def _special() -> list[str]:

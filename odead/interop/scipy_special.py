@@ -1,7 +1,7 @@
 """Rules of functions of `scipy.special` beyond those of the op table, from the tables of their partial derivatives."""
 
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 import numpy as np
 from scipy import special
@@ -14,7 +14,7 @@ from ..rules.signature import shape_of
 from . import special_complex
 from .special_tables import SEVERAL, TABLE
 
-__all__ = ["special_complex"]  # which registers its functions
+__all__ = ["SPECIAL", "special_complex"]  # which registers its functions
 
 
 class _Special:
@@ -32,7 +32,8 @@ def _unknown() -> NoReturn:
     )
 
 
-_NAMES = {"special": _Special(), "unknown": _unknown, "np": np}
+SPECIAL: Final = _Special()
+_NAMES: Final = {"special": SPECIAL, "unknown": _unknown, "np": np}
 
 
 def _primitive(name: str, parameters: str) -> Primitive:

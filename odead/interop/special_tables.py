@@ -8,9 +8,11 @@ densities.
 
 from typing import Final
 
+from ..rules.easy import UNKNOWN
+
 __all__ = ["ORDER", "SEVERAL", "TABLE"]
 
-ORDER: Final = "unknown()"
+ORDER: Final = UNKNOWN
 _DEGREE: Final = "0.017453292519943295"
 
 _BESSEL: Final = (

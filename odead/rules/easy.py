@@ -14,7 +14,9 @@ from .primitive import Primitive, place, primitive_of
 from .registry import Rule, add
 from .signature import shape_of
 
-__all__ = ["easy_rule", "stop_gradient", "summed"]
+__all__ = ["UNKNOWN", "easy_rule", "stop_gradient", "summed"]
+
+UNKNOWN: Final = "unknown()"  # a partial of which no formula is at hand; the name `unknown` raises
 
 
 def easy_rule(f: Any, partials: Sequence[str | None], *, names: Mapping[str, Any] | None = None) -> Primitive:
@@ -63,7 +65,7 @@ def easy_rule(f: Any, partials: Sequence[str | None], *, names: Mapping[str, Any
         out = target(*primals)
         total: Any = None
         for d, dx in zip(functions, tangents, strict=False):
-            if d is not None and dx is not None:
+            if d is not None and dx is not None and not (getattr(d, "is_unknown", False) and _is_zero(dx)):
                 term = d(*primals, out) * dx
                 total = term if total is None else total + term
         if total is None:
@@ -75,6 +77,13 @@ def easy_rule(f: Any, partials: Sequence[str | None], *, names: Mapping[str, Any
     add(target, Rule(value_and_pullback, "reverse"))
     add(target, Rule(tangent, "forward"))
     return target
+
+
+def _is_zero(dx: Any) -> bool:
+    """Whether a tangent is the zero of an operand that is not differentiated, and not one that happens to be 0."""
+    if hasattr(type(dx), "__odead_stop__"):  # traced
+        return dx.place.buffer in dx.rec.static and not np.any(dx.value)
+    return not np.any(dx)
 
 
 def _lazy(partial: Callable[..., Any], args: tuple[Any, ...], out: Any, bar: Any, x: Any) -> Callable[[], Any]:
@@ -104,8 +113,9 @@ def _compiled(
     unknown = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} - {*parameters, "out", *known}
     if unknown:
         raise RuleError(f"{what} names {', '.join(sorted(unknown))}; it may name {', '.join((*parameters, 'out', *known))}")
-    function: Callable[..., Any] = eval(f"lambda {', '.join((*parameters, 'out'))}: {partial}", known)
-    return function
+    function: Any = eval(f"lambda {', '.join((*parameters, 'out'))}: {partial}", known)
+    function.is_unknown = partial == UNKNOWN
+    return function  # type: ignore[no-any-return]
 
 
 _STOP: Final = "__odead_stop__"

@@ -156,6 +156,7 @@ _SHIPPED: Final = {  # imported when something of the package on the left is fir
     "scipy.integrate": "odead.interop.scipy_integrate",
     "scipy.sparse.linalg": "odead.interop.scipy_sparse",
     "scipy.special": "odead.interop.scipy_special",
+    "scipy.stats": "odead.interop.scipy_stats",
     "SuperLU": "odead.interop.scipy_sparse",  # says that it is a builtin
 }
 _FUNCTIONS: Final = (FunctionType, BuiltinFunctionType, np.ufunc, type)

@@ -67,6 +67,8 @@ class Calls:
                 if isinstance(result, (np.ndarray, tuple, list))
                 else self.namespace.translate(result)
             )
+        if not primitive.writes:  # constants are no operands, so that no derivative in them is asked for
+            leaves = [leaf.value.copy() if self._is_constant(leaf) else leaf for leaf in leaves]
         call = _Call(self, primitive, leaves, structure)
         if primitive.is_covered:
             return call.record()
@@ -76,6 +78,9 @@ class Calls:
         if not why:
             return self.namespace.inside(primitive.function)(*args, **kwargs)
         return call.record()
+
+    def _is_constant(self, leaf: Any) -> bool:
+        return is_traced(leaf) and isinstance(leaf.value, np.ndarray) and leaf.place.buffer in self.rec.static
 
     def inside(self, function: Callable[..., Any]) -> Callable[..., Any]:
         made: Callable[..., Any] = self.namespace.translate(function)

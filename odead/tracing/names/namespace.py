@@ -209,6 +209,9 @@ class Namespace:
         if isinstance(x, (FunctionType, BuiltinFunctionType, np.ufunc, _DISPATCHED)):
             return self._function(x)
         if isinstance(x, MethodType):
+            owner = standin_of(x.__self__)
+            if owner is not None:
+                return getattr(owner, x.__name__)
             return MethodType(self.translate(x.__func__), self.translate(x.__self__))
         if isinstance(x, functools.partial):
             args = [self.entry(x.args, k, v, f"argument {k}") for k, v in enumerate(x.args)]
