@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from odead.interop.scipy_stats import METHODS
+from odead.interop.scipy_stats import METHODS as STATS_METHODS
 from odead.interop.special_complex import HOLOMORPHIC
 from odead.interop.special_tables import SEVERAL
 from odead.interop.special_tables import TABLE as TABLE_OF_RULES
@@ -21,7 +21,7 @@ from odead.tracing.functions.scipy_api import SCIPY
 
 REFUSED = {
     "`ppf`, `isf`, `rvs`, `entropy`, `expect` of `scipy.stats`, and other distributions": "`scipy.special`: `ndtri`, "
-    "`gammaincinv`, `betaincinv`, `stdtrit` are quantiles; densities by `gammaln`, `betaln`, `xlogy`. Draw random numbers outside.",
+    "`gammaincinv`, `betaincinv`, `stdtrit` are quantiles; densities by `gammaln`, `betaln`, `xlogy`.",
     "`scipy.integrate.solve_bvp`, `ode`, stepper objects": "`solve_ivp`, `odeint` and `quad` are differentiated.",
     "`scipy.optimize.minimize`, `least_squares`": "`scipy.optimize.root`, `fsolve` and `brentq` are differentiated.",
     "`scipy.linalg.schur`, `hessenberg`, `ldl`, `polar`": "their factors jump where eigenvalues change places, or are LAPACK's "
@@ -96,7 +96,7 @@ def _functions() -> Iterator[str]:
 
 def _distributions() -> list[str]:
     of_vectors = [f"`{name}`: `pdf`, `logpdf`" for name in ("dirichlet", "multivariate_normal")]
-    methods = {name: ", ".join(f"`{m}`" for m in METHODS[kind])
+    methods = {name: ", ".join(f"`{m}`" for m in STATS_METHODS[kind])
                for kind, table in (("continuous", CONTINUOUS), ("discrete", DISCRETE)) for name in table}  # fmt: skip
     grouped = {
         text: ", ".join(f"`{n}`" for n in sorted(methods) if methods[n] == text) for text in dict.fromkeys(methods.values())

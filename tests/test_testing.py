@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
+import odead
 from odead import errors, ops
 from odead.derivatives.autodiff import Result, autodiff
 from odead.derivatives.modes import AbstractMode, Forward, ForwardMode, Reverse, ReverseMode
@@ -376,3 +377,30 @@ def test_slope(f: Callable[[float], Any], derivative: float) -> None:
 def test_slope_knows_when_it_fails() -> None:
     assert slope(lambda h: np.atleast_1d(np.sign(h)))[1][0] > 1.0
     assert slope(lambda h: np.array([np.nan]))[1][0] == np.inf
+
+
+def test_a_function_that_computes_in_single_precision_inside():
+    """Its differences are as rough as its values: no false alarm, and a wrong derivative is still seen."""
+
+    def f(x):
+        return (np.sin(x.astype(np.float32)) * x.astype(np.float32) ** 2).astype(np.float64).sum()
+
+    def scratch(x):
+        y = np.zeros(3, np.float32)
+        y[:] = np.exp(x)
+        return y * 2.0
+
+    x = np.array([0.3, 0.7, 1.1])
+    check_derivatives(f, x)
+    check_derivatives(scratch, x)
+
+    @odead.primitive
+    def wrong(x):
+        return np.sin(x)
+
+    @odead.rule(wrong)
+    def _(x):
+        return wrong(x), lambda bar: (bar * np.cos(x) * 1.01,)
+
+    with pytest.raises(errors.DerivativeError):
+        check_derivatives(lambda x: wrong(x.astype(np.float32).astype(np.float64)), x, mode=Reverse)

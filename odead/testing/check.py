@@ -17,10 +17,11 @@ from ..activity import AbstractAnnotation, Active, Const, Duplicated
 from ..containers import flatten
 from ..derivatives.autodiff import Result, autodiff
 from ..derivatives.first_order import vjp
+from ..derivatives.kernel import Kernel
 from ..derivatives.modes import AbstractMode, ForwardMode, ForwardWithPrimal, ReverseMode, ReverseWithPrimal
 from ..errors import DerivativeError, OdeadWarning
 from .call import Call, copied, is_float, like, reals
-from .truth import Truth, joined
+from .truth import Truth, doubled, joined
 
 __all__ = ["check_derivatives"]
 
@@ -41,7 +42,8 @@ def check_derivatives(
     mode : Forward or Reverse, optional
         Check this mode only.
     rtol : float
-        Largest relative error, beside the estimated error of the differences. For float32 it is at least 1e-3.
+        Largest relative error, beside the estimated error of the differences. For float32, also inside of f, it is at least
+        1e-3.
     entries : int
         Of each array, so many entries are compared one by one in reverse mode, drawn at random where there are more; the
         others take part in sums.
@@ -61,7 +63,7 @@ def check_derivatives(
         The differences do not converge, as at a jump; there the two modes are compared with each other only.
     """
     call = Call(f, args)
-    truth = Truth(call, rtol, entries, np.random.default_rng(seed))
+    truth = Truth(call, rtol, entries, np.random.default_rng(seed), _computes_in(call))
     for active in call.combinations():
         tangents = _check_forward(truth, active) if mode is None or isinstance(mode, ForwardMode) else None
         cotangents = _check_reverse(truth, active) if mode is None or isinstance(mode, ReverseMode) else None
@@ -75,6 +77,12 @@ def check_derivatives(
             f"the border of a domain?); there, forward and reverse mode were compared with each other only",
             OdeadWarning, stacklevel=2,
         )  # fmt: skip
+
+
+def _computes_in(call: Call) -> set[str]:
+    """Dtypes of what is computed where float32 arguments are double, as in the plain calls that differences are taken of."""
+    arguments = call.arguments([doubled(leaf.value) for leaf in call.leaves])
+    return {buffer.dtype for buffer in Kernel(call.f, tuple(arguments)).primal.buffers} & {"float32"}
 
 
 def _check_forward(truth: Truth, active: frozenset[int]) -> np.ndarray:

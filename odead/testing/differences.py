@@ -6,10 +6,11 @@ import numpy as np
 
 __all__ = ["slope"]
 
+EPS = float(np.finfo(float).eps)
 ROWS = 12  # steps 1/16 ... 4e-9 of what the caller calls a large change: one of them suits, whatever the scale of the function
 
 
-def slope(function: Callable[[float], np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+def slope(function: Callable[[float], np.ndarray], eps: float = EPS) -> tuple[np.ndarray, np.ndarray]:
     """Derivative at 0 and an estimate of its error, entry by entry.
 
     Central differences and their extrapolations in the square of the step; of all these each entry takes the one with the
@@ -20,6 +21,8 @@ def slope(function: Callable[[float], np.ndarray]) -> tuple[np.ndarray, np.ndarr
     ----------
     function : callable
         From a number to an array (n,); scaled so that 1 is a large change.
+    eps : float
+        Relative rounding error of its values.
 
     Returns
     -------
@@ -34,7 +37,7 @@ def slope(function: Callable[[float], np.ndarray]) -> tuple[np.ndarray, np.ndarr
             above, below = function(h), function(-h)
             current = [(above - below) / (2 * h)]
             # Without this, steps too small to change anything would agree on a derivative of 0.
-            rounding = np.finfo(float).eps * np.fmax(np.abs(above), np.abs(below)) / h
+            rounding = eps * np.fmax(np.abs(above), np.abs(below)) / h
             if row == 0:
                 best, error = np.zeros_like(above), np.full_like(above, np.inf)
             for order, coarse in enumerate(previous, start=1):

@@ -1,7 +1,7 @@
 """The Jacobian of a plain call by differences; it knows nothing of odead."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -10,7 +10,7 @@ from ..errors import ArgumentValueError
 from .call import Call, Output, copied, is_float, like, reals
 from .differences import slope
 
-__all__ = ["Truth", "joined"]
+__all__ = ["Truth", "doubled", "joined"]
 
 ROUNDING: Final = {
     "float64": 1e-11,
@@ -26,6 +26,14 @@ class Truth:
 
     A complex number is two floats, in vectors, tangents and indices: its arrays have a last axis of length two more.
 
+    Parameters
+    ----------
+    call : Call
+    rtol, entries, rng
+        As `check_derivatives`.
+    computes_in : collection of str
+        Dtypes in which the function computes where its arguments are double: differences have their rounding errors.
+
     Attributes
     ----------
     tangents : dict of int to array
@@ -40,11 +48,15 @@ class Truth:
         Leaves along which differences do not converge.
     """
 
-    def __init__(self, call: Call, rtol: float, entries: int, rng: np.random.Generator) -> None:
+    def __init__(
+        self, call: Call, rtol: float, entries: int, rng: np.random.Generator, computes_in: Collection[str] = ()
+    ) -> None:
         self.call, self.doubtful = call, set[str]()
+        self._eps = float(np.finfo("float32" if "float32" in computes_in else "float64").eps)
         self.floats = [output for output in call.outputs if is_float(output.value)]
         kinds = {np.asarray(call.leaves[n].value).dtype.name for n in call.floats}
         kinds.update(np.asarray(output.value).dtype.name for output in self.floats)
+        kinds.update(computes_in)
         self.rounding = max(ROUNDING.get(kind, 0.0) for kind in kinds)  # other kinds are refused when they are recorded
         self.rtol = max(rtol, 10 * self.rounding)
         self._values = self.vector(call.outputs)
@@ -114,14 +126,14 @@ class Truth:
 
     def _slope(self, leaf: int, direction: np.ndarray) -> Estimate:
         """Derivatives along a direction in one leaf; float32 moves in float64."""
-        values = [_doubled(x.value) for x in self.call.leaves]
+        values = [doubled(x.value) for x in self.call.leaves]
         start, given = reals(values[leaf]), values[leaf]
 
         def moved(step: float) -> np.ndarray:
             values[leaf] = like(given, start + step * direction)
             return self.vector(self.call.run(values))
 
-        return slope(moved)
+        return slope(moved, self._eps)
 
     def _trusted(self, leaf: int, size: float, estimate: Estimate) -> Estimate:
         """The same, after a note if the error is not small for a change of this size."""
@@ -163,7 +175,7 @@ def _some(rng: np.random.Generator, value: Any, entries: int) -> list[tuple[int,
     return [tuple(map(int, np.unravel_index(k, shape))) for k in chosen]
 
 
-def _doubled(value: Any) -> Any:
+def doubled(value: Any) -> Any:
     floats = isinstance(value, np.ndarray) and is_float(value) and not np.iscomplexobj(value)
     return value.astype(np.float64) if floats else copied(value)
 

@@ -1,9 +1,15 @@
 """What cannot be differentiated is refused in one sentence with the user's line: no wrong number, no bare traceback."""
 
 import array
+import datetime
 import decimal
 import inspect
+import os
+import random
+import secrets
 import struct
+import time
+import uuid
 from pathlib import Path
 
 import numpy as np
@@ -121,3 +127,41 @@ def test_wrong_inputs(name):
     with pytest.raises(builtin, match=message) as caught:
         call()
     assert isinstance(caught.value, odead.OdeadError)
+
+
+CLOCKS = {
+    "datetime.now": lambda x: x[0] * datetime.datetime.now().second,
+    "datetime.utcnow": lambda x: x[0] * datetime.datetime.utcnow().second,
+    "date.today": lambda x: x[0] * datetime.date.today().day,
+    "now": lambda x: x[0] * NOW().second,
+    "os.urandom": lambda x: x[0] * os.urandom(1)[0],
+    "urandom": lambda x: x[0] * URANDOM(1)[0],
+    "random.random": lambda x: x[0] * random.random(),
+    "gauss": lambda x: x[0] * GAUSS(0, 1),
+    "random.SystemRandom": lambda x: x[0] * random.SystemRandom().random(),
+    "secrets.randbelow": lambda x: x[0] * secrets.randbelow(5),
+    "randbelow": lambda x: x[0] * RANDBELOW(5),
+    "uuid.uuid4": lambda x: x[0] * uuid.uuid4().int,
+    "time.time": lambda x: x[0] * time.time(),
+}
+NOW, URANDOM, GAUSS, RANDBELOW = datetime.datetime.now, os.urandom, random.gauss, secrets.randbelow
+
+
+@pytest.mark.parametrize("name", CLOCKS)
+def test_clocks_and_randomness(name):
+    with pytest.raises(
+        odead.TracingError, match=r"test_refusals\.py:\d+ in <lambda>: .* is called: its outcome would be recorded once"
+    ):
+        odead.gradient(CLOCKS[name], X)
+
+
+def test_dates_that_are_given():
+    start = datetime.datetime(2024, 5, 1)
+
+    def f(x):
+        day = datetime.date(2024, 2, 29)
+        assert isinstance(start, datetime.datetime)
+        assert isinstance(day, datetime.date)
+        return x[0] * (start - datetime.datetime(2024, 4, 1)).days + x[1] * day.day
+
+    np.testing.assert_array_equal(odead.gradient(f, X), [30.0, 29.0, 0.0])

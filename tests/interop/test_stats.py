@@ -100,11 +100,10 @@ def test_frozen_distributions():
     check_derivatives(log_likelihood, p, x)
     h = hessian(lambda p: log_likelihood(p, x), p)
     assert_allclose(h, h.T, rtol=1e-10)
+    holding, frozen = stats.norm(x, 2.0), stats.multivariate_normal(x)
     with pytest.raises(odead.TracingError, match=r"frozen distribution scipy\.stats\.norm.* holds arrays.*freeze it inside"):
-        holding = stats.norm(x, 2.0)
         gradient(lambda p: holding.logpdf(p).sum(), p)
     with pytest.raises(odead.TracingError, match=r"multivariate_normal_frozen from outside.*freeze it inside"):
-        frozen = stats.multivariate_normal(x)
         gradient(lambda p: frozen.logpdf(p), p)
 
 

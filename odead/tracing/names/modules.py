@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+import os
 import random
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any, Final, NoReturn
@@ -14,9 +16,11 @@ from ..recorder import Recorder, is_traced
 if TYPE_CHECKING:
     from .namespace import Namespace
 
-__all__ = ["Forbidden", "Joining", "ModuleView", "forbidden_name"]
+__all__ = ["Forbidden", "Joining", "ModuleView", "clock", "forbidden_name"]
 
-_FORBIDDEN: Final = ("time", "random", "secrets", "numpy.random")
+_FORBIDDEN: Final = ("time", "random", "secrets", "uuid", "numpy.random")
+_SOURCES: Final = {getattr(os, name): f"os.{name}" for name in ("urandom", "getrandom") if hasattr(os, name)}
+_CLOCKS: Final = (datetime.datetime, datetime.date)
 _CONSTANT: Final = ("numpy", "scipy", "math", "cmath")  # whose attributes never change
 
 
@@ -76,6 +80,24 @@ class Forbidden:
         )
 
 
+_NOW: Final = ("now", "utcnow", "today")
+
+
+class _Dates(type):
+    """What is a date or time of the true class is one of the class that stands for it."""
+
+    def __instancecheck__(cls, x: Any) -> bool:
+        return isinstance(x, cls.__mro__[1])
+
+
+def clock(rec: Recorder, cls: type) -> type | None:
+    """`datetime` or `date` without the methods that read the clock; None for another class."""
+    if cls not in _CLOCKS:
+        return None
+    forbidden = {name: Forbidden(rec, f"{cls.__name__}.{name}") for name in _NOW if hasattr(cls, name)}
+    return _Dates(cls.__name__, (cls,), forbidden)
+
+
 def forbidden_name(x: Any) -> str | None:
     """What to call `x` if it is a source of randomness or time, else None."""
     if isinstance(x, ModuleType):
@@ -84,7 +106,11 @@ def forbidden_name(x: Any) -> str | None:
         return None
     if isinstance(x, (random.Random, np.random.Generator, np.random.RandomState)):
         return type(x).__name__
-    if isinstance(x, (BuiltinFunctionType, MethodType)):
+    if isinstance(x, (FunctionType, BuiltinFunctionType, MethodType)):
+        if x in _SOURCES:
+            return _SOURCES[x]
+        if getattr(x, "__self__", None) in _CLOCKS and x.__name__ in _NOW:
+            return f"{x.__self__.__name__}.{x.__name__}"
         if getattr(x, "__module__", None) in _FORBIDDEN:
             return f"{x.__module__}.{x.__name__}"
         owner = getattr(x, "__self__", None)

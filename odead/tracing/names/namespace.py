@@ -42,7 +42,7 @@ from ..observations import IMMUTABLE, MISSING, Observations, attribute_of, conte
 from ..recorder import Recorder, contains_traced, is_traced
 from ..traced.array import TracedArray
 from ..traced.complexes import TracedComplexArray, pairs_of
-from .modules import Forbidden, Joining, ModuleView, forbidden_name
+from .modules import Forbidden, Joining, ModuleView, clock, forbidden_name
 from .objects import class_copy, object_view
 
 __all__ = ["Names", "Namespace"]
@@ -266,7 +266,7 @@ class Namespace:
         if replaced is not None:
             return replaced
         if not is_user_module(x.__module__):
-            return x
+            return clock(self.rec, x) or x
         self._memo[id(x)] = (x, x)  # while it is copied, in case a method refers to it
         return class_copy(self, x)
 
