@@ -124,8 +124,6 @@ def _native(
 ) -> Any:  # fmt: skip
     """SciPy's result from the compiled loop; None where SciPy is to say what it does with the call."""
     roots = [events] if callable(events) else list(events or ())
-    if any(root(float(t_span[0]), np.array(y0, dtype=float), *(args or ())) == 0 for root in roots):
-        return None  # SciPy may count a root at the start, odead does not
     if any(getattr(root, "terminal", None) not in (None, False, True, 0, 1) for root in roots):
         return None  # the loop would stop at each of them
     limits = {"max_steps": UNLIMITED, "rtol": RTOL, "atol": ATOL, **options}

@@ -114,13 +114,13 @@ def sensitivity(
         modes not supported yet.
     events : callable ``event(x, p, t) -> float``, or list of them, optional
         An event happens where its sign changes. Attributes as in SciPy: ``terminal`` (bool, or the count at which the solve
-        ends) and ``direction``; and ``reset``: ``event.reset(x, p, t)`` changes x in place. Events of one instant happen in the
-        order of the list; one that has just happened cannot at that instant, and one whose root is at t0 does not happen
-        there. y at a time of t_eval at which x is reset is that before. Where an event ends the solve, all derivatives are
-        total ones: its instant moves. What changes its sign twice between two looks (four in each step) is missed, which
-        max_step bounds. Where the resets of events of one instant do not commute, derivatives are those of the order of the
-        list, for changes that leave the events in this order. Events without reset and terminal leave the steps alone; they
-        need the solution as a function of time, and so the memory of dense_output.
+        ends) and ``direction``; and ``reset``: ``event.reset(x, p, t)`` changes x in place. Events of one instant happen in
+        the order of the list; one that has just happened cannot at that instant, and one whose root is at t0 happens there if
+        it leaves it in its direction, as in SciPy. y at a time of t_eval at which x is reset is that before. Where an event
+        ends the solve, all derivatives are total ones: its instant moves. What changes its sign twice between two looks (four
+        in each step) is missed, which max_step bounds. Where the resets of events of one instant do not commute, derivatives
+        are those of the order of the list, for changes that leave the events in this order. Events without reset and terminal
+        leave the steps alone; they need the solution as a function of time, and so the memory of dense_output.
     tstops : sequence of float, or callable ``tstops(p)``
         Times inside tspan to step onto exactly, and at which the right-hand side may jump.
     order : {1, 2}

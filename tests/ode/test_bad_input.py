@@ -289,3 +289,32 @@ def test_leaving_the_domain_is_named():
 
     with pytest.raises(IntegrationError, match="left its domain"):
         solve(rhs, [1.0], None, (0, 2), method="RK45")
+
+
+@pytest.mark.parametrize("mode", ["forward", "adjoint", "continuous"])
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"p": "abc"}, "p is 'abc', not a number"),
+        ({"x0": "abc"}, "x0 is 'abc', not a number"),
+        ({"running": lambda x, p, t: x}, r"running: <lambda> must return one float.*array of shape \(2,\)"),
+        ({"running": lambda x, p, t: 1j * x[0]}, "running: <lambda> must return one float"),
+        ({"running": lambda x, p, t: None}, "running: <lambda> must return one float.*None"),
+        ({"running": lambda x, p, t: "a"}, "running: <lambda> must return one float.*'a'"),
+        ({"running": lambda x, p, t: [x[0]]}, "running: <lambda> must return one float"),
+        ({"loss": lambda y: y}, r"loss: <lambda> must return one float.*array of shape \(2, 1\)"),
+        ({"loss": lambda y: 1j * np.sum(y)}, "loss: <lambda> must return one float.*a complex number"),
+        ({"loss": lambda y: None}, "loss: <lambda> must return one float"),
+        ({"loss": lambda y: (np.sum(y), np.sum(y))}, "loss: <lambda> must return one float.*2 values"),
+        ({"events": lambda x, p, t: x}, r"events: <lambda> must return one float.*array of shape \(2,\)"),
+        ({"events": lambda x, p, t: None}, "events: <lambda> must return one float.*None"),
+        ({"events": lambda x, p, t: 1j * x[0]}, "events: <lambda> must return one float"),
+    ],
+)
+def test_what_is_no_number(mode, wrong, message):
+    def rhs(dx, x, p, t):
+        dx[0], dx[1] = -p[0] * x[0], x[0] - x[1]
+
+    given = {"x0": [1.0, 1.0], "p": np.ones(1), "tspan": (0, 1), "loss": lambda y: np.sum(y**2)} | wrong
+    with pytest.raises(ArgumentTypeError, match=message):
+        sensitivity(rhs, mode=mode, **given)

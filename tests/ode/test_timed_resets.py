@@ -123,7 +123,7 @@ def test_which_are_known():
     assert count(dose_at(1.0, direction=-1)) == 0
     assert count(dose_at(1.0, direction=-1, turned=True)) == 1
     assert count(dose_at(1.0, direction=-1), (3.0, 0.0)) == 1
-    assert count(dose_at(0.0)) == 0
+    assert count(dose_at(0.0)) == 1
     assert count(dose_at(5.0)) == 0
     assert count(dose_at(3.0)) == 1
     assert count(dose_at(1.0, located=True)) == 1

@@ -186,6 +186,8 @@ def lay_out(tree: Any, argument: str, complex_allowed: bool = False) -> tuple[La
     """
     if type(tree) is np.ndarray and tree.ndim == 1 and tree.dtype == _FLOAT64:  # the usual case, in a fifth of the time
         return _checked(vector_layout(tree.size), tree.copy(), argument)
+    if isinstance(tree, (str, bytes)):
+        raise ArgumentTypeError(f"{argument} is {tree!r}, not a number; pass an array, a number or a container of them")
     leaves, structure = flatten(tree)
     promoted = _promotable(structure)
     slots: dict[int, Slot] = {}

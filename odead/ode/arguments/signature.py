@@ -30,6 +30,7 @@ __all__ = [
     "is_in_place",
     "multiplied",
     "name_of",
+    "one_number",
     "required_parameters",
     "takes_x_p_t",
 ]
@@ -178,8 +179,28 @@ def _with_running(form: Form, rhs: Callable[..., Any], running: Callable[..., An
                   dx: Any, x: Any, p: Any, t: Any) -> Any:  # fmt: skip
     n = x_layout.size
     state, parameters = x_layout.unpack(x[:n]), p_layout.unpack(p)
-    dx[n] = running(state, parameters, t)
+    dx[n] = one_number(running(state, parameters, t), f"running: {name_of(running)} must return one float, the integrand")
     return form(rhs, x_layout, dx[:n], state, parameters, t)
+
+
+def one_number(value: Any, wanted: str) -> Any:
+    """What a user's function returned, if it is one real number, perhaps in an array.
+
+    Raises
+    ------
+    ArgumentTypeError
+        It is something else; `wanted` begins the message.
+    """
+    kind = getattr(getattr(value, "dtype", None), "kind", "")
+    is_number = kind in ("f", "i") or (isinstance(value, (int, float)) and not isinstance(value, bool))
+    if not is_number or getattr(value, "size", 1) != 1:
+        raise ArgumentTypeError(f"{wanted}, but it returned {_described(value)}")
+    return value.reshape(()) if getattr(value, "shape", ()) else value
+
+
+def _described(value: Any) -> str:
+    shape, dtype = getattr(value, "shape", None), getattr(value, "dtype", None)
+    return repr(value) if shape is None else f"an array of shape {shape} and dtype {dtype}" if shape else f"a {dtype}"
 
 
 def multiplied(flat: Flat, matrix: np.ndarray) -> Flat:

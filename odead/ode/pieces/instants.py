@@ -20,7 +20,7 @@ from ..rhs.sides import Branch
 from .switched import Side, SwitchReset
 from .together import jumps_apart
 
-__all__ = ["TOGETHER", "Happening", "Instant", "Occurrence", "first_signs", "happen"]
+__all__ = ["TOGETHER", "Happening", "Instant", "Occurrence", "first_signs", "happen", "starting"]
 
 Root = tuple[Gradient, Callable[[Gradient], Gradient]]  # of a root function: with products with its second derivatives
 
@@ -118,6 +118,24 @@ def first_signs(problem: Problem, x: np.ndarray, t: float) -> np.ndarray:
         probed = np.sign(events.values(x + h * problem.velocity(middle, t + 0.5 * h), p, t + h))
         signs = np.where(signs == 0, probed, signs)
     return np.asarray(signs)
+
+
+def starting(problem: Problem, signs: np.ndarray) -> np.ndarray:
+    """Numbers of the events that happen at the start: at their root there, they leave it in a direction that counts.
+
+    As in SciPy, which compares the values at the ends of a step.
+
+    Parameters
+    ----------
+    problem : Problem
+    signs : array
+        From `first_signs`.
+    """
+    events = problem.events
+    if events is None or problem.t1 == problem.t0:
+        return np.zeros(0, dtype=int)
+    values = events.values(problem.x0, problem.p, problem.t0)
+    return np.flatnonzero((values == 0) & (signs != 0) & (events.directions * signs >= 0))
 
 
 def happen(

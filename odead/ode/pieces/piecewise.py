@@ -19,7 +19,7 @@ from ..methods import EXPLICIT
 from ..problem.problem import Problem
 from ..rhs.jumps import Jump, Transition
 from ..rhs.sides import Branch
-from .instants import TOGETHER, Happening, Instant, Occurrence, first_signs, happen
+from .instants import TOGETHER, Happening, Instant, Occurrence, first_signs, happen, starting
 from .passive import passed
 from .timed import known_resets, solve_through
 
@@ -212,32 +212,52 @@ class _Walk:
         t, z = problem.t0, self.make(problem).x0
         branch = problem.rhs.branch(problem.x0, problem.p, t) if problem.rhs.branches else None
         signs = first_signs(problem, problem.x0, t)
+        fired = starting(problem, signs)
+        if fired.size:
+            here, part = self._rest(z, branch)
+            x = z[: self.n].copy()
+            signs = np.where(np.isin(np.arange(signs.size), fired), -signs, signs)
+            instant = Instant(t, t, x, x.copy(), np.zeros(0, dtype=int), fired)
+            after = self._pass_instant(part, here, instant, z, branch, signs, t)
+            if isinstance(after, Course):
+                return after
+            t, z, branch, signs = after
         while True:
             here, part = self._solve_piece(t, z, branch, signs)
             if part.failure is not None or (part.crossing is None and here.t1 == problem.t1):
                 self._pass(part, here, signs, here.t1 if part.failure is None else part.failure.t)
                 return self._finish(part, here, None)
             part, instant, z, signs = self._end_piece(part, here, branch, signs)
-            happening = happen(problem, branch, instant, signs, self.sign, differentiated=self.differentiated)
-            end = None if part.crossing is None else instant.after
-            here = here if end is None else here._replace(t1=end)
-            tangents = None if self.directions is None else z[self.n :].reshape(-1, self.n)
-            ending = self._count(happening, tangents)
-            if ending is not None and not happening.reason:
-                return self._terminate(part, here, instant, z, ending, happening.slope)
-            self.stuck = self.stuck + 1 if abs(instant.after - t) <= INSTANT * abs(problem.t1 - problem.t0) else 0
-            reason = happening.reason
-            if self.stuck >= NO_PROGRESS:
-                reason = "it switches, or events happen, again and again at the same instant (chattering)"
-            if reason:
-                step = 0.0 if part.crossing is None else part.crossing.t1 - part.crossing.t0
-                return self._finish(part._replace(failure=Failure(instant.after, z, step, reason)), here, instant)
-            if self.sign * (problem.t1 - instant.after) <= 0:
-                return self._finish(part, here, instant)
-            self.parts.append(part)
-            self._keep_piece(here, part, happening.transition, instant.after)
-            t, z = instant.after, self._state_after(happening, z)
-            branch, signs = happening.branch, happening.signs
+            after = self._pass_instant(part, here, instant, z, branch, signs, t)
+            if isinstance(after, Course):
+                return after
+            t, z, branch, signs = after
+
+    def _pass_instant(
+        self, part: Trajectory, here: Problem, instant: Instant, z: np.ndarray, branch: Branch | None, signs: np.ndarray,
+        since: float,
+    ) -> Course | tuple[float, np.ndarray, Branch | None, np.ndarray]:  # fmt: skip
+        """What happens where a piece ends: with what the next one begins, or the course if it was the last one."""
+        problem = self.problem
+        happening = happen(problem, branch, instant, signs, self.sign, differentiated=self.differentiated)
+        end = None if part.crossing is None else instant.after
+        here = here if end is None else here._replace(t1=end)
+        tangents = None if self.directions is None else z[self.n :].reshape(-1, self.n)
+        ending = self._count(happening, tangents)
+        if ending is not None and not happening.reason:
+            return self._terminate(part, here, instant, z, ending, happening.slope)
+        self.stuck = self.stuck + 1 if abs(instant.after - since) <= INSTANT * abs(problem.t1 - problem.t0) else 0
+        reason = happening.reason
+        if self.stuck >= NO_PROGRESS:
+            reason = "it switches, or events happen, again and again at the same instant (chattering)"
+        if reason:
+            step = 0.0 if part.crossing is None else part.crossing.t1 - part.crossing.t0
+            return self._finish(part._replace(failure=Failure(instant.after, z, step, reason)), here, instant)
+        if self.sign * (problem.t1 - instant.after) <= 0:
+            return self._finish(part, here, instant)
+        self.parts.append(part)
+        self._keep_piece(here, part, happening.transition, instant.after)
+        return instant.after, self._state_after(happening, z), happening.branch, happening.signs
 
     def _keep_piece(self, here: Problem, part: Trajectory, end: Transition | None, until: float) -> None:
         self.pieces.append(Piece(here, part.sol, end, until, part.steps, *self._new_events(), part.path))
@@ -267,6 +287,14 @@ class _Walk:
             if end != problem.t1 and not (times.size and times[-1] == end):
                 times = np.append(times, end)  # to know the state there; `_end_piece` takes it out
         return here, self.engine.integrate(system, controls, times, self.dense)
+
+    def _rest(self, z: np.ndarray, branch: Branch | None) -> tuple[Problem, Trajectory]:
+        """The piece that ends where it begins, with an event at the start."""
+        problem = self.problem
+        rhs = problem.rhs if branch is None else branch.rhs
+        here = problem._replace(rhs=rhs, t1=problem.t0, events=None, stops=None)
+        times = None if self.times is None else self.times[self.times == problem.t0]
+        return here, self.engine.integrate(self.make(here)._replace(x0=z), self.controls, times, self.dense)
 
     def _side(self, here: Problem, branch: Branch | None, signs: np.ndarray) -> _Side:
         """Where the stepper goes on: passive events do not stop it."""

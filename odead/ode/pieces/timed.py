@@ -49,7 +49,7 @@ def known_resets(problem: Problem, times: np.ndarray) -> list[TimedReset] | None
     ]  # fmt: skip
     found.sort(key=lambda timed: sign * timed.t)
     at = [timed.t for timed in found]
-    if problem.t1 in at or any(_touch(t, other) for t, other in pairwise(at)):
+    if problem.t1 in at or any(t == problem.t0 for t, _ in instants) or any(_touch(t, other) for t, other in pairwise(at)):
         return None
     data = sign * times
     for t, k in zip(at, np.searchsorted(data, [sign * t for t in at]).tolist(), strict=True):

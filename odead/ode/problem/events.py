@@ -15,7 +15,7 @@ from ...tape import Program, Role
 from ...transform.forward import forward
 from ...transform.reverse import reverse
 from ..arguments.layout import Layout
-from ..arguments.signature import name_of, takes_x_p_t
+from ..arguments.signature import name_of, one_number, takes_x_p_t
 from ..rhs.jumps import Gradient
 from ..rhs.kept import Kept
 from ..rhs.rhs import refuse_captured
@@ -313,20 +313,8 @@ def _evaluate(functions: Sequence[Callable[..., Any]], x_layout: Layout, p_layou
               values: Any, x: Any, p: Any, t: Any) -> None:  # fmt: skip
     state, parameters = x_layout.unpack(x[: x_layout.size]), p_layout.unpack(p)
     for k, event in enumerate(functions):
-        value = event(state, parameters, t)
-        kind = getattr(getattr(value, "dtype", None), "kind", "")
-        is_number = kind in ("f", "i") or (isinstance(value, (int, float)) and not isinstance(value, bool))
-        if not is_number or getattr(value, "size", 1) != 1:
-            raise ArgumentTypeError(
-                f"events: {name_of(event)} must return one float whose sign changes at the event, but it returned "
-                f"{_described(value)}"
-            )
-        values[k] = value.reshape(()) if getattr(value, "shape", ()) else value
-
-
-def _described(value: Any) -> str:
-    shape, dtype = getattr(value, "shape", None), getattr(value, "dtype", None)
-    return repr(value) if shape is None else f"an array of shape {shape} and dtype {dtype}" if shape else f"a {dtype}"
+        wanted = f"events: {name_of(event)} must return one float whose sign changes at the event"
+        values[k] = one_number(event(state, parameters, t), wanted)
 
 
 def _reset(reset: Callable[..., Any], name: str, x_layout: Layout, p_layout: Layout, x: Any, p: Any, t: Any) -> None:

@@ -89,7 +89,9 @@ class Loss:
         if len(returned) == 1 and returned[0].dtype == "float64" and not returned[0].shape:
             return
         found = f"{len(returned)} values" if len(returned) > 1 else "nothing that depends on y"
-        if len(returned) == 1:
+        if len(returned) == 1 and kernel.variant.complex_results:
+            found = "a complex number" if returned[0].shape == (2,) else "an array of complex numbers"
+        elif len(returned) == 1:
             found = f"an array of shape {returned[0].shape} and dtype {returned[0].dtype}"
         raise ArgumentTypeError(f"loss: {self._name} must return one float computed from y, but it returned {found}")
 
