@@ -22,7 +22,7 @@ from comparison.measure import ROUNDS, Row, measure
 from comparison.peers import NAMES, Variant
 from comparison.progress import Bar
 
-TOLERANCES = (1.0, 0.1, 0.01)
+TOLERANCES = (1.0, 0.3, 0.1, 0.01)
 QUICK = ("lotka_volterra", "heat_101", "robertson", "pkpd", "neural_ode")
 
 
