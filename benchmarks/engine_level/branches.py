@@ -1,4 +1,4 @@
-"""An `if` per cell beside its `np.where` form."""
+"""An `if` per cell beside its `np.where` form, and sums over edges beside `np.add.at`."""
 
 import math
 from functools import partial
@@ -110,9 +110,27 @@ def upwind_grid(du, u, c):
                 du[i, j] = -c * (u[i + 1, j] - u[i, j])
 
 
+LEFT, RIGHT = np.random.default_rng(1).integers(0, CELLS, (2, CELLS))
+EDGES = list(zip(LEFT.tolist(), RIGHT.tolist(), strict=True))
+
+
+def network_loop(du, u, c):
+    for i, j in EDGES:
+        flow = c * (u[j] - u[i])
+        du[i] += flow
+        du[j] -= flow
+
+
+def network_at_once(du, u, c):
+    flow = c * (u[RIGHT] - u[LEFT])
+    np.add.at(du, LEFT, flow)
+    np.add.at(du, RIGHT, -flow)
+
+
 FORMS = (
     ("upwind", upwind_loop, upwind_where), ("minmod", minmod_loop, minmod_where), ("superbee", superbee_loop, superbee_where),
     ("dry or wet", dry_loop, dry_where), ("Newton's iteration", newton_loop, newton_where),
+    ("network", network_loop, network_at_once),
 )  # fmt: skip
 
 
@@ -124,11 +142,11 @@ def measure(timer: Timer, quick: bool) -> Rows:
             shadows = [] if derive is None else [np.ones(CELLS), np.zeros(CELLS), np.zeros(())]
             calls[f"{name}, {part}"] = {
                 form: partial(Kernel(f, (np.zeros(CELLS), u, 2.0), derive), np.zeros(CELLS), u, 2.0, *shadows)
-                for form, f in (("if per cell", loop), ("np.where", where))
+                for form, f in (("loop", loop), ("at once", where))
             }
     return measured(timer, calls)
 
 
 TABLE = Table(
-    "Branches per cell", f"A loop over {CELLS} cells with an `if` or `break` in it, and the same on whole arrays.", measure
+    "Branches per cell", f"A loop over {CELLS} cells with an `if` or `break` in it, or over edges; and the same at once.", measure
 )

@@ -124,7 +124,7 @@ def _additions(program: Program, columns: Columns) -> _Found:
         loads.append(np.where(right & ((operand == 1) | (ops[add] == "add")), load, -1))
     load = np.where(loads[0] >= 0, loads[0], loads[1])
     found = _Found(load, add, store, offset[0, store]).part(load >= 0)
-    scalar = [program.out[k].shape == () for k in found.store.tolist()]  # type: ignore[union-attr]
+    scalar = [program.out[k].shape == () for k in found.store.tolist()]
     return found.part(np.array(scalar, dtype=bool))
 
 
