@@ -13,6 +13,7 @@ cdef class Rows:
     cdef public type number_type    # of traced numbers
 
     cdef object new_number(self, object op, object dtype, tuple ins)
+    cdef tuple sheltered(self, object op, tuple ins, object condition)
     cdef object new_python_number(self, object op, object dtype, tuple ins)
     cdef object new_load(self, object buffer, object offset)
     cdef int new_store(self, object out, object source) except -1

@@ -28,6 +28,7 @@ cdef dict NUMBERS = SCALARS
 cdef object FLOAT64 = SCALARS["float64"]
 cdef tuple NO_AXES = ()
 cdef object ZERO = 0
+cdef tuple SECOND = ("div", "floor_divide", "remainder", "fmod")    # what depends on the second operand
 
 
 cdef object element_of(object buffer, object offset):
@@ -66,14 +67,26 @@ cdef class Rows:
     def record_python(self, op, dtype, tuple ins):
         """As `record`, for an operation that Python computes, so that it may raise; see `tracing.domains`."""
         condition = None if self.side is None else self.side.valid()
-        out = self.record(op, dtype, ins)
+        out = self.record(op, dtype, self.sheltered(op, ins, condition))
         self.domains[out[0]] = condition
         return out
+
+    cdef tuple sheltered(self, object op, tuple ins, object condition):
+        """The operands, with a number from the domain in runs that do not take the side on which the operation is.
+
+        There it would raise flags at each run, and asking what they mean takes 6 us: three times a loop over 1000 dry cells.
+        """
+        if condition is None:
+            return ins
+        cdef Py_ssize_t place = 1 if op in SECOND else 0
+        inside = self.constant_number(2.0 if op == "arccosh" else 0.5)
+        chosen = self.new_number("where", "float64", (condition, ins[place], inside))
+        return (chosen, *ins[1:]) if place == 0 else (ins[0], chosen)
 
     cdef object new_python_number(self, object op, object dtype, tuple ins):
         """The same for calls from C."""
         condition = None if self.side is None else self.side.valid()
-        out = self.new_number(op, dtype, ins)
+        out = self.new_number(op, dtype, self.sheltered(op, ins, condition))
         self.domains[(<tuple> out)[0]] = condition
         return out
 

@@ -148,5 +148,5 @@ def measure(timer: Timer, quick: bool) -> Rows:
 
 
 TABLE = Table(
-    "Branches per cell", f"A loop over {CELLS} cells with an `if` or `break` in it, or over edges; and the same at once.", measure
+    "Branches per cell", f"A loop over {CELLS} cells with an `if` or `break`, or over edges; and the same at once.", measure
 )
