@@ -11,5 +11,6 @@ class Adjoint:
     record: Record
     system: System
     cotangents: Cotangents
+    behind: Cotangents | None
     def __init__(self, method: Method, record: Record, system: System, cotangents: Cotangents) -> None: ...
     def run(self, times: Any, y_bar: Any) -> tuple[str, np.ndarray]: ...

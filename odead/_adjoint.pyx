@@ -36,6 +36,11 @@ cdef class Adjoint:
         The right-hand side.
     cotangents : Cotangents
         Its cotangents.
+
+    Attributes
+    ----------
+    behind : Cotangents or None
+        The same, from what the evaluations of a step have saved in the record.
     """
 
     def __init__(self, Method method, Record record, System system, Cotangents cotangents):

@@ -21,7 +21,14 @@ class RosenbrockStep(Step):
 
 class StepCotangents(Recorded):
     def __init__(
-        self, tape: Tape, n: int, cotangents: Cotangents, weights: Any, timed: bool, find: _Find | None = None
+        self,
+        tape: Tape,
+        n: int,
+        cotangents: Cotangents,
+        weights: Any,
+        timed: bool,
+        find: _Find | None = None,
+        groups: tuple[Any, Any, Any, Any] | None = None,
     ) -> None: ...
 
 class RosenbrockAdjoint(Adjoint):

@@ -51,6 +51,8 @@ class _Plan:
         Of linearisations, by the number of sensitivities; of cotangents of a step, by minus the number of tangents.
     covered : list of Program
         Variants of the right-hand side whose entries are all in the pattern.
+    guarded : bool
+        Whether there may be variants that are not.
     constant : bool or None
         Whether J depends neither on x nor on t; None: nobody has asked.
     """
@@ -59,6 +61,7 @@ class _Plan:
     timed: bool
     kernels: dict[int, Kernel] = field(default_factory=dict)
     covered: list[Program] = field(default_factory=list)
+    guarded: bool = False
     constant: bool | None = None
 
     @cached_property
@@ -143,9 +146,9 @@ class Linearisations:
             return made, matrix
 
     def numbers(self) -> int:
-        """How many numbers a linearisation has; 0 where they may change, or there is none because of its size."""
-        plan, program = self._current(), self._record(None).primal
-        return 0 if "guard" in program.op or self.are_dear else (len(plan.seeds) + plan.timed) * self._n
+        """How many numbers a linearisation has; 0 where that may change, or where there is none because of its size."""
+        plan = self._current()
+        return 0 if plan.guarded or self.are_dear else (len(plan.seeds) + plan.timed) * self._n
 
     def make_for_iteration(
         self, x: np.ndarray, p: np.ndarray, t: float, *, transposed: bool = False
@@ -285,8 +288,9 @@ class Linearisations:
 
     def _prepare(self, found: Pattern, program: Program) -> _Plan:
         dx, t = program.arguments[0], program.arguments[self._at_t]
-        timed = "guard" in program.op or pattern(program, [program.whole(dx)], [program.whole(t)]).nnz > 0
-        return _Plan(found, timed)
+        guarded = "guard" in program.op
+        timed = guarded or pattern(program, [program.whole(dx)], [program.whole(t)]).nnz > 0
+        return _Plan(found, timed, guarded=guarded)
 
     @property
     def _at_t(self) -> int:
