@@ -243,6 +243,25 @@ def test_recursion() -> None:
     check_derivatives(slopes, X)
 
 
+class Counting(Model):
+    """Remembers that it was called."""
+
+    def __call__(self, x: Any) -> Any:
+        self.calls = 1
+        return super().__call__(x)
+
+
+def test_attributes_that_are_set_are_refused() -> None:
+    def f(x: np.ndarray) -> Any:
+        model = Counting(x * 2.0, 1.0)
+        dm = make_zero(model)
+        autodiff(Duplicated(model, dm), Active, Const(x))
+        return dm.weights.sum()
+
+    with pytest.raises(odead.TracingError, match=r"sets the attribute \.calls of an object of Counting"):
+        gradient(f, X)
+
+
 def of_a_partial(x: np.ndarray) -> Any:
     f, df = (functools.partial(lambda k, y: k * y.sum(), k) for k in (x[0], 0.0))
     return autodiff(Duplicated(f, df), Active, Const(x))

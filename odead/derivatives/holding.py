@@ -184,13 +184,14 @@ class _WithHolders:
         plan, rest = self.plan, iter(self.closed)
         own, lists = args[: -len(plan.holders)], args[-len(plan.holders) :]
         inside = next(x for values in lists for x in values if is_traced(x)).__odead_inside__
-        copies = [
-            inside(_Copying(plan.nest, holder, values, rest).copy(holder.thing))
-            for holder, values in zip(plan.holders, lists, strict=True)
-        ]
+        makers = [_Copying(plan.nest, holder, values, rest) for holder, values in zip(plan.holders, lists, strict=True)]
+        copies = [inside(maker.copy(holder.thing)) for maker, holder in zip(makers, plan.holders, strict=True)]
         known = {id(holder): copy for holder, copy in zip(plan.holders, copies, strict=True)}
         own = tuple([_filled(x, known) for x in own])
-        return (copies[0] if plan.first_is_function else self.function)(*own, **kwargs)
+        result = (copies[0] if plan.first_is_function else self.function)(*own, **kwargs)
+        for maker in makers:
+            maker.refuse_changes()
+        return result
 
 
 def _filled(tree: Any, copies: Mapping[int, Any]) -> Any:
@@ -227,6 +228,18 @@ class _Copying:
         self._original = nest.rec.calls.original
         self._values = {(id(item.owner), item.key): value for item, value in zip(holder.items, values, strict=True)}
         self._made: dict[int, Any] = {}
+        self._objects: list[tuple[Any, dict[str, Any]]] = []  # copies, and the attributes that they were made with
+
+    def refuse_changes(self) -> None:
+        """The function has set an attribute of a copy: the object itself would not have it."""
+        for made, before in self._objects:
+            for name, value in attributes(made).items():
+                if before.get(name, made) is not value:
+                    self._nest.rec.fail(
+                        f"a function that is differentiated inside another sets the attribute .{name} of an object of "
+                        f"{type(made).__name__}",
+                        "Write into arrays that the object has (self.work[:] = ...), or return the value",
+                    )
 
     def copy(self, x: Any) -> Any:
         """The copy of a holder, or of anything in it."""
@@ -299,6 +312,7 @@ class _Copying:
         made = self._made[id(x)] = kind() if isinstance(x, PLAIN_OBJECTS) else object.__new__(kind)
         for name, value in attributes(x).items():
             object.__setattr__(made, name, self._entry(x, name, value))
+        self._objects.append((made, attributes(made)))
         return made
 
 

@@ -56,7 +56,8 @@ class Inputs:
         if not self.active:
             which = f"argument {self.wrt[0]}" if len(self.wrt) == 1 else "the arguments"
             raise ArgumentTypeError(
-                f"{which}: there is no float in it to differentiate with respect to; convert integers, as with .astype(float)"
+                f"{which}: there is no float in it to differentiate with respect to; convert integers, as with .astype(float), "
+                f"and tables and series with np.asarray"
             )
 
     def _bind(self, leaf: Any, wanted: bool) -> int | None:
@@ -64,7 +65,8 @@ class Inputs:
             return None
         self.values.append(leaf)
         if wanted and isinstance(leaf, np.ndarray) and leaf.dtype.kind in "fc" and leaf.dtype.name not in DIFFERENTIABLE:
-            raise ArgumentTypeError(f"an argument to differentiate is {leaf.dtype}; convert it with .astype(np.float64)")
+            wider = "complex128" if leaf.dtype.kind == "c" else "float64"
+            raise ArgumentTypeError(f"an argument to differentiate is {leaf.dtype}; convert it with .astype(np.{wider})")
         if not wanted or (isinstance(leaf, np.ndarray) and leaf.dtype.name not in DIFFERENTIABLE):
             return None
         self.active.append(len(self.values) - 1)
