@@ -41,7 +41,7 @@ np.lib.stride_tricks.sliding_window_view(x, 3) * 2; np.convolve(x, [1.0, 2.0]); 
 np.mean(x, where=x > 0); a.mean(axis=1, where=a % 0.3 > 0.02); np.var(a, axis=0, where=a < 1.2); x.std(where=x > 0, ddof=1); np.var(a, axis=1, mean=np.mean(a, axis=1, keepdims=True), keepdims=True)
 np.tile(x, int(x[2])); np.arange(int(x[2])) * x[0]; np.linspace(0, 1, int(x[2])) * x[0]; np.split(x, int(x[2])); np.triu(a, int(x[2])); np.delete(x, int(x[2])); np.moveaxis(a, int(x[5]), 0); np.r_[0:int(x[2])] * x[0]
 np.arange(0.0, x[2], 0.3); np.arange(x[0], x[0] + 1, 0.3); np.arange(x[2]) * x[0]; np.arange(0, 1, x[0]); np.arange(x[0], 9, 2, dtype=np.float32); np.broadcast(a, x[:4]).shape
-[p * q for p, q in np.broadcast(a, x[:4])]; a[1:].base is None; a[1:].base * 2
+a[np.unravel_index(np.argmax(a), a.shape)] * x[0]; np.unravel_index(np.argsort(x)[:2], a.shape); x[np.ravel_multi_index((np.argmax(a[:, 0]), 1), (3, 2))]; [p * q for p, q in np.broadcast(a, x[:4])]; a[1:].base is None; a[1:].base * 2
 np.divmod(x, 0.3); np.modf(x); np.linalg.norm(x, 2); np.copysign(x, -1); np.nansum(x); np.logaddexp(x, 0); np.logaddexp.reduce(x); np.exp2(x); np.cbrt(x); np.flatnonzero(x > 0)
 """.strip()
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..traced.array import concrete_key
 from .creation import as_traced, empty, from_numpy, linspace, recorder_of
 from .elementwise import is_static
 from .products import convolve
@@ -14,7 +15,7 @@ from .searching import argsort, searchsorted, sort, take_along_axis
 
 __all__ = [
     "apply_along_axis", "bincount", "choose", "compress", "correlate", "diagflat", "ediff1d", "histogram", "lexsort", "matvec",
-    "polymul", "unique", "vecdot", "vecmat",
+    "polymul", "ravel_multi_index", "unique", "unravel_index", "vecdot", "vecmat",
 ]  # fmt: skip
 
 
@@ -48,6 +49,17 @@ def choose(a: Any, choices: Sequence[Any]) -> Any:
     for k in range(len(choices) - 1):
         made = np.where(index == k, as_traced(rec, choices[k]), made)
     return made
+
+
+def ravel_multi_index(multi_index: Sequence[Any], dims: Any, mode: Any = "raise", order: Any = "C") -> Any:
+    rec = recorder_of((multi_index, dims))
+    return from_numpy(rec, np.ravel_multi_index(concrete_key(rec, multi_index), concrete_key(rec, dims), mode, order))
+
+
+def unravel_index(indices: Any, shape: Any, order: Any = "C") -> Any:
+    """Where `np.argmax` of a matrix lies; the index is guarded."""
+    rec = recorder_of((indices, shape))
+    return from_numpy(rec, np.unravel_index(concrete_key(rec, indices), concrete_key(rec, shape), order))
 
 
 def diagflat(v: Any, k: int = 0) -> Any:

@@ -183,7 +183,7 @@ def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, retste
     value = np.linspace(concrete(start), concrete(stop), num, endpoint, dtype=dtype, axis=axis)
     if not contains_traced((start, stop)):
         made = from_numpy(rec, value)
-        return (made, np.linspace(start, stop, num, endpoint, True)[1]) if retstep else made
+        return (made, np.linspace(start, stop, num, endpoint, retstep=True)[1]) if retstep else made
     intervals, span = num - 1 if endpoint else num, stop - start
     step = span / intervals if intervals > 0 else np.nan
     counts = from_numpy(rec, np.arange(num, dtype=float).reshape(-1, *np.ones(np.ndim(span), int)))

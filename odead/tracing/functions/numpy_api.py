@@ -220,7 +220,8 @@ _TABLE: Final[Mapping[Callable[..., Any], Callable[..., Any]]] = {
     **{getattr(np, f.__name__): f for f in (
         nan_aware.nanmean, nan_aware.nanvar, nan_aware.nanstd, nan_aware.nanmedian, composed.ediff1d, composed.correlate,
         composed.choose, composed.diagflat, composed.compress, composed.bincount, composed.apply_along_axis, composed.unique,
-        composed.lexsort, composed.histogram, composed.polymul, placing.put, placing.place, placing.putmask,
+        composed.lexsort, composed.histogram, composed.polymul, composed.unravel_index,
+        composed.ravel_multi_index, placing.put, placing.place, placing.putmask,
         placing.put_along_axis, placing.insert, placing.fill_diagonal,
     )},
     np.nanquantile: nan_aware.nanquantile("nanquantile", 1), np.nanpercentile: nan_aware.nanquantile("nanpercentile", 100),

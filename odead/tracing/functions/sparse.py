@@ -162,8 +162,8 @@ class SparseView:
         if type(other) is not SparseView:
             self._rec.fail("a sparse matrix plus something dense cannot be traced", "Use .toarray()")
         rows, columns = (np.concatenate([getattr(m, k) for m in (self, other)]) for k in ("_rows", "_columns"))
-        whole = self._matrix + sign * other._matrix
-        return SparseView.made(self._rec, whole, rows, columns, np.concatenate([self._data, sign * other._data]))
+        whole, added = self._matrix + sign * other._matrix, np.multiply(sign, other._data)
+        return SparseView.made(self._rec, whole, rows, columns, np.concatenate([self._data, added]))
 
     def _applied(self, x: Any) -> Any:
         """The product with a vector or the columns of a matrix."""
