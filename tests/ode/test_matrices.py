@@ -6,7 +6,8 @@ import pytest
 from odead._matrices import Band, Dense, Sparse
 
 CASES = [
-    (Dense, 1, 0, 0), (Dense, 3, 2, 2), (Dense, 20, 19, 19), (Dense, 50, 49, 49),
+    (Dense, 1, 0, 0), (Dense, 3, 2, 2), (Dense, 4, 3, 3), (Dense, 6, 5, 5), (Dense, 20, 19, 19), (Dense, 23, 22, 22),
+    (Dense, 50, 49, 49),
     (Band, 1, 0, 0), (Band, 101, 1, 1), (Band, 30, 3, 2), (Band, 50, 0, 2), (Band, 50, 2, 0), (Band, 80, 20, 9),
 ]  # fmt: skip
 

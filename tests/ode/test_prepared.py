@@ -382,3 +382,30 @@ def test_threads_have_loops_of_their_own():
         expected = long_way(lotka_volterra, LOTKA_X0, LOTKA_P * (1 + 0.01 * k), loss=misfit, mode="adjoint").grad
         for gradient in gradients[k]:
             np.testing.assert_array_equal(gradient, expected)
+
+
+def test_arguments_of_every_layout_mean_the_same():
+    wide = np.repeat(LOTKA_P, 2)
+    expected = long_way(lotka_volterra, LOTKA_X0, LOTKA_P, loss=misfit, mode="adjoint")
+    for p in (LOTKA_P, wide[::2], LOTKA_P.astype(">f8")):
+        for times in (TIMES, np.repeat(TIMES, 2)[::2], TIMES.tolist()):
+            found = call(lotka_volterra, LOTKA_X0, p, loss=misfit, mode="adjoint", t_eval=times)
+            np.testing.assert_array_equal(found.grad, expected.grad)
+    for p in (np.append(LOTKA_P[:-1], np.nan), np.append(LOTKA_P[:-1], np.inf)):
+        with pytest.raises(ValueError, match=r"p\[3\] is (nan|inf)"):
+            call(lotka_volterra, LOTKA_X0, p, loss=misfit, mode="adjoint")
+    for times in (TIMES[::-1], np.append(TIMES, 6.0)):
+        with pytest.raises(ValueError, match="t_eval"):
+            call(lotka_volterra, LOTKA_X0, LOTKA_P, loss=misfit, mode="adjoint", t_eval=times)
+
+
+def test_members_of_different_layouts_in_one_ensemble():
+    ps = [LOTKA_P, LOTKA_P.tolist(), np.repeat(LOTKA_P, 2)[::2], np.append(LOTKA_P[:-1], np.nan)] * 3
+    same = {"t_eval": TIMES, "method": "Tsit5", "loss": misfit, "mode": "adjoint", "threads": 1}
+    found = odead.ensemble(lotka_volterra, [LOTKA_X0], ps, SPAN, **same)
+    expected = call(lotka_volterra, LOTKA_X0, LOTKA_P, loss=misfit, mode="adjoint").grad
+    for k, member in enumerate(found):
+        if k % 4 == 3:
+            assert isinstance(member, ValueError)
+        else:
+            np.testing.assert_array_equal(np.array(member.grad), expected)
