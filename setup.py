@@ -54,7 +54,7 @@ MODULES: dict[str, list[str]] = {
     "_record": [],
     "_steppers": ["odead/_vectors.h"],
     "_adjoint": ["odead/_vectors.h"],
-    "_matrices": ["odead/_lu.h", "odead/_vectors.h"],
+    "_matrices": ["odead/_lu.h", "odead/_tridiagonal.h", "odead/_vectors.h"],
     "_linearised": [],
     "_krylov": [],
     "_curve": ["odead/_vectors.h"],

@@ -44,8 +44,10 @@ cdef class Band(Matrix):                # storage: LAPACK's, column j has the ro
     cdef readonly int64_t lower         # diagonals below the main one
     cdef readonly int64_t upper
     cdef int64_t height                 # of a column
-    cdef bint from_both_ends            # a tridiagonal matrix was factored that way
-    cdef double* beside                 # then its factors, n below the diagonal and n above it
+    cdef bint is_reduced                # a tridiagonal matrix was factored by cyclic reduction
+    cdef double* reduction              # then its factors
+    cdef double* systems                # what their computation needs
+    cdef double* work                   # what a solution needs
 
     cdef bint _factor_narrow(self) noexcept nogil
     cdef void _solve_narrow(self, double* b, int64_t count) noexcept nogil

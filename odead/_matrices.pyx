@@ -26,9 +26,13 @@ cdef extern from "_lu.h" nogil:
     bint odead_lu_factor(int64_t n, double* a, int* pivots, double* inverse)
     void odead_lu_solve(int64_t n, const double* a, const int* pivots, const double* inverse, double* b)
     void odead_lu_solve_transposed(int64_t n, const double* a, const int* pivots, const double* inverse, double* b)
-    bint odead_tridiagonal_factor(int64_t n, const double* diagonal, const double* below, const double* above, int64_t step,
-                                  double* inverse, double* lower, double* upper)
-    void odead_tridiagonal_solve(int64_t n, const double* inverse, const double* lower, const double* upper, double* b)
+
+cdef extern from "_tridiagonal.h" nogil:
+    int64_t odead_reduction_size(int64_t n)
+    int64_t odead_reduction_work(int64_t n)
+    bint odead_reduction_factor(int64_t n, const double* diagonal, const double* below, const double* above, int64_t step,
+                                double* factors, double* systems)
+    void odead_reduction_solve(int64_t n, const double* factors, bint transposed, double* b, double* work)
 
 cnp.import_array()
 
@@ -204,7 +208,10 @@ cdef class Band(Matrix):
         self.height = 2 * self.lower + self.upper + 1
         top = self.lower + self.upper
         self._place(columns * self.height + top + rows - columns, np.arange(n) * self.height + top, n * self.height)
-        self.beside = self._new(2 * n)
+        if self.lower == self.upper == 1:
+            self.reduction = self._new(odead_reduction_size(n))
+            self.systems = self._new(3 * odead_reduction_work(n))
+            self.work = self._new(odead_reduction_work(n))
 
     cdef bint factor(self) noexcept nogil:
         cdef int n = <int> self.n, kl = <int> self.lower, ku = <int> self.upper, ld = <int> self.height, info = 0
@@ -219,10 +226,10 @@ cdef class Band(Matrix):
         cdef double* pivot
         cdef double* other
         cdef double largest, inverse, swapped
-        self.from_both_ends = self.lower == self.upper == 1 and odead_tridiagonal_factor(
-            n, self.storage + 2, self.storage + 3, self.storage + 5, 4, self.inverse, self.beside, self.beside + n
+        self.is_reduced = self.lower == self.upper == 1 and odead_reduction_factor(
+            n, self.storage + 2, self.storage + 3, self.storage + 5, 4, self.reduction, self.systems
         )
-        if self.from_both_ends:
+        if self.is_reduced:
             return True
         for j in range(n):
             pivot = self.storage + j * self.height + top
@@ -264,9 +271,9 @@ cdef class Band(Matrix):
         cdef const double* pivot
         cdef double* row
         cdef double value
-        if self.from_both_ends:
+        if self.is_reduced:
             for k in range(count):
-                odead_tridiagonal_solve(n, self.inverse, self.beside, self.beside + n, b + k * n)
+                odead_reduction_solve(n, self.reduction, False, b + k * n, self.work)
             return
         for j in range(n):
             pivot = self.storage + j * self.height + top
@@ -300,9 +307,9 @@ cdef class Band(Matrix):
         cdef const double* pivot
         cdef double* row
         cdef double value
-        if self.from_both_ends:
+        if self.is_reduced:
             for k in range(count):
-                odead_tridiagonal_solve(n, self.inverse, self.beside + n, self.beside, b + k * n)
+                odead_reduction_solve(n, self.reduction, True, b + k * n, self.work)
             return
         for j in range(n):
             pivot = self.storage + j * self.height + top
