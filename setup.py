@@ -51,7 +51,7 @@ MODULES: dict[str, list[str]] = {
     "_core": [],
     "_signature": [],
     "_system": [],
-    "_record": [],
+    "_record": ["odead/_pages.h"],
     "_steppers": ["odead/_vectors.h"],
     "_adjoint": ["odead/_vectors.h"],
     "_matrices": ["odead/_lu.h", "odead/_tridiagonal.h", "odead/_vectors.h"],

@@ -12,6 +12,7 @@ cdef object copy_of(double* data, cnp.npy_intp* shape, int ndim)
 cdef class Record:
     cdef readonly int64_t n                 # numbers kept of each vector, from its start
     cdef readonly int64_t rows              # stages kept of each step
+    cdef int64_t asked                      # stages that were to be kept
     cdef readonly int64_t count             # steps
     cdef readonly int64_t stride            # the states after each so many steps are kept
     cdef readonly int64_t kept              # states
@@ -30,6 +31,8 @@ cdef class Record:
     cdef int64_t room_for_stages
     cdef int64_t room_for_saved
 
+    cdef void _take_spare(self)
+    cdef void _leave_spare(self)
     cdef Outcome begin(self, double t, const double* x) noexcept nogil
     cdef Outcome add(self, double t, const double* x, const double* k, int64_t stride) noexcept nogil
     cdef Outcome _keep(self, const double* x) noexcept nogil
