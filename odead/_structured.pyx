@@ -255,23 +255,43 @@ cdef int take(const Instruction* i, number* tag) noexcept nogil:
             return 0
 
 
-cdef int put(const Instruction* i, bint accumulate, number* tag) noexcept nogil:
+cdef int put(const Instruction* i, number* tag) noexcept nogil:
     """Scatter y through the indices z; the stride of out is that of the scattered axis."""
     cdef Walk walk
     cdef const int64_t* stride = i.extra
     cdef int64_t size = parameters(i)[0]
     cdef int64_t k, j
-    cdef number value
-    cdef number* out
     begin(&walk, i)
     while True:
         for k in range(i.n):
             j = (<const int64_t*> (walk.at[3] + k * stride[3]))[0]
             if j < 0 or j >= size:
                 return 1
-            out = <number*> (walk.at[0] + j * stride[0])
-            value = (<const number*> (walk.at[2] + k * stride[2]))[0]
-            out[0] = out[0] + value if accumulate else value
+            (<number*> (walk.at[0] + j * stride[0]))[0] = (<const number*> (walk.at[2] + k * stride[2]))[0]
+        if not advance(&walk):
+            return 0
+
+
+cdef int put_add(const Instruction* i, number* tag) noexcept nogil:
+    """The same, added; an element that is met again and again, as in maps of regions, waits for no memory."""
+    cdef Walk walk
+    cdef const int64_t* stride = i.extra
+    cdef int64_t size = parameters(i)[0]
+    cdef int64_t k, j, held
+    cdef number total = 0
+    cdef number* out = NULL
+    begin(&walk, i)
+    while True:
+        held = -1
+        for k in range(i.n):
+            j = (<const int64_t*> (walk.at[3] + k * stride[3]))[0]
+            if j != held:
+                if j < 0 or j >= size:
+                    return 1
+                held, out = j, <number*> (walk.at[0] + j * stride[0])
+                total = out[0]
+            total = total + (<const number*> (walk.at[2] + k * stride[2]))[0]
+            out[0] = total
         if not advance(&walk):
             return 0
 
@@ -381,9 +401,9 @@ cdef int structured_of(const Instruction* i, int operation, number* tag) noexcep
     if operation == TAKE:
         return take(i, tag)
     if operation == PUT:
-        return put(i, False, tag)
+        return put(i, tag)
     if operation == PUT_ADD:
-        return put(i, True, tag)
+        return put_add(i, tag)
     if operation == SUM:
         return add_up(i, False, tag)
     if operation == SUM_ADD:
