@@ -22,12 +22,13 @@ cdef class Adjoint:
     cdef int64_t n
     cdef double* x_bar                  # cotangent of the state at the end of the step, then at its start
     cdef double* slope_bar              # of the derivative there, where it is the first stage of the next step
-    cdef double* k_bar                  # of the stages
+    cdef double* k_bar                  # of the stages; where a stage was dealt with, of its argument
     cdef double* sum_bar                # of the state at the start of the step, while it is being summed
     cdef double* z                      # argument of a stage
     cdef double* z_bar                  # and its cotangent
     cdef double* covector               # of a stage, used up
     cdef double* k                      # stages of a step, where they are computed again
+    cdef const double* taken            # stages of a step: these, or the ones that were kept
     cdef object result                  # x_bar as an array
     cdef tuple owners
 
@@ -36,8 +37,11 @@ cdef class Adjoint:
     cdef Outcome sweep(self, const double* times, const double* y_bar, int64_t n_times) noexcept nogil
     cdef Outcome unfold(self, int64_t first) noexcept nogil
     cdef Outcome step_back(self, int64_t number, const double* times, const double* y_bar, int64_t* last) noexcept nogil
-    cdef bint take_outputs(self, double t, double h, const double* times, const double* y_bar, int64_t* last) noexcept nogil
+    cdef bint has_inside(self, int64_t number, const double* times, int64_t last) noexcept nogil
+    cdef void gather(self, int64_t i, double h, int64_t stop, const double* start, double* out) noexcept nogil
+    cdef void add_arguments(self, int64_t stop, const double* start) noexcept nogil
+    cdef void take_outputs(self, double t, double h, const double* times, const double* y_bar, int64_t* last) noexcept nogil
     cdef void take_inside(self, double q, double h, const double* row) noexcept nogil
     cdef Outcome restore(self, int64_t number, int64_t stop) noexcept nogil
     cdef Outcome pull(self, int64_t row, double t, const double* x, double* x_bar) noexcept nogil
-    cdef Outcome pull_stage(self, int64_t i, double t, double h, const double* x) noexcept nogil
+    cdef Outcome pull_stage(self, int64_t i, double t, double h, const double* x, double* z_bar) noexcept nogil

@@ -15,12 +15,14 @@ from libc.string cimport memcpy, memset
 
 from ._arrays cimport floats
 from ._record cimport Record
-from ._steppers cimport Combination, Method, odead_all_finite, odead_combine, odead_spread
+from ._steppers cimport Combination, Method, odead_all_finite, odead_combine, odead_gather, odead_spread
 from ._system cimport DONE, NOT_FINITE, RAISED, Cotangents, Outcome, System
 
 from ._steppers import OUTCOMES as _OUTCOMES
 
 cnp.import_array()
+
+cdef int64_t FEW = 64  # states
 
 
 cdef class Adjoint:
@@ -147,32 +149,70 @@ cdef class Adjoint:
     cdef Outcome step_back(self, int64_t number, const double* times, const double* y_bar, int64_t* last) noexcept nogil:
         cdef const double* x = self.states + (number - self.first) * self.n
         cdef double t = self.record.t[number], h = self.record.t[number + 1] - t
-        cdef int64_t i, stages = self.method.stages, size = self.n * sizeof(double)
-        cdef bint inside
+        cdef const double* start
+        cdef double* row
+        cdef double* z_bar
+        cdef bint few = self.n <= FEW  # then binding another address costs more than a copy
+        cdef bint inside = self.has_inside(number, times, last[0])
+        cdef int64_t i, newest = self.method.stages - 1, size = self.n * sizeof(double)
+        cdef int64_t stop = self.method.all_stages if inside else self.method.stages
         cdef Outcome outcome
         self.number = number
-        memset(self.k_bar, 0, self.method.all_stages * size)
-        memset(self.sum_bar, 0, size)
-        memcpy(self.k_bar + (stages - 1) * self.n, self.slope_bar, size)
-        inside = self.take_outputs(t, h, times, y_bar, last)
-        outcome = self.restore(number, self.method.all_stages if inside else stages - 1)
-        i = self.method.all_stages if inside else stages
-        while outcome == DONE and i > 1:
-            i -= 1
-            if i == stages - 1:  # its argument is the new state
-                memcpy(self.z_bar, self.x_bar, size)
+        if inside:  # then outputs are part of all cotangents
+            memset(self.k_bar, 0, stop * size)
+            memset(self.sum_bar, 0, size)
+            memcpy(self.k_bar + newest * self.n, self.slope_bar, size)
+        self.take_outputs(t, h, times, y_bar, last)
+        outcome = self.restore(number, stop if inside else newest)
+        for i in range(stop - 1, 0, -1):
+            if outcome != DONE:
+                return outcome
+            row = self.k_bar + i * self.n
+            z_bar = self.z_bar if few else row
+            start = row if inside else self.slope_bar if i == newest else NULL
+            self.gather(i, h, stop, start, self.covector)
+            if i == newest:  # its argument is the new state
+                memcpy(z_bar, self.x_bar, size)
             else:
-                memset(self.z_bar, 0, size)
-            outcome = self.pull_stage(i, t, h, x)
-        memcpy(self.x_bar, self.sum_bar, size)
-        memcpy(self.slope_bar, self.k_bar, size)
+                memset(z_bar, 0, size)
+            outcome = self.pull_stage(i, t, h, x, z_bar)
+            if few:
+                memcpy(row, z_bar, size)
+        self.gather(0, h, stop, self.k_bar if inside else NULL, self.slope_bar)
+        self.add_arguments(stop, self.sum_bar if inside else NULL)
         return outcome
 
-    cdef bint take_outputs(self, double t, double h, const double* times, const double* y_bar, int64_t* last) noexcept nogil:
-        """Add the cotangents of the outputs in (t, t + h]; True if one of them was interpolated."""
+    cdef void gather(self, int64_t i, double h, int64_t stop, const double* start, double* out) noexcept nogil:
+        """The cotangent of stage i: `start`, and what the arguments of the stages from `stop` down to i have of it."""
+        cdef const Combination* onward = &self.method.onward[i]
+        cdef int first = 0
+        while first < onward.count and onward.index[first] >= stop:
+            first += 1
+        odead_gather(self.n, start, h, onward.count - first, onward.weight + first, onward.index + first, self.k_bar, self.n,
+                     out)
+
+    cdef void add_arguments(self, int64_t stop, const double* start) noexcept nogil:
+        """The cotangent of the state at the start of the step: `start`, and those of the arguments of all stages."""
+        cdef Combination ones
+        cdef int i
+        ones.count = <int> stop - 1
+        for i in range(ones.count):
+            ones.weight[i], ones.index[i] = 1, stop - 1 - i
+        odead_gather(self.n, start, 1, ones.count, ones.weight, ones.index, self.k_bar, self.n, self.x_bar)
+
+    cdef bint has_inside(self, int64_t number, const double* times, int64_t last) noexcept nogil:
+        """Whether an output up to the last one was interpolated in this step."""
+        cdef double t = self.record.t[number], t_new = self.record.t[number + 1]
+        while last >= 0 and (times[last] - t) * (t_new - t) > 0:
+            if times[last] != t_new:
+                return True
+            last -= 1
+        return False
+
+    cdef void take_outputs(self, double t, double h, const double* times, const double* y_bar, int64_t* last) noexcept nogil:
+        """Add the cotangents of the outputs in (t, t + h]."""
         cdef double q
         cdef const double* row
-        cdef bint inside = False
         cdef int64_t j
         while last[0] >= 0 and (times[last[0]] - t) * h > 0:
             row = y_bar + last[0] * self.n
@@ -181,12 +221,10 @@ cdef class Adjoint:
                 for j in range(self.n):
                     self.x_bar[j] += row[j]
             else:
-                inside = True
                 self.take_inside(q, h, row)
                 for j in range(self.n):
                     self.sum_bar[j] += row[j]
             last[0] -= 1
-        return inside
 
     cdef void take_inside(self, double q, double h, const double* row) noexcept nogil:
         """Add the cotangent of an output at t + q h to those of the stages."""
@@ -201,8 +239,12 @@ cdef class Adjoint:
         cdef const double* x = self.states + at * self.n
         cdef const Combination* argument
         cdef Outcome outcome = DONE
+        self.taken = self.k
+        if self.rows >= stop:
+            self.taken = self.slopes + at * self.rows * self.n
+            return DONE
         if self.rows:
-            memcpy(self.k, self.slopes + at * self.rows * self.n, min(self.rows, stop) * self.n * sizeof(double))
+            memcpy(self.k, self.slopes + at * self.rows * self.n, self.rows * self.n * sizeof(double))
             first = self.rows
         else:
             memcpy(self.z, x, self.n * sizeof(double))
@@ -223,15 +265,8 @@ cdef class Adjoint:
         self.behind.saved = self.record.saved + self.number * self.record.n_saved + row * self.behind.n_saved
         return self.behind.pull(t, x, self.covector, x_bar)
 
-    cdef Outcome pull_stage(self, int64_t i, double t, double h, const double* x) noexcept nogil:
-        """Carry the cotangent of stage i to its argument, and from there to what it is made of."""
+    cdef Outcome pull_stage(self, int64_t i, double t, double h, const double* x, double* z_bar) noexcept nogil:
+        """Add to the cotangent of the argument of stage i what its own, in `covector`, makes of it."""
         cdef const Combination* argument = &self.method.argument[i]
-        cdef int64_t j
-        cdef Outcome outcome
-        odead_combine(self.n, x, h, argument.count, argument.weight, argument.index, self.k, self.n, self.z)
-        memcpy(self.covector, self.k_bar + i * self.n, self.n * sizeof(double))
-        outcome = self.pull(i - 1, t + self.method.c[i] * h, self.z, self.z_bar)
-        for j in range(self.n):
-            self.sum_bar[j] += self.z_bar[j]
-        odead_spread(self.n, self.z_bar, h, argument.count, argument.weight, argument.index, self.k_bar, self.n)
-        return outcome
+        odead_combine(self.n, x, h, argument.count, argument.weight, argument.index, self.taken, self.n, self.z)
+        return self.pull(i - 1, t + self.method.c[i] * h, self.z, z_bar)

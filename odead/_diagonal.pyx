@@ -50,6 +50,7 @@ cdef class DiagonalMethod(ImplicitMethod):
     def __init__(self, tableau):
         cdef int64_t i
         self.read(tableau)
+        self.turn_round(1)
         self.solution = self.argument[self.stages - 1]
         for i in range(self.stages):
             compress(tableau.guess[i], &self.guess[i])
@@ -218,8 +219,9 @@ cdef class DiagonalAdjoint(Adjoint):
         cdef const double* x = self.states + at * self.n
         cdef Outcome outcome
         if self.rows:
-            memcpy(self.k, self.slopes + at * self.rows * self.n, self.rows * self.n * sizeof(double))
+            self.taken = self.slopes + at * self.rows * self.n
             return DONE
+        self.taken = self.k
         memcpy(self.z, x, self.n * sizeof(double))
         outcome = self.system.evaluate(t, self.z, self.k)
         if outcome == DONE:
@@ -230,22 +232,18 @@ cdef class DiagonalAdjoint(Adjoint):
             outcome = self.step.compute_stages(h)
         return NOT_FINITE if outcome == DONE and self.step.failed else outcome
 
-    cdef Outcome pull_stage(self, int64_t i, double t, double h, const double* x) noexcept nogil:
+    cdef Outcome pull_stage(self, int64_t i, double t, double h, const double* x, double* z_bar) noexcept nogil:
         cdef const Combination* argument = &self.method.argument[i]
         cdef double time = t + self.method.c[i] * h, c = h * self.step.method.gamma
         cdef int64_t j
         cdef Outcome outcome
-        odead_combine(self.n, x, h, argument.count, argument.weight, argument.index, self.k, self.n, self.z)
+        odead_combine(self.n, x, h, argument.count, argument.weight, argument.index, self.taken, self.n, self.z)
         outcome = self.step.linearise(time, self.z)
         if outcome != DONE:
             return outcome
         if not self.step.factor(h):
             return NOT_FINITE
         for j in range(self.n):
-            self.covector[j] = self.k_bar[i * self.n + j] + c * self.z_bar[j]
+            self.covector[j] += c * z_bar[j]
         self.step.matrix.solve_transposed(self.covector, 1)
-        outcome = self.cotangents.pull(time, self.z, self.covector, self.z_bar)
-        for j in range(self.n):
-            self.sum_bar[j] += self.z_bar[j]
-        odead_spread(self.n, self.z_bar, h, argument.count - 1, argument.weight, argument.index, self.k_bar, self.n)
-        return outcome
+        return self.cotangents.pull(time, self.z, self.covector, z_bar)

@@ -18,9 +18,11 @@ cdef class Linearised(Recorded):
     cdef int64_t* position
     cdef double* values                     # per lane n numbers: J times its direction; the last lane may be df/dt
     cdef double* changes                    # per sensitivity, the derivative of `values` along it; NULL: not asked for
+    cdef bint changing                      # whether one of those of J is not 0
     cdef readonly bint constant             # J is
     cdef readonly bint timed                # whether the last lane is df/dt; otherwise f does not depend on t
 
     cdef Outcome at(self, double t, const double* x, double* dx) noexcept nogil
+    cdef bint _changes(self) noexcept nogil
     cdef const double* slope_in_time(self, int64_t block) noexcept nogil
     cdef void add_changes(self, const double* u, double factor, double* out) noexcept nogil

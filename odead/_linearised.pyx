@@ -96,7 +96,21 @@ cdef class Linearised(Recorded):
             self._place(self.slot_d_dx, dx + self.n_x)
             self._place(self.slot_d_x, x + self.n_x)
         outcome = self._run()
-        return outcome if outcome != DONE else self.count()
+        if outcome != DONE:
+            return outcome
+        self.changing = self.width > 0 and self._changes()
+        return self.count()
+
+    cdef bint _changes(self) noexcept nogil:
+        """Whether J changes along one of the sensitivities."""
+        cdef int64_t size = self.colours * self.n_x, k, j
+        cdef const double* values
+        for k in range(self.width):
+            values = self.changes + k * self.lanes * self.n_x
+            for j in range(size):
+                if values[j] != 0:
+                    return True
+        return False
 
     cdef const double* slope_in_time(self, int64_t block) noexcept nogil:
         """df/dt of the states (block 0) or of a sensitivity; NULL if f does not depend on t."""

@@ -40,6 +40,9 @@ from ._system cimport DONE, NOT_FINITE, Cotangents, Outcome, Recorded, System
 
 cnp.import_array()
 
+cdef int64_t FEW = 64  # states
+
+
 cdef class RosenbrockMethod(ImplicitMethod):
     """Coefficients in the form that the loop reads.
 
@@ -111,8 +114,10 @@ cdef class RosenbrockStep(Step):
                     stage[block * size + j] += weight * by_time[j]
         for j in range(self.n):
             stage[j] *= gamma
-        self.matrix.solve(stage, 1)
-        if self.linearised.width:
+        if not self.linearised.changing:
+            self.matrix.solve(stage, 1 + self.linearised.width)
+        else:
+            self.matrix.solve(stage, 1)
             self.linearised.add_changes(stage, gamma * h, stage + size)
             self.matrix.solve(stage + size, self.linearised.width)
 
@@ -277,14 +282,18 @@ cdef class RosenbrockAdjoint(Adjoint):
                 covector[j] *= self.step.method.gamma
             self.spread_shift(i, covector)
             if i:
-                memcpy(self.k_bar + i * self.n, covector, size)  # the cotangent of f there
+                weights = &self.method.argument[i]
+                memcpy(self.covector, covector, size)  # the cotangent of f there
                 memset(self.z_bar, 0, size)
-                outcome = self.pull_stage(i, t, h, x)
+                outcome = self.pull_stage(i, t, h, x, self.z_bar)
+                for j in range(self.n):
+                    self.sum_bar[j] += self.z_bar[j]
+                odead_spread(self.n, self.z_bar, h, weights.count, weights.weight, weights.index, self.k_bar, self.n)
         memcpy(self.covector, self.mu, size)
         for j in range(self.method.stages * self.n):
             self.mu[j] *= h
         if outcome == DONE:
-            outcome = self.joint.pull(t, x, self.k, self.covector, self.mu, self.sum_bar)
+            outcome = self.joint.pull(t, x, self.taken, self.covector, self.mu, self.sum_bar)
             if outcome != DONE:
                 self.step.pass_on(self.joint, outcome)
         memcpy(self.x_bar, self.sum_bar, size)
@@ -310,7 +319,11 @@ cdef class RosenbrockAdjoint(Adjoint):
                 return outcome
         if not self.step.factor(h):
             return NOT_FINITE
+        self.taken = self.k
         if self.rows:
-            memcpy(self.k, self.slopes + at * self.rows * self.n, stop * self.n * sizeof(double))
+            if self.n > FEW:
+                self.taken = self.slopes + at * self.rows * self.n
+            else:  # binding another address costs more than a copy
+                memcpy(self.k, self.slopes + at * self.rows * self.n, stop * self.n * sizeof(double))
             return DONE
         return self.step.compute_stages(h)

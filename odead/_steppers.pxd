@@ -8,6 +8,8 @@ from ._system cimport Keys, Outcome, Recorded, System
 cdef extern from "_vectors.h" nogil:
     void odead_combine(int64_t n, const double* y, double h, int count, const double* weight, const int64_t* index,
                        const double* k, int64_t stride, double* out)
+    void odead_gather(int64_t n, const double* start, double h, int count, const double* weight, const int64_t* index,
+                      const double* k, int64_t stride, double* out)
     void odead_spread(int64_t n, const double* x, double h, int count, const double* weight, const int64_t* index, double* k,
                       int64_t stride)
     double odead_error(int64_t n, const double* x, const double* y, double rtol, const double* atol, int count,
@@ -38,6 +40,7 @@ cdef class Method:
     cdef readonly int64_t all_stages        # those for the interpolant included
     cdef double c[MOST_STAGES]
     cdef Combination argument[MOST_STAGES]  # of stage i, as x + h * combination
+    cdef Combination onward[MOST_STAGES]    # of the later stages, the last first: what each has of stage i in its argument
     cdef Combination solution               # the new state, as x + h * combination
     cdef Combination error[2]
     cdef int n_errors                       # 1, or 2 for the combined estimate of DOP853
@@ -49,6 +52,7 @@ cdef class Method:
     cdef bint flip[MOST_DEGREES]
     cdef int64_t degree
 
+    cdef int turn_round(self, int own) except -1
     cdef int interpolate_with(self, interpolant, used, flips) except -1
     cdef void weigh(self, double q, Combination* found) noexcept nogil
     cdef double norm(self, double h, double squares, double others, int64_t size) noexcept nogil

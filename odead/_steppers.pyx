@@ -63,6 +63,7 @@ cdef class Method:
         for i in range(self.all_stages - self.stages):
             self.c[self.stages + i] = tableau.extra_c[i]
             compress(tableau.extra_a[i], &self.argument[self.stages + i])
+        self.turn_round(0)
         self.solution = self.argument[self.stages - 1]
         self.n_errors = len(tableau.errors)
         for i in range(self.n_errors):
@@ -70,6 +71,21 @@ cdef class Method:
         self.exponent = -1 / (tableau.error_order + 1)
         self.gain, self.memory = (share * self.exponent for share in tableau.control)
         self.interpolate_with(tableau.interpolant, tableau.interpolant.any(axis=1), tableau.flips)
+
+    cdef int turn_round(self, int own) except -1:
+        """From the arguments, of which the last `own` weights are of the stage itself, derive where each stage goes."""
+        cdef const Combination* argument
+        cdef Combination* onward
+        cdef int64_t i, j
+        for i in range(self.all_stages):
+            self.onward[i].count = 0
+        for i in range(self.all_stages - 1, -1, -1):
+            argument = &self.argument[i]
+            for j in range(argument.count - own):
+                onward = &self.onward[argument.index[j]]
+                onward.weight[onward.count], onward.index[onward.count] = argument.weight[j], i
+                onward.count += 1
+        return 0
 
     cdef int interpolate_with(self, interpolant, used, flips) except -1:
         """Take over what stages weigh in each degree, (stages, degree), which are used, and which factors are 1 - q."""

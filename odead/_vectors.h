@@ -17,10 +17,17 @@
 #define ODEAD_CLONES
 #endif
 
+/* What a version calls is of its instruction set only if it is compiled as part of it. */
+#if defined(__GNUC__)
+#define ODEAD_PART static inline __attribute__((always_inline))
+#else
+#define ODEAD_PART static inline
+#endif
+
 enum { ODEAD_FEW = 8, ODEAD_PIECE = 512, ODEAD_ROWS = 7, ODEAD_LANES = 8, ODEAD_MOST = 16 };
 
 /* total (+)= sum_j weight[j] * row[j]; a constant count becomes straight code */
-static inline void odead_sum_rows(int64_t n, int count, const double *weight, const double *const *row, int adds,
+ODEAD_PART void odead_sum_rows(int64_t n, int count, const double *weight, const double *const *row, int adds,
                                   double *restrict total)
 {
     int64_t i;
@@ -32,13 +39,13 @@ static inline void odead_sum_rows(int64_t n, int count, const double *weight, co
     }
 }
 
-/* total = sum_j weight[j] * stage[index[j]], the elements from start to stop */
-static inline void odead_sum_piece(int64_t start, int64_t stop, int count, const double *weight, const int64_t *index,
-                                   const double *k, int64_t stride, double *restrict total)
+/* total (+)= sum_j weight[j] * stage[index[j]], the elements from start to stop */
+ODEAD_PART void odead_sum_piece(int64_t start, int64_t stop, int count, const double *weight, const int64_t *index,
+                                const double *k, int64_t stride, int adds, double *restrict total)
 {
     int64_t n = stop - start;
     int j, first;
-    if (count == 0) odead_sum_rows(n, 0, weight, &k, 0, total);
+    if (count == 0 && !adds) odead_sum_rows(n, 0, weight, &k, 0, total);
     for (first = 0; first < count; first += ODEAD_ROWS) { /* all of them at once: no sum is stored and read again */
         const double *row[ODEAD_ROWS];
         double w[ODEAD_ROWS];
@@ -48,13 +55,13 @@ static inline void odead_sum_piece(int64_t start, int64_t stop, int count, const
             w[j] = weight[first + j];
         }
         switch (left) {
-        case 1: odead_sum_rows(n, 1, w, row, first > 0, total); break;
-        case 2: odead_sum_rows(n, 2, w, row, first > 0, total); break;
-        case 3: odead_sum_rows(n, 3, w, row, first > 0, total); break;
-        case 4: odead_sum_rows(n, 4, w, row, first > 0, total); break;
-        case 5: odead_sum_rows(n, 5, w, row, first > 0, total); break;
-        case 6: odead_sum_rows(n, 6, w, row, first > 0, total); break;
-        default: odead_sum_rows(n, 7, w, row, first > 0, total);
+        case 1: odead_sum_rows(n, 1, w, row, adds || first > 0, total); break;
+        case 2: odead_sum_rows(n, 2, w, row, adds || first > 0, total); break;
+        case 3: odead_sum_rows(n, 3, w, row, adds || first > 0, total); break;
+        case 4: odead_sum_rows(n, 4, w, row, adds || first > 0, total); break;
+        case 5: odead_sum_rows(n, 5, w, row, adds || first > 0, total); break;
+        case 6: odead_sum_rows(n, 6, w, row, adds || first > 0, total); break;
+        default: odead_sum_rows(n, 7, w, row, adds || first > 0, total);
         }
     }
 }
@@ -112,7 +119,7 @@ static ODEAD_CLONES void odead_combine_many(int64_t n, const double *y, double h
     int64_t i, start;
     for (start = 0; start < n; start += ODEAD_PIECE) {
         int64_t stop = start + ODEAD_PIECE < n ? start + ODEAD_PIECE : n;
-        odead_sum_piece(start, stop, count, weight, index, k, stride, total);
+        odead_sum_piece(start, stop, count, weight, index, k, stride, 0, total);
         for (i = start; i < stop; i++) out[i] = y[i] + h * total[i - start];
     }
 }
@@ -127,9 +134,8 @@ static inline void odead_combine(int64_t n, const double *y, double h, int count
         odead_combine_few(n, y, h, count, weight, index, k, stride, out);
 }
 
-/* stage[index[j]] += h * weight[j] * x, the transpose of the above */
-static inline void odead_spread(int64_t n, const double *x, double h, int count, const double *weight, const int64_t *index,
-                                double *k, int64_t stride)
+ODEAD_PART void odead_spread_one(int64_t n, const double *x, double h, int count, const double *weight, const int64_t *index,
+                                 double *k, int64_t stride)
 {
     int64_t i;
     int j;
@@ -137,6 +143,65 @@ static inline void odead_spread(int64_t n, const double *x, double h, int count,
         const double w = h * weight[j];
         double *restrict row = k + index[j] * stride;
         for (i = 0; i < n; i++) row[i] += w * x[i];
+    }
+}
+
+static ODEAD_CLONES void odead_spread_many(int64_t n, const double *x, double h, int count, const double *weight,
+                                           const int64_t *index, double *k, int64_t stride)
+{
+    odead_spread_one(n, x, h, count, weight, index, k, stride);
+}
+
+/* stage[index[j]] += h * weight[j] * x, the transpose of the above */
+static inline void odead_spread(int64_t n, const double *x, double h, int count, const double *weight, const int64_t *index,
+                                double *k, int64_t stride)
+{
+    if (n > ODEAD_FEW)
+        odead_spread_many(n, x, h, count, weight, index, k, stride);
+    else
+        odead_spread_one(n, x, h, count, weight, index, k, stride);
+}
+
+static ODEAD_CLONES void odead_gather_many(int64_t n, const double *from, double h, int count, const double *weight,
+                                           const int64_t *index, const double *k, int64_t stride, double *restrict out)
+{
+    double scaled[ODEAD_MOST];
+    int64_t start;
+    int j;
+    for (j = 0; j < count; j++) scaled[j] = h * weight[j];
+    for (start = 0; start < n; start += ODEAD_PIECE) {
+        int64_t stop = start + ODEAD_PIECE < n ? start + ODEAD_PIECE : n;
+        if (from) memcpy(out + start, from + start, (stop - start) * sizeof(double));
+        odead_sum_piece(start, stop, count, scaled, index, k, stride, from != NULL, out + start);
+    }
+}
+
+static inline void odead_gather_one(int64_t n, const double *from, double h, int count, const double *weight,
+                                    const int64_t *index, const double *k, int64_t stride, double *out)
+{
+    double total[ODEAD_FEW] = {0};
+    int64_t i;
+    int j;
+    if (from)
+        for (i = 0; i < n; i++) total[i] = from[i];
+    for (j = 0; j < count; j++) {
+        const double w = h * weight[j], *row = k + index[j] * stride;
+        for (i = 0; i < n; i++) total[i] += w * row[i];
+    }
+    for (i = 0; i < n; i++) out[i] = total[i];
+}
+
+/* out = from + sum_j (h * weight[j]) * row[index[j]], in this order; `from` may be NULL. Adds up what spreads would, without
+   writing each row again and again. */
+static inline void odead_gather(int64_t n, const double *from, double h, int count, const double *weight, const int64_t *index,
+                                const double *k, int64_t stride, double *out)
+{
+    switch (n) {
+    case 1: odead_gather_one(1, from, h, count, weight, index, k, stride, out); break;
+    case 2: odead_gather_one(2, from, h, count, weight, index, k, stride, out); break;
+    case 3: odead_gather_one(3, from, h, count, weight, index, k, stride, out); break;
+    case 4: odead_gather_one(4, from, h, count, weight, index, k, stride, out); break;
+    default: odead_gather_many(n, from, h, count, weight, index, k, stride, out);
     }
 }
 
@@ -157,7 +222,7 @@ static ODEAD_CLONES double odead_error_many(int64_t n, const double *x, const do
     for (start = 0; start < n; start += ODEAD_PIECE) {
         int64_t stop = start + ODEAD_PIECE < n ? start + ODEAD_PIECE : n;
         int64_t padded = (stop - start + ODEAD_LANES - 1) / ODEAD_LANES * ODEAD_LANES;
-        odead_sum_piece(start, stop, count, weight, index, k, stride, total);
+        odead_sum_piece(start, stop, count, weight, index, k, stride, 0, total);
         for (i = start; i < stop; i++) total[i - start] /= odead_scale(x[i], y[i], rtol, atol[i]);
         for (i = stop - start; i < padded; i++) total[i] = 0;
         for (i = 0; i < padded; i += ODEAD_LANES)
