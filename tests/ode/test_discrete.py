@@ -221,6 +221,30 @@ def test_budget_changes_nothing(method, budget):
     np.testing.assert_array_equal(results[0].grad_x0, results[1].grad_x0)
 
 
+@METHODS
+def test_many_states(method):
+    """The same in vectors, with steps in the memory of earlier solves, and without stages, and without most states."""
+    n, times = 200, np.array([0.0, 0.3, 0.31, 1.0, 1.5])
+
+    def rhs(dx, x, p, t):
+        dx[:] = p[0] * np.cos(x + t)
+        dx[1:] += p[1] * x[:-1]
+
+    x0, p = np.sin(np.arange(n)), np.array([1.3, -0.7])
+    problem = problem_of(rhs, x0, p, (0.0, 1.5), times)
+    weights = np.random.default_rng(1).normal(size=(n, times.size))
+    for budget in (np.inf, np.inf, 80e3, 30e3):
+        record = Record(n, compiled_method(method).stages, budget)
+        start = np.concatenate([x0, np.zeros(2 * n)])
+        system = System(None, None, 0.0, 1.5, start, compiled=lambda: tangents(problem.rhs, x0, p, 0.0, np.eye(2)))
+        blind = np.append(1e-6, np.full(2, 1e300))
+        trajectory = run_loop(system, controls_for(method), times, lambda _, record=record: record, blind)[0]
+        leg = Leg(method, record, times, 1e-6, np.array(1e-9))
+        adjoint = discrete_adjoint(problem, Steps([leg], times), weights)
+        expected = np.einsum("kim,im->k", trajectory.y[n:].reshape(2, n, times.size), weights)
+        np.testing.assert_allclose(adjoint.grad_p, expected, rtol=1e-12)
+
+
 def test_budget_thins_the_states():
     problem = problem_of(predator_prey, X0, P, (0, 10), [10])
     record = Record(2, 4, 1500)

@@ -55,11 +55,11 @@ def test_singular(kind, n):
     np.testing.assert_allclose(matrix.solved(np.ones(n), 0.5, np.ones(n)), 2 * np.ones((1, n)))
 
 
-@pytest.mark.parametrize("n", [2, 3, 6, 7, 100])
+@pytest.mark.parametrize("n", [2, 3, 4, 5, 6, 7, 8, 9, 100, 257])
 @pytest.mark.parametrize("diagonal", [5.0, 0.3])
 @pytest.mark.parametrize("transposed", [False, True])
 def test_tridiagonal_systems(n, diagonal, transposed):
-    """From both ends without row exchanges, and with a diagonal that needs them."""
+    """By cyclic reduction, and with a diagonal that needs row exchanges."""
     rng = np.random.default_rng(n)
     full = np.diag(rng.normal(size=n - 1), 1) + np.diag(rng.normal(size=n - 1), -1) + diagonal * np.eye(n)
     rows, columns = np.nonzero(np.abs(np.subtract.outer(np.arange(n), np.arange(n))) <= 1)
@@ -68,6 +68,25 @@ def test_tridiagonal_systems(n, diagonal, transposed):
     expected = rng.normal(size=(3, n))
     found = matrix.solved(full[rows, columns], -0.7, expected @ (system if transposed else system.T), transposed)
     np.testing.assert_allclose(found, expected, rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_tridiagonal_systems_again(transposed):
+    """What one matrix leaves behind, be it infinite, does not show in the next."""
+    n = 13
+    rows, columns = np.nonzero(np.abs(np.subtract.outer(np.arange(n), np.arange(n))) <= 1)
+    matrix = Band(n, rows, columns, np.arange(rows.size))
+    rng = np.random.default_rng(0)
+    for large in (1.0, np.inf, 1.0, 1e300, 1.0):
+        full = rng.normal(size=(n, n)) - 5 * np.eye(n)
+        system = np.where(np.abs(np.subtract.outer(np.arange(n), np.arange(n))) <= 1, np.eye(n) - full, 0.0)
+        expected = rng.normal(size=(2, n))
+        b = large * (expected @ (system if transposed else system.T))
+        found = matrix.solved(full[rows, columns], 1.0, b, transposed)
+        if large == 1:
+            np.testing.assert_allclose(found, expected, rtol=1e-10)
+        if large == 1e300:  # a matrix that is given up, with the values of the others in its place
+            assert matrix.solved(np.full(rows.size, np.nan), 1.0, b, transposed) is None
 
 
 def test_wrong_size():
