@@ -233,7 +233,7 @@ def test_many_states(method):
     x0, p = np.sin(np.arange(n)), np.array([1.3, -0.7])
     problem = problem_of(rhs, x0, p, (0.0, 1.5), times)
     weights = np.random.default_rng(1).normal(size=(n, times.size))
-    for budget in (np.inf, np.inf, 80e3, 30e3):
+    for budget in (np.inf, np.inf, 200e3, 80e3):
         record = Record(n, compiled_method(method).stages, budget)
         start = np.concatenate([x0, np.zeros(2 * n)])
         system = System(None, None, 0.0, 1.5, start, compiled=lambda: tangents(problem.rhs, x0, p, 0.0, np.eye(2)))
