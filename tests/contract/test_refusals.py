@@ -165,3 +165,12 @@ def test_dates_that_are_given():
         return x[0] * (start - datetime.datetime(2024, 4, 1)).days + x[1] * day.day
 
     np.testing.assert_array_equal(odead.gradient(f, X), [30.0, 29.0, 0.0])
+
+
+def test_methods_of_arrays_are_no_clocks():
+    """A method of an array, held by name: its owner is looked at, and arrays compare element by element."""
+    matrix = np.arange(9.0).reshape(3, 3)
+    product, total = matrix.dot, matrix.sum
+    np.testing.assert_array_equal(odead.gradient(lambda x: (x * total()).sum(), X), [36.0] * 3)
+    with pytest.raises(odead.TracingError, match=r"test_refusals\.py:\d+ in <lambda>: x is put into an ordinary NumPy array"):
+        odead.gradient(lambda x: product(x).sum(), X)

@@ -109,11 +109,11 @@ def forbidden_name(x: Any) -> str | None:
     if isinstance(x, (FunctionType, BuiltinFunctionType, MethodType)):
         if x in _SOURCES:
             return _SOURCES[x]
-        if getattr(x, "__self__", None) in _CLOCKS and x.__name__ in _NOW:
-            return f"{x.__self__.__name__}.{x.__name__}"
+        owner: Any = getattr(x, "__self__", None)
+        if x.__name__ in _NOW and any(owner is clock for clock in _CLOCKS):  # not `in`: arrays compare element by element
+            return f"{owner.__name__}.{x.__name__}"
         if getattr(x, "__module__", None) in _FORBIDDEN:
             return f"{x.__module__}.{x.__name__}"
-        owner = getattr(x, "__self__", None)
         if isinstance(owner, (random.Random, np.random.RandomState, np.random.Generator)):
             return f"{'random' if isinstance(owner, random.Random) else 'np.random'}.{x.__name__}"
     return None
