@@ -120,7 +120,8 @@ def sensitivity(
         ends the solve, all derivatives are total ones: its instant moves. What changes its sign twice between two looks (four
         in each step) is missed, which max_step bounds. Where the resets of events of one instant do not commute, derivatives
         are those of the order of the list, for changes that leave the events in this order. Events without reset and terminal
-        leave the steps alone; they need the solution as a function of time, and so the memory of dense_output.
+        leave the steps alone; they need the solution as a function of time, and so the memory of dense_output. In mode
+        "adjoint" with `checkpoints` given they are found by a solve of their own instead.
     tstops : sequence of float, or callable ``tstops(p)``
         Times inside tspan to step onto exactly, and at which the right-hand side may jump.
     order : {1, 2}

@@ -7,6 +7,10 @@ from numpy.testing import assert_allclose
 
 import odead
 from odead import gradient, hessian
+from odead.ode.engines.engine import Controls
+from odead.ode.gradients.continuous import AdjointOptions
+from odead.ode.gradients.discrete import solve_for_adjoint
+from odead.ode.problem.problem import make_problem
 
 
 def oscillator(t, y, k):
@@ -143,3 +147,39 @@ def test_beside_a_reset():
     assert_allclose(result.t_events[0], [first], rtol=1e-8)
     assert_allclose(result.t_events[1], [t for t in (down, *again) if t < 0.9], rtol=1e-8)
     assert_allclose(result.t_events[2], [first], rtol=1e-8)
+
+
+@pytest.mark.parametrize("method", ["Tsit5", "RK45", "Rodas5P", "Kvaerno5"])
+def test_a_budget_for_the_steps(method):
+    """It holds beside events that only look: what is kept stays within it, and the derivatives are the same."""
+    n, times = 40, np.linspace(0, 30, 11)
+
+    def rhs(dx, x, p, t):
+        dx[:] = p[0] * np.roll(x, 1) - p[0] * np.roll(x, -1)
+
+    def event(x, p, t):
+        return x[0] - x[1]
+
+    x0, p = np.sin(np.arange(n) * 2 * np.pi / n) + 0.1 * np.cos(np.arange(n)), np.array([1.0])
+    how = {"t_eval": times, "loss": lambda y: np.sum(y[0] ** 2), "events": event, "mode": "adjoint", "method": method}
+    plain = odead.sensitivity(rhs, x0, p, (0, 30), rtol=1e-8, atol=1e-8, **how)
+    budget = 4e4
+    with_steps = 8 * n * plain.nsteps * 7
+    assert with_steps > 4 * budget
+    frugal = odead.sensitivity(rhs, x0, p, (0, 30), rtol=1e-8, atol=1e-8, checkpoints=budget, **how)
+    np.testing.assert_allclose(frugal.grad, plain.grad, rtol=1e-6)
+    np.testing.assert_allclose(frugal.t_events[0], plain.t_events[0], rtol=1e-6)
+
+    problem = make_problem(rhs, x0, p, (0, 30), times, events=event)
+    controls = Controls(method, 1e-8, np.array(1e-8))
+    course, _ = solve_for_adjoint(problem, controls, AdjointOptions(1e-8, None), times, ("p",), budget=budget)
+    records = [leg.record for piece in course.pieces for leg in piece.steps.legs]
+    assert 8 * sum(r.n * (r.kept + r.rows * r.count) for r in records) <= budget
+
+
+@pytest.mark.parametrize("method", ["Tsit5", "Rodas5P", "Kvaerno5"])
+def test_derivatives_within_a_budget(method):
+    def f(p):
+        return (observed(p, mode="adjoint", method=method, checkpoints=2e4) ** 2 * WEIGHTS).sum()
+
+    assert_allclose(gradient(f, P), gradient(lambda p: (exact(p) ** 2 * WEIGHTS).sum(), P), rtol=1e-6)

@@ -23,9 +23,9 @@ from ..._system import all_finite
 from ...errors import ArgumentValueError, IntegrationError
 from ..engines.engine import AbstractEngine, Controls, System, Trajectory
 from ..engines.estimate import Group, error_of_gradient, norm
-from ..engines.native import Leg, compiled_method, interpolant, run_loop
+from ..engines.native import Leg, NativeEngine, compiled_method, interpolant, run_loop
 from ..methods import MULTISTEP
-from ..pieces.piecewise import Course, Piece, integrate
+from ..pieces.piecewise import Course, Happened, Piece, integrate
 from ..problem.problem import Problem
 from ..rhs.linearised import PatternGrewError
 from ..rhs.systems import behind, cotangents, recorded, tangents
@@ -136,14 +136,19 @@ def solve_for_adjoint(
     ArgumentValueError
         The budget is too small.
     """
-    n = problem.x0.size
+    n, seen = problem.x0.size, None
+    asked = budget != BUDGET and not dense and times is not None
+    if asked and problem.events is not None and problem.events.passive.all():
+        seen = _events_apart(problem, controls)
+        problem = problem._replace(events=None)
     start, directions = probes_of(problem, wrt)
     rtol, atol, floor = probe_tolerances(problem, controls, options, len(start))
     controls = controls._replace(atol=atol.ravel(), finer=(1.0, SLACK_MULTISTEP / SLACK))
     make = partial(probed, start=start, directions=directions)
-    course = integrate(
-        _Recorder(rtol, n, budget), problem, make, controls, times, dense, directions, differentiated=True, path=True
-    )
+    recorder = _Recorder(rtol, n, budget, interpolated=dense or seen is not None)
+    course = integrate(recorder, problem, make, controls, times, dense, directions, differentiated=True, path=True)
+    if seen is not None:
+        course = _with_events(course, seen, -1.0 if problem.t1 < problem.t0 else 1.0)
     trajectory = course.trajectory
     failure = trajectory.failure
     if failure is not None:
@@ -151,6 +156,28 @@ def solve_for_adjoint(
     values = trajectory.y[n:].reshape(len(start), n, trajectory.y.shape[1]).transpose(2, 1, 0)
     probes = Probes(start, directions, values, floor, trajectory.errors)
     return course._replace(trajectory=trajectory._replace(y=trajectory.y[:n], failure=failure)), probes
+
+
+def _events_apart(problem: Problem, controls: Controls) -> list[Happened]:
+    """The events of a problem which all change nothing, by a solve that steps onto them and keeps nothing.
+
+    To look for them on the solution takes all of its steps with all their stages, whatever the budget.
+    """
+    end = np.array([problem.t1])
+    course = integrate(
+        NativeEngine(), problem, Problem.system, controls, end, dense=False, differentiated=True, stops_at_all=True
+    )
+    return course.events
+
+
+def _with_events(course: Course, events: list[Happened], sign: float) -> Course:
+    """A course with events that were found apart, on its pieces."""
+    pieces, start = [], 0
+    for piece in course.pieces:
+        stop = sum(sign * (happened.occurrence.t - piece.until) <= 0 for happened in events)
+        pieces.append(piece._replace(passed=range(start, stop)))
+        start = stop
+    return course._replace(pieces=pieces, events=events)
 
 
 def probe_tolerances(
@@ -193,13 +220,15 @@ class _Recorder(AbstractEngine):
         States to keep, without the probes.
     budget : float
         Bytes for the steps of all solves together.
+    interpolated : bool
+        Whether the solution is wanted between the times.
     """
 
     name = "native"
 
-    def __init__(self, rtol: np.ndarray, n: int, budget: float) -> None:
+    def __init__(self, rtol: np.ndarray, n: int, budget: float, *, interpolated: bool) -> None:
         self._rtol = rtol
-        self._n = n
+        self._n, self._interpolated = n, interpolated
         self._budget = self._left = budget
 
     def choose_method(self, method: str) -> str:
@@ -214,7 +243,7 @@ class _Recorder(AbstractEngine):
             if controls.method == "auto":
                 share /= 2  # another method may follow
             records.append(record_of(method, n, dense=dense, budget=share, system=system))
-            records[-1].interpolated = dense
+            records[-1].interpolated = self._interpolated
             return records[-1]
 
         try:

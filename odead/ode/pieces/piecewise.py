@@ -119,6 +119,7 @@ def integrate(
     *,
     differentiated: bool = False,
     path: bool = False,
+    stops_at_all: bool = False,
 ) -> Course:
     """Integrate, with stops at the switches, the stops and the events.
 
@@ -135,6 +136,8 @@ def integrate(
         Whether the transitions are wanted, for these tangents or for an adjoint.
     path : bool
         Whether `Piece.path` is wanted, where the right-hand side has switches recorded as values.
+    stops_at_all : bool
+        Whether events that change nothing are stepped onto too: to look for them on the solution takes all of its steps.
     """
     if problem.is_smooth:
         kept = problem.x0.size if path and problem.rhs.has_selects else 0
@@ -148,7 +151,7 @@ def integrate(
         smooth, trajectory, happened = solve_through(resets, engine, problem, make, controls, times, directions)
         piece = Piece(smooth, None, None, problem.t1, happened=range(len(happened)))
         return Course(trajectory, [piece], [Happened(*each) for each in happened])
-    return _Walk(engine, problem, make, controls, times, dense, directions, differentiated, path).run()
+    return _Walk(engine, problem, make, controls, times, dense, directions, differentiated, path, stops_at_all).run()
 
 
 @dataclass(frozen=True)
@@ -186,13 +189,13 @@ class _Walk:
 
     def __init__(self, engine: AbstractEngine, problem: Problem, make: Callable[[Problem], System], controls: Controls,
                  times: np.ndarray | None, dense: bool, directions: np.ndarray | None,
-                 differentiated: bool, path: bool) -> None:  # fmt: skip
+                 differentiated: bool, path: bool, stops_at_all: bool) -> None:  # fmt: skip
         self.engine = engine
         self.problem = problem
         self.make = make
         self.controls = controls
         self.times = times
-        self.passive = np.zeros(0, dtype=bool) if problem.events is None else problem.events.passive
+        self.passive = np.zeros(0, dtype=bool) if problem.events is None else problem.events.passive & (not stops_at_all)
         self.asked, self.dense = dense, dense or bool(self.passive.any())
         self.directions = directions
         self.differentiated, self.path = differentiated, path
@@ -255,7 +258,7 @@ class _Walk:
             return self._finish(part._replace(failure=Failure(instant.after, z, step, reason)), here, instant)
         if self.sign * (problem.t1 - instant.after) <= 0:
             return self._finish(part, here, instant)
-        self.parts.append(part)
+        self.parts.append(part._replace(crossing=None))  # which holds the loop and all that it works in
         self._keep_piece(here, part, happening.transition, instant.after)
         return instant.after, self._state_after(happening, z), happening.branch, happening.signs
 
