@@ -335,6 +335,17 @@ def test_what_is_returned_beside_floats(f: Callable[..., Any]) -> None:
     check_derivatives(f, X)
 
 
+def test_complex_numbers_whose_imaginary_part_cancels() -> None:
+    def f(z: np.ndarray, x: np.ndarray) -> Any:
+        z.real *= 2
+        z[0] = x[0]
+        z *= z.conj()
+        z[1:] -= z[:-1] + x[1:]
+        return np.fmod(x, 0.125)
+
+    check_derivatives(f, X + 1j * X[::-1], X)
+
+
 def test_integers_that_the_function_counts_up() -> None:
     def f(x: np.ndarray, count: np.ndarray) -> np.ndarray:
         count += 1
@@ -364,6 +375,7 @@ def test_errors_of_the_function_pass() -> None:
         (lambda h: np.log(1e-5 + h), 1e5),
         (lambda h: 1e6 * np.sin(h), 1e6),
         (np.abs, 0.0),
+        (lambda h: np.fmod(4.3 + 4.0 * h, 0.125), 4.0),
         (lambda h: 7.0 + 0 * h, 0.0),
     ],
 )

@@ -133,12 +133,21 @@ class Truth:
             values[leaf] = like(given, start + step * direction)
             return self.vector(self.call.run(values))
 
-        return slope(moved, self._eps)
+        value, error = slope(moved, self._eps)
+        return value, self._of_numbers(error)
+
+    def _of_numbers(self, vector: np.ndarray) -> np.ndarray:
+        """Each element; of a complex number the larger of both, as its parts are rounded by the size of the number."""
+        found = vector.copy()
+        for output, part in zip(self.floats, self.parts(found), strict=True):
+            if np.iscomplexobj(output.value):
+                part[...] = part.max(axis=-1, keepdims=True)
+        return found
 
     def _trusted(self, leaf: int, size: float, estimate: Estimate) -> Estimate:
         """The same, after a note if the error is not small for a change of this size."""
         value, error = estimate
-        small = 1e-3 * np.abs(value).max(initial=0.0) + 1e-6 * np.abs(self._values) / size
+        small = 1e-3 * np.abs(value).max(initial=0.0) + 1e-6 * self._of_numbers(np.abs(self._values)) / size
         if (error > small)[np.isfinite(self._values)].any():
             self.doubtful.add(self.call.leaves[leaf].name)
         return estimate
