@@ -40,6 +40,10 @@ class TracingError(OdeadError, TypeError):
     """The user's function does something that cannot be recorded; the message names the file and the line."""
 
 
+class ImpureError(TracingError):
+    """The user's function reads a clock or a source of randomness: at the same arguments it does not give the same."""
+
+
 class RuleError(OdeadError, TypeError):
     """No rule covers a call, or a rule is wrong; the message names its file and line, or the two lines that would help."""
 

@@ -105,7 +105,7 @@ def solve(
     stepper = choose_engine(engine, method)
     problem = make_problem(
         rhs, x0, p, tspan, t_eval, events=events, tstops=tstops, complex_states=True, mass_matrix=mass_matrix,
-        keeps_mass=keeps_mass(stepper, method),
+        keeps_mass=keeps_mass(stepper, method), runs_uncompiled=True,
     )  # fmt: skip
     layout = problem.x_layout
     atol = layout.tolerances(atol, "atol")

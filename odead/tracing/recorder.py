@@ -287,12 +287,12 @@ class Recorder(Rows):
         line = self._locate(sys._getframe(1))
         return str(self.program.lines[line]) if line >= 0 else self.program.name
 
-    def error(self, reason: str, rewrite: str) -> TracingError:
+    def error(self, reason: str, rewrite: str, kind: type[TracingError] = TracingError) -> TracingError:
         """An error at the user's line; remembered, so that code that catches it cannot hide it."""
-        return self.error_at(self.where(), reason, rewrite)
+        return self.error_at(self.where(), reason, rewrite, kind)
 
-    def error_at(self, place: str, reason: str, rewrite: str) -> TracingError:
-        error = TracingError(f"{place or self.program.name}: {reason}. {rewrite}")
+    def error_at(self, place: str, reason: str, rewrite: str, kind: type[TracingError] = TracingError) -> TracingError:
+        error = kind(f"{place or self.program.name}: {reason}. {rewrite}")
         self.failure = self.failure or error
         return error
 

@@ -16,6 +16,7 @@ import numpy as np
 from ...containers import Structure
 from ...derivatives.interchangeable import representative
 from ...errors import ArgumentTypeError, ArgumentValueError
+from ...rules.primitive import Primitive
 from .layout import Layout, Slot, Static
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "multiplied",
     "name_of",
     "one_number",
+    "opaque",
     "required_parameters",
     "takes_x_p_t",
 ]
@@ -160,6 +162,22 @@ def flat_rhs(rhs: Callable[..., Any], running: Callable[..., Any] | None, x_layo
     if form is _fill and x_layout.is_vector and (p_layout.is_vector or p_layout.is_none):
         return function
     return _named(partial(_unpacked, form, function, x_layout, p_layout), function)
+
+
+def opaque(flat: Flat) -> Flat:
+    """A right-hand side on vectors that is called, and not recorded; its derivatives are finite differences."""
+
+    def rate(x: Any, p: Any, t: Any) -> Any:
+        dx = np.full(x.shape, np.nan)  # what it leaves untouched is not finite
+        flat(dx, x, p, t)
+        return dx
+
+    rate.__name__ = name_of(flat)
+    return _named(partial(_assign_rate, Primitive(rate, finite_differences=True)), flat)
+
+
+def _assign_rate(rate: Primitive, dx: Any, x: Any, p: Any, t: Any) -> None:
+    dx[...] = rate(x, p, t)
 
 
 def _named(made: partial[Any], function: Callable[..., Any]) -> partial[Any]:

@@ -13,16 +13,16 @@ import numpy as np
 from ..._system import all_finite, goes_strictly
 from ...containers import flatten
 from ...derivatives.interchangeable import representative
-from ...errors import ArgumentTypeError, ArgumentValueError
+from ...errors import ArgumentTypeError, ArgumentValueError, ImpureError, TracingError, warn
 from ..arguments.given import check_t_eval, check_tspan, initial_values, refuse_traced
 from ..arguments.layout import Layout, lay_out
-from ..arguments.signature import flat_rhs, is_in_place, multiplied, name_of, takes_x_p_t
+from ..arguments.signature import flat_rhs, is_in_place, multiplied, name_of, opaque, takes_x_p_t
 from ..engines.engine import System
 from ..engines.failures import blame_start
 from ..rhs.consistent import Consistent, make_consistent, velocities, velocity
 from ..rhs.jacobian import Jacobian
 from ..rhs.mass import Mass, check_mass
-from ..rhs.rhs import CompiledRhs, compiled
+from ..rhs.rhs import CompiledRhs, compiled, kept
 from ..rhs.systems import recorded
 from .doubled import halves_of, is_doubled_twice
 from .events import Events, make_events
@@ -174,6 +174,7 @@ def make_problem(
     tstops: Any = (),
     mass_matrix: Any = None,
     keeps_mass: bool = False,
+    runs_uncompiled: bool = False,
 ) -> Problem:
     """Check the arguments and bring the problem into normal form.
 
@@ -187,6 +188,8 @@ def make_problem(
         Numbers of x0 and p may be complex; each is two floats.
     keeps_mass : bool
         Whether what solves can do with a regular mass matrix, or else it is brought to the other side.
+    runs_uncompiled : bool
+        Whether a right-hand side that cannot be recorded runs as it is, with a warning; else it raises.
     """
     refuse_traced(x0=x0, p=p, tspan=tspan, t_eval=t_eval)
     t0, t1 = check_tspan(tspan)
@@ -204,7 +207,7 @@ def make_problem(
 
     mass = None if mass_matrix is None else check_mass(mass_matrix, n, x_layout)
     may_keep = keeps_mass and events is None and not np.size(tstops)
-    compiled_rhs = _right_hand_side(rhs, running, (x_layout, p_layout), (state, p_vector, t0), mass, may_keep)
+    compiled_rhs = _right_hand_side(rhs, running, (x_layout, p_layout), (state, p_vector, t0), mass, may_keep, runs_uncompiled)
     if compiled_rhs.captures:
         for argument, tree in (("p", p), ("x0", x0)):
             if argument in differentiated:
@@ -237,27 +240,52 @@ def make_problem(
 def _right_hand_side(
     rhs: Callable[..., Any], running: Callable[..., Any] | None, layouts: tuple[Layout, Layout],
     at: tuple[np.ndarray, np.ndarray, float], mass: Mass | None, may_keep: bool,
+    runs_uncompiled: bool,
 ) -> CompiledRhs:  # fmt: skip
     """The function on vectors that is integrated, recorded at this state; a mass matrix may stay if it has no branches."""
     if mass is not None and running is not None:
         mass = mass.extended
 
-    def build(matrix: np.ndarray | None = None, left: Mass | None = mass) -> CompiledRhs:
+    def build(matrix: np.ndarray | None = None, left: Mass | None = mass, why_opaque: str = "") -> CompiledRhs:
         if running is not None and not takes_x_p_t(running, "running", "running(x, p, t)"):
             raise ArgumentTypeError(
                 f"running: {name_of(running)} must take three positional parameters: running(x, p, t) -> float"
             )
         flat = flat_rhs(rhs, running, *layouts)
+        flat = opaque(flat) if why_opaque else flat
         flat = flat if matrix is None else multiplied(flat, matrix)
-        return CompiledRhs(flat, name_of(rhs), *at, in_place=is_in_place(rhs), mass=left)
+        return CompiledRhs(flat, name_of(rhs), *at, in_place=is_in_place(rhs), mass=left, why_opaque=why_opaque)
 
     key = (representative(rhs), None if running is None else representative(running), *layouts, mass)
-    found = compiled(key, build)
+    found = _recorded_or_opaque(key, build) if runs_uncompiled else compiled(key, build)
     if mass is None:
         return found
     keeps = may_keep and not found.branches
     matrix, left = _multiplier(mass, keeps=keeps)
-    return found if matrix is None else compiled((*key, keeps), lambda: build(matrix, left))
+    return (
+        found if matrix is None else compiled((*key, keeps, found.why_opaque), partial(build, matrix, left, found.why_opaque))
+    )
+
+
+def _recorded_or_opaque(key: tuple[Any, ...], build: Callable[..., CompiledRhs]) -> CompiledRhs:
+    """The right-hand side, or where it cannot be recorded, one that is called as it is, with a warning."""
+    opaque_key = (*key, "opaque")
+    known = kept(opaque_key)
+    if known is not None:
+        reason = known.why_opaque
+    else:
+        try:
+            return compiled(key, build)
+        except ImpureError:
+            raise
+        except TracingError as error:
+            reason = str(error)
+    found = compiled(opaque_key, partial(build, why_opaque=reason))
+    warn(
+        f"{found.name} runs as Python, not compiled, and implicit methods take its Jacobian from finite differences; its "
+        f"sensitivities would raise: {reason}"
+    )
+    return found
 
 
 def _multiplier(mass: Mass, *, keeps: bool) -> tuple[np.ndarray | None, Mass | None]:

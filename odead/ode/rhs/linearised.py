@@ -121,7 +121,8 @@ class Linearisations:
         self._mass = mass
         self._lock = threading.RLock()
         self._plan: _Plan | None = None
-        self._of, self._see = self, _itself
+        self._of = self
+        self._see: Callable[[Kernel], Kernel] = _itself
 
     def seeing(self, see: Callable[[Kernel], Kernel]) -> "Linearisations":
         """The same on one side of switches: what is known is that of all sides, whose kernels `see` makes those of this one."""

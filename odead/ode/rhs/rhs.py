@@ -33,7 +33,7 @@ from .sides import Branch, Sides
 from .switches import Switches, without_guards
 from .values import without_exit, without_values
 
-__all__ = ["CompiledRhs", "compiled", "refuse_captured"]
+__all__ = ["CompiledRhs", "compiled", "kept", "refuse_captured"]
 
 
 class CompiledRhs:
@@ -52,6 +52,8 @@ class CompiledRhs:
         Whether the user's function itself fills dx; says what to suggest when it does not.
     mass : Mass or None
         Then dx is M x'.
+    why_opaque : str
+        Why the user's function is called by `flat` and not recorded, if it is.
 
     Attributes
     ----------
@@ -73,8 +75,8 @@ class CompiledRhs:
     """
 
     def __init__(self, flat: Flat, name: str, x: np.ndarray, p: np.ndarray, t: float, *, in_place: bool,
-                 mass: Mass | None = None) -> None:  # fmt: skip
-        self.name, self.mass = name, mass
+                 mass: Mass | None = None, why_opaque: str = "") -> None:  # fmt: skip
+        self.name, self.mass, self.why_opaque = name, mass, why_opaque
         self.n, self.n_p = x.size, p.size
         self._flat = flat
         self.origin: CompiledRhs
@@ -495,6 +497,14 @@ def _reads(ins: Sequence[View], buffer: int) -> bool:
 
 
 _KEPT: Final = Kept[CompiledRhs](64)
+
+
+def kept(key: Hashable) -> CompiledRhs | None:
+    """The right-hand side built before for this key."""
+    try:
+        return _KEPT.find(key)
+    except TypeError:  # it has no hash
+        return None
 
 
 def compiled(key: Hashable, build: Callable[[], CompiledRhs]) -> CompiledRhs:

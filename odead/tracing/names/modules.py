@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import numpy as np
 
+from ...errors import ImpureError
 from ..observations import attribute_of
 from ..recorder import Recorder, is_traced
 
@@ -74,9 +75,10 @@ class Forbidden:
         return Forbidden(self._rec, f"{self._name}.{name}")
 
     def __call__(self, *args: Any, **kwargs: Any) -> NoReturn:
-        self._rec.fail(
+        raise self._rec.error(
             f"{self._name} is called: its outcome would be recorded once and repeated at every later call",
             "Call it outside and pass its value as an argument",
+            ImpureError,
         )
 
 
