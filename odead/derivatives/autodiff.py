@@ -301,7 +301,7 @@ def _give_back_numbers(call: Call) -> None:
 
 def _active_derivatives(call: Call, arguments: Arguments) -> tuple[Any, ...]:
     """One item per argument: the derivative for Active, None otherwise."""
-    arrays = dict(zip(call.active, call.shadows, strict=True))
+    arrays: dict[int | None, Any] = dict(zip(call.active, call.shadows, strict=True))
     positions = iter(arguments.positions)
     derivs: list[Any] = []
     for annotation, leaves, structure in zip(call.annotated, arguments.leaves, arguments.structures, strict=True):

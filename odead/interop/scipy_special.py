@@ -7,7 +7,7 @@ import numpy as np
 from scipy import special
 
 from ..errors import RuleError
-from ..rules.easy import easy_rule, summed
+from ..rules.easy import UNKNOWN, easy_rule, is_zero, summed
 from ..rules.primitive import Primitive, adopt, primitive_of, standin_of
 from ..rules.registry import Rule, add
 from ..rules.signature import shape_of
@@ -46,6 +46,7 @@ def _register_several(name: str, parameters: str, partials: tuple[tuple[str, ...
     """Rules of a function that returns several arrays."""
     target = _primitive(name, parameters)
     functions = [[eval(f"lambda {parameters}, outs: {partial}", _NAMES) for partial in row] for row in partials]
+    by_parameter = list(zip(*partials, strict=True))  # the partials by each parameter
 
     def value_and_pullback(*xs: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
         outs = target(*xs)
@@ -60,7 +61,7 @@ def _register_several(name: str, parameters: str, partials: tuple[tuple[str, ...
 
     def tangent(xs: tuple[Any, ...], dxs: tuple[Any, ...]) -> tuple[Any, Any]:
         outs = target(*xs)
-        active = [k for k, dx in enumerate(dxs) if dx is not None]
+        active = [k for k, dx in enumerate(dxs) if dx is not None and not (UNKNOWN in by_parameter[k] and is_zero(dx))]
         return outs, tuple([sum(row[k](*xs, outs) * dxs[k] for k in active) for row in functions])
 
     add(target, Rule(value_and_pullback, "reverse"))

@@ -14,7 +14,7 @@ from .primitive import Primitive, place, primitive_of
 from .registry import Rule, add
 from .signature import shape_of
 
-__all__ = ["UNKNOWN", "easy_rule", "stop_gradient", "summed"]
+__all__ = ["UNKNOWN", "easy_rule", "is_zero", "stop_gradient", "summed"]
 
 UNKNOWN: Final = "unknown()"  # a partial of which no formula is at hand; the name `unknown` raises
 
@@ -65,7 +65,7 @@ def easy_rule(f: Any, partials: Sequence[str | None], *, names: Mapping[str, Any
         out = target(*primals)
         total: Any = None
         for d, dx in zip(functions, tangents, strict=False):
-            if d is not None and dx is not None and not (getattr(d, "is_unknown", False) and _is_zero(dx)):
+            if d is not None and dx is not None and not (getattr(d, "is_unknown", False) and is_zero(dx)):
                 term = d(*primals, out) * dx
                 total = term if total is None else total + term
         if total is None:
@@ -79,7 +79,7 @@ def easy_rule(f: Any, partials: Sequence[str | None], *, names: Mapping[str, Any
     return target
 
 
-def _is_zero(dx: Any) -> bool:
+def is_zero(dx: Any) -> bool:
     """Whether a tangent is the zero of an operand that is not differentiated, and not one that happens to be 0."""
     if hasattr(type(dx), "__odead_stop__"):  # traced
         return dx.place.buffer in dx.rec.static and not np.any(dx.value)

@@ -21,9 +21,9 @@ def push(signature: Signature, function: Any, rule: Rule, values: list[Any], tan
     """What the call leaves, and the tangents of that, by a rule of forward mode."""
     args, kwargs = signature.build(values)
     if rule.activity is None:
-        pair = function(args, signature.tangents(tangents), **kwargs)
+        pair = function(args, (lanes or signature).tangents(tangents), **kwargs)
     else:
-        pair = function(config, *_annotated(rule, args, signature.tangents(tangents)), **kwargs)
+        pair = function(config, *_annotated(rule, args, (lanes or signature).tangents(tangents)), **kwargs)
     pair = (None, None) if pair is None else pair
     if not isinstance(pair, tuple) or len(pair) != 2:
         raise RuleError(f"{rule.place}: the rule of {signature.name} returns {described(pair)}; it returns (value, tangent)")

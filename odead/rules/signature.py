@@ -121,6 +121,8 @@ class Signature:
         Of the returned value.
     returned : tuple of Slot, Same or Static
         Its leaves.
+    width : int or None
+        Where all values have a leading axis, its length.
     """
 
     primitive: Primitive
@@ -130,6 +132,7 @@ class Signature:
     written: tuple[int, ...]
     result: Structure
     returned: tuple[Slot | Same | Static, ...]
+    width: int | None = None
 
     @property
     def name(self) -> str:
@@ -149,7 +152,7 @@ class Signature:
         """The same for values with a leading axis of that length."""
         operands = tuple(_laned(slot, width) for slot in self.operands)
         returned = tuple(_laned(leaf, width) if isinstance(leaf, Slot) else leaf for leaf in self.returned)
-        return replace(self, operands=operands, returned=returned)
+        return replace(self, operands=operands, returned=returned, width=width)
 
     # ------------------------------------------------------------------------------------------------ arguments
 
@@ -167,10 +170,16 @@ class Signature:
         return [name for name, _ in by_parameter(self.primitive, self.arguments, self.leaves)]
 
     def tangents(self, shadows: Sequence[Any]) -> tuple[Any, ...]:
-        """One item per positional argument, in its structure; None where there is no float."""
-        filled = [shadows[leaf] if isinstance(leaf, int) else None for leaf in self.leaves]
+        """One item per positional argument, in its structure; 0 for constants, None where there is no float."""
+        filled = [shadows[leaf] if isinstance(leaf, int) else self._zero(leaf.value) for leaf in self.leaves]
         args, _ = self.arguments.unflatten(filled)
         return tuple(args)
+
+    def _zero(self, constant: Any) -> Any:
+        if not isinstance(constant, (float, np.floating, np.ndarray)) or dtype_of(constant).kind != "f":
+            return None
+        lanes = () if self.width is None else (self.width,)
+        return np.zeros(lanes + np.shape(constant), dtype_of(constant)) if lanes or np.ndim(constant) else 0.0
 
     # ------------------------------------------------------------------------------------------------ what a run leaves
 

@@ -473,3 +473,27 @@ def test_rules_for_batches_take_all_lanes_at_once(square_into):
         out.dval[:] = 2 * c.val * x.val * x.dval + slope
 
     check_rule(square_into, np.zeros(3), X, 1.3)
+
+
+def test_the_tangent_of_a_constant_is_zero():
+    """Made inside, captured, or written out, alone and in a batch: a rule need not ask what it is given."""
+
+    @odead.primitive
+    def scaled(x, c, s):
+        return opaque(x) * opaque(c) * s
+
+    @odead.frule(scaled)
+    def _(primals, tangents):
+        x, c, s = primals
+        dx, dc, ds = tangents
+        return scaled(x, c, s), dx * c * s + x * dc * s + x * c * ds
+
+    check_rule(scaled, X, X + 2, 1.5)
+    outside = np.array([1.0, 2.0, 3.0])
+    for f in (
+        lambda x: scaled(x, np.array([1.0, 2.0, 3.0]), 2.0).sum(),
+        lambda x: scaled(x, outside, 2.0).sum(),
+        lambda x: scaled(np.array([1.0, 2.0, 3.0]), x, 2.0).sum(),
+    ):
+        for mode in (odead.Forward, odead.Reverse):
+            assert_allclose(gradient(f, X, mode=mode), [2.0, 4.0, 6.0])
