@@ -4,10 +4,13 @@ from typing import Any
 import numpy as np
 
 from ._covector import ByParameters, Covector
+from ._krylov import Products
 from ._record import Record
 from ._steppers import Explicit
 
 class Quadrature:
+    covector: Covector
+    products: Products
     total: np.ndarray
     def __init__(
         self, covector: Covector, products: ByParameters, loop: Explicit, record: Record, knots: Any, p: Any, rtol: float,

@@ -5,8 +5,6 @@ import numpy as np
 
 OPCODES: dict[str, int]
 BUSY: int
-DTYPES: tuple[str, ...]
-OPERATIONS: tuple[str, ...]
 
 class Code:
     settles: bool

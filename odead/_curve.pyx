@@ -1,13 +1,14 @@
 """The solution between the steps, as a function of time for the compiled loops.
 
-It is what `ode.engines.interpolant` evaluates for Python, in the same arrays: the polynomials of the method that took the steps.
+It is what `ode.engines.interpolant` evaluates for Python, in the same arrays: the polynomials of the method that took the
+steps.
 """
 
 import numpy as np
 
 cimport numpy as cnp
 from libc.stdint cimport int64_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
 
 from ._arrays cimport floats
 from ._steppers cimport MOST_DEGREES, Combination, Method, odead_combine, odead_copy, odead_weigh
@@ -15,7 +16,9 @@ from ._steppers cimport MOST_DEGREES, Combination, Method, odead_combine, odead_
 cnp.import_array()
 
 
-cdef void blend(Method method, double q, double h, const double* x, const double* stages, int64_t n, double* out) noexcept nogil:
+cdef void blend(
+    Method method, double q, double h, const double* x, const double* stages, int64_t n, double* out
+) noexcept nogil:
     """Write the state at the fraction q of a step of size h from x into out."""
     cdef Combination weights
     method.weigh(q, &weights)
@@ -94,6 +97,7 @@ cdef class Curve:
         cdef double q, last = 1, change = 0, factor
         cdef int64_t j, i
         cdef Combination weights
+        cdef const double* slopes
         if not self._find(t):
             self.earlier.slope_at(t, dx)
             return
@@ -110,9 +114,8 @@ cdef class Curve:
         for i in range(weights.count):
             weights.index[i] = self.method.used.index[i]
         odead_weigh(weights.count, self.method.degree, self.method.interpolant, basis, weights.weight)
-        odead_combine(
-            self.n, dx, 1, weights.count, weights.weight, weights.index, self.slopes + self.step * self.rows * self.n, self.n, dx
-        )
+        slopes = self.slopes + self.step * self.rows * self.n
+        odead_combine(self.n, dx, 1, weights.count, weights.weight, weights.index, slopes, self.n, dx)
 
     def both_at(self, double t):
         """The state at a time, and the derivative of the polynomial there."""

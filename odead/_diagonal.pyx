@@ -30,7 +30,7 @@ from ._implicit cimport ImplicitMethod, Step
 from ._linearised cimport Linearised
 from ._matrices cimport Matrix
 from ._record cimport Record
-from ._steppers cimport Combination, compress, odead_combine, odead_norm, odead_spread
+from ._steppers cimport Combination, compress, odead_combine, odead_norm
 from ._system cimport DONE, NOT_FINITE, Cotangents, Outcome, System
 
 cnp.import_array()

@@ -30,8 +30,9 @@ cdef struct Spare:
     int64_t room_for_stages
 
 
-# Memory of records that are gone, for the next ones of their kind: new memory costs more than what is done with it. A gradient on
-# 1001 states by Rodas5P took 8.8 ms with memory that came from the system each time, and 5.4 ms with this. Needs the GIL.
+# Memory of records that are gone, for the next ones of their kind: new memory costs more than what is done with it. A
+# gradient on 1001 states by Rodas5P took 8.8 ms with memory that came from the system each time, and 5.4 ms with this. Needs
+# the GIL.
 cdef Spare spares[SPARES]
 cdef int64_t next_spare = 0
 

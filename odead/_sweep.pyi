@@ -1,1 +1,3 @@
+DTYPES: tuple[str, ...]
+OPERATIONS: tuple[str, ...]
 OPCODES: dict[str, int]

@@ -11,6 +11,7 @@ def heed(stop: Callable[[], bool]) -> None: ...
 
 class System:
     n: int
+    n_saved: int
     calls: int
     error: BaseException | None
     def start(self) -> None: ...
