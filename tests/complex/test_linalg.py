@@ -86,8 +86,8 @@ np.linalg.eigh(a)[1]
 np.linalg.eigh(a)[0] * z
 np.linalg.eigh(a, 'U')[1]
 np.linalg.eigh(np.stack([a, a.T * 2]))[1]
-sl.eigh(a)[1]
-sl.eigh(a, lower=False)[1]
+np.abs(sl.eigh(a)[1])
+np.abs(sl.eigh(a, lower=False)[1])
 sl.eigh(a, eigvals_only=True)
 np.linalg.lstsq(a[:, :2], z, rcond=None)[0]
 np.linalg.lstsq(a[:, :2], z, rcond=None)[1]
@@ -199,6 +199,7 @@ def test_maximum_of_nan() -> None:
 @pytest.mark.parametrize(
     ("row", "message"),
     [
+        ("sl.eigh(a, driver='evd')[1]", "scipy.linalg.eigh with driver='evd'.*other signs"),
         ("sl.eigh(a, subset_by_index=[0, 1])", "scipy.linalg.eigh with a subset"),
         ("sl.schur(a)", "scipy.linalg.schur cannot be traced: the order of the eigenvalues"),
         ("sl.fractional_matrix_power(a, z[0].real)", r"Write scipy\.linalg\.expm\(t"),

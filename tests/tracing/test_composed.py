@@ -115,3 +115,19 @@ def test_how_long_a_range_is_is_guarded() -> None:
         grid = np.arange(0.0, p[0], p[1])
         assert_allclose(odead.value_and_gradient(f, p)[0], np.sum(grid**2), rtol=1e-15)
         assert_allclose(odead.gradient(f, p), [0.0, 2 * np.sum(grid * grid) / p[1]])
+
+
+@pytest.mark.parametrize("name", ["mean", "var", "std", "nanmean", "nanvar", "nanstd"])
+@pytest.mark.parametrize("where", [False, True])
+def test_statistics_of_single_precision_stay_single(name, where):
+    if where and name.startswith("nan"):
+        pytest.skip("their masks are other functions")
+    x = (np.arange(12.0).reshape(3, 4) ** 1.5).astype(np.float32)
+
+    def f(x):
+        return getattr(np, name)(x, axis=1, **({"where": x > 3} if where else {}))
+
+    expected = f(x + 4)
+    found = odead.compile(f, x + 4).primal(x + 4)
+    assert found.dtype == expected.dtype == np.float32
+    np.testing.assert_array_equal(found, expected)

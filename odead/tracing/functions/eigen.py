@@ -111,6 +111,11 @@ def refuse_options(a: Any, b: Any, options: Mapping[str, Any]) -> None:
             "scipy.linalg.eigh with a subset, of another type=, or with b= of complex numbers, cannot be traced",
             "Ask for all eigenvalues, and take a slice",
         )
+    if options.get("driver") not in (None, "evr"):
+        recorder_of((a, b)).fail(
+            f"scipy.linalg.eigh with driver={options['driver']!r} cannot be traced: its vectors have other signs",
+            "Leave the driver out, or take np.linalg.eigh",
+        )
 
 
 def _refuse_pencil(a: Any, b: Any, other: bool) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from .creation import as_traced, astype, concrete, recorder_of, returned
 from .movement import mover
-from .reductions import axes_of, root
+from .reductions import axes_of, divided, root
 from .searching import sort, take_along_axis
 from .structured import as_float
 
@@ -18,13 +18,14 @@ __all__ = ["nanmean", "nanmedian", "nanquantile", "nanstd", "nanvar"]
 
 def nanmean(a: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
     x = as_traced(recorder_of(a), a)
-    return np.nansum(x, axis, keepdims=keepdims) / np.sum(~np.isnan(x), axis, keepdims=keepdims)
+    return divided(np.nansum(x, axis, keepdims=keepdims), np.sum(~np.isnan(x), axis, keepdims=keepdims))
 
 
 def nanvar(a: Any, axis: Any = None, *, ddof: float = 0, keepdims: bool = False) -> Any:
     x = as_traced(recorder_of(a), a)
     distance = x - nanmean(x, axis, keepdims=True)
-    return np.nansum(distance * distance, axis, keepdims=keepdims) / (np.sum(~np.isnan(x), axis, keepdims=keepdims) - ddof)
+    count = np.sum(~np.isnan(x), axis, keepdims=keepdims) - ddof
+    return divided(np.nansum(distance * distance, axis, keepdims=keepdims), count)
 
 
 def nanstd(a: Any, axis: Any = None, *, ddof: float = 0, keepdims: bool = False) -> Any:

@@ -22,6 +22,7 @@ __all__ = [
     "any_",
     "axes_of",
     "boolean",
+    "divided",
     "fold",
     "maximum",
     "mean",
@@ -81,7 +82,7 @@ def mean(x: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims:
     if x.dtype.kind in "bi" and dtype is None:
         x = astype(x, float)
     total = sum_(x, axis, dtype, None, keepdims, where=where)
-    return returned(x.rec, total / _count(x, axis, keepdims, where), out, None)
+    return returned(x.rec, divided(total, _count(x, axis, keepdims, where)), out, None)
 
 
 average: Final = mean  # for functions that have a parameter of that name
@@ -93,6 +94,11 @@ def _count(x: TracedArray, axis: Any, keepdims: bool, where: Any) -> Any:
         return math.prod(x.shape[k] for k in axes_of(axis, x.ndim))
     mask = as_traced(x.rec, where)
     return sum_(astype(broadcast_array(mask, x.shape), np.int64), axis, keepdims=keepdims)
+
+
+def divided(total: Any, count: Any) -> Any:
+    """A sum over a count, in the dtype of the sum."""
+    return total / (count if isinstance(count, (int, float)) else astype(as_array(count), total.dtype))
 
 
 def fold(ufunc: np.ufunc) -> Callable[..., Any]:
@@ -190,11 +196,12 @@ def var(x: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: int 
         where: Any = True, mean: Any = None, correction: int | None = None) -> Any:  # fmt: skip
     rec = recorder_of((x, mean, where))
     x = as_traced(rec, x)
-    n = np.maximum(_count(x, axis, keepdims, where) - (ddof if correction is None else correction), 0)
+    n = _count(x, axis, keepdims, where) - (ddof if correction is None else correction)
+    n = max(n, 0) if isinstance(n, (int, float)) else np.maximum(n, 0)
     deviation = x - (average(x, axis, dtype, keepdims=True, where=where) if mean is None else mean)
     if where is not True:
         deviation = select(where, deviation, 0.0)
-    return returned(rec, sum_(deviation * deviation, axis, dtype, None, keepdims) / n, out, None)
+    return returned(rec, divided(sum_(deviation * deviation, axis, dtype, None, keepdims), n), out, None)
 
 
 def root(squares: Any) -> Any:
