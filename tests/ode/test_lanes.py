@@ -1,5 +1,7 @@
 """Members of an ensemble side by side: the results are those of members alone."""
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -35,6 +37,7 @@ MODES = [
 def made(monkeypatch):
     """The loops on lanes that a test has made."""
     monkeypatch.setattr(prepared, "_KEPT", prepared.Kept(32))
+    monkeypatch.setattr(sys.modules["odead.ode.ensemble"], "BUSY", 1e3)  # on a busy machine threads would take a few at a time
     found, make = [], lanes.OnLanes.make
 
     def spy(self, batch):
