@@ -67,7 +67,8 @@ def value_and_gradient(f: Callable[..., Any], *args: Any, wrt: Wrt = 0, mode: Ab
     form = (f, wrt, mode)
     outcome = repeated(form, args)
     if outcome is not LONG_WAY:
-        return outcome  # type: ignore[no-any-return]
+        pair: tuple[Any, Any] = outcome
+        return pair
     inputs = Inputs(f, args, wrt)
     if mode.holomorphic:
         value, blocks = holomorphic(f, inputs, mode.strong_zero)

@@ -145,7 +145,8 @@ def _without_holders(
 
 def _annotation(like: AbstractAnnotation, value: Any, shadows: Sequence[Any]) -> AbstractAnnotation:
     kind: Any = type(like)
-    return kind(value, tuple(shadows)) if isinstance(like, BatchDuplicated) else kind(value, *shadows)  # type: ignore[no-any-return]
+    made: AbstractAnnotation = kind(value, tuple(shadows)) if isinstance(like, BatchDuplicated) else kind(value, *shadows)
+    return made
 
 
 # ---------------------------------------------------------------------------------------------------- in the inner recording
