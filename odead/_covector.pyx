@@ -59,26 +59,18 @@ cdef class ChangeInTime(Recorded):
     """
 
     def __init__(self, Tape tape, int64_t n, p, find=None):
-        cdef int64_t slot = 1
+        cdef int64_t slot
         self.n = self.n_x = n
-        self.p = np.array(p, dtype=np.float64)
-        self.n_p, self.find, self.one = self.p.size, find, 1
+        self.p, self.find, self.one = np.array(p, dtype=np.float64), find, 1
         self.vectors = np.zeros((3, n))
         self.point = floats(self.vectors)
         self.velocity, self.covector = self.point + n, self.point + 2 * n
-        self.tapes, self.captured = [], []
-        self.slot_dx = self.slot_x = 0
         self.address[0] = <char*> self.point
-        if self.n_p:
-            self._assign(slot, self.p)
-            slot += 1
-        self.address[slot] = <char*> &self.t
-        self.address[slot + 1], self.address[slot + 2] = <char*> self.velocity, <char*> &self.one
-        self.slot_d_x = slot + 3
-        self.address[slot + 4] = <char*> self.covector
-        self.n_slots = slot + 5
-        self.start()
-        self._adopt(tape)
+        slot = self._bind_p_and_t(1)
+        self.address[slot], self.address[slot + 1] = <char*> self.velocity, <char*> &self.one
+        self.slot_d_x = slot + 2
+        self.address[slot + 3] = <char*> self.covector
+        self._complete(tape, slot + 4)
 
     cdef Outcome multiply(self, double t, const double* w, double* out) noexcept nogil:
         """Write the product with w into out, at the point and with the velocity that are there."""

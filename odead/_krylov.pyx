@@ -46,24 +46,16 @@ cdef class Products(Linearised):
     """
 
     def __init__(self, Tape tape, int64_t n, p, find=None, bint transposed=False):
-        cdef int64_t slot = 1
+        cdef int64_t slot
         self.n = self.n_x = n
-        self.p = np.array(p, dtype=np.float64)
-        self.n_p, self.find = self.p.size, find
+        self.p, self.find = np.array(p, dtype=np.float64), find
         vectors = np.zeros((2, n))
         self.directions = vectors
         self.point, self.covector = floats(vectors), floats(vectors[1]) if transposed else NULL
-        self.tapes, self.captured = [], []
-        self.slot_dx = self.slot_x = 0
         self.address[0] = <char*> self.point
-        if self.n_p:
-            self._assign(slot, self.p)
-            slot += 1
-        self.address[slot] = <char*> &self.t
-        self.slot_d_dx, self.slot_d_x = slot + 1, slot + 2
-        self.n_slots = slot + 3
-        self.start()
-        self._adopt(tape)
+        slot = self._bind_p_and_t(1)
+        self.slot_d_dx, self.slot_d_x = slot, slot + 1
+        self._complete(tape, slot + 2)
 
     cdef Outcome at(self, double t, const double* x, double* dx) noexcept nogil:
         """Go to (t, x); dx is left as it is."""

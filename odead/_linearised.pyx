@@ -45,7 +45,6 @@ cdef class Linearised(Recorded):
         self.width, self.timed, self.constant, self.find = width, timed, constant, find
         self.colours, self.lanes = len(seeds), len(seeds) + timed
         self.p = np.array(p, dtype=np.float64)
-        self.n_p = self.p.size
         self.shadow_p = np.array(directions, dtype=np.float64)
         self.rows, self.columns, self.source = (np.ascontiguousarray(a, dtype=np.int64) for a in (rows, columns, source))
         self.entries = len(self.rows)
@@ -58,16 +57,10 @@ cdef class Linearised(Recorded):
         values = np.zeros((1 + width, self.lanes, n))
         self.directions = (along_x, along_t, values)
         self.values = floats(values)
-        self.tapes, self.captured = [], []
-        # dx and x, then what stays where it is
-        slot = 2
-        if self.n_p:
-            self._assign(slot, self.p)
-            slot += 1
-        self.address[slot] = <char*> &self.t
-        self.address[slot + 1] = <char*> self.values
-        self._assign(slot + 2, along_x)
-        slot += 3
+        slot = self._bind_p_and_t(2)  # behind dx and x
+        self.address[slot] = <char*> self.values
+        self._assign(slot + 1, along_x)
+        slot += 2
         if timed:
             self._assign(slot, along_t)
             slot += 1
@@ -82,9 +75,7 @@ cdef class Linearised(Recorded):
                 slot += 1
             self.address[slot] = <char*> self.changes
             slot += 1
-        self.n_slots = slot
-        self.start()
-        self._adopt(tape)
+        self._complete(tape, slot)
 
     cdef Outcome at(self, double t, const double* x, double* dx) noexcept nogil:
         """Linearise at (t, x): write f, and J s + f_p e for each sensitivity s that follows x, into dx; keep the rest."""

@@ -23,7 +23,7 @@ cdef class Record:
     cdef double* k                          # rows stages of each step
     cdef readonly int64_t n_saved           # numbers that the evaluations of a step keep for the way back; 0: given up
     cdef readonly int64_t n_matrix          # of these, behind all others: the values of the linearisation of a step
-    cdef readonly double most_saved                  # bytes for them
+    cdef readonly double most_saved          # bytes for them
     cdef double* saved                      # those of each step, as far as there is room
     cdef char* order                        # of each step, where the method has several
     cdef int64_t room_for_times

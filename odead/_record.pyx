@@ -52,8 +52,7 @@ cdef class Record:
     """The steps taken: time and state at each end, and stages.
 
     What is kept is given up when the budget is used: first what the evaluations have saved, then all stages, then every second
-    state, again and again.
-    What is missing is computed again from the states that are left.
+    state, again and again. What is missing is computed again from the states that are left.
 
     Parameters
     ----------

@@ -152,20 +152,14 @@ cdef class StepCotangents(Recorded):
         cdef int64_t slot
         self.n = self.n_x = n
         self.timed = timed
-        self.p, self.shadow_p, self.n_p, self.find = cotangents.p, cotangents.shadow_p, cotangents.n_p, find
+        self.p, self.shadow_p, self.find = cotangents.p, cotangents.shadow_p, find
         self.weights = np.array(weights, dtype=np.float64)
         self.tangents_of_t, self.stages, self.weight = self.weights, len(self.weights), floats(self.weights)
         if groups is not None:
             self._take_groups(groups)
-        self.tapes, self.captured = [], []
-        self.slot_x = 0
-        slot = 1
-        if self.n_p:
-            self._assign(slot, self.p)
-            slot += 1
-        self.address[slot] = <char*> &self.t
-        self.slot_d_x_lanes = slot + 1
-        slot += 2
+        slot = self._bind_p_and_t(1)
+        self.slot_d_x_lanes = slot
+        slot += 1
         if timed:
             self._assign(slot, self.tangents_of_t)
             slot += 1
@@ -175,9 +169,7 @@ cdef class StepCotangents(Recorded):
             self._assign(slot, self.shadow_p)
             slot += 1
         self.slot_products = slot
-        self.n_slots = slot + 1
-        self.start()
-        self._adopt(tape)
+        self._complete(tape, slot + 1)
 
     cdef int _take_groups(self, tuple groups) except -1:
         """Have tangents of x along the groups of columns, then one of t if there is need of it."""

@@ -147,31 +147,38 @@ cdef class Recorded(System):
 
     cdef int _set_up(self, Tape tape, int64_t n, p, find, shadow_p, bint has_dx, int64_t n_saved) except -1:
         cdef int64_t x = 1 if has_dx else 0     # the slot; p and t follow, then the shadows of dx, x and p
-        cdef int64_t t
+        cdef int64_t slot
         self.n = self.n_x = n
-        self.p = np.array(p, dtype=np.float64)
-        self.n_p = self.p.size
-        self.find = find
-        self.tapes = []
-        self.captured = []
-        t = x + 1 + (self.n_p > 0)
-        self.address[t] = <char*> &self.t
-        self.n_slots = t + 1
-        self.slot_dx, self.slot_x, self.slot_d_dx, self.slot_d_x = 0, x, t + 1, t + 2
-        if self.n_p:
-            self._assign(x + 1, self.p)
+        self.p, self.find = np.array(p, dtype=np.float64), find
+        slot = self._bind_p_and_t(x + 1)
+        self.slot_dx, self.slot_x, self.slot_d_dx, self.slot_d_x = 0, x, slot, slot + 1
         if shadow_p is not None:
             self.width = len(shadow_p)
             self.shadow_p = np.array(shadow_p, dtype=np.float64)
-            self.n_slots = t + 3
+            slot += 2
             if self.n_p:
-                self._assign(t + 3, self.shadow_p)
-                self.n_slots = t + 4
+                self._assign(slot, self.shadow_p)
+                slot += 1
         if n_saved:
-            self.room, self.n_saved, self.slot_saved = np.zeros(n_saved), n_saved, self.n_slots
+            self.room, self.n_saved, self.slot_saved = np.zeros(n_saved), n_saved, slot
             self.saved = self.scratch = floats(self.room)
-            self.address[self.slot_saved] = <char*> self.scratch
-            self.n_slots += 1
+            self.address[slot] = <char*> self.scratch
+            slot += 1
+        return self._complete(tape, slot)
+
+    cdef int64_t _bind_p_and_t(self, int64_t slot) except -1:
+        """Let p, unless it is empty, and t have the slots from this one on; returns the next one."""
+        self.n_p = self.p.size
+        if self.n_p:
+            self._assign(slot, self.p)
+            slot += 1
+        self.address[slot] = <char*> &self.t
+        return slot + 1
+
+    cdef int _complete(self, Tape tape, int64_t n_slots) except -1:
+        """Take the first tape: the slots have their addresses, or will have them by `_place`."""
+        self.n_slots = n_slots
+        self.tapes, self.captured = [], []
         self.start()
         return self._adopt(tape)
 
@@ -391,19 +398,12 @@ cdef class Resetting(Recorded):
     """
 
     def __init__(self, Tape tape, int64_t n, p, directions, find):
-        cdef int64_t slot = 1
+        cdef int64_t slot
         self.n_x, self.width, self.find = n, len(directions), find
         self.n = n * (1 + self.width)
         self.p, self.shadow_p = np.array(p, dtype=np.float64), np.array(directions, dtype=np.float64)
         self.rates = np.zeros(max(self.width, 1))
-        self.n_p = self.p.size
-        self.tapes, self.captured = [], []
-        if self.n_p:
-            self._assign(slot, self.p)
-            slot += 1
-        self.address[slot] = <char*> &self.t
-        self.slot_dx = self.slot_x = 0
-        slot += 1
+        slot = self._bind_p_and_t(1)
         if self.width:
             self.slot_d_x = slot
             slot += 1
@@ -412,9 +412,7 @@ cdef class Resetting(Recorded):
                 slot += 1
             self._assign(slot, self.rates)
             slot += 1
-        self.n_slots = slot
-        self.start()
-        self._adopt(tape)
+        self._complete(tape, slot)
 
     def share_p(self, Recorded other):
         """Have p where another one has it."""
