@@ -5,13 +5,12 @@ of `a` holds the weights of the solution, and the new state is just the argument
 """
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
-__all__ = ["Tableau", "polynomial_weights", "powers_at"]
+from .checks import Checks
 
-_ROUND_OFF = 1e-11  # the published coefficients of some interpolants have no more digits
+__all__ = ["Tableau", "polynomial_weights", "powers_at"]
 
 
 def polynomial_weights(interpolant: np.ndarray, q: np.ndarray) -> np.ndarray:
@@ -102,30 +101,23 @@ class Tableau:
         return np.tensordot(self.interpolant, self.basis(np.asarray(q, dtype=float)), axes=1)
 
     def __post_init__(self) -> None:
-        s, more = self.c.size, self.extra_c.size
-        self._require(self.a.shape == (s, s - 1), "a has another shape than (s, s - 1)")
-        self._require(
+        s, more, checks = self.c.size, self.extra_c.size, Checks(self.name)
+        checks.require(self.a.shape == (s, s - 1), "a has another shape than (s, s - 1)")
+        checks.require(
             self.extra_a.shape == (more, s + more - 1 if more else 0), "extra_a has another shape than (extra, s + extra - 1)"
         )
-        self._require(self.errors.shape in ((1, s), (2, s)), "errors has another shape than (1, s) or (2, s)")
-        self._require(
+        checks.require(self.errors.shape in ((1, s), (2, s)), "errors has another shape than (1, s) or (2, s)")
+        checks.require(
             self.interpolant.shape == (s + more, len(self.flips)), "interpolant has another shape than (s + extra, degree)"
         )
-        self._require(not np.triu(self.a).any(), "a stage uses itself or a later one")
-        self._require(not np.triu(self.extra_a, s).any(), "an extra stage uses itself or a later one")
-        self._agree(self.a.sum(1), self.c, "the rows of a do not sum to c")
-        self._agree(self.extra_a.sum(1), self.extra_c, "the rows of extra_a do not sum to extra_c")
-        self._agree(self.c[[0, -1]], [0, 1], "the first stage is not at 0 or the last one not at 1")
-        self._agree(self.errors.sum(1), 0, "the error weights do not sum to 0")
+        checks.require(not np.triu(self.a).any(), "a stage uses itself or a later one")
+        checks.require(not np.triu(self.extra_a, s).any(), "an extra stage uses itself or a later one")
+        checks.agree(self.a.sum(1), self.c, "the rows of a do not sum to c")
+        checks.agree(self.extra_a.sum(1), self.extra_c, "the rows of extra_a do not sum to extra_c")
+        checks.agree(self.c[[0, -1]], [0, 1], "the first stage is not at 0 or the last one not at 1")
+        checks.agree(self.errors.sum(1), 0, "the error weights do not sum to 0")
         at = np.array([0, 0.3, 1])
         weights = self.weights(at)
-        self._agree(weights.sum(0), at, "the interpolant does not reproduce a constant derivative")
-        self._agree(weights[:, 0], 0, "the interpolant does not begin at the old state")
-        self._agree(weights[:, 2], np.append(self.b, np.zeros(more)), "the interpolant does not end at the new state")
-
-    def _require(self, holds: bool, otherwise: str) -> None:
-        if not holds:
-            raise ValueError(f"tableau {self.name}: {otherwise}")
-
-    def _agree(self, found: np.ndarray, expected: Any, otherwise: str) -> None:
-        self._require(bool(np.allclose(found, expected, rtol=0, atol=_ROUND_OFF)), otherwise)
+        checks.agree(weights.sum(0), at, "the interpolant does not reproduce a constant derivative")
+        checks.agree(weights[:, 0], 0, "the interpolant does not begin at the old state")
+        checks.agree(weights[:, 2], np.append(self.b, np.zeros(more)), "the interpolant does not end at the new state")
