@@ -11,7 +11,7 @@ import enum
 import functools
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FunctionType, MethodType, SimpleNamespace
 from typing import Any, Final, NamedTuple
@@ -19,8 +19,19 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from .containers import Place
+from .errors import ArgumentTypeError
 
-__all__ = ["PLAIN_OBJECTS", "Held", "attributes", "class_of", "held", "is_holder", "is_user_module", "is_user_object"]
+__all__ = [
+    "PLAIN_OBJECTS",
+    "Held",
+    "attributes",
+    "class_of",
+    "held",
+    "held_with_shadows",
+    "is_holder",
+    "is_user_module",
+    "is_user_object",
+]
 
 PLAIN_OBJECTS: Final = (SimpleNamespace, argparse.Namespace)  # of the standard library, used as bags of parameters
 _STDLIB: Final = Path(sysconfig.get_path("stdlib")).resolve()
@@ -83,6 +94,18 @@ class Held(NamedTuple):
 def held(x: Any) -> list[Held]:
     """All arrays and floats that a function or object holds, each place once."""
     return list(_walk(x, "", set()))
+
+
+def held_with_shadows(x: Any, shadows: Sequence[Any], what: str) -> tuple[list[Held], list[list[Held]]]:
+    """What x holds, and the same of each of its shadows; raises ArgumentTypeError where that is something else."""
+    items, lanes = held(x), [held(shadow) for shadow in shadows]
+    for shadow, lane in zip(shadows, lanes, strict=True):
+        if class_of(shadow) is not class_of(x) or [item.path for item in lane] != [item.path for item in items]:
+            raise ArgumentTypeError(
+                f"{what}: the shadow of {getattr(x, '__name__', class_of(x).__name__)} holds other arrays than it; "
+                f"odead.make_zero(f) builds one that fits"
+            )
+    return items, lanes
 
 
 def attributes(x: Any) -> dict[str, Any]:

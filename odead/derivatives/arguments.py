@@ -12,7 +12,7 @@ import numpy as np
 from ..activity import AbstractAnnotation, Active, BatchDuplicated, Duplicated
 from ..containers import Place, Structure, flatten, places, promoted
 from ..errors import ArgumentTypeError, ArgumentValueError, argument_name
-from ..holders import Held, held, is_holder
+from ..holders import Held, held_with_shadows, is_holder
 from ..spans import Span, address_of, spans
 from .kernel import is_bound, layout, number_kind, static_key
 from .nested import part_of
@@ -361,11 +361,4 @@ def _holders(
 
 
 def _holder(arguments: Arguments, number: int, annotation: AbstractAnnotation, x: Any, shadows: Sequence[Any]) -> Holder:
-    items, lanes = held(x), [held(shadow) for shadow in shadows]
-    for shadow, lane in zip(shadows, lanes, strict=True):
-        if type(shadow) is not type(x) or [item.path for item in lane] != [item.path for item in items]:
-            raise ArgumentTypeError(
-                f"{arguments.describe(number)}: the shadow of {getattr(x, '__name__', type(x).__name__)} holds other arrays "
-                f"than it; odead.make_zero(f) builds one that fits"
-            )
-    return number, annotation, items, lanes
+    return number, annotation, *held_with_shadows(x, shadows, arguments.describe(number))

@@ -14,8 +14,8 @@ from typing import Any, Final, NamedTuple
 
 from ..activity import AbstractAnnotation, BatchDuplicated
 from ..containers import flatten, map_leaves
-from ..errors import ArgumentTypeError, argument_name
-from ..holders import PLAIN_OBJECTS, Held, attributes, class_of, held, is_holder, is_user_object
+from ..errors import argument_name
+from ..holders import PLAIN_OBJECTS, Held, attributes, class_of, held, held_with_shadows, is_holder, is_user_object
 from ..tracing.recorder import is_traced
 from .kernel import is_bound
 from .nested import Nest
@@ -108,14 +108,7 @@ def _alike(holders: Sequence[_Holder]) -> bool:
 
 
 def _holder(x: Any, shadows: Sequence[Any], what: str) -> _Holder:
-    items, lanes = held(x), [held(shadow) for shadow in shadows]
-    for shadow, lane in zip(shadows, lanes, strict=True):
-        if class_of(shadow) is not class_of(x) or [item.path for item in lane] != [item.path for item in items]:
-            raise ArgumentTypeError(
-                f"{what}: the shadow of {getattr(x, '__name__', class_of(x).__name__)} holds other arrays than it; "
-                f"odead.make_zero(f) builds one that fits"
-            )
-    return _Holder(x, items, lanes)
+    return _Holder(x, *held_with_shadows(x, shadows, what))
 
 
 def _without_holders(
