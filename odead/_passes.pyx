@@ -246,22 +246,22 @@ cdef class _Forwarding(Scan):
 # ---------------------------------------------------------------------------------------------------------------- dce
 
 
-def needed(program):
-    """Which instructions `dce` keeps."""
-    return _Liveness(program).run()
+def needed(program, unneeded=frozenset()):
+    """Which instructions `dce` keeps; nobody reads the exit values of the buffers `unneeded`."""
+    return _Liveness(program).run(unneeded)
 
 
 cdef class _Liveness(Scan):
     cdef char* live
     cdef char* wanted           # of temporaries written once
 
-    cdef list run(self):
+    cdef list run(self, object unneeded):
         cdef Py_ssize_t b, k
         cdef list kept = []
         cdef object out, view
         self.live, self.wanted = self.zeros(self.map_rewritten()), self.zeros(self.many)
         for b in range(self.many):
-            if self.base[b] >= 0 and not self.is_temp[b]:
+            if self.base[b] >= 0 and not self.is_temp[b] and b not in unneeded:
                 memset(self.live + self.base[b], 1, self.size[b])
         for k in range(self.length - 1, -1, -1):
             out = self.out[k]

@@ -87,7 +87,10 @@ class Duplicated(AbstractAnnotation):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DuplicatedNoNeed(Duplicated):
-    """As `Duplicated`; the caller does not need the exit value of `val`."""
+    """As `Duplicated`; the caller does not need the exit value of `val`.
+
+    What only that value needs is not computed, and the array holds anything afterwards.
+    """
 
 
 @dataclass(frozen=True, slots=True, eq=False)

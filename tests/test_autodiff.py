@@ -155,6 +155,47 @@ def test_no_need_is_served_like_duplicated():
     assert_array_equal(d_x, [3.0, 2.0])
 
 
+def test_what_is_not_needed_is_not_computed():
+    def f(dx, x):
+        dx[:] = 3.0 * x[::-1]
+
+    def call(annotation, x=None):
+        dx, d_dx, d_x = np.full(3, 7.0), np.arange(1.0, 4.0), np.ones(3)
+        autodiff(f, annotation(dx, d_dx), Duplicated(np.ones(3) if x is None else x, d_x))
+        assert_array_equal(d_dx, 0.0)
+        assert_array_equal(d_x, [10.0, 7.0, 4.0])
+        return dx
+
+    for _ in range(2):  # the second time on the short way
+        assert_array_equal(call(DuplicatedNoNeed), 7.0)
+        assert_array_equal(call(Duplicated), 3.0)
+
+
+def test_what_is_not_needed_at_the_exit_may_be_needed_before():
+    def f(x, y):
+        x *= x
+        y += x
+        x += y
+
+    def call(annotation):
+        x, y, d_x, d_y = np.array([2.0, 3.0]), np.ones(2), np.array([1.0, 0.5]), np.array([0.0, 2.0])
+        autodiff(f, annotation(x, d_x), Duplicated(y, d_y))
+        return y, d_x, d_y
+
+    for found, expected in zip(call(DuplicatedNoNeed), call(Duplicated), strict=True):
+        assert_array_equal(found, expected)
+
+
+def test_an_array_is_needed_where_one_of_its_annotations_says_so():
+    def f(x, again):
+        x *= 2.0
+
+    x, d_x = np.ones(2), np.ones(2)
+    autodiff(f, DuplicatedNoNeed(x, d_x), Duplicated(x, d_x))
+    assert_array_equal(x, 2.0)
+    assert_array_equal(d_x, 2.0)
+
+
 def test_branches_are_recorded_when_they_are_met():
     def f(x):
         if x[0] > 1:

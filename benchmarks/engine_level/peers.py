@@ -15,6 +15,12 @@ def jax() -> Any:
 
 
 @cache
+def enzyme() -> Any:
+    """Enzyme's interface to JAX; None where it is missing."""
+    return jax() and _module("enzyme_ad.jax")
+
+
+@cache
 def autograd() -> Any:
     """The module, with its NumPy imported; None where it is missing."""
     return _module("autograd.numpy") and _module("autograd")

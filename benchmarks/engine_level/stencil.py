@@ -1,10 +1,12 @@
 """The heat stencil, from 100 to a million points."""
 
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
 
 import odead
+from odead import Duplicated, DuplicatedNoNeed
 from odead.derivatives.kernel import Kernel
 from odead.transform.forward import forward
 
@@ -14,6 +16,7 @@ from .table import Rows, Table
 from .timing import Timer
 
 LANES = 8
+DIFFUSIVITY = 3.0
 
 
 def heat(dx, x, p, t):
@@ -22,10 +25,28 @@ def heat(dx, x, p, t):
     dx[-1] = 2 * p[0] * (x[-2] - x[-1])
 
 
+def heat_known(dx, x, p):
+    """The diffusivity is known: the value takes no part in the cotangents."""
+    dx[1:-1] = DIFFUSIVITY * (x[:-2] - 2 * x[1:-1] + x[2:])
+    dx[0] = 2 * DIFFUSIVITY * (x[1] - x[0]) + p[0]
+    dx[-1] = 2 * DIFFUSIVITY * (x[-2] - x[-1])
+
+
+IN_C_PLUS_PLUS = """
+template<std::size_t N, std::size_t M>
+void heat(enzyme::tensor<double, N>& dx, const enzyme::tensor<double, N>& x, const enzyme::tensor<double, M>& p) {
+  const double k = 3.0;
+  for (std::size_t i = 1; i < N - 1; i++) dx(i) = k * (x(i - 1) - 2 * x(i) + x(i + 1));
+  dx(0) = 2 * k * (x(1) - x(0)) + p(0);
+  dx(N - 1) = 2 * k * (x(N - 2) - x(N - 1));
+}
+"""
+
+
 def measure(timer: Timer, quick: bool) -> Rows:
     rows: Rows = {}
     for n in (100, 10_000) if quick else (100, 1_000, 10_000, 100_000, 1_000_000):
-        rows |= measured(timer, _calls(n), f"{n} points, ")
+        rows |= measured(timer, _calls(n) | _cotangents_alone(n), f"{n} points, ")
     return rows
 
 
@@ -52,6 +73,40 @@ def _calls(n: int) -> Calls:
         },
     )
     return merged(ours, _jax(x, p, d_dx, *lanes[1:]), _autograd(x, p, d_dx), by_hand)
+
+
+def _cotangents_alone(n: int) -> Calls:
+    """A vjp without the value, of which nothing but the transposed stencil is left; Enzyme's example in C++."""
+    rng = np.random.default_rng(0)
+    x, p, v = rng.random(n), np.ones(1), rng.random(n)
+    dx, d_dx, d_x, d_p = np.zeros(n), v.copy(), np.zeros(n), np.zeros(1)
+
+    def pulled():
+        odead.autodiff(heat_known, DuplicatedNoNeed(dx, d_dx), Duplicated(x, d_x), Duplicated(p, d_p))
+
+    calls: dict[str, Callable[[], object]] = {"odead": pulled}
+    jax, enzyme = peers.jax(), peers.enzyme()
+    if jax is not None:
+        calls["JAX"] = _pulled_by(jax, partial(_functional_known, jax.numpy), x, p, v)
+    if enzyme is not None:
+        shapes = [jax.core.ShapedArray([n], jax.numpy.float64)]
+        call = partial(enzyme.cpp_call, out_shapes=shapes, source=IN_C_PLUS_PLUS, fn="heat", argv=("-O3",))
+        calls["Enzyme"] = _pulled_by(jax, lambda x, p: call(x, p)[0], x, p, v)
+    by_hand = native.calls(n, {"cotangents": ("stencil_cotangents", (d_dx, d_x, d_p))})
+    return merged({"cotangents": calls}, by_hand)
+
+
+def _pulled_by(jax, f, *arrays: np.ndarray) -> Callable[[], object]:
+    """The pullback of f alone, compiled."""
+    pullback = jax.jit(lambda x, p, v: jax.vjp(f, x, p)[1](v))
+    x, p, v = map(jax.numpy.asarray, arrays)
+    return lambda: jax.block_until_ready(pullback(x, p, v))
+
+
+def _functional_known(numpy, x, p):
+    inner = DIFFUSIVITY * (x[:-2] - 2 * x[1:-1] + x[2:])
+    first, last = 2 * DIFFUSIVITY * (x[1:2] - x[:1]) + p, 2 * DIFFUSIVITY * (x[-2:-1] - x[-1:])
+    return numpy.concatenate([first, inner, last])
 
 
 def _functional(numpy, x, p):
@@ -100,6 +155,7 @@ def _autograd(x: np.ndarray, p: np.ndarray, v: np.ndarray) -> Calls:
 TABLE = Table(
     "Heat stencil",
     "Right-hand side and its derivatives with respect to states and two parameters, value included, into given arrays. "
-    "JAX, autograd: the form that returns a new array.",
+    "JAX, autograd: the form that returns a new array. \"cotangents\": of a known diffusivity, without the value, "
+    "JAX and Enzyme into new arrays; Enzyme differentiates C++ for JAX.",
     measure,
 )

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from ..activity import AbstractAnnotation, Active, BatchDuplicated, Duplicated
+from ..activity import AbstractAnnotation, Active, BatchDuplicated, BatchDuplicatedNoNeed, Duplicated, DuplicatedNoNeed
 from ..containers import Place, Structure, flatten, places, promoted
 from ..errors import ArgumentTypeError, ArgumentValueError, argument_name
 from ..holders import Held, held_with_shadows, is_holder
@@ -19,6 +19,8 @@ from .nested import part_of
 from .overlapping import Piece, joined
 
 __all__ = ["Arguments"]
+
+_WITHOUT_NEED: Final = (DuplicatedNoNeed, BatchDuplicatedNoNeed)
 
 FUNCTION: Final = -1  # the number under which the function itself owns what it holds
 
@@ -55,6 +57,8 @@ class Arguments:
         For each position: the number of its argument.
     pieces : dict of int to list of Piece
         For each position that is the memory of arrays that overlap: those of them that are differentiated.
+    unneeded : tuple of int
+        The positions of arrays whose exit value the caller does not need.
     width : int or None
         Number of lanes.
     key : tuple
@@ -80,6 +84,7 @@ class Arguments:
         "positions",
         "shadows",
         "structures",
+        "unneeded",
         "width",
     )
 
@@ -112,6 +117,7 @@ class Arguments:
             self._bind(leaf)
         for number, annotation, items, lanes in holders:
             self._add_held(number, annotation, items, lanes)
+        self.unneeded = self._unneeded()
         self.width = _width(self, [(FUNCTION, function), *enumerate(annotated)])
         self._check_overlap()
         for position, pieces in self.pieces.items():
@@ -159,6 +165,14 @@ class Arguments:
             for piece in pieces:
                 for flat, shadow in zip(self.shadows[position], piece.given, strict=True):
                     shadow[...] = part_of(flat, piece.part)
+
+    def _unneeded(self) -> tuple[int, ...]:
+        """Positions of arrays that are nothing but arguments without need, and overlap no other."""
+        owners = [annotation for annotation, leaves in zip(self._annotated, self.leaves, strict=True) for _, b in leaves if b]
+        unneeded, needed = set(), set(self._spans) | set(self.positions[len(owners) :])
+        for annotation, position in zip(owners, self.positions, strict=False):
+            (unneeded if isinstance(annotation, _WITHOUT_NEED) else needed).add(position)
+        return tuple(sorted(unneeded - needed))
 
     def _add(self, number: int, annotation: AbstractAnnotation) -> Any:
         """Take in one argument; return the value that the function takes."""

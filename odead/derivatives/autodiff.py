@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from ..activity import AbstractAnnotation, Active, BatchDuplicated, Const, Duplicated
+from ..activity import AbstractAnnotation, Active, BatchDuplicated, Const, Duplicated, DuplicatedNoNeed
 from ..errors import ArgumentTypeError, warn
 from ..execute.compiled import Signature, disjoint
 from ..transform.builder import FLOATS
@@ -121,8 +121,8 @@ def _bind(args: tuple[Any, ...], parsed: Parsed, kwargs: dict[str, Any]) -> Call
     else:
         refuse_numbers(arguments)
     active, width = tuple(sorted(arguments.shadows)), arguments.width
-    key = (type(mode), mode.strong_zero, width, arguments.key)
-    derive = partial(mode.derive, active=active, width=width)
+    key = (type(mode), mode.strong_zero, width, arguments.key, arguments.unneeded)
+    derive = partial(mode.derive_without, active=active, width=width, unneeded=arguments.unneeded)
     kernel = cached_kernel(f, key, arguments.args, derive, kwargs, arguments.held)
     if not kwargs and function is None and function_key(f) is f and _Repeatable.fits(parsed):
         if len(_RECENT) >= KEPT:
@@ -192,7 +192,7 @@ class _Repeatable:
             not (mode.check or mode.holomorphic)
             and all(type(a) in _REPEATABLE for a in annotated)
             and Signature.describes(values)
-            and all(type(a.val) is np.ndarray and a.val.dtype.name in FLOATS for a in annotated if type(a) is Duplicated)
+            and all(type(a.val) is np.ndarray and a.val.dtype.name in FLOATS for a in annotated if type(a) is not Const)
             and disjoint(*values, *[shadow for a in annotated for shadow in a.shadows])
         )
 
@@ -209,7 +209,7 @@ class _Repeatable:
         return _run(self._mode, call, self._activity)
 
 
-_REPEATABLE: Final = frozenset({Const, Duplicated})
+_REPEATABLE: Final = frozenset({Const, Duplicated, DuplicatedNoNeed})
 _RECENT: Final[dict[Any, _Repeatable]] = {}  # by the form of the call
 _LONG_WAY: Final = object()
 

@@ -9,6 +9,7 @@ from ..errors import ArgumentTypeError
 from ..rules.registry import Direction
 from ..tape import Program
 from ..transform.forward import forward
+from ..transform.passes.dce import dce
 from ..transform.reverse import reverse
 
 __all__ = ["AbstractMode", "Forward", "ForwardMode", "ForwardWithPrimal", "Reverse", "ReverseMode", "ReverseWithPrimal"]
@@ -48,6 +49,11 @@ class AbstractMode(ABC):
     @abstractmethod
     def derive(self, program: Program, active: Sequence[int], width: int | None) -> Program:
         """The derived program for shadows at these positions."""
+
+    def derive_without(self, program: Program, active: Sequence[int], width: int | None, unneeded: Sequence[int]) -> Program:
+        """The same for a caller who does not read the exit values of the arguments `unneeded`."""
+        derived = self.derive(program, active, width)
+        return dce(derived, {derived.arguments[k] for k in unneeded}) if unneeded else derived
 
 
 class ForwardMode(AbstractMode):

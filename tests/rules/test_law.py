@@ -125,6 +125,7 @@ def make(kind, wrong=False):
 ARRAYS = (Const, Duplicated, DuplicatedNoNeed, BatchDuplicated, BatchDuplicatedNoNeed, Cache)
 NUMBERS = (Const, Active, Duplicated, DuplicatedNoNeed, BatchDuplicated, BatchDuplicatedNoNeed)
 COMBINATIONS = list(itertools.product(ARRAYS, ARRAYS, NUMBERS))
+WITHOUT_NEED = (DuplicatedNoNeed, BatchDuplicatedNoNeed)
 SINGLE, BATCH = (Duplicated, DuplicatedNoNeed), (BatchDuplicated, BatchDuplicatedNoNeed)
 
 
@@ -152,7 +153,8 @@ def check_forward(f, kinds, returns, rng):
     arguments = [annotated(k, v, s) for k, v, s in zip(kinds, entry, shadows, strict=True)]
     result = autodiff(ForwardWithPrimal, f, returns, *arguments)
     exit_x, value = plain(X, P, S)
-    assert_array_equal(entry[0], exit_x)
+    if kinds[0] not in WITHOUT_NEED:
+        assert_array_equal(entry[0], exit_x)
     assert result.value == value
     active = [is_active(k) for k in kinds]
     for w in range(width):
@@ -175,7 +177,8 @@ def check_reverse(f, kinds, returns, rng):
     arguments = [annotated(k, v, s) for k, v, s in zip(kinds, entry, shadows, strict=True)]
     result = autodiff(ReverseWithPrimal, f, returns, *arguments)
     exit_x, value = plain(X, P, S)
-    assert_array_equal(entry[0], exit_x)
+    if kinds[0] not in WITHOUT_NEED:
+        assert_array_equal(entry[0], exit_x)
     assert result.value == value
     active = [is_active(k) for k in kinds]
     for w in range(width):
