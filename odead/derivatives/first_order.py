@@ -8,6 +8,7 @@ import numpy as np
 
 from ..containers import flatten
 from ..errors import ArgumentTypeError, ArgumentValueError
+from ..execute.compiled import Executable
 from ..tracing.recorder import contains_traced
 from ..transform.builder import FLOATS
 from ..transform.forward import forward
@@ -186,15 +187,16 @@ def vjp(f: Callable[..., Any], *xs: Any) -> tuple[Any, Callable[[Any], tuple[Any
     if inputs.nest is not None:
         return _value_of(f, inputs), _PullbackInside(f, inputs)
     kernel = kernel_of(f, inputs, "reverse", partial(reverse, active=inputs.active))
+    bound: list[np.ndarray] = []
     results: list[np.ndarray] = []
-    shadows = inputs.zeros()
 
     def assemble(variant: Variant) -> list[Any]:
+        bound[:] = [x.copy() if k in variant.written else x for k, x in enumerate(inputs.values)]
         results[:] = empty_results(variant)
-        return [*copies(inputs.values), *shadows, *_zero_seeds(variant), *results]
+        return [*bound, *inputs.zeros(), *_zero_seeds(variant), *results]
 
-    variant = kernel.run(inputs.values, assemble)
-    return variant.trace.returned(results), _Pullback(f, variant, inputs)
+    variant, executable = kernel.sweep_forward(inputs.values, assemble)
+    return variant.trace.returned(copies(results)), _Pullback(f, inputs, variant, executable, bound, results)
 
 
 def _zero_seeds(variant: Variant) -> list[np.ndarray]:
@@ -203,16 +205,30 @@ def _zero_seeds(variant: Variant) -> list[np.ndarray]:
 
 
 class _Pullback:
-    """The reverse sweep of one recorded run, with values of its own."""
+    """The reverse sweep of one recorded run.
 
-    def __init__(self, f: Callable[..., Any], variant: Variant, inputs: Inputs) -> None:
-        self._f, self._variant, self._inputs = f, variant, inputs
-        self._executable = variant.executable.apart()
-        self._values = copies(inputs.values)
-        self._results = empty_results(variant)
-        arrays = [*self._values, *inputs.zeros(), *_zero_seeds(variant), *self._results]
-        missed = self._executable.run(arrays, "forward")
-        assert missed < 0, "the forward sweep took another way than a moment ago"
+    Parameters
+    ----------
+    f : callable
+    inputs : Inputs
+    variant : Variant
+    executable : Executable
+        It has run the forward sweep.
+    values, results : list of ndarray
+        What that sweep has left; nobody else may write there.
+    """
+
+    def __init__(
+        self,
+        f: Callable[..., Any],
+        inputs: Inputs,
+        variant: Variant,
+        executable: Executable,
+        values: list[np.ndarray],
+        results: list[np.ndarray],
+    ) -> None:
+        self._f, self._inputs, self._variant, self._executable = f, inputs, variant, executable
+        self._values, self._results = values, results
 
     def __call__(self, cotangent: Any) -> tuple[Any, ...]:
         """Transposed Jacobian times `cotangent`, one item per argument."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import suppress
 from copy import copy
 from types import BuiltinFunctionType, FunctionType, MethodType
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 
@@ -65,6 +65,8 @@ class Variant:
         Of the derived program.
     written : frozenset of int
         The positions among the arguments into which the function writes.
+    domains : Domains or None
+        Whether a run leaves the domain of an operation that raises in Python; None where nothing raises.
     complex_results : frozenset of int
         Which of the results are pairs of floats that the function returns as complex numbers.
     returned : list of (shape, dtype)
@@ -77,7 +79,9 @@ class Variant:
         Nothing but its arguments needs to be bound: the function returns None and writes into nothing else.
     """
 
-    __slots__ = ("complex_results", "executable", "guarded", "is_silent", "nest", "primal", "returned", "trace", "written")
+    __slots__ = (
+        "complex_results", "domains", "executable", "guarded", "is_silent", "nest", "primal", "returned", "trace", "written",
+    )  # fmt: skip
 
     def __init__(self, recorded: Trace, derive: Derive | None, nest: Nest | None = None, primal: Program | None = None,
                  fixed: Sequence[int] | None = None, raises: bool = True) -> None:  # fmt: skip
@@ -86,9 +90,9 @@ class Variant:
         self.primal = optimise(recorded.program) if primal is None else primal
         derived = self.primal if derive is None else optimise(derive(self.primal))
         hoisted = derived if fixed is None else hoist(derived, fixed)
-        domains = Domains(recorded) if raises and recorded.domains else None
-        asks = domains is not None and not domains.are_computed(self.primal, hoisted)
-        self.executable = Executable(hoisted, settles=hoisted is not derived, leaves=domains, always_asks=asks)
+        self.domains = Domains(recorded) if raises and recorded.domains else None
+        asks = self.domains is not None and not self.domains.are_computed(self.primal, hoisted)
+        self.executable = Executable(hoisted, settles=hoisted is not derived, leaves=self.domains, always_asks=asks)
         written = {out.buffer for out in self.primal.out if out is not None}
         self.complex_results = frozenset(leaf.index for leaf in recorded.result or () if leaf.is_complex)
         self.is_silent = nest is None and recorded.result is None and not self.primal.results and not recorded.unread
@@ -108,6 +112,16 @@ class Variant:
         if buffer.shape and k in self.complex_results:
             return shape[:-1], np.dtype(np.complex128)
         return shape, np.dtype(buffer.dtype)
+
+
+class Execute(Protocol):
+    """How a variant runs on the arrays that it binds; see `Executable.run`."""
+
+    def __call__(self, variant: Variant, arrays: Sequence[Any], asks: bool = True) -> int: ...
+
+
+def _whole(variant: Variant, arrays: Sequence[Any], asks: bool = True) -> int:
+    return variant.executable.run(arrays, asks=asks)
 
 
 class Kernel:
@@ -233,6 +247,20 @@ class Kernel:
             return self._run_inside(self._nest, arguments, assemble)
         return self._run(arguments, assemble)
 
+    def sweep_forward(
+        self, arguments: Sequence[Any], assemble: Callable[[Variant], Sequence[Any]]
+    ) -> tuple[Variant, Executable]:
+        """The forward sweep of a reverse program, outside of recordings; the executable that is returned can run the rest."""
+        made: list[Executable] = []
+
+        def sweep(variant: Variant, arrays: Sequence[Any], asks: bool = True) -> int:
+            if asks and variant.domains is not None and variant.domains(arrays):
+                return len(variant.executable.program)
+            made[:] = [variant.executable.apart()]
+            return made[0].run(arrays, "forward")
+
+        return self._run(arguments, assemble, sweep), made[0]
+
     def seeing(self, others: Sequence[tuple[np.ndarray, np.ndarray]]) -> "Kernel":
         """The kernel of the way taken first, with other captured arrays in place of some: pairs of old and new."""
         twin = copy(self)
@@ -247,7 +275,9 @@ class Kernel:
             return self._variants[0].trace.namespace.stale()
         return any(variant.trace.namespace.stale() for variant in self._variants)
 
-    def _run(self, arguments: Sequence[Any], assemble: Callable[[Variant], Sequence[Any]]) -> Variant:
+    def _run(
+        self, arguments: Sequence[Any], assemble: Callable[[Variant], Sequence[Any]], execute: Execute = _whole
+    ) -> Variant:
         if self._watches and self.variant.trace.namespace.stale():
             self._forget(arguments)
         variant = self.variant
@@ -257,17 +287,19 @@ class Kernel:
             if not variant.trace.guards:
                 raise
         else:
-            if variant.executable.run(arrays) < 0:
+            if execute(variant, arrays) < 0:
                 return variant
-        return self._run_other(variant, arguments, assemble)
+        return self._run_other(variant, arguments, assemble, execute)
 
-    def _run_other(self, missed: Variant, arguments: Sequence[Any], assemble: Callable[[Variant], Sequence[Any]]) -> Variant:
+    def _run_other(
+        self, missed: Variant, arguments: Sequence[Any], assemble: Callable[[Variant], Sequence[Any]], execute: Execute
+    ) -> Variant:
         """A guard of `missed` did not hold: try the other variants, then record a new one."""
         with self._lock:
             self._variants = [variant for variant in self._variants if variant is missed or not variant.trace.namespace.stale()]
             for variant in self._variants:
                 with suppress(OdeadError):  # what it returns does not suit the caller; that matters only if it is the one taken
-                    if variant is not missed and variant.executable.run(assemble(variant)) < 0:
+                    if variant is not missed and execute(variant, assemble(variant)) < 0:
                         self.variant = variant
                         return variant
             variant = self._record(self._leaves_at(missed, arguments))
@@ -277,7 +309,7 @@ class Kernel:
                 self._variants.remove(variant)
                 self.variant = missed
                 raise
-        guard = variant.executable.run(arrays, asks=False)  # what raises at these values has done so while recording
+        guard = execute(variant, arrays, asks=False)  # what raises at these values has done so while recording
         if guard >= 0:
             raise TracingError(
                 f"{variant.primal.name}: recorded at these values, the program does not hold at them: the branch at "
