@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("numpy", "scipy", "jax", "diffrax", "pydiffsol", "casadi", "torch", "torchdiffeq", "autograd")
+PACKAGES = ("numpy", "scipy", "jax", "diffrax", "pydiffsol", "casadi", "torch", "torchdiffeq", "autograd", "enzyme_ad")
 
 
 def machine() -> dict[str, Any]:

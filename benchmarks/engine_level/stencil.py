@@ -155,7 +155,7 @@ def _autograd(x: np.ndarray, p: np.ndarray, v: np.ndarray) -> Calls:
 TABLE = Table(
     "Heat stencil",
     "Right-hand side and its derivatives with respect to states and two parameters, value included, into given arrays. "
-    "JAX, autograd: the form that returns a new array. \"cotangents\": of a known diffusivity, without the value, "
+    'JAX, autograd: the form that returns a new array. "cotangents": of a known diffusivity, without the value, '
     "JAX and Enzyme into new arrays; Enzyme differentiates C++ for JAX.",
     measure,
 )
