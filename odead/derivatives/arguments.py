@@ -169,7 +169,8 @@ class Arguments:
     def _unneeded(self) -> tuple[int, ...]:
         """Positions of arrays that are nothing but arguments without need, and overlap no other."""
         owners = [annotation for annotation, leaves in zip(self._annotated, self.leaves, strict=True) for _, b in leaves if b]
-        unneeded, needed = set(), set(self._spans) | set(self.positions[len(owners) :])
+        unneeded: set[int] = set()
+        needed = set(self._spans) | set(self.positions[len(owners) :])
         for annotation, position in zip(owners, self.positions, strict=False):
             (unneeded if isinstance(annotation, _WITHOUT_NEED) else needed).add(position)
         return tuple(sorted(unneeded - needed))
