@@ -19,7 +19,7 @@ from .gradients.continuous import (
     piecewise_adjoint,
 )
 from .gradients.discrete import Probes, go_back, solve_for_adjoint
-from .gradients.forward import MULTISTEP_SHARE, Columns, augmented, column_atol, columns_for, split
+from .gradients.forward import MULTISTEP_SHARE, SHARES, Columns, augmented, column_atol, columns_for, split
 from .methods import MULTISTEP, ONE_STEP
 from .pieces.doubts import warn_of_branches
 from .pieces.locating import solve_with_switches
@@ -50,7 +50,7 @@ class Run(NamedTuple):
         """Integrate the derivatives beside the states; a loss is differentiated by the chain rule."""
         problem = self.problem
         columns = columns_for(problem, self.wrt)
-        share = MULTISTEP_SHARE if self.controls.method in MULTISTEP else 1.0
+        share = SHARES.get(self.controls.method, 1.0)
         rtol = min(self.controls.rtol, self.tolerances.rtol)
         atol = column_atol(problem, columns, self.controls.atol, self.tolerances.atol)
         floor = atol[problem.x0.size :].reshape(-1, problem.x0.size).T / rtol
@@ -150,7 +150,7 @@ class Run(NamedTuple):
         def solve(problem: Problem) -> tuple[Course, Probes]:
             return solve_for_adjoint(problem, self.controls, self.tolerances, times, self.wrt, dense=dense, budget=budget)
 
-        course, probes = solve_with_switches(problem, solve)
+        course, probes = solve_with_switches(problem, solve, adjoint=True)
         trajectory = course.trajectory
         if trajectory.failure is not None:
             self._raise(trajectory, problem.system(), self._result(course, trajectory.y, positions[:0], "adjoint"))

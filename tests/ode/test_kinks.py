@@ -211,3 +211,29 @@ def test_prepared_solves_notice_a_kink(method):
         turn = np.log(2 / bound) / 0.8
         expected = 2 * np.exp(-1.6) if turn > 2 else bound * (1 - 0.8 * (2 - turn))
         assert found.y[0, 0] == pytest.approx(expected, rel=2e-6)
+
+
+def faint(dx, x, p, t):
+    """A kink whose factor is 1000 times less than it could be: the solution hardly sees it, the derivative by the factor does."""
+    dx[0], dx[1] = x[1], -4 * x[0] - 0.1 * x[1]
+    dx += p[0] * np.abs(x[1]) + p[1]
+
+
+def faint_by_branches(dx, x, p, t):
+    dx[0], dx[1] = x[1], -4 * x[0] - 0.1 * x[1]
+    if x[1] < 0:
+        dx -= p[0] * x[1] - p[1]
+    else:
+        dx += p[0] * x[1] + p[1]
+
+
+@pytest.mark.parametrize("method", ["auto", "RK45", "DOP853", "Rodas5P", "BDF"])
+@pytest.mark.parametrize("mode", ["forward", "adjoint", "continuous"])
+@pytest.mark.parametrize("rtol", [1e-6, 1e-7])
+def test_a_kink_that_only_a_derivative_sees(method, mode, rtol):
+    def gradients(rhs, **options):
+        return sensitivity(rhs, [1.0, 0.5], np.array([-1e-3, 0.5]), (0, 4), t_eval=[2.0, 4.0], loss=loss, **options).grad
+
+    exact = gradients(faint_by_branches, method="DOP853", mode="forward", rtol=1e-12, atol=1e-14)
+    found = gradients(faint, method=method, mode=mode, rtol=rtol, atol=1e-3 * rtol)
+    np.testing.assert_allclose(found, exact, rtol=0, atol=50 * rtol * np.abs(exact).max())

@@ -20,7 +20,7 @@ Rest = TypeVar("Rest")
 
 
 def solve_with_switches(
-    problem: Problem, solve: Callable[[Problem], tuple[Course, Rest]], *, differentiated: bool = True
+    problem: Problem, solve: Callable[[Problem], tuple[Course, Rest]], *, differentiated: bool = True, adjoint: bool = False
 ) -> tuple[Course, Rest]:
     """Solve, with the switches located that jump, or bend now and then.
 
@@ -31,14 +31,15 @@ def solve_with_switches(
     problem : Problem
     solve : callable
         Of a problem with this right-hand side, or another form of it: the course, perhaps with a failure, and anything else.
-    differentiated : bool
+    differentiated, adjoint : bool
+        Whether derivatives are wanted, and whether the steps do not see each of them.
 
     Returns
     -------
     tuple
         What `solve` returned in the end.
     """
-    attempt: _Attempt | None = _Attempt(problem._replace(rhs=problem.rhs.located), warns=differentiated)
+    attempt: _Attempt | None = _Attempt(problem._replace(rhs=problem.rhs.located), warns=differentiated, by_p=adjoint)
     while attempt is not None:
         solved = solve(attempt.problem)
         attempt = attempt.after(solved[0])
@@ -57,7 +58,8 @@ class _Attempt(NamedTuple):
         Why not.
     insists : bool
         Whether there is nothing else to try: without them as branches the solve fails too, and says less about the cause.
-    warns : bool
+    warns, by_p : bool
+        Whether derivatives are wanted, and whether kinks of those by p are to be located too.
     """
 
     problem: Problem
@@ -65,13 +67,14 @@ class _Attempt(NamedTuple):
     reason: str = ""
     insists: bool = False
     warns: bool = True
+    by_p: bool = False
 
     def after(self, course: Course) -> "_Attempt | None":
         """The one to follow, where switches jumped and are to be located, or could not be located."""
         failure = course.trajectory.failure
         if failure is not None:
             return None if self.insists else self._after_failure(course, failure.reason)
-        found, rhs, reason = _flipping(course), self.problem.rhs, self.reason
+        found, rhs, reason = _flipping(course, self.by_p), self.problem.rhs, self.reason
         if found and self.locates:
             few = [line for line, flips in found.items() if flips.are_few(course.trajectory.nsteps)]
             if few and self._can_locate:
@@ -87,9 +90,9 @@ class _Attempt(NamedTuple):
         if rhs.frozen:
             return self._replace(problem=problem._replace(rhs=rhs.origin), locates=False, reason=reason)
         if not self.locates:
-            return _Attempt(problem._replace(rhs=rhs.located), insists=True)
-        found = [line for line, flips in _flipping(course).items() if flips.jumps] if self._can_locate else []
-        return _Attempt(problem._replace(rhs=rhs.locating(found)), insists=True) if found else None
+            return self._replace(problem=problem._replace(rhs=rhs.located), locates=True, reason="", insists=True)
+        found = [line for line, flips in _flipping(course, self.by_p).items() if flips.jumps] if self._can_locate else []
+        return self._replace(problem=problem._replace(rhs=rhs.locating(found)), insists=True) if found else None
 
     @property
     def _can_locate(self) -> bool:
@@ -97,7 +100,7 @@ class _Attempt(NamedTuple):
         return mass is None or mass.is_singular
 
 
-def _flipping(course: Course) -> dict[str, Flips]:
+def _flipping(course: Course, by_p: bool) -> dict[str, Flips]:
     """The switches recorded as values that flipped where their two sides, or the slopes of these, differ, by source line.
 
     Of a solve that failed, perhaps because it took too many steps, only some of them are looked at.
@@ -107,7 +110,7 @@ def _flipping(course: Course) -> dict[str, Flips]:
     for piece in course.pieces:  # between two pieces there is a jump, if need be
         if piece.path is not None:
             here = piece.problem
-            here.rhs.selects(here.x0, here.p, here.t0).see(piece.path.chunks(most), found)
+            here.rhs.selects(here.x0, here.p, here.t0, by_p=by_p).see(piece.path.chunks(most), found)
     return {line: flips for line, flips in found.items() if flips.jumps or flips.bends}
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..engines.engine import AbstractEngine, Controls, Crossing, Failure, System, Trajectory
 from ..engines.interpolant import Joined, join
+from ..engines.native import FINEST
 from ..engines.path import Path, at_point
 from ..methods import EXPLICIT
 from ..problem.problem import Problem
@@ -27,6 +28,10 @@ __all__ = ["Course", "FirstRows", "Happened", "Piece", "integrate"]
 
 NO_PROGRESS: Final = 20  # pieces without one after which to give up
 INSTANT: Final = 1e-12  # of the span: a shorter piece is no progress
+LATELY: Final = 8  # events
+# Each piece adds its errors. As much as the tolerance allows on each, a problem with 100 resets was off by 120 tolerances; with
+# the tolerances divided by 1 + k / 10 on the piece after k events the sum grows with the logarithm of their number.
+CALM: Final = 10
 
 
 class Piece(NamedTuple):
@@ -209,6 +214,7 @@ class _Walk:
         self.events: list[Happened] = []
         self.ended = range(0)  # of the events, those on the pieces before and so far on this one
         self.stuck = 0
+        self.located = 0  # instants that depend on the solution
 
     def run(self) -> Course:
         problem = self.problem
@@ -251,16 +257,32 @@ class _Walk:
             return self._terminate(part, here, instant, z, ending, happening.slope)
         self.stuck = self.stuck + 1 if abs(instant.after - since) <= INSTANT * abs(problem.t1 - problem.t0) else 0
         reason = happening.reason
-        if self.stuck >= NO_PROGRESS:
+        if self.stuck >= NO_PROGRESS or self._rebounds(happening):
             reason = "it switches, or events happen, again and again at the same instant (chattering)"
         if reason:
             step = 0.0 if part.crossing is None else part.crossing.t1 - part.crossing.t0
             return self._finish(part._replace(failure=Failure(instant.after, z, step, reason)), here, instant)
         if self.sign * (problem.t1 - instant.after) <= 0:
             return self._finish(part, here, instant)
+        self.located += part.crossing is not None
         self.parts.append(part._replace(crossing=None))  # which holds the loop and all that it works in
         self._keep_piece(here, part, happening.transition, instant.after)
         return instant.after, self._state_after(happening, z), happening.branch, happening.signs
+
+    def _rebounds(self, happening: Happening) -> bool:
+        """Whether an event with a reset happens again although its root function goes the other way.
+
+        The bounces of a ball end so when they are no higher than the errors of steps: once more, and it falls through the floor.
+        """
+        events = self.problem.events
+        if events is None:
+            return False
+        before = self.events[: len(self.events) - len(happening.events)]
+        lately = {happened.occurrence.number for happened in before[-LATELY:]}
+        return any(
+            occurrence.move is None and events.resets[occurrence.number] is not None and occurrence.number in lately
+            for occurrence in happening.events
+        )
 
     def _keep_piece(self, here: Problem, part: Trajectory, end: Transition | None, until: float) -> None:
         self.pieces.append(Piece(here, part.sol, end, until, part.steps, *self._new_events(), part.path))
@@ -276,7 +298,7 @@ class _Walk:
         system = self.make(here)._replace(x0=z, side=side, path=self.n if self.path and rhs.has_selects else 0)
         if system.slopes is not None and self.directions is not None:
             system = system._replace(slopes=here.slopes_with(z[self.n :].reshape(-1, self.n), self.directions))
-        controls = self.controls
+        controls = self._tightened()
         if self.parts:
             left = controls.max_steps - sum(part.nsteps for part in self.parts)
             stiff = bool(set(self.parts[-1].methods[-1:]) - EXPLICIT.keys())  # a restart need not find out again
@@ -290,6 +312,12 @@ class _Walk:
             if end != problem.t1 and not (times.size and times[-1] == end):
                 times = np.append(times, end)  # to know the state there; `_end_piece` takes it out
         return here, self.engine.integrate(system, controls, times, self.dense)
+
+    def _tightened(self) -> Controls:
+        """With tolerances for this piece, so that the errors of all pieces together remain about those of one."""
+        share = 1 / (1 + self.located / CALM)
+        rtol = max(share * self.controls.rtol, min(FINEST, self.controls.rtol))
+        return self.controls._replace(rtol=rtol, atol=rtol / self.controls.rtol * self.controls.atol)
 
     def _rest(self, z: np.ndarray, branch: Branch | None) -> tuple[Problem, Trajectory]:
         """The piece that ends where it begins, with an event at the start."""
@@ -438,6 +466,11 @@ class _Walk:
         return self._finish(part, here, instant)._replace(ending=ending, terminated=event)
 
     def _finish(self, part: Trajectory, here: Problem, instant: Instant | None) -> Course:
+        if self.parts and part.failure is not None and part.failure.reason.startswith("max_steps="):
+            reason = (
+                f"max_steps={self.controls.max_steps} steps were taken, with {len(self.parts)} stops at switches and events"
+            )
+            part = part._replace(failure=part.failure._replace(reason=reason))
         self.parts.append(part)
         until = here.t1 if instant is None else instant.after
         self._keep_piece(here, part, None, until)

@@ -23,7 +23,7 @@ from ..engines.engine import System as Initial
 from ..engines.native import AUTO, STIFF_STEPS, Leg, make_loop
 from ..gradients.continuous import AdjointOptions
 from ..gradients.discrete import BUDGET, moves_x0, probe_tolerances, probed, probes_of, record_of, signs, sweep_over
-from ..gradients.forward import MULTISTEP_SHARE, augmented, columns_for
+from ..gradients.forward import SHARES, augmented, columns_for
 from ..methods import MULTISTEP
 from ..problem.problem import Problem
 
@@ -78,7 +78,7 @@ class Plan(NamedTuple):
         states_atol = problem.vector_atol(controls.atol)
         rtol, atol, share, floor = np.array([controls.rtol]), states_atol, 1.0, np.zeros((problem.n, 0))
         if mode == "forward":
-            share = MULTISTEP_SHARE if method in MULTISTEP else 1.0
+            share = SHARES.get(method, 1.0)
             width = len(columns_for(problem, wrt).start)
             rtol = np.full(1 + width, share * min(controls.rtol, options.rtol))
             atol = share * np.tile(states_atol, 1 + width)

@@ -258,8 +258,8 @@ class CompiledRhs:
         """Whether there are switches recorded as values, as `np.where` and kinks, on the way taken at the example."""
         return not self.frozen.issuperset(lines_of_keys(self._made[0].first.primal))
 
-    def selects(self, x: np.ndarray, p: np.ndarray, t: float) -> Selects:
-        """Where there are no branches: these switches."""
+    def selects(self, x: np.ndarray, p: np.ndarray, t: float, *, by_p: bool) -> Selects:
+        """Where there are no branches: these switches, and whether derivatives by p count too."""
         kernel = self._keys
         lines = lines_of_keys(kernel.first.primal)
 
@@ -271,7 +271,11 @@ class CompiledRhs:
             self(dx, x, p, t)
             return dx
 
-        return Selects(lines, Roots(kernel.first.executable.tape, self.n, p, np.zeros(len(lines)), find), slope)
+        def mixed(x: np.ndarray, t: float) -> np.ndarray:
+            return self.cotangent_p(x, p, t, np.cos(np.arange(1.0, self.n + 1) ** 2))  # no flow from one to another cancels
+
+        keys = Roots(kernel.first.executable.tape, self.n, p, np.zeros(len(lines)), find)
+        return Selects(lines, keys, slope, mixed if by_p and p.size else None)
 
     def steady(self, p: np.ndarray) -> Keys:
         """Where there are no branches: the test for the compiled loop that these switches stay as they are."""

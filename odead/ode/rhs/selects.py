@@ -66,10 +66,16 @@ class Selects:
         Their values.
     slope : callable
         (x, t) -> f
+    by_p : callable, optional
+        (x, t) -> the derivatives by p of a sum that mixes the elements of f. What these alone have, as a kink times a
+        parameter that is small now, an adjoint must see; columns of derivatives see it in their error test.
     """
 
-    def __init__(self, lines: Sequence[str], keys: Roots, slope: Callable[[np.ndarray, float], np.ndarray]) -> None:
-        self._keys, self._slope = keys, slope
+    def __init__(
+        self, lines: Sequence[str], keys: Roots, slope: Callable[[np.ndarray, float], np.ndarray],
+        by_p: Callable[[np.ndarray, float], np.ndarray] | None = None,
+    ) -> None:  # fmt: skip
+        self._keys, self._slope, self._by_p = keys, slope, by_p
         names = np.array(lines)
         self._columns = {line: np.flatnonzero(names == line) for line in dict.fromkeys(lines)}
 
@@ -106,9 +112,17 @@ class Selects:
         flips.jumps = bool(np.abs(after - before).max(initial=0.0) > AGREE * size)
         if flips.jumps or flips.bends:
             return
-        time, x = ends[0]
-        dt, dx = ASIDE * (end[0] - start[0]), ASIDE * (end[1] - start[1])
-        sides = self._slope(x - dx, time - dt), self._slope(x + dx, time + dt)
-        bend = np.abs(sides[0] - 2 * before + sides[1]) / ASIDE
-        change = np.abs(self._slope(end[1], float(end[0])) - self._slope(start[1], float(start[0])))
-        flips.bends = bool((bend > BENDS * change + ROUNDING * size).any())
+        flips.bends = _bends(self._slope, start, end, ends[0], size)
+        if not flips.bends and self._by_p is not None:
+            at = np.abs(self._by_p(ends[0][1], ends[0][0]))
+            flips.bends = _bends(self._by_p, start, end, ends[0], at)
+
+
+def _bends(
+    function: Callable[[np.ndarray, float], np.ndarray], start: Point, end: Point, at: Point, size: np.ndarray | float
+) -> bool:
+    """Whether the slope of a function along a step changes at a point of it; `size` is what rounding is relative to."""
+    (time, x), dt, dx = at, ASIDE * (end[0] - start[0]), ASIDE * (end[1] - start[1])
+    middle, first, last = function(x, time), function(start[1], float(start[0])), function(end[1], float(end[0]))
+    bend = np.abs(function(x - dx, time - dt) - 2 * middle + function(x + dx, time + dt)) / ASIDE
+    return bool((bend > BENDS * np.abs(last - first) + ROUNDING * size).any())
