@@ -20,7 +20,7 @@ from .gradients.continuous import (
 )
 from .gradients.discrete import Probes, go_back, solve_for_adjoint
 from .gradients.forward import MULTISTEP_SHARE, SHARES, Columns, augmented, column_atol, columns_for, split
-from .methods import MULTISTEP, ONE_STEP
+from .methods import ONE_STEP
 from .pieces.doubts import warn_of_branches
 from .pieces.locating import solve_with_switches
 from .pieces.piecewise import Course, FirstRows, Piece, integrate

@@ -214,7 +214,7 @@ def test_prepared_solves_notice_a_kink(method):
 
 
 def faint(dx, x, p, t):
-    """A kink whose factor is 1000 times less than it could be: the solution hardly sees it, the derivative by the factor does."""
+    """A kink whose factor is small: the solution hardly sees it, the derivative by the factor does."""
     dx[0], dx[1] = x[1], -4 * x[0] - 0.1 * x[1]
     dx += p[0] * np.abs(x[1]) + p[1]
 

@@ -16,7 +16,7 @@ from ..engines.engine import AbstractEngine, Controls, Crossing, Failure, System
 from ..engines.interpolant import Joined, join
 from ..engines.native import FINEST
 from ..engines.path import Path, at_point
-from ..methods import EXPLICIT
+from ..methods import EXPLICIT, MULTISTEP
 from ..problem.problem import Problem
 from ..rhs.jumps import Jump, Transition
 from ..rhs.sides import Branch
@@ -32,6 +32,7 @@ LATELY: Final = 8  # events
 # Each piece adds its errors. As much as the tolerance allows on each, a problem with 100 resets was off by 120 tolerances; with
 # the tolerances divided by 1 + k / 10 on the piece after k events the sum grows with the logarithm of their number.
 CALM: Final = 10
+CALM_MULTISTEP: Final = 2  # they begin each piece at order 1, with many short steps (a solve with 3 kinks: 59 tolerances)
 
 
 class Piece(NamedTuple):
@@ -272,7 +273,7 @@ class _Walk:
     def _rebounds(self, happening: Happening) -> bool:
         """Whether an event with a reset happens again although its root function goes the other way.
 
-        The bounces of a ball end so when they are no higher than the errors of steps: once more, and it falls through the floor.
+        So end the bounces of a ball, when they are no higher than the errors of steps: once more, and it falls through the floor.
         """
         events = self.problem.events
         if events is None:
@@ -315,7 +316,7 @@ class _Walk:
 
     def _tightened(self) -> Controls:
         """With tolerances for this piece, so that the errors of all pieces together remain about those of one."""
-        share = 1 / (1 + self.located / CALM)
+        share = 1 / (1 + self.located / (CALM_MULTISTEP if self.controls.method in MULTISTEP else CALM))
         rtol = max(share * self.controls.rtol, min(FINEST, self.controls.rtol))
         return self.controls._replace(rtol=rtol, atol=rtol / self.controls.rtol * self.controls.atol)
 

@@ -24,7 +24,6 @@ from ..engines.native import AUTO, STIFF_STEPS, Leg, make_loop
 from ..gradients.continuous import AdjointOptions
 from ..gradients.discrete import BUDGET, moves_x0, probe_tolerances, probed, probes_of, record_of, signs, sweep_over
 from ..gradients.forward import SHARES, augmented, columns_for
-from ..methods import MULTISTEP
 from ..problem.problem import Problem
 
 __all__ = ["Plan", "make_batch"]
