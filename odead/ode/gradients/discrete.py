@@ -24,7 +24,7 @@ from ...errors import ArgumentValueError, IntegrationError
 from ..engines.engine import AbstractEngine, Controls, System, Trajectory
 from ..engines.estimate import Group, error_of_gradient, norm
 from ..engines.native import Leg, NativeEngine, compiled_method, interpolant, run_loop
-from ..methods import EXPLICIT, MULTISTEP
+from ..methods import MULTISTEP, ONE_STEP
 from ..pieces.piecewise import Course, Happened, Piece, integrate
 from ..problem.problem import Problem
 from ..rhs.linearised import PatternGrewError
@@ -47,7 +47,7 @@ SLACK: Final = 10.0
 SLACK_MULTISTEP: Final = 0.3
 # Methods whose steps are many, or leave more of an error than their estimate says, have less room: after a few events the
 # gradients of RK23 were off by 345 tolerances at 10, those of Kvaerno5 by 357.
-SLACKS: Final = {"BDF": SLACK_MULTISTEP, "RK23": 1.0, "Kvaerno5": 3.0}
+SLACKS: Final = {"BDF": SLACK_MULTISTEP, "RK23": 1.0, "Kvaerno5": 1.0}
 BUDGET: Final = 256e6  # bytes for the steps
 # Bytes for what evaluations save, where to compute it again costs less than a fresh page of memory: what is not more than this
 # is kept from one solve to the next. A layer of 2400 neurons takes 2.9 us, and the pages for it 4.
@@ -190,7 +190,7 @@ def probe_tolerances(
     """Relative tolerances (1 + count,) and absolute ones (1 + count, N) of the states and the probes; `Probes.floor`."""
     slack = SLACKS.get(controls.method, SLACK)
     rtol = np.full(1 + count, slack * options.rtol)
-    share = SHARES.get(controls.method, 1.0) if controls.method in EXPLICIT else 1.0
+    share = SHARES.get(controls.method, 1.0) if controls.method in ONE_STEP else 1.0
     rtol[0] = share * controls.rtol
     atol = np.empty((1 + count, problem.x0.size))
     states = problem.vector_atol(controls.atol)

@@ -273,7 +273,7 @@ class _Walk:
     def _rebounds(self, happening: Happening) -> bool:
         """Whether an event with a reset happens again although its root function goes the other way.
 
-        So end the bounces of a ball, when they are no higher than the errors of steps: once more, and it falls through the floor.
+        So end the bounces of a ball when they are lower than the errors of steps: once more, and it falls through the floor.
         """
         events = self.problem.events
         if events is None:
