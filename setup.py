@@ -22,8 +22,10 @@ DIRECTIVES = {
     "initializedcheck": CHECK,
     "freethreading_compatible": True,
 }
-# Results are NumPy's bit for bit: no contraction to fused multiply-add, no -ffast-math. Nobody reads errno or traps.
-GNU_FLAGS = ["-O3", "-fwrapv", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
+# Results are NumPy's bit for bit: no contraction to fused multiply-add, no -ffast-math. Nobody reads errno or traps. Compiling
+# takes a quarter less without debugging information, and the checked build half as long at -O1.
+GNU_FLAGS = ["-fwrapv", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", *(["-O1"] if CHECK else ["-O3", "-g0"])]
+JOBS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 # Both files import only the standard library: the package itself needs the module built here.
 table = runpy.run_path("odead/ops.py")["TABLE"]
@@ -83,4 +85,6 @@ extensions = [
     for name, headers in MODULES.items()
 ]
 generated = "build/checked" if CHECK else "build/fast"  # Cython looks at dates, not at directives
-setup(ext_modules=cythonize(extensions, compiler_directives=DIRECTIVES, build_dir=generated))
+if __name__ == "__main__":  # processes that translate for it may import this file
+    modules = cythonize(extensions, compiler_directives=DIRECTIVES, build_dir=generated, nthreads=JOBS)
+    setup(ext_modules=modules, options={"build_ext": {"parallel": JOBS}})

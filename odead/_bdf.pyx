@@ -272,13 +272,13 @@ cdef class BDF(Explicit):
     def last_step(self):
         """The state at the end of the step tried last, and its differences as the interpolant takes them."""
         cdef int64_t i, k
-        cdef double[:, ::1] stages
-        end, differences = np.empty(self.n), np.zeros((MOST_ORDER, self.n))
-        stages = differences
+        cdef cnp.ndarray differences = np.zeros((MOST_ORDER, self.n))
+        cdef double* row = floats(differences)
+        end = np.empty(self.n)
         memcpy(cnp.PyArray_DATA(<cnp.ndarray> end), self.z, self.n * sizeof(double))
         for i in range(self.order):
             for k in range(self.n):
-                stages[i, k] = self.k[(1 + i) * self.n + k] / self.h
+                row[i * self.n + k] = self.k[(1 + i) * self.n + k] / self.h
         return end, differences
 
     cdef void resize(self, double factor) noexcept nogil:

@@ -11,6 +11,7 @@ cimport numpy as cnp
 from cpython.pycapsule cimport PyCapsule_GetContext, PyCapsule_GetName, PyCapsule_GetPointer
 from libc.stdint cimport int64_t, intptr_t
 
+from ._arrays cimport checked_floats, integers
 from ._structured cimport Instruction, parameters
 
 cnp.import_array()
@@ -28,10 +29,13 @@ cdef void call_pointer(const Instruction* i) noexcept nogil:
     odead_call_pointer(parameters(i), <double*> i.out, <double*> i.x)
 
 
-def run_pointer(const int64_t[::1] plan, double[::1] out, double[::1] row):
-    """The same outside a program; neither array is empty."""
+def run_pointer(cnp.ndarray plan not None, cnp.ndarray out not None, cnp.ndarray row not None):
+    """The same outside a program."""
+    cdef const int64_t* how = integers(plan)
+    cdef double* into = checked_floats(out, 1)
+    cdef double* given = checked_floats(row, 1)
     with nogil:
-        odead_call_pointer(&plan[0], &out[0], &row[0])
+        odead_call_pointer(how, into, given)
 
 
 def opened(capsule):

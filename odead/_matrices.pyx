@@ -20,7 +20,7 @@ from libc.stdint cimport int64_t
 from libc.string cimport memset
 from scipy.linalg.cython_lapack cimport dgbtrf, dgbtrs, dgetrf, dgetrs
 
-from ._arrays cimport floats, integers
+from ._arrays cimport checked_floats, floats, integers
 
 cdef extern from "_lu.h" nogil:
     bint odead_lu_factor(int64_t n, double* a, int* pivots, double* inverse)
@@ -145,18 +145,18 @@ cdef class Matrix:
 
     def solved(self, values, double scale, b, bint transposed=False):
         """Assemble, factor and solve: the rows of b, solved; None if the matrix is singular."""
-        cdef double[::1] given = np.append(np.asarray(values, dtype=np.float64), 0.0)
-        found = np.array(b, dtype=np.float64, ndmin=2)
-        cdef double[:, ::1] rows = found
-        if rows.shape[1] != self.n or rows.shape[0] == 0:
+        cdef cnp.ndarray given = np.append(np.asarray(values, dtype=np.float64), 0.0)
+        cdef cnp.ndarray found = np.array(b, dtype=np.float64, order="C", ndmin=2)
+        cdef double* rows = checked_floats(found, 2)
+        if found.shape[1] != self.n:
             raise ValueError(f"right-hand sides of {self.n} numbers expected")
-        self.assemble(&given[0], scale)
+        self.assemble(floats(given), scale)
         if not self.factor():
             return None
         if transposed:
-            self.solve_transposed(&rows[0, 0], rows.shape[0])
+            self.solve_transposed(rows, found.shape[0])
         else:
-            self.solve(&rows[0, 0], rows.shape[0])
+            self.solve(rows, found.shape[0])
         return found
 
 
@@ -377,17 +377,20 @@ cdef class Sparse(Matrix):
     def _analyse(self, row_order, column_order):
         """Find the patterns of L and U for pivots down the diagonal of the matrix so ordered."""
         cdef int64_t n = self.n, i, j, k, e
-        cdef int64_t[::1] starts, at, marked, place
+        cdef cnp.ndarray starts, at, marks, place
+        cdef int64_t* start
+        cdef int64_t* marked
         cdef list lower = [], upper = []
         new_row = np.argsort(row_order)
         new_column = np.argsort(column_order)
         by_column = np.lexsort((new_row[self.rows], new_column[self.columns]))
         at = np.ascontiguousarray(new_row[self.rows][by_column])
         starts = np.searchsorted(new_column[self.columns][by_column], np.arange(n + 1))
-        marked = np.full(n, -1)
+        marks = np.full(n, -1)
+        start, marked = integers(starts), integers(marks)
         for j in range(n):
-            for e in range(starts[j], starts[j + 1]):
-                marked[at[e]] = j
+            for e in range(start[j], start[j + 1]):
+                marked[integers(at)[e]] = j
             marked[j] = j
             above = []
             for k in range(j):
@@ -395,9 +398,9 @@ cdef class Sparse(Matrix):
                     above.append(k)
                     place = lower[k]
                     for i in range(place.shape[0]):
-                        marked[place[i]] = j
+                        marked[integers(place)[i]] = j
             upper.append(above)
-            lower.append(j + 1 + np.flatnonzero(np.asarray(marked[j + 1 :]) == j))
+            lower.append(j + 1 + np.flatnonzero(marks[j + 1 :] == j))
         self._keep(by_column, at, starts, lower, upper, row_order, column_order)
 
     def _keep(self, by_column, at, starts, list lower, list upper, row_order, column_order):

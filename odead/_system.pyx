@@ -12,9 +12,9 @@ cimport numpy as cnp
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.time cimport monotonic
 from libc.stdint cimport int64_t
-from libc.string cimport memcmp
+from libc.string cimport memcmp, memcpy
 
-from ._arrays cimport floats
+from ._arrays cimport checked_floats, floats
 from ._core cimport REVERSE, WHOLE, Tape
 
 cnp.import_array()
@@ -101,18 +101,12 @@ cdef class Callback(System):
         self.start()
 
     cdef Outcome value(self, double t, const double* x, double* dx) noexcept nogil:
-        cdef int64_t k
-        cdef double[::1] given
-        cdef double[::1] found
         with gil:
             try:
                 state = np.empty(self.n)
-                given = state
-                for k in range(self.n):
-                    given[k] = x[k]
+                memcpy(floats(state), x, self.n * sizeof(double))
                 found = np.ascontiguousarray(self.fun(t, state), dtype=np.float64).reshape(self.n)
-                for k in range(self.n):
-                    dx[k] = found[k]
+                memcpy(dx, floats(found), self.n * sizeof(double))
             except BaseException as error:
                 self.error = error
                 return RAISED
@@ -322,39 +316,47 @@ cdef class Roots(Recorded):
                 return False
         return True
 
-    def along(self, const double[::1] t, const double[:, ::1] x):
+    def along(self, cnp.ndarray t not None, cnp.ndarray x not None):
         """Their values at k points, shape (k, m); None where one of them raises: who asks in Python will see it."""
         cdef int64_t k
+        cdef const double* time = checked_floats(t, 1)
+        cdef const double* point = checked_floats(x, 2)
         cdef cnp.ndarray found = np.empty((t.shape[0], self.m))
         cdef double* row = floats(found)
+        if x.shape[0] != t.shape[0] or x.shape[1] != self.n_x:
+            raise ValueError(f"the points have shape {np.shape(x)}, not {(t.shape[0], self.n_x)}")
         for k in range(t.shape[0]):
-            if self.value(t[k], &x[k, 0], row + k * self.m) != DONE:
+            if self.value(time[k], point + k * self.n_x, row + k * self.m) != DONE:
                 return None
         return found
 
-    def flip(self, double t0, const double[::1] x0, double t1, const double[::1] x1, int64_t which, int64_t halvings):
+    def flip(self, double t0, cnp.ndarray x0 not None, double t1, cnp.ndarray x1 not None, int64_t which, int64_t halvings):
         """Where one of them, on the straight line between two points, changes its value.
 
         Returns two neighbouring points (t, x): the first still has the value of the first point. None as for `along`.
         """
-        cdef int64_t k, n = x0.shape[0]
+        cdef int64_t k
         cdef double low = 0, high = 1, middle, kept
+        cdef const double* start = checked_floats(x0, 1)
+        cdef const double* end = checked_floats(x1, 1)
         cdef cnp.ndarray x = np.array(x0)
         cdef double* between = floats(x)
-        if self.value(t0, &x0[0], self.found) != DONE:
+        if x0.shape[0] != self.n_x or x1.shape[0] != self.n_x:
+            raise ValueError(f"the points do not have {self.n_x} numbers")
+        if self.value(t0, start, self.found) != DONE:
             return None
         kept = self.found[which]
         for _ in range(halvings):
             middle = low + (high - low) / 2
-            for k in range(n):
-                between[k] = x0[k] + middle * (x1[k] - x0[k])
+            for k in range(self.n_x):
+                between[k] = start[k] + middle * (end[k] - start[k])
             if self.value(t0 + middle * (t1 - t0), between, self.found) != DONE:
                 return None
             if self.found[which] == kept:
                 low = middle
             else:
                 high = middle
-        return [(t0 + s * (t1 - t0), np.asarray(x0) + s * (np.asarray(x1) - np.asarray(x0))) for s in (low, high)]
+        return [(t0 + s * (t1 - t0), x0 + s * (x1 - x0)) for s in (low, high)]
 
 
 cdef class Keys(Recorded):
@@ -515,7 +517,7 @@ cdef class Cotangents(Recorded):
 
 def all_finite(cnp.ndarray vector not None):
     """Whether no element of a vector of floats is infinite or not a number."""
-    cdef const double* x = _floats(vector)
+    cdef const double* x = checked_floats(vector, 1)
     cdef double total = 0
     cdef Py_ssize_t k
     for k in range(cnp.PyArray_SIZE(vector)):
@@ -525,15 +527,9 @@ def all_finite(cnp.ndarray vector not None):
 
 def goes_strictly(cnp.ndarray vector not None, double sign):
     """Whether a vector of floats increases strictly (sign 1.0) or decreases strictly (sign -1.0)."""
-    cdef const double* x = _floats(vector)
+    cdef const double* x = checked_floats(vector, 1)
     cdef Py_ssize_t k
     for k in range(cnp.PyArray_SIZE(vector) - 1):
         if not sign * (x[k + 1] - x[k]) > 0:
             return False
     return True
-
-
-cdef const double* _floats(cnp.ndarray vector) except NULL:
-    if cnp.PyArray_TYPE(vector) != cnp.NPY_FLOAT64 or not cnp.PyArray_IS_C_CONTIGUOUS(vector):
-        raise ValueError("a contiguous vector of float64 is needed")
-    return <const double*> cnp.PyArray_DATA(vector)
