@@ -2,15 +2,15 @@
 
 import os
 import pickle
-from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
-from threading import Event
+from threading import Event, Lock
 from time import perf_counter
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from .._lanes_batch import WIDTH
 from .._system import heed
 from ..errors import ArgumentTypeError, ArgumentValueError
 from .prepared.group import Group
@@ -25,6 +25,8 @@ __all__ = ["ensemble"]
 Member = Solution | Sensitivity | Exception
 
 BUSY: Final = 0.01  # seconds for which a thread takes members: after Ctrl-C it still solves these
+GROWTH: Final = 16  # of their number; the first ones tell how long one takes
+FEWEST: Final = WIDTH  # to take, by a thread that has begun: these are solved side by side
 
 # An option of these asks for derivatives.
 _OF_SENSITIVITY: Final = frozenset({"loss", "running", "wrt", "mode", "sens_rtol", "sens_atol", "checkpoints", "order"})
@@ -76,8 +78,8 @@ def ensemble(
     """
     members = _members(x0s, ps)
     run = sensitivity if _OF_SENSITIVITY & same.keys() else solve
-    workers = _workers(executor, threads, len(members))
-    bar = open_bar(total=len(members), unit="solve") if progress else None
+    workers = _workers(executor, threads, members.count)
+    bar = open_bar(total=members.count, unit="solve") if progress else None
     done: Callable[[int], Any] = _nothing if bar is None else bar.update
     try:
         if executor is None:
@@ -99,27 +101,46 @@ def _nothing(_: int) -> None:
 # ------------------------------------------------------------------------------------------------ members
 
 
-def _members(x0s: Any, ps: Any) -> list[tuple[Any, Any]]:
+class Members(NamedTuple):
+    """x0 and p of all, each one for each member or one for all.
+
+    Attributes
+    ----------
+    count : int
+    x0s, ps : sequence or array
+    """
+
+    count: int
+    x0s: Sequence[Any] | np.ndarray
+    ps: Sequence[Any] | np.ndarray
+
+    def part(self, numbers: range) -> tuple[list[Any], list[Any]]:
+        """x0 and p of some of them."""
+        some = slice(numbers.start, numbers.stop)
+        x0s, ps = (list(items[some] if len(items) == self.count else items) for items in (self.x0s, self.ps))
+        return x0s * (len(numbers) // len(x0s)), ps * (len(numbers) // len(ps))
+
+
+def _members(x0s: Any, ps: Any) -> Members:
     starts = [x0s] if callable(x0s) else _items(x0s, "x0s")
     parameters = [None] if ps is None else _items(ps, "ps")
-    count = max(len(starts), len(parameters)) if starts and parameters else 0
+    count = max(len(starts), len(parameters)) if len(starts) and len(parameters) else 0
     for items, name, other in ((starts, "x0s", "ps"), (parameters, "ps", "x0s")):
         if len(items) not in (1, count):
             raise ArgumentValueError(
                 f"{name} has {len(items)} items and {other} {count}; give one for each member, or a single one for all"
             )
-    spread = (items * count if len(items) == 1 else items for items in (starts, parameters))
-    return list(zip(*spread, strict=True))
+    return Members(count, starts, parameters)
 
 
-def _items(values: Any, name: str) -> list[Any]:
+def _items(values: Any, name: str) -> Sequence[Any] | np.ndarray:
     if isinstance(values, np.ndarray):
         if values.ndim < 2:
             raise ArgumentValueError(
                 f"{name} has shape {values.shape}; its rows must be the members, shape (members, ...): for one that serves all "
                 f"write [{name[:-1]}], for numbers a list of them"
             )
-        return list(values)
+        return values
     if not isinstance(values, Sequence) or isinstance(values, str) or hasattr(values, "_fields"):
         raise ArgumentTypeError(
             f"{name} must be a list, a tuple or an array with an item for each member, not a {type(values).__name__}; "
@@ -146,21 +167,47 @@ def _workers(executor: Executor | None, threads: int | None, members: int) -> in
     return max(1, min(threads or os.cpu_count() or 1, members))
 
 
-def _in_threads(group: Group, members: Sequence[tuple[Any, Any]], workers: int, done: Callable[[int], Any]) -> list[Member]:
+class _Waiting:
+    """The members that no thread has taken yet.
+
+    Parameters
+    ----------
+    count, workers : int
+    """
+
+    def __init__(self, count: int, workers: int) -> None:
+        self._next, self._count, self._workers, self._lock = 0, count, workers, Lock()
+
+    def take(self, most: int) -> range:
+        """The numbers of the next ones; none when nothing is left.
+
+        Towards the end a thread takes its share of what is left and not more (guided self-scheduling, Polychronopoulos and
+        Kuck 1987): of 2000 members none waits for the other's last 256.
+        """
+        with self._lock:
+            share = -(-(self._count - self._next) // self._workers)
+            taken = range(self._next, min(self._count, self._next + min(most, max(share, FEWEST))))
+            self._next = taken.stop
+        return taken
+
+    def clear(self) -> None:
+        with self._lock:
+            self._next = self._count
+
+
+def _in_threads(group: Group, members: Members, workers: int, done: Callable[[int], Any]) -> list[Member]:
     """Each thread takes the next members when it has finished some: a future for each would cost half of a small solve."""
-    results: list[Any] = [None] * len(members)
-    waiting, stop = deque(range(len(members))), Event()
+    results: list[Any] = [None] * members.count
+    waiting, stop = _Waiting(members.count, workers), Event()
 
     def work() -> None:
         size = 1
-        while waiting:
-            numbers = _some(waiting, size)
+        while numbers := waiting.take(size):
             began = perf_counter()
-            for k, result in zip(numbers, group.solve([members[k] for k in numbers]), strict=True):
-                results[k] = result
+            results[numbers.start : numbers.stop] = group.solve(*members.part(numbers))
             done(len(numbers))
             fitting = len(numbers) * BUSY / max(perf_counter() - began, 1e-9)
-            size = max(1, min(int(fitting), 2 * size, MOST_AT_ONCE))
+            size = max(1, min(int(fitting), GROWTH * size, MOST_AT_ONCE))
 
     def work_beside() -> None:
         heed(stop.is_set)
@@ -178,28 +225,18 @@ def _in_threads(group: Group, members: Sequence[tuple[Any, Any]], workers: int, 
     return results
 
 
-def _some(waiting: "deque[int]", size: int) -> list[int]:
-    """Take up to so many numbers, of which other threads take some at the same time."""
-    taken: list[int] = []
-    while len(taken) < size:
-        try:
-            taken.append(waiting.popleft())
-        except IndexError:
-            break
-    return taken
-
-
 def _by_executor(
     executor: Executor,
     problem: tuple[Callable[..., Member], Any, Any, dict[str, Any]],
-    members: Sequence[tuple[Any, Any]],
+    members: Members,
     done: Callable[[int], Any],
 ) -> list[Member]:
     """By the user's executor, which stays open."""
     if isinstance(executor, ProcessPoolExecutor):
         _check_pickles(problem)
     run, rhs, tspan, same = problem
-    futures: list[Future[Member]] = [executor.submit(_solve_member, run, rhs, tspan, same, x0, p) for x0, p in members]
+    each = zip(*members.part(range(members.count)), strict=True)
+    futures: list[Future[Member]] = [executor.submit(_solve_member, run, rhs, tspan, same, x0, p) for x0, p in each]
     try:
         for _ in as_completed(futures):
             done(1)

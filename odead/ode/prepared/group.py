@@ -1,7 +1,7 @@
 """Members of an ensemble that one thread solves, without Python between them where they are ordinary."""
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -54,12 +54,12 @@ class Group:
                 options.pop(name, None)
         return usual(**options)
 
-    def solve(self, members: Sequence[tuple[Any, Any]]) -> list[Result]:
-        """Solve for some (x0, p): a result for each, or its exception."""
-        results: list[Result | None] = [None] * len(members)
-        if self._asked is not None and self._when is not None and len(members) > 1:  # the first ones have prepared it
-            self._solve_prepared(self._asked, self._when, members, results)
-        return [self._solve_alone(*member) if found is None else found for member, found in zip(members, results, strict=True)]
+    def solve(self, x0s: list[Any], ps: list[Any]) -> list[Result]:
+        """Solve for some x0 and p: a result for each, or its exception."""
+        results: list[Result | None] = [None] * len(x0s)
+        if self._asked is not None and self._when is not None and len(x0s) > 1:  # the first ones have prepared it
+            results = self._solve_prepared(self._asked, self._when, x0s, ps)
+        return [self._solve_alone(x0s[k], ps[k]) if found is None else found for k, found in enumerate(results)]
 
     def _solve_alone(self, x0: Any, p: Any) -> Result:
         try:
@@ -67,30 +67,33 @@ class Group:
         except Exception as error:
             return error
 
-    def _solve_prepared(
-        self, asked: Asked, timed: When, members: Sequence[tuple[Any, Any]],
-        results: list[Result | None],
-    ) -> None:  # fmt: skip
-        """Fill in the results of ordinary members."""
-        x0s, ps = map(list, zip(*members, strict=True))
-        alike, those = list(range(len(members))), given_rows(x0s, ps, timed)
-        if those is None:
-            alike, those = _laid_out(members, timed, results)
-        found = None if those is None else find(asked, those)
-        if found is None or those is None:
-            return
-        try:
-            solved = found.solve(those, name_of(self._rhs), until_error=False, beside=self._beside)
-        except Exception:  # of one of them, which says so when it is solved alone
-            return
-        for k, result in zip(alike, solved, strict=True):
-            results[k] = result
+    def _solve_prepared(self, asked: Asked, timed: When, x0s: list[Any], ps: list[Any]) -> list[Result | None]:
+        """The results of ordinary members, and None for others."""
+        those = given_rows(x0s, ps, timed)
+        if those is not None:
+            return self._solve_alike(asked, those)
+        results: list[Result | None] = [None] * len(x0s)
+        alike, those = _laid_out(x0s, ps, timed, results)
+        if those is not None:
+            for k, result in zip(alike, self._solve_alike(asked, those), strict=True):
+                results[k] = result
+        return results
+
+    def _solve_alike(self, asked: Asked, those: Given) -> list[Result | None]:
+        """The same for members that are laid out alike."""
+        found = find(asked, those)
+        if found is not None:
+            with suppress(Exception):  # of one of them, which says so when it is solved alone
+                return found.solve(those, name_of(self._rhs), until_error=False, beside=self._beside)
+        return [None] * len(those.x0)
 
 
-def _laid_out(members: Sequence[tuple[Any, Any]], timed: When, results: list[Result | None]) -> tuple[list[int], Given | None]:
+def _laid_out(
+    x0s: list[Any], ps: list[Any], timed: When, results: list[Result | None]
+) -> tuple[list[int], Given | None]:  # fmt: skip
     """The numbers of the members that are laid out as the first one, and these; what others raise is their result."""
     those: dict[int, Given] = {}
-    for k, (x0, p) in enumerate(members):
+    for k, (x0, p) in enumerate(zip(x0s, ps, strict=True)):
         try:
             laid_out = numbers(x0, p, timed)
         except Exception as error:

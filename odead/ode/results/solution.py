@@ -105,6 +105,8 @@ class Sensitivity(Solution):
     The other attributes are those of `Solution`.
     """
 
+    __slots__ = ("_estimate",)
+
     sens: np.ndarray | None
     sens_x0: np.ndarray | None
     sens_t_events: list[np.ndarray] | None
@@ -121,12 +123,14 @@ class Sensitivity(Solution):
     def estimate_later(self, estimate: Callable[[], float]) -> None:
         """Have `sens_error` computed when it is first asked for: it takes a tenth of the time of a small gradient."""
         self.pop("sens_error", None)
-        self.__dict__["estimate"] = estimate
+        object.__setattr__(self, "_estimate", estimate)  # an item would be a field
 
     def __missing__(self, name: str) -> Any:
-        if name != "sens_error" or "estimate" not in self.__dict__:
+        estimate = getattr(self, "_estimate", None) if name == "sens_error" else None
+        if estimate is None:
             raise KeyError(name)
-        self[name] = self.__dict__.pop("estimate")()
+        object.__delattr__(self, "_estimate")
+        self[name] = estimate()
         return self[name]
 
     def __reduce__(self) -> tuple[Any, ...]:
