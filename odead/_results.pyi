@@ -1,5 +1,5 @@
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, final
 
 import numpy as np
 
@@ -9,8 +9,12 @@ def rows_of(arrays: list[Any]) -> np.ndarray | None: ...
 def times_of(given: Any, t0: float, t1: float) -> np.ndarray | None: ...
 def are_equal(one: np.ndarray, other: np.ndarray) -> bool: ...
 def events_of(result: dict[str, Any], rows: list[list[int]], instants: np.ndarray, before: np.ndarray, n: int) -> None: ...
+@final
+class LaterEstimate:
+    def __call__(self) -> float: ...
+
 def results_of(
-    kind: Callable[..., Any],
+    kind: type[dict[str, Any]],
     common: dict[str, Any],
     members: Members,
     times: np.ndarray,

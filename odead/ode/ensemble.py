@@ -10,7 +10,6 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from .._lanes_batch import WIDTH
 from .._system import heed
 from ..errors import ArgumentTypeError, ArgumentValueError
 from .prepared.group import Group
@@ -26,7 +25,7 @@ Member = Solution | Sensitivity | Exception
 
 BUSY: Final = 0.01  # seconds for which a thread takes members: after Ctrl-C it still solves these
 GROWTH: Final = 16  # of their number; the first ones tell how long one takes
-FEWEST: Final = WIDTH  # to take, by a thread that has begun: these are solved side by side
+FEWEST: Final = 64  # to take: with 16 lanes run dry so often that 2000 small solves in two threads take 7 % longer
 
 # An option of these asks for derivatives.
 _OF_SENSITIVITY: Final = frozenset({"loss", "running", "wrt", "mode", "sens_rtol", "sens_atol", "checkpoints", "order"})
@@ -78,8 +77,8 @@ def ensemble(
     """
     members = _members(x0s, ps)
     run = sensitivity if _OF_SENSITIVITY & same.keys() else solve
-    workers = _workers(executor, threads, members.count)
-    bar = open_bar(total=members.count, unit="solve") if progress else None
+    workers = _workers(executor, threads, members.total)
+    bar = open_bar(total=members.total, unit="solve") if progress else None
     done: Callable[[int], Any] = _nothing if bar is None else bar.update
     try:
         if executor is None:
@@ -106,18 +105,18 @@ class Members(NamedTuple):
 
     Attributes
     ----------
-    count : int
+    total : int
     x0s, ps : sequence or array
     """
 
-    count: int
+    total: int
     x0s: Sequence[Any] | np.ndarray
     ps: Sequence[Any] | np.ndarray
 
     def part(self, numbers: range) -> tuple[list[Any], list[Any]]:
         """x0 and p of some of them."""
         some = slice(numbers.start, numbers.stop)
-        x0s, ps = (list(items[some] if len(items) == self.count else items) for items in (self.x0s, self.ps))
+        x0s, ps = (list(items[some] if len(items) == self.total else items) for items in (self.x0s, self.ps))
         return x0s * (len(numbers) // len(x0s)), ps * (len(numbers) // len(ps))
 
 
@@ -197,8 +196,8 @@ class _Waiting:
 
 def _in_threads(group: Group, members: Members, workers: int, done: Callable[[int], Any]) -> list[Member]:
     """Each thread takes the next members when it has finished some: a future for each would cost half of a small solve."""
-    results: list[Any] = [None] * members.count
-    waiting, stop = _Waiting(members.count, workers), Event()
+    results: list[Any] = [None] * members.total
+    waiting, stop = _Waiting(members.total, workers), Event()
 
     def work() -> None:
         size = 1
@@ -235,7 +234,7 @@ def _by_executor(
     if isinstance(executor, ProcessPoolExecutor):
         _check_pickles(problem)
     run, rhs, tspan, same = problem
-    each = zip(*members.part(range(members.count)), strict=True)
+    each = zip(*members.part(range(members.total)), strict=True)
     futures: list[Future[Member]] = [executor.submit(_solve_member, run, rhs, tspan, same, x0, p) for x0, p in each]
     try:
         for _ in as_completed(futures):

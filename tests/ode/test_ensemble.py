@@ -1,5 +1,6 @@
 """Ensembles: order, failures, executors, pickling."""
 
+import copy
 import pickle
 import signal
 import sys
@@ -121,6 +122,86 @@ def test_results_pickle(options):
         np.testing.assert_array_equal(again.sens, member.sens)
     else:
         np.testing.assert_array_equal(again.sol(2.5), member.sol(2.5))
+
+
+def many(count=400, **options):
+    ps = LOTKA_P * np.random.default_rng(3).uniform(0.9, 1.1, (count, len(LOTKA_P)))
+    members = odead.ensemble(lotka_volterra, [LOTKA_X0], ps, SPAN, **OPTIONS | {"method": "Tsit5", "threads": 2} | options)
+    return ps, members
+
+
+GRADIENTS = {"loss": sum_of_squares, "mode": "adjoint", "wrt": ("p", "x0")}
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_many_members_are_in_their_order(threads):
+    """Of so many that each thread takes several times some, and fewer at the end."""
+    ps, members = many(1500, threads=threads)
+    assert type(members) is list
+    assert all(type(member) is odead.Solution for member in members)
+    for k in (0, 1, 15, 16, 17, 270, 529, 1200, 1430, 1499):
+        alone = odead.solve(lotka_volterra, LOTKA_X0, ps[k], SPAN, method="Tsit5", **OPTIONS)
+        np.testing.assert_allclose(members[k].y, alone.y, rtol=1e-12)
+    ends = np.array([member.y[:, -1] for member in members])
+    assert len(np.unique(ends, axis=0)) == len(ps)
+
+
+@pytest.mark.parametrize("options", [{}, GRADIENTS, GRADIENTS | {"mode": "forward"}])
+def test_a_change_in_one_member_is_in_no_other(options):
+    _, members = many(**options)
+    _, untouched = many(**options)
+    for value in members[100].values():
+        if isinstance(value, np.ndarray):
+            value[...] = np.nan
+        elif isinstance(value, list):
+            value.clear()
+    members[101].y[:] = 7.0
+    assert (members[101].sens_error if options else 0.0) == (untouched[101].sens_error if options else 0.0)
+    for k in (99, 102, 399):
+        assert members[k].keys() == untouched[k].keys()
+        for name, value in members[k].items():
+            np.testing.assert_array_equal(value, untouched[k][name])
+
+
+@pytest.mark.parametrize("options", [GRADIENTS, GRADIENTS | {"mode": "forward"}])
+def test_members_pickle_copy_and_print(options):
+    _, members = many(**options)
+    _, others = many(**options)
+    member = members[33]
+    copies = pickle.loads(pickle.dumps(member)), copy.copy(others[33]), copy.deepcopy(others[33])
+    assert "sens_error" in repr(member)
+    for made in copies:
+        assert type(made) is odead.Sensitivity
+        assert made.sens_error == member.sens_error > 0
+        assert made.keys() == member.keys()
+        np.testing.assert_array_equal(made.grad, member.grad)
+        np.testing.assert_array_equal(made.y, member.y)
+    assert len(pickle.dumps(member)) < 4000  # and not those that were solved with it
+    with pytest.raises(AttributeError):
+        member.sens_erro  # noqa: B018
+
+
+def test_many_members_of_which_some_fail():
+    ps = np.linspace(0.01, 0.1, 300)[:, None]
+    ps[[7, 130, 299]] = [[1.0], [np.nan], [2.0]]
+    members = odead.ensemble(explodes, [np.array([1.0])], ps, SPAN, method="Tsit5", t_eval=np.array([1.0, 5.0]), threads=2)
+    failed = {k: type(member) for k, member in enumerate(members) if isinstance(member, Exception)}
+    assert failed == {7: IntegrationError, 130: ArgumentValueError, 299: IntegrationError}
+    np.testing.assert_allclose(members[131].y[0, -1], 1 / (1 - 5 * ps[131, 0]), rtol=1e-2)
+
+
+def test_ctrl_c_stops_many_members_side_by_side():
+    def run(count, end):
+        return odead.ensemble(
+            turns, np.ones((count, 2)), [None], (0.0, end), t_eval=[end], threads=2, method="RK45", rtol=1e-9, max_steps=10**9
+        )
+
+    run(100, 1.0)
+    threading.Timer(0.3, signal.raise_signal, [signal.SIGINT]).start()
+    start = time.perf_counter()
+    with pytest.raises(KeyboardInterrupt):
+        run(100_000, 100.0)
+    assert time.perf_counter() - start < 2
 
 
 def test_one_item_serves_all():

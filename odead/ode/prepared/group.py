@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from typing import Any
 
 from ...derivatives.nested import nest_of
@@ -42,7 +43,7 @@ class Group:
     def _usual(self) -> Asked | None:
         """What the members have in common, if it is ordinary."""
         try:
-            bound = inspect.signature(self._run).bind(self._rhs, None, None, self._tspan, **self._same)
+            bound = _signature(self._run).bind(self._rhs, None, None, self._tspan, **self._same)
         except TypeError:  # which each member says
             return None
         bound.apply_defaults()
@@ -106,6 +107,11 @@ def _laid_out(
     first = next(iter(those.values()))
     alike = [k for k, each in those.items() if (each.x_layout, each.p_layout) == (first.x_layout, first.p_layout)]
     return alike, together([those[k] for k in alike])
+
+
+@cache
+def _signature(run: Callable[..., Solution]) -> inspect.Signature:
+    return inspect.signature(run)
 
 
 _OPTIONS = frozenset(inspect.signature(usual).parameters)
