@@ -176,10 +176,6 @@ def method_for_mass(problem: Problem, engine: AbstractEngine, method: Any) -> An
             f'method="{method}" {"is explicit" if method in EXPLICIT else "begins with an explicit stage"} and cannot solve a '
             f'problem with a singular mass_matrix; use "Rodas5P", "BDF" or "auto"'
         )
-    if problem.halves is not None and not problem.is_smooth:
-        raise NotImplementedError(
-            "second derivatives with a singular mass_matrix and events, tstops or branches of rhs are not supported yet"
-        )
     return "Rodas5P" if method == "auto" else method
 
 

@@ -43,10 +43,6 @@ def hessian_of_loss(
         Of `odead.solve`.
     """
     mass = check_mass(mass_matrix, problem.n, problem.x_layout)
-    if mass is not None and mass.is_singular and (events is not None or not {"p", "x0"}.issuperset(wrt)):
-        raise NotImplementedError(
-            "order=2 with a singular mass_matrix and events, or with respect to times, is not supported yet"
-        )
     functions = () if events is None else (events,) if callable(events) else tuple(events)
     attributes = tuple(
         [(getattr(e, "terminal", None), getattr(e, "direction", None), getattr(e, "reset", None)) for e in functions]

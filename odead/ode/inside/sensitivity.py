@@ -125,13 +125,6 @@ class _Asked:
             "t_eval": np.zeros(0) if t_eval is None else as_array(nest, t_eval),
         }  # fmt: skip
         mass = check_mass(options["mass_matrix"], x.size, self.x_layout)
-        if mass is not None and mass.is_singular:
-            moving = any(is_traced(known[name]) or name in wanted for name in ("t0", "t1", "t_eval"))
-            if functions or moving or running is not None:
-                raise NotImplementedError(
-                    "a singular mass_matrix with events, a running cost or times that are differentiated is not supported in "
-                    "odead.sensitivity inside a differentiated function"
-                )
         own = {name: options[name] for name in OPTIONS} | {"atol": self._tolerances(options["atol"], running is not None)}
         fixed = {name: value for name, value in known.items() if not is_traced(value)}
         self.whole = TotalLoss(

@@ -21,6 +21,7 @@ from ...tracing.recorder import is_traced
 from ..arguments.layout import Layout, Slot, lay_out
 from ..arguments.signature import flat_event, flat_rhs, flat_stops, name_of
 from ..problem.doubled import named
+from ..problem.underlying import consistent, underlying
 from ..results.solution import Solution
 from ..rhs.mass import check_mass, without_regular
 from .closing import Closing
@@ -63,13 +64,6 @@ def solve_inside(
     tspan = pair_of_times(tspan)
     problem, layout = _posed(nest, solve, rhs, as_array(nest, x0), p, tspan, options)
     times = problem.steps() if t_eval is None else as_array(nest, t_eval)
-    if problem.posed.mass is not None:
-        times = times if t_eval is None else as_array(nest, nest.untraced(t_eval))
-        if problem.posed.events or any(map(is_traced, (times, *tspan))):
-            raise NotImplementedError(
-                "events of a solve with a singular mass_matrix inside a function that is being differentiated, and derivatives "
-                "by its tspan or t_eval, are not supported yet; odead.sensitivity has them"
-            )
     y, t_events, y_events = problem.solution(times)
     t = times[: y.shape[1]]
     if t_eval is None and problem.is_ended:
@@ -149,7 +143,8 @@ class Inside:
 
     def __init__(self, nest: Nest, posed: Posed, x: Any, p: Any, ends: Sequence[Any]) -> None:
         self.nest, self.posed, self.x, self.p, self.ends = nest, posed, x, p, ends
-        self.flat = self._here(posed.rhs)
+        self.flat, self.constraints = self._here(posed.rhs), posed.constraints
+        self.moving = self.flat if self.constraints is None else underlying(self.flat, self.constraints)
         self.has_parameters = bool(np.size(nest.twin(p)))
         self.is_ended = False
 
@@ -171,9 +166,9 @@ class Inside:
         moving, states = [], []
         for k, number in enumerate(number for number, count in enumerate(counts) for _ in range(count)):
             x, t = found[:, k].copy(), instants[k]
-            late = event_time(self._here(events[number]), self.flat, x, self._parameters, t)
+            late = event_time(self._here(events[number]), self.moving, x, self._parameters, t)
             moving.append(t + late)
-            states.append(moved(self.flat, x, self._parameters, t, late))
+            states.append(moved(self.moving, x, self._parameters, t, late))
         stops = np.cumsum(counts).tolist()
         ranges = [slice(stop - count, stop) for stop, count in zip(stops, counts, strict=True)]
         empty = np.zeros((0, found.shape[0]))
@@ -225,7 +220,10 @@ class Inside:
         nest, posed, x = self.nest, self.posed, self.x
         ends = [stop_gradient(end) if is_traced(end) else end for end in self.ends]
         if is_traced(self.ends[0]):
-            x = moved(self.flat, nest.array(x, np.float64), self._parameters, self.ends[0], -shift(self.ends[0]))
+            x = nest.array(x, np.float64)
+            if self.constraints is not None:
+                x = consistent(self.flat, self.constraints, x, self._parameters, self.ends[0])
+            x = moved(self.moving, x, self._parameters, self.ends[0], -shift(self.ends[0]))
         fixed = stop_gradient(times) if is_traced(times) else times
         at = (x, self.p, self._span(ends), fixed)
         if posed.events:
@@ -236,7 +234,7 @@ class Inside:
         if reached and (self._moves(times) or is_traced(self.ends[0])):
             late = [self._late(times, fixed, ends[0], k) for k in range(reached)]
             y = np.stack(
-                [moved(self.flat, y[:, k].copy(), self._parameters, fixed[k], late[k]) for k in range(reached)], axis=1
+                [moved(self.moving, y[:, k].copy(), self._parameters, fixed[k], late[k]) for k in range(reached)], axis=1
             )
         return y, found, instants, tuple(counts)
 

@@ -25,6 +25,7 @@ from ..pieces.piecewise import Course, Happened, integrate
 from ..problem.doubled import doubled_event, doubled_rhs, doubled_stops
 from ..problem.loss import Weighted
 from ..problem.problem import Problem, make_problem
+from ..problem.underlying import Constraints
 from ..results.solution import Solution
 from ..rhs.mass import Mass
 from ..sensitivity import sensitivity
@@ -79,7 +80,9 @@ class Posed:
         """With the derivative along a direction; n states and n_p parameters before that."""
         found = self._doubled.get((n, n_p))
         if found is None:
-            events = [doubled_event(e, self.rhs, n, n_p, getattr(e, "__name__", "event")) for e in self.events]
+            events = [
+                doubled_event(e, self.rhs, n, n_p, getattr(e, "__name__", "event"), self.constraints) for e in self.events
+            ]
             tstops = doubled_stops(self.tstops, n_p) if callable(self.tstops) else self.tstops
             mass = None if self.mass is None else self.mass.doubled()
             found = self._doubled[n, n_p] = Posed(
@@ -91,6 +94,10 @@ class Posed:
         """The same problem, which expects the events that it has here."""
         result = _solution(self, x, p, ends, times)
         return Posed(self.rhs, self.name, self.options, self.events, self.tstops, self.mass, _counted(result))
+
+    @cached_property
+    def constraints(self) -> Constraints | None:
+        return None if self.mass is None else Constraints(self.rhs, self.mass, self.name)
 
     @cached_property
     def order(self) -> int:

@@ -13,7 +13,7 @@ import numpy as np
 from ...errors import ArgumentValueError
 from ..problem.events import Events
 from ..problem.problem import Problem
-from ..rhs.consistent import Consistent, make_consistent
+from ..rhs.consistent import Consistent, consistent_at, make_consistent
 from ..rhs.jumps import Gradient, Jump, Move, Transition
 from ..rhs.rhs import CompiledRhs
 from ..rhs.sides import Branch
@@ -29,6 +29,7 @@ NO_JUMP: Final = 1e-9  # of the slopes, relatively: a kink
 AT_ROOT: Final = 1e-10  # of the span: an event that would happen within this time after it happened does not happen again
 STANDSTILL: Final = 1e-9  # rate of a root function after a reset, relative to that before, below which it rests at its root
 TOGETHER: Final = 16  # spacings of floating-point numbers: what is closer happens at the same instant
+ATTEMPTS: Final = 4  # to find the side of a state that constraints choose
 PROBE: Final = 1e-6  # of the span, to see where a root function goes that starts at 0 with rate 0
 
 
@@ -186,7 +187,7 @@ class _Moment:
         signs = self.signs
         if events is not None:
             resets = [o for o in fired if events.resets[o.number] is not None]
-            if self.problem.halves is not None and len(resets) + len(self.jumps) > 1:
+            if self.problem.halves is not None and len(resets) + bool(self.jumps) > 1:
                 self.reason = self.reason or "second derivatives of several things at one instant are not supported yet"
             for occurrence in resets:
                 self._reset(events, occurrence)
@@ -202,26 +203,54 @@ class _Moment:
         return self.problem._replace(rhs=rhs).velocity(x, t)
 
     def _made_consistent(self, branch: Branch | None, x: np.ndarray) -> Consistent | None:
-        """The constraints of the right-hand side after the instant, solved; None where there are none."""
+        """The constraints of the right-hand side on one side, solved after the instant; None where there are none."""
         problem = self.problem
         rhs = problem.rhs if branch is None else branch.rhs
         if rhs.mass is None:
             return None
         try:
-            found = make_consistent(rhs, rhs.mass, x, problem.p, self.instant.after, problem.name, problem.state_names)
+            return make_consistent(rhs, rhs.mass, x, problem.p, self.instant.after, problem.name, problem.state_names)
         except ArgumentValueError:
             self.reason = self.reason or "no values of the algebraic part of x were found that are consistent after it jumped"
             return None
-        if self._branch(found.x) is not branch:
+
+    def _consistent_after_switch(self, x: np.ndarray) -> Consistent | None:
+        """`_made_consistent` on the side after a switch; where no constraint jumps there, states that decide stay as they are.
+
+        They are at the switch, and their last digits, which the constraints correct, would decide anew.
+        """
+        found = self._made_consistent(self.following, x)
+        if found is None or self._branch(found.x) is self.following:
+            return found
+        before = self._made_consistent(self.branch, x)
+        if before is None or np.abs(found.x - before.x).max() > NO_JUMP * np.abs(found.x).max():
             self.reason = self.reason or "the algebraic part of x jumps across another branch of the right-hand side"
-        return found
+            return found
+        deciding = x.size if self.problem.halves is None else self.problem.halves[0]
+        return consistent_at(
+            found.rhs, found.mass, np.append(x[:deciding], found.x[deciding:]), self.problem.p, self.instant.after
+        )
+
+    def _consistent_after_reset(self, x: np.ndarray) -> tuple[Branch | None, Consistent | None]:
+        """The side on which the constraints have their solution after a reset to x, and that solution."""
+        guess = x
+        for _ in range(ATTEMPTS):
+            following = self._branch(guess)
+            found = self._made_consistent(following, guess)
+            if found is None or self._branch(found.x) is following:
+                return following, found
+            guess = found.x
+        self.reason = self.reason or (
+            "the constraints of each branch of the right-hand side have their solution on the side of another one after a reset"
+        )
+        return following, found
 
     # ------------------------------------------------------------------------------------------ the right-hand side
 
     def _switch(self, others: list[Move]) -> None:
         """A right-hand side that jumps: at one of its branches, at a stop, or with an event."""
         instant, changes = self.instant, self.following is not self.branch or bool(self.instant.stops.size)
-        consistent = self._made_consistent(self.following, instant.x) if changes else None
+        consistent = self._consistent_after_switch(instant.x) if changes else None
         if consistent is not None:
             self.x = consistent.x
         slope = self._slope(self.following, self.x, instant.after)
@@ -233,7 +262,7 @@ class _Moment:
         roots = self._roots_of_branches(before, slope) + self._roots_of_stops()
         moves = [root.move(root.rate(before)) for root, _ in roots] or others
         if self.problem.halves is not None and not self.reason:
-            self._switch_doubled(roots, before)
+            self._switch_doubled(roots, before, consistent)
         elif self.reason or not self.differentiated:
             return
         elif consistent is not None:
@@ -252,24 +281,44 @@ class _Moment:
                 "a branch depends on something else than comparisons and roundings of numbers, which has no derivative"
             )
 
-    def _switch_doubled(self, roots: Sequence[Root], before: np.ndarray) -> None:
+    def _switch_doubled(self, roots: Sequence[Root], before: np.ndarray, consistent: Consistent | None) -> None:
         """The derivative in the second half of the states jumps too."""
         problem, instant = self.problem, self.instant
         if problem.twice:
             self.reason = "third derivatives where the right-hand side switches are not supported yet"
         elif not roots and self.following is not self.branch:
             self.reason = "second derivatives are not supported yet where a branch flips for another reason than a comparison"
-        if self.reason or not roots or problem.halves is None:
+        if self.reason or problem.halves is None:
             return
-        root, products = roots[0]
-        before_it, after_it = (
-            Side(problem.rhs if branch is None else branch.rhs, instant.x, problem.p, t)
-            for branch, t in ((self.branch, instant.before), (self.following, instant.after))
-        )
-        reset = SwitchReset(problem.halves, before_it, after_it, root, products)
-        self.x = reset()
-        self.slope = self._slope(self.following, self.x, instant.after)
-        self.jumps.append(Jump(root.move(root.rate(before)), reset.along(before) - self.slope, reset))
+        move = Move(np.zeros(instant.x.size), np.zeros(problem.p.size))
+        if roots:
+            root, products = roots[0]
+            rhs, other = (problem.rhs if branch is None else branch.rhs for branch in (self.branch, self.following))
+            before_it = Side(rhs, instant.x, problem.p, instant.before)
+            reset = SwitchReset(
+                problem.halves, before_it, Side(other, self.x, problem.p, instant.after, consistent), root, products
+            )
+            self.x, move = reset(), root.move(root.rate(before))
+            if consistent is None:
+                self.slope = self._slope(self.following, self.x, instant.after)
+                self.jumps.append(Jump(move, reset.along(before) - self.slope, reset))
+                return
+            self.jumps.append(Jump(move, reset.along(before), reset))
+            before = np.zeros(before.size)
+        if consistent is not None:
+            self._follow_constraints(move, before)
+
+    def _follow_constraints(self, move: Move, before: np.ndarray) -> None:
+        """The algebraic part of the doubled state jumps to what the constraints after the instant want.
+
+        `before` is how the state changes that goes in, beyond the jumps there are.
+        """
+        consistent = self._consistent_after_switch(self.x)
+        if consistent is None:
+            return
+        self.x = consistent.x
+        self.slope = self._slope(self.following, self.x, self.instant.after)
+        self.jumps.append(Jump(move, consistent.along(before) - self.slope, consistent))
 
     def _roots_of_branches(self, before: np.ndarray, slope: np.ndarray) -> list[Root]:
         if self.branch is None or self.following is self.branch:
@@ -324,8 +373,7 @@ class _Moment:
         reset, instant, p = events.resets[occurrence.number], self.instant, self.problem.p
         assert reset is not None
         x = reset(self.x, p, instant.after)
-        following = self._branch(x)
-        consistent = self._made_consistent(following, x)
+        following, consistent = self._consistent_after_reset(x)
         x = x if consistent is None else consistent.x
         slope = self._slope(following, x, instant.after)
         if self.differentiated:

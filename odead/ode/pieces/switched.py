@@ -3,6 +3,9 @@
 At a switch, the root of g(x, p, t), x is continuous, and its derivative s along v becomes s + (f- - f+) dtau (`jumps`), where
 dtau = -(g_x s + g_p v) / (g_x f- + g_t) is how the switch moves along v. That is a reset of the doubled state, whose own
 derivatives are the jumps of second derivatives; they need the second derivatives of g.
+
+With constraints, of M x' = f (`consistent`), f in the gap is D f, with the pseudoinverse D of M, that after the switch at the
+state which is consistent there; f- in dtau is x'. The algebraic parts of x and s follow from the constraints after that.
 """
 
 from collections.abc import Callable
@@ -10,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..rhs.consistent import Consistent, velocity, velocity_cotangents
 from ..rhs.jumps import Gradient
 from ..rhs.rhs import CompiledRhs
 
@@ -20,25 +24,62 @@ Products = Callable[[Gradient], Gradient]
 
 @dataclass(frozen=True)
 class Side:
-    """The doubled right-hand side before or after a switch, at one point."""
+    """The doubled right-hand side before or after a switch, at one point.
+
+    Attributes
+    ----------
+    rhs : CompiledRhs
+    x, p : array
+    t : float
+    consistent : Consistent or None
+        How the state there depends on that before the switch, where constraints change.
+    """
 
     rhs: CompiledRhs
     x: np.ndarray
     p: np.ndarray
     t: float
+    consistent: Consistent | None = None
 
     def slope(self) -> np.ndarray:
-        slope = np.empty(self.x.size)
-        self.rhs(slope, self.x, self.p, self.t)
-        return slope
+        """f, or D f."""
+        slope = np.empty((1, self.x.size))
+        self.rhs(slope[0], self.x, self.p, self.t)
+        if self.rhs.mass is not None:
+            self.rhs.mass.divide(slope)
+        return np.asarray(slope[0])
 
     def push(self, d_x: np.ndarray, d_p: np.ndarray, d_t: np.ndarray) -> np.ndarray:
         """Tangents (W, N) of the slope, for those of x, p and t."""
-        return self.rhs.tangents_in_time(self.x, self.p, self.t, d_x, d_p, d_t)
+        if self.consistent is not None:
+            d_x = self.consistent.push(d_x, d_p) + d_t[:, None] * self.consistent.by_t
+        slopes = self.rhs.tangents_in_time(self.x, self.p, self.t, d_x, d_p, d_t)
+        if self.rhs.mass is not None:
+            self.rhs.mass.divide(slopes)
+        return slopes
 
     def pull(self, covector: np.ndarray) -> Gradient:
         """Derivatives of the slope times a covector."""
-        return Gradient(*self.rhs.cotangents_in_time(self.x, self.p, self.t, covector))
+        covectors = covector[None].copy()
+        if self.rhs.mass is not None:
+            self.rhs.mass.divide_transposed(covectors)
+        by_x, by_p, by_t = self.rhs.cotangents_in_time(self.x, self.p, self.t, covectors[0])
+        if self.consistent is None:
+            return Gradient(by_x, by_p, by_t)
+        own, more = self.consistent.pull(by_x)
+        return Gradient(own, by_p + more, by_t + float(self.consistent.by_t @ by_x))
+
+    def velocity(self) -> np.ndarray:
+        """x'."""
+        mass = self.rhs.mass
+        return self.slope() if mass is None else velocity(self.rhs, mass, self.x, self.p, self.t)
+
+    def pull_velocity(self, covector: np.ndarray) -> Gradient:
+        """Derivatives of x' times a covector."""
+        mass = self.rhs.mass
+        if mass is None:
+            return self.pull(covector)
+        return Gradient(*velocity_cotangents(self.rhs, mass, self.x, self.p, self.t, covector))
 
 
 class SwitchReset:
@@ -58,16 +99,16 @@ class SwitchReset:
     def __init__(self, halves: tuple[int, int], before: Side, after: Side, root: Gradient, products: Products) -> None:
         n, n_p = halves
         self._n, self._before, self._after = n, before, after
-        slope = before.slope()
-        self._gap = slope[:n] - after.slope()[:n]
+        velocity = before.velocity()
+        self._gap = (before.slope() - after.slope())[:n]
         x, p = before.x, before.p
         along = Gradient(_padded(x[n:], x.size), _padded(p[n_p : 2 * n_p], p.size), 0.0)
-        onwards = Gradient(_padded(slope[:n], x.size), np.zeros(p.size), 1.0)
+        onwards = Gradient(_padded(velocity[:n], x.size), np.zeros(p.size), 1.0)
         rate = _times(root, onwards)
         self._moved = -_times(root, along) / rate
         numerator = products(along)
         by_s, by_v = _shifted(root.x, n), _shifted(root.p, n_p)
-        denominator, by_slope = products(onwards), before.pull(_padded(root.x[:n], x.size))
+        denominator, by_slope = products(onwards), before.pull_velocity(_padded(root.x[:n], x.size))
         self._by = Gradient(
             -(numerator.x + by_s + self._moved * (denominator.x + by_slope.x)) / rate,
             -(numerator.p + by_v + self._moved * (denominator.p + by_slope.p)) / rate,

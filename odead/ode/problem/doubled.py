@@ -5,7 +5,8 @@ gradient the second derivatives. Doubled again, it has the third ones. All funct
 the user where there are no parameters, and v is then None too.
 
 Where an event resets the state to h(x, p, t), s becomes h_x s + h_p v + (h_x f + h_t - f+) dtau (`jumps`): a reset too, of the
-doubled state.
+doubled state. Of a problem with constraints (`underlying`), the algebraic parts of x and s after it follow from them, so that
+this reset need only be right beyond those; f+ is taken at the consistent state.
 """
 
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from ...derivatives.first_order import jvp
+from .underlying import Constraints, differential, slope_of, velocity
 
 __all__ = ["doubled_event", "doubled_rhs", "doubled_stops", "halves_of", "is_doubled_twice", "named"]
 
@@ -42,7 +44,9 @@ def is_doubled_twice(rhs: Any) -> bool:
     return halves_of(rhs) is not None and halves_of(rhs.args[0]) is not None
 
 
-def doubled_event(event: Function, flat: Function, n: int, n_p: int, name: str) -> Function:
+def doubled_event(
+    event: Function, flat: Function, n: int, n_p: int, name: str, constraints: Constraints | None = None
+) -> Function:
     """The event of the doubled problem, with a reset if ``event(x, p, t)`` has one.
 
     Parameters
@@ -52,13 +56,14 @@ def doubled_event(event: Function, flat: Function, n: int, n_p: int, name: str) 
         The right-hand side.
     n, n_p : int
     name : str
+    constraints : Constraints or None
     """
     made = named(partial(_root, event, n, n_p), name)
     for attribute in ("terminal", "direction"):
         if getattr(event, attribute, None) is not None:
             setattr(made, attribute, getattr(event, attribute))
     if getattr(event, "reset", None) is not None:
-        made.reset = partial(_reset, event, event.reset, flat, n, n_p)  # type: ignore[attr-defined]
+        made.reset = partial(_reset, event, event.reset, flat, constraints, n, n_p)  # type: ignore[attr-defined]
     return made  # type: ignore[no-any-return]
 
 
@@ -87,15 +92,9 @@ def _parts(q: Any, n_p: int) -> tuple[Any, Any]:
     return (q[:n_p], q[n_p : 2 * n_p]) if n_p else (None, None)
 
 
-def _value(flat: Function, x: Any, p: Any, t: Any) -> Any:
-    dx = np.zeros_like(x)
-    flat(dx, x, p, t)
-    return dx
-
-
 def _slope(flat: Function, n: int, n_p: int, dz: Any, z: Any, q: Any, t: Any) -> None:
     p, v = _parts(q, n_p)
-    dz[:n], dz[n:] = _push(partial(_value, flat), (z[:n], p), (z[n:], v), n_p, t)
+    dz[:n], dz[n:] = _push(partial(slope_of, flat), (z[:n], p), (z[n:], v), n_p, t)
 
 
 def _root(event: Function, n: int, n_p: int, z: Any, q: Any, t: Any) -> Any:
@@ -106,16 +105,18 @@ def _stops(stops: Function, n_p: int, q: Any) -> Any:
     return stops(_parts(q, n_p)[0])
 
 
-def _reset(event: Function, reset: Function, flat: Function, n: int, n_p: int, z: Any, q: Any, t: Any) -> None:
+def _reset(
+    event: Function, reset: Function, flat: Function, constraints: Constraints | None, n: int, n_p: int, z: Any, q: Any, t: Any
+) -> None:
     (p, v), x, s = _parts(q, n_p), z[:n].copy(), z[n:].copy()
-    before = _value(flat, x, p, t)
+    before = velocity(flat, constraints, x, p, t)
     _, rate = jvp(partial(_at_p, event, p), (x, t), (before, 1.0))
     _, change = _push(event, (x, p), (s, v), n_p, t)
     with np.errstate(invalid="ignore", divide="ignore"):  # recorded where the event does not happen
         moved = -change / rate
     after, tangent = _push_in_time(partial(_after, reset), (x, p, t), (s + before * moved, v, moved), n_p)
     z[:n] = after
-    z[n:] = tangent - _value(flat, after, p, t) * moved
+    z[n:] = tangent - differential(flat, constraints, after, p, t) * moved
 
 
 def _push_in_time(f: Function, xs: Any, vs: Any, n_p: int) -> Any:

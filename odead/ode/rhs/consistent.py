@@ -22,7 +22,16 @@ from ...errors import ArgumentValueError
 from .jacobian import Jacobian
 from .mass import SMALL, Mass, dense
 
-__all__ = ["Consistent", "Differentiable", "Scaled", "consistent_at", "make_consistent", "velocities", "velocity"]
+__all__ = [
+    "Consistent",
+    "Differentiable",
+    "Scaled",
+    "consistent_at",
+    "make_consistent",
+    "velocities",
+    "velocity",
+    "velocity_cotangents",
+]
 
 _ITERATIONS: Final = 50
 _HALVINGS: Final = 20
@@ -48,7 +57,17 @@ class Differentiable(Protocol):
         self, dx: np.ndarray, x: np.ndarray, p: np.ndarray, t: float, d_dx: np.ndarray, d_x: np.ndarray, d_p: np.ndarray
     ) -> None: ...
 
+    def cotangent_x(self, x: np.ndarray, p: np.ndarray, t: float, covector: np.ndarray) -> np.ndarray: ...
+
     def cotangent_p(self, x: np.ndarray, p: np.ndarray, t: float, covector: np.ndarray) -> np.ndarray: ...
+
+    def cotangents_in_time(
+        self, x: np.ndarray, p: np.ndarray, t: float, covector: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, float]: ...
+
+    def products_in_time(
+        self, x: np.ndarray, p: np.ndarray, t: float, covector: np.ndarray, d_x: np.ndarray, d_t: float
+    ) -> tuple[np.ndarray, np.ndarray, float]: ...
 
 
 class Scaled:
@@ -173,6 +192,27 @@ def velocities(
         changes = rhs.along_changes(x, p, t, slopes[0], columns, directions) + (jacobian @ slopes[1:].T).T
         slopes[1:] -= (right @ regular.solve(left.T @ changes.T)).T
     return slopes
+
+
+def velocity_cotangents(
+    rhs: Differentiable, mass: Mass, x: np.ndarray, p: np.ndarray, t: float, covector: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """The derivatives of ``covector @ x'`` by x, p and t, at a consistent state.
+
+    With D the pseudoinverse of M and u = U G⁻ᵀ Vᵀ covector, x' = D f + V a and Uᵀ (f_x x' + f_t) = 0 give
+
+        covector @ d(x') = (Dᵀ covector - Dᵀ f_xᵀ u) @ df - u @ d(f_x x' + f_t),    x' held in the last term.
+    """
+    weights = covector.copy()
+    if mass.is_singular:
+        left, right = mass.null_left, mass.null_right
+        regular = Scaled((left.T @ _jacobian(rhs, mass, x, p, t) @ right).T)
+        u = np.asarray(left @ regular.solve(right.T @ covector))
+        weights -= rhs.cotangent_x(x, p, t, u)
+        bent = rhs.products_in_time(x, p, t, u, velocity(rhs, mass, x, p, t), 1.0)
+    mass.divide_transposed(weights[None])
+    by_x, by_p, by_t = rhs.cotangents_in_time(x, p, t, weights)
+    return (by_x - bent[0], by_p - bent[1], by_t - bent[2]) if mass.is_singular else (by_x, by_p, by_t)
 
 
 def make_consistent(

@@ -185,6 +185,24 @@ class CompiledRhs:
         self._run(kernel, np.empty(self.n), x.copy(), *self._p(p), t, made, lanes[0], *self._p(lanes[1]), lanes[2])
         return made[: len(d_x)]
 
+    def products_in_time(
+        self, x: np.ndarray, p: np.ndarray, t: float, covector: np.ndarray, d_x: np.ndarray, d_t: float
+    ) -> tuple[np.ndarray, np.ndarray, float]:
+        """The derivatives of `cotangents_in_time` while x and t move at these rates."""
+        active = (*self._active, self._active[-1] + 1)
+
+        def derive(program: Program) -> Program:
+            return forward(optimise(reverse(program, active)), range(2 * len(active)), None)
+
+        def filled(first: np.ndarray, d_x: np.ndarray, d_t: float) -> list[np.ndarray]:
+            return [first.copy(), d_x.copy(), *self._p(np.zeros(self.n_p)), np.array(d_t)]
+
+        zero = np.zeros(self.n)
+        made = filled(zero, zero, 0.0)
+        given = (*filled(covector, zero, 0.0), *filled(zero, d_x, d_t), *made)
+        self._run(self._kernel("products_in_time", derive), np.empty(self.n), x.copy(), *self._p(p), t, *given)
+        return made[1], made[2] if self.n_p else np.zeros(0), float(made[-1])
+
     def jacobian(self, x: np.ndarray, p: np.ndarray, t: float) -> Jacobian:
         """The Jacobian with respect to x, exact, on its detected pattern."""
         return self._jacobian(x, (*self._p(p), t))
