@@ -72,6 +72,7 @@ MODULES: dict[str, list[str]] = {
     "_lanes_batch": ["odead/_lanes.h", "odead/_vectors.h"],
     "_batch": ["odead/_vectors.h"],
     "_results": [],
+    "_repeated": [],
 }
 extensions = [
     Extension(

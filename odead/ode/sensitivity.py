@@ -14,7 +14,7 @@ from .engines.native import NativeEngine
 from .gradients.discrete import BUDGET
 from .options import check_controls, check_mode, check_not_yet, check_wrt, positive, sens_tolerances
 from .prepared.arguments import given
-from .prepared.prepared import Way, prepare, quick, usual
+from .prepared.prepared import Way, again, prepare, quick, usual
 from .problem.given_jacobian import check_jacobian
 from .problem.loss import Loss, Weighted, check_loss
 from .problem.problem import Problem, make_problem
@@ -149,6 +149,13 @@ def sensitivity(
     IntegrationError
         A solve stopped before its end; ``exc.result`` has what was computed, never a gradient.
     """
+    arguments = (
+        rhs, method, engine, rtol, atol, jac, mass_matrix, tstops, dense_output, first_step, max_step, max_steps, checkpoints,
+        progress, loss, running, wrt, mode, sens_rtol, sens_atol, order,
+    )  # fmt: skip
+    result = again(arguments, events, x0, p, tspan, t_eval)
+    if isinstance(result, Sensitivity):
+        return result
     nest = nest_of(rhs, x0, p, tspan, t_eval) or nest_of(loss) or nest_of(running)
     asked = None if nest is not None or isinstance(loss, Weighted) else usual(
         rhs, loss=loss, running=running, wrt=wrt, mode=mode, method=method, engine=engine, rtol=rtol, atol=atol,
@@ -158,7 +165,7 @@ def sensitivity(
     )  # fmt: skip
     those = None if asked is None else given(x0, p, tspan, t_eval)
     if asked is not None and those is not None:
-        result = quick(asked, those)
+        result = quick(asked, those, arguments)
         if isinstance(result, Sensitivity):
             return result
     stepper = choose_engine(engine, method)

@@ -16,7 +16,7 @@ from .options import check_controls
 from .pieces.locating import solve_with_switches
 from .pieces.piecewise import Course, integrate
 from .prepared.arguments import given
-from .prepared.prepared import Way, prepare, quick, usual
+from .prepared.prepared import Way, again, prepare, quick, usual
 from .problem.given_jacobian import check_jacobian
 from .problem.problem import Problem, every, make_problem
 from .results.progress import shown
@@ -81,6 +81,13 @@ def solve(
     IntegrationError
         The solve stopped before t1; ``exc.result`` has what was computed.
     """
+    arguments = (
+        rhs, method, engine, rtol, atol, jac, mass_matrix, tstops, dense_output, first_step, max_step, max_steps, checkpoints,
+        progress,
+    )  # fmt: skip
+    found = again(arguments, events, x0, p, tspan, t_eval)
+    if found is not None:
+        return found
     nest = nest_of(rhs, x0, p, tspan, t_eval)
     if nest is not None:
         from .inside.solve import solve_inside  # it takes the sensitivities, which are built on this module
@@ -99,7 +106,7 @@ def solve(
     )  # fmt: skip
     those = None if asked is None else given(x0, p, tspan, t_eval)
     if asked is not None and those is not None:
-        found = quick(asked, those)
+        found = quick(asked, those, arguments)
         if found is not None:
             return found
     stepper = choose_engine(engine, method)

@@ -36,7 +36,7 @@ MODES = [
 @pytest.fixture(autouse=True)
 def made(monkeypatch):
     """The loops on lanes that a test has made."""
-    monkeypatch.setattr(prepared, "_KEPT", prepared.Kept(32))
+    monkeypatch.setattr(prepared, "_KEPT", prepared.Preparations(32))
     monkeypatch.setattr(sys.modules["odead.ode.ensemble"], "BUSY", 1e3)  # on a busy machine threads would take a few at a time
     found, make = [], lanes.OnLanes.make
 

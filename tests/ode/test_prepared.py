@@ -46,7 +46,7 @@ MODES = [
 
 @pytest.fixture(autouse=True)
 def nothing_kept(monkeypatch):
-    monkeypatch.setattr(prepared, "_KEPT", prepared.Kept(32))
+    monkeypatch.setattr(prepared, "_KEPT", prepared.Preparations(32))
 
 
 def call(rhs, x0, p, **options):
@@ -55,7 +55,7 @@ def call(rhs, x0, p, **options):
 
 
 def long_way(*args, **options):
-    prepared._KEPT = prepared.Kept(32)
+    prepared._KEPT = prepared.Preparations(32)
     return call(*args, **options)
 
 

@@ -15,12 +15,14 @@ import numpy as np
 
 from ..._batch import STATES, Batch, Members, Runner
 from ..._lanes_batch import WIDTH, LanesBatch
-from ..._results import are_equal, events_of
+from ..._repeated import are_same_times, first_alike
+from ..._results import are_equal, events_of, rows_of
 from ..._system import Recorded
 from ...containers import flatten
 from ...derivatives.interchangeable import representative
 from ...derivatives.kernel import Kernel, Variant
 from ...tape import Program, Role
+from ..arguments.layout import Layout, vector_layout
 from ..arguments.signature import name_of
 from ..engines.engine import Controls
 from ..engines.native import FINEST
@@ -39,13 +41,14 @@ from .batches import Plan, make_batch
 from .lanes import OnLanes, on_lanes
 from .results import Results, Steps
 
-__all__ = ["Asked", "Beside", "Prepared", "Way", "find", "prepare", "quick", "usual"]
+__all__ = ["Asked", "Beside", "Preparations", "Prepared", "Way", "again", "find", "prepare", "quick", "usual"]
 
 SOLVED: Final[int] = STATES["solved"]
 RAISED: Final[int] = STATES["raised"]
 
 TRIES: Final = 3  # that may fail at first
 KEPT_BATCHES: Final = 4  # per problem: threads that solve it at the same time
+LAST_CALLS: Final = 4  # to be recognised at once: a program alternates between a few
 
 
 class Asked(NamedTuple):
@@ -333,7 +336,65 @@ def _captures(program: Program) -> bool:
 
 # --------------------------------------------------------------------------------------------------------- what is kept
 
-_KEPT: Final = Kept[Prepared](32)
+
+class _Call(NamedTuple):
+    """A call that was solved in the short way.
+
+    Attributes
+    ----------
+    arguments : tuple
+        All but x0, p, the times and events.
+    events : tuple
+        Their key.
+    x_layout, p_layout : Layout
+        Of vectors of floats.
+    when : When
+    name : str
+        Of the right-hand side.
+    prepared : Prepared
+    """
+
+    arguments: tuple[Any, ...]
+    events: tuple[Any, ...]
+    x_layout: Layout
+    p_layout: Layout
+    when: When
+    name: str
+    prepared: Prepared
+
+
+class Preparations(Kept[Prepared]):
+    """What was prepared, by the options of calls, and the last of those calls."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        self.calls: tuple[_Call, ...] = ()
+
+    def again(self, arguments: tuple[Any, ...], events: Any, x0: Any, p: Any, tspan: Any, t_eval: Any) -> Solution | None:
+        """The result of a call that differs from one of the last in the numbers of x0 and p alone; None of any other."""
+        call = first_alike(self.calls, arguments, events)
+        if call is None or not are_same_times(tspan, t_eval, *call.when):
+            return None
+        start, parameters, prepared = rows_of([x0]), rows_of([p]), call.prepared
+        if start is None or parameters is None or not prepared.can_be_used:
+            return None
+        if start.shape[1] != call.x_layout.size or parameters.shape[1] != call.p_layout.size:
+            return None
+        those = Given(call.x_layout, call.p_layout, start, parameters, call.when, ((p, x0),))
+        result = prepared.solve(those, call.name, until_error=True)[0]
+        return result if isinstance(result, Solution) else None
+
+    def remember(self, call: _Call) -> None:
+        """Look for this call first from now on, unless it is known."""
+        self.calls = (call, *[each for each in self.calls if each.prepared is not call.prepared][: LAST_CALLS - 1])
+
+
+_KEPT: Final = Preparations(32)
+
+
+def again(arguments: tuple[Any, ...], events: Any, x0: Any, p: Any, tspan: Any, t_eval: Any) -> Solution | None:
+    """As `Preparations.again`, of the calls remembered by `quick`."""
+    return _KEPT.again(arguments, events, x0, p, tspan, t_eval)
 
 
 def _key(asked: Asked, those: Given) -> tuple[Any, ...]:
@@ -358,13 +419,27 @@ def find(asked: Asked, those: Given) -> Prepared | None:
     return found if found is not None and found.can_be_used else None
 
 
-def quick(asked: Asked, those: Given) -> Solution | None:
-    """The result of a call, if something was prepared for such calls; None if it must go the long way."""
+def quick(asked: Asked, those: Given, arguments: tuple[Any, ...]) -> Solution | None:
+    """The result of a call, if something was prepared for such calls; None if it must go the long way.
+
+    Parameters
+    ----------
+    asked : Asked
+    those : Given
+    arguments : tuple
+        Of the call, to be remembered.
+    """
     found = find(asked, those)
     if found is None:
         return None
-    result = found.solve(those, name_of(asked.rhs), until_error=True)[0]
-    return result if isinstance(result, Solution) else None
+    name = name_of(asked.rhs)
+    result = found.solve(those, name, until_error=True)[0]
+    if not isinstance(result, Solution):
+        return None
+    layouts = those.x_layout, those.p_layout
+    if all(layout is vector_layout(layout.size) for layout in layouts):
+        _KEPT.remember(_Call(arguments, asked.options[-1], *layouts, those.when, name, found))
+    return result
 
 
 def prepare(asked: Asked, those: Given, way: Way) -> None:

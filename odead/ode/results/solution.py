@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from scipy.integrate._ivp.ivp import OdeResult  # SciPy does not export the class of solve_ivp's result
 
+from ..._repeated import Field
+
 __all__ = ["Sensitivity", "Solution"]
 
 LINES_UP_TO = 12  # more states than this are drawn as a map over time and index
@@ -169,6 +171,15 @@ class Sensitivity(Solution):
         if self.sens is not None:
             panels += [(f"d state / d {name}", self.sens[:, :, k].T) for k, name in enumerate(self.parameter_names[:8])]
         return _draw(self.t, panels)
+
+
+# What every result holds, under names that dict has not. `sens_error` may have to be computed.
+for _kind, _names in (
+    (Solution, "t y sol t_events y_events status nfev njev nlu nsteps nrejected message success method engine mode name"),
+    (Sensitivity, "sens sens_x0 sens_t_events loss grad grad_x0 grad_t0 grad_t1 grad_t_eval hess parameter_names"),
+):
+    for _name in _names.split():
+        setattr(_kind, _name, Field(_name))
 
 
 def _row(label: str, text: str) -> str:
