@@ -9,7 +9,7 @@ from ..errors import ArgumentTypeError, ArgumentValueError
 from .engines.engine import AbstractEngine, Controls
 from .gradients.continuous import AdjointOptions
 
-__all__ = ["check_controls", "check_mode", "check_not_yet", "check_wrt", "positive", "sens_tolerances"]
+__all__ = ["check_controls", "check_mode", "check_wrt", "positive", "refuse_checkpoints", "sens_tolerances"]
 
 WRT: Final = ("p", "x0", "t0", "t1", "t_eval")
 MODES: Final = ("auto", "forward", "adjoint", "continuous")
@@ -51,20 +51,12 @@ def sens_tolerances(n_p: int, rtol: float, sens_rtol: Any, sens_atol: Any) -> Ad
     return AdjointOptions(float(relative), absolute)
 
 
-_LATER: Final = {
-    "checkpoints": 'only the discrete adjoint of the explicit methods has them; leave checkpoints="auto"',
-}
-_DEFAULTS: Final = {
-    "checkpoints": "auto",
-}
-
-
-def check_not_yet(**given: Any) -> None:
-    """Raise NotImplementedError for an option that has a value other than its default and no effect yet."""
-    for name, value in given.items():
-        default = _DEFAULTS[name]
-        if not (value is default or (isinstance(value, type(default)) and value == default)):
-            raise NotImplementedError(f"{name}= is not supported yet; {_LATER[name]}")
+def refuse_checkpoints(checkpoints: Any, mode: str) -> None:
+    if not (isinstance(checkpoints, str) and checkpoints == "auto"):
+        raise NotImplementedError(
+            f'checkpoints= is not supported yet in mode="{mode}", which is what runs here: it bounds the memory of '
+            f'mode="adjoint" with engine="native"; leave checkpoints="auto"'
+        )
 
 
 def check_controls(

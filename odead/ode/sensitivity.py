@@ -12,7 +12,7 @@ from .arguments.annotated import accumulate, unwrap
 from .engines.engine import AbstractEngine
 from .engines.native import NativeEngine
 from .gradients.discrete import BUDGET
-from .options import check_controls, check_mode, check_not_yet, check_wrt, positive, sens_tolerances
+from .options import check_controls, check_mode, check_wrt, positive, refuse_checkpoints, sens_tolerances
 from .prepared.arguments import given
 from .prepared.prepared import Way, again, prepare, quick, usual
 from .problem.given_jacobian import check_jacobian
@@ -110,8 +110,7 @@ def sensitivity(
     max_steps : int
     checkpoints : "auto" or float
         Bytes that mode "adjoint" may use for the steps where t_eval is given; what does not fit is computed again, but of BDF,
-        which needs all its states. In the other
-        modes not supported yet.
+        which needs all its states. In the other modes not supported yet.
     events : callable ``event(x, p, t) -> float``, or list of them, optional
         An event happens where its sign changes. Attributes as in SciPy: ``terminal`` (bool, or the count at which the solve
         ends) and ``direction``; and ``reset``: ``event.reset(x, p, t)`` changes x in place. Events of one instant happen in
@@ -133,8 +132,7 @@ def sensitivity(
     mass_matrix : array or scipy.sparse matrix, shape (n, n), optional
         M of M x' = f(x, p, t), constant. A singular one makes a differential-algebraic equation, of index 1: then the part of
         x0 that M x does not determine is a guess, which is made consistent at t0, and all derivatives know of that. It is
-        solved by Rodas5P or BDF; after a switch, a stop or a reset it is made consistent
-        anew.
+        solved by Rodas5P or BDF; after a switch, a stop or a reset it is made consistent anew.
     progress : bool
         Show a progress bar of the forward solve, by tqdm.
 
@@ -199,25 +197,14 @@ def sensitivity(
         stepper, takes, rtol, atol, first_step, max_step, max_steps, problem.n, abs(problem.t1 - problem.t0)
     )
     tolerances = sens_tolerances(problem.p.size, rtol, sens_rtol, sens_atol)
-    forward = mode == "forward" or not has_loss or (mode == "auto" and _forward_is_cheaper(problem, stepper, wanted))
-    discrete = not forward and mode != "continuous" and isinstance(stepper, NativeEngine)
-    if not discrete:
-        check_not_yet(checkpoints=checkpoints)
+    chosen = _choose_mode(mode, problem, stepper, wanted, has_loss)
     on_vectors = loss if loss is None or isinstance(loss, Weighted) else Loss(loss, problem.x_layout, problem.p_layout, p)
-    run = Run(problem, stepper, controls, tolerances, wanted, on_vectors)
-    with shown(progress, problem.t0, problem.t1, problem.name) as bar:
-        if bar is not None:
-            run = run._replace(controls=controls._replace(progress=bar))
-        if forward:
-            result = run.forward(dense_output)
-        elif discrete:
-            budget = BUDGET if checkpoints == "auto" else float(positive(checkpoints, "checkpoints"))
-            result = run.discrete(dense_output, budget)
-        else:
-            result = run.continuous(dense_output)
-    if asked is not None and those is not None and (forward or discrete):
+    result = _differentiate(
+        Run(problem, stepper, controls, tolerances, wanted, on_vectors), chosen, dense_output, checkpoints, progress
+    )
+    if asked is not None and those is not None and chosen != "continuous":
         assert not isinstance(on_vectors, Weighted)
-        prepare(asked, those, Way("forward" if forward else "adjoint", problem, controls, tolerances, wanted, on_vectors))
+        prepare(asked, those, Way(chosen, problem, controls, tolerances, wanted, on_vectors))
     if order == 2:
         options = {
             "mode": mode, "method": method, "engine": engine, "rtol": rtol, "atol": _with_cost(problem, atol),
@@ -242,6 +229,28 @@ def _check_second(order: Any, has_loss: bool) -> None:
         raise ArgumentValueError(f"order must be 1 or 2, not {order!r}")
     if order == 2 and not has_loss:
         raise ArgumentValueError("order=2 is the Hessian of a loss; give loss= or running=")
+
+
+def _choose_mode(mode: str, problem: Problem, engine: AbstractEngine, wanted: tuple[str, ...], has_loss: bool) -> str:
+    """The mode that runs: "forward", "adjoint" or "continuous"."""
+    if mode == "forward" or not has_loss or (mode == "auto" and _forward_is_cheaper(problem, engine, wanted)):
+        return "forward"
+    return "adjoint" if mode != "continuous" and isinstance(engine, NativeEngine) else "continuous"
+
+
+def _differentiate(run: Run, mode: str, dense_output: bool, checkpoints: Any, progress: bool) -> Sensitivity:
+    problem = run.problem
+    if mode != "adjoint":
+        refuse_checkpoints(checkpoints, mode)
+    with shown(progress, problem.t0, problem.t1, problem.name) as bar:
+        if bar is not None:
+            run = run._replace(controls=run.controls._replace(progress=bar))
+        if mode == "forward":
+            return run.forward(dense_output)
+        if mode == "continuous":
+            return run.continuous(dense_output)
+        budget = BUDGET if checkpoints == "auto" else float(positive(checkpoints, "checkpoints"))
+        return run.discrete(dense_output, budget)
 
 
 def _forward_is_cheaper(problem: Problem, engine: AbstractEngine, wanted: tuple[str, ...]) -> bool:

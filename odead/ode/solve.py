@@ -114,20 +114,18 @@ def solve(
         rhs, x0, p, tspan, t_eval, events=events, tstops=tstops, complex_states=True, mass_matrix=mass_matrix,
         keeps_mass=keeps_mass(stepper, method), runs_uncompiled=True,
     )  # fmt: skip
-    layout = problem.x_layout
-    atol = layout.tolerances(atol, "atol")
     check_jacobian(problem, jac)
     controls = check_controls(
-        stepper,
-        method_for_mass(problem, stepper, method),
-        rtol,
-        atol,
-        first_step,
-        max_step,
-        max_steps,
-        problem.n,
-        abs(problem.t1 - problem.t0),
-    )
+        stepper, method_for_mass(problem, stepper, method), rtol, problem.x_layout.tolerances(atol, "atol"),
+        first_step, max_step, max_steps, problem.n, abs(problem.t1 - problem.t0),
+    )  # fmt: skip
+    result = _integrate(problem, stepper, controls, dense_output, progress)
+    if asked is not None and those is not None:
+        prepare(asked, those, Way("solve", problem, controls))
+    return result
+
+
+def _integrate(problem: Problem, stepper: AbstractEngine, controls: Controls, dense_output: bool, progress: bool) -> Solution:
     times, positions = problem.output_times()
     with shown(progress, problem.t0, problem.t1, problem.name) as bar:
         controls = controls if bar is None else controls._replace(progress=bar)
@@ -143,12 +141,10 @@ def solve(
             positions = ended(problem, course).output_times()[1]
         if positions is not every(t.size):
             t, y = t[positions], y[:, positions]
-    result = Solution(**solution_fields(problem, stepper, controls, course, t, layout.states(y), "solve"))
+    result = Solution(**solution_fields(problem, stepper, controls, course, t, problem.x_layout.states(y), "solve"))
     result.sol = problem.interpolant(trajectory.sol)
     if trajectory.failure is not None:
         raise_failure(trajectory.failure, problem.system(), result.method, trajectory.nsteps, problem.state_names, result)
-    if asked is not None and those is not None:
-        prepare(asked, those, Way("solve", problem, controls))
     return result
 
 

@@ -208,12 +208,10 @@ def make_problem(
     mass = None if mass_matrix is None else check_mass(mass_matrix, n, x_layout)
     may_keep = keeps_mass and events is None and not np.size(tstops)
     compiled_rhs = _right_hand_side(rhs, running, (x_layout, p_layout), (state, p_vector, t0), mass, may_keep, runs_uncompiled)
-    if compiled_rhs.captures:
-        for argument, tree in (("p", p), ("x0", x0)):
-            if argument in differentiated:
-                compiled_rhs.refuse_captured([leaf for leaf in flatten(tree)[0] if isinstance(leaf, np.ndarray)], argument)
+    _refuse_captured(compiled_rhs, {"p": p, "x0": x0}, differentiated)
+    by_p = "p" in differentiated and p_vector.size > 0
     dx0_dp = None
-    if initial is not None and "p" in differentiated and p_vector.size:
+    if initial is not None and by_p:
         dx0_dp = np.zeros((state.size, p_vector.size))
         dx0_dp[:n] = derivative_by_p(initial, "x0", x_layout, p_layout, p, p_vector)
     consistent = None
@@ -221,7 +219,7 @@ def make_problem(
         at = (state, p_vector, t0)
         consistent = make_consistent(compiled_rhs, compiled_rhs.mass, *at, name, x_layout.names("x"))
         state = consistent.x
-        if "p" in differentiated and p_vector.size:
+        if by_p:
             dx0_dp = consistent.by_p + (0 if dx0_dp is None else consistent.by_x @ dx0_dp)
     problem = Problem(
         compiled_rhs.settled(state, p_vector, t0), name, n, running is not None, x_layout, p_layout, state, p_vector, dx0_dp,
@@ -230,11 +228,23 @@ def make_problem(
         stops=make_stops(tstops, p, p_layout, p_vector, t0, t1),
         halves=halves_of(rhs), twice=is_doubled_twice(rhs), consistent=consistent,
     )  # fmt: skip
-    dx = problem.slope(state, t0)
-    if not all_finite(dx):
-        program = compiled_rhs.program_at(state, p_vector, t0)
-        blame_start(program, name, problem.state_names, state, p_vector, t0, dx)
+    _check_start(problem)
     return problem
+
+
+def _refuse_captured(rhs: CompiledRhs, arguments: dict[str, Any], differentiated: Sequence[str]) -> None:
+    """Raise where an array of a differentiated argument is also read through a closure."""
+    if rhs.captures:
+        for name in arguments.keys() & differentiated:
+            rhs.refuse_captured([leaf for leaf in flatten(arguments[name])[0] if isinstance(leaf, np.ndarray)], name)
+
+
+def _check_start(problem: Problem) -> None:
+    """Raise where the right-hand side is not finite at the initial state."""
+    at = (problem.x0, problem.p, problem.t0)
+    dx = problem.slope(problem.x0, problem.t0)
+    if not all_finite(dx):
+        blame_start(problem.rhs.program_at(*at), problem.name, problem.state_names, *at, dx)
 
 
 def _right_hand_side(
