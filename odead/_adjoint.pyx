@@ -107,6 +107,8 @@ cdef class Adjoint:
         cdef Outcome outcome
         memset(self.x_bar, 0, self.n * sizeof(double))
         memset(self.slope_bar, 0, self.n * sizeof(double))
+        if self.behind is not None and self.behind.later is not None:
+            self.behind.later.waiting = 0  # of a sweep that did not come to its end
         while number > 0:
             outcome = self.unfold((number - 1) // self.record.stride * self.record.stride)
             while outcome == DONE and number > self.first:
@@ -115,6 +117,8 @@ cdef class Adjoint:
             if outcome != DONE:
                 return outcome
         outcome = self.cotangents.pull(self.record.t[0], self.record.x, self.slope_bar, self.x_bar)
+        if self.behind is not None and self.behind.later is not None:
+            self.behind.later.settle()
         while last >= 0:  # outputs at the start
             for j in range(self.n):
                 self.x_bar[j] += y_bar[last * self.n + j]

@@ -21,6 +21,8 @@ cdef extern from "_products.h" nogil:
     void odead_columns(int64_t m, int64_t n, const double* x, int64_t ld, const double* y, int64_t step_y, double* out,
                        int64_t step_out, int add)
     void odead_dots(int64_t m, int64_t n, const double* x, int64_t ld, const double* y, double* out, int64_t step_out, int add)
+    void odead_outers(int64_t m, int64_t n, int64_t terms, const double* x, int64_t ldx, const double* y, int64_t ldy,
+                      double* out, int64_t ld, int add)
     void odead_combination(int64_t m, int64_t n, const double* x, int64_t ld, const double* y, int64_t step_y, double* out,
                            int add)
 
@@ -30,7 +32,7 @@ cdef extern from "_sums.h" nogil:
 # In the order of the enums below.
 OPERATIONS = (
     "sum", "sum_add", "prod", "amax", "amin", "recurrence", "cumprod", "take", "put", "put_add", "searchsorted", "guard",
-    "matmul", "gemm", "gemv", "outer", "rows", "columns", "dots", "combination",
+    "matmul", "gemm", "gemv", "outer", "rows", "columns", "dots", "combination", "outers",
     "fft" if FOUND else "", "lu", "lu_solve", "trsm",
 )
 DTYPES = ("float64", "float32", "int64", "bool")
@@ -57,6 +59,7 @@ cdef enum Structured:
     COLUMNS
     DOTS
     COMBINATION
+    OUTERS
     FFT                     # in `_fourier.pyx`
     LINEAR                  # this one and those behind are in `_linear.pyx`
 
@@ -389,6 +392,8 @@ cdef int narrow(const Instruction* i, int operation) noexcept nogil:
             odead_columns(p[1], p[2], x, p[3], y, p[4], out, p[5], p[0] != 0)
         elif operation == DOTS:
             odead_dots(p[1], p[2], x, p[3], y, out, p[5], p[0] != 0)
+        elif operation == OUTERS:
+            odead_outers(p[1], p[2], p[3], x, p[4], y, p[5], out, p[6], p[0] != 0)
         else:
             odead_combination(p[1], p[2], x, p[3], y, p[4], out, p[0] != 0)
         if not advance(&walk):

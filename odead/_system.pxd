@@ -57,6 +57,7 @@ cdef class Recorded(System):
     cdef int64_t slot_d_dx
     cdef int64_t slot_d_x
     cdef int64_t slot_saved
+    cdef int64_t slot_factors
     cdef Tape tape                      # of that branch
     cdef bint settled                   # what it makes of p and captured arrays alone is there
     cdef list tapes                     # of all branches taken so far
@@ -66,7 +67,8 @@ cdef class Recorded(System):
     cdef object room                    # owns `scratch`
     cdef list captured                  # per tape: the arrays behind its last slots
 
-    cdef int _set_up(self, Tape tape, int64_t n, p, find, shadow_p, bint has_dx, int64_t n_saved) except -1
+    cdef int _set_up(self, Tape tape, int64_t n, p, find, shadow_p, bint has_dx, int64_t n_saved,
+                      bint has_factors=*) except -1
     cdef int64_t _bind_p_and_t(self, int64_t slot) except -1
     cdef int _complete(self, Tape tape, int64_t n_slots) except -1
     cdef int _assign(self, int64_t slot, cnp.ndarray array) except -1
@@ -109,5 +111,21 @@ cdef class Tangents(Recorded):
     pass
 
 
+cdef class Sums:
+    cdef Tape tape
+    cdef object owner                   # owns `factors`
+    cdef object target
+    cdef double* factors                # (runs, size)
+    cdef readonly int64_t runs
+    cdef readonly int64_t size
+    cdef int64_t waiting                # runs whose factors are there
+
+    cdef double* row(self) noexcept nogil
+    cdef void take(self) noexcept nogil
+    cdef void settle(self) noexcept nogil
+
+
 cdef class Cotangents(Recorded):
+    cdef readonly Sums later            # or None: what an evaluation leaves for later
+
     cdef Outcome pull(self, double t, const double* x, double* covector, double* x_bar) noexcept nogil

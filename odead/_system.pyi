@@ -49,11 +49,24 @@ class Tangents(Recorded):
     def __init__(self, tape: Tape, n: int, p: Any, directions: Any, find: _Find | None = None, n_saved: int = 0) -> None: ...
     def move(self, directions: Any) -> None: ...
 
+class Sums:
+    runs: int
+    size: int
+    def __init__(self, tape: Tape, whole: Cotangents, size: int) -> None: ...
+
 class Cotangents(Recorded):
+    later: Sums | None
     @property
     def p_bar(self) -> np.ndarray: ...
     def __init__(
-        self, tape: Tape, n: int, p: Any, find: _Find | None = None, n_saved: int = 0, whole: Cotangents | None = None
+        self,
+        tape: Tape,
+        n: int,
+        p: Any,
+        find: _Find | None = None,
+        n_saved: int = 0,
+        whole: Cotangents | None = None,
+        later: Sums | None = None,
     ) -> None: ...
 
 def all_finite(vector: np.ndarray) -> bool: ...

@@ -12,7 +12,7 @@ cimport numpy as cnp
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.time cimport monotonic
 from libc.stdint cimport int64_t
-from libc.string cimport memcmp, memcpy
+from libc.string cimport memcmp, memcpy, memset
 
 from ._arrays cimport checked_floats, floats
 from ._core cimport REVERSE, WHOLE, Tape
@@ -139,7 +139,8 @@ cdef class Recorded(System):
     def __init__(self, Tape tape, int64_t n, p, find=None):
         self._set_up(tape, n, p, find, None, True, 0)
 
-    cdef int _set_up(self, Tape tape, int64_t n, p, find, shadow_p, bint has_dx, int64_t n_saved) except -1:
+    cdef int _set_up(self, Tape tape, int64_t n, p, find, shadow_p, bint has_dx, int64_t n_saved,
+                      bint has_factors=False) except -1:
         cdef int64_t x = 1 if has_dx else 0     # the slot; p and t follow, then the shadows of dx, x and p
         cdef int64_t slot
         self.n = self.n_x = n
@@ -157,6 +158,9 @@ cdef class Recorded(System):
             self.room, self.n_saved, self.slot_saved = np.zeros(n_saved), n_saved, slot
             self.saved = self.scratch = floats(self.room)
             self.address[slot] = <char*> self.scratch
+            slot += 1
+        if has_factors:
+            self.slot_factors = slot
             slot += 1
         return self._complete(tape, slot)
 
@@ -466,6 +470,46 @@ cdef class Tangents(Recorded):
         self.settled = False
 
 
+cdef class Sums:
+    """Products that are added to the cotangent of p for many evaluations at once.
+
+    Parameters
+    ----------
+    tape : Tape
+        Binds the cotangent of p, then the factors that so many evaluations leave.
+    whole : Cotangents
+        Whose cotangent of p it is.
+    size : int
+        Numbers that an evaluation leaves.
+    """
+
+    def __init__(self, Tape tape, Cotangents whole, int64_t size):
+        if tape.code.n_bound != 2 or tape.code.slots[0].size != whole.n_p or tape.code.slots[1].size % size:
+            raise ValueError("the tape does not fit")
+        self.tape, self.size, self.runs, self.target = tape.clone(), size, tape.code.slots[1].size // size, whole.shadow_p
+        self.owner = np.zeros((self.runs, size))
+        self.factors = floats(self.owner)
+        self.tape.bind(0, <char*> floats(self.target))
+        self.tape.bind(1, <char*> self.factors)
+
+    cdef double* row(self) noexcept nogil:
+        """Where the next evaluation leaves its factors."""
+        return self.factors + self.waiting * self.size
+
+    cdef void take(self) noexcept nogil:
+        """Have the factors of one more."""
+        self.waiting += 1
+        if self.waiting == self.runs:
+            self.settle()
+
+    cdef void settle(self) noexcept nogil:
+        """Add what is waiting."""
+        if self.waiting:
+            memset(self.row(), 0, (self.runs - self.waiting) * self.size * sizeof(double))
+            self.tape.execute(WHOLE)
+            self.waiting = 0
+
+
 cdef class Cotangents(Recorded):
     """Cotangents of the right-hand side; that of p accumulates here.
 
@@ -479,10 +523,13 @@ cdef class Cotangents(Recorded):
         Numbers that an evaluation has left where `saved` points to, for the tape to begin behind them; it binds them last.
     whole : Cotangents, optional
         Those that begin at the beginning; p and its cotangent are theirs.
+    later : Sums, optional
+        What the tape leaves factors for, which it binds last of all.
     """
 
-    def __init__(self, Tape tape, int64_t n, p, find=None, int64_t n_saved=0, Cotangents whole=None):
-        self._set_up(tape, n, p, find, np.zeros((1, np.size(p))), False, n_saved)
+    def __init__(self, Tape tape, int64_t n, p, find=None, int64_t n_saved=0, Cotangents whole=None, Sums later=None):
+        self.later = later
+        self._set_up(tape, n, p, find, np.zeros((1, np.size(p))), False, n_saved, later is not None)
         if whole is not None:
             self.p, self.shadow_p = whole.p, whole.shadow_p
             if self.n_p:
@@ -500,7 +547,7 @@ cdef class Cotangents(Recorded):
         Recorded.begin(self, tape, p)
 
     cdef Outcome pull(self, double t, const double* x, double* covector, double* x_bar) noexcept nogil:
-        """Add J^T covector to x_bar and f_p^T covector to p_bar; the covector is used up."""
+        """Add J^T covector to x_bar and f_p^T covector to p_bar, some of it later; the covector is used up."""
         cdef Outcome outcome
         self.t = t
         self._place(self.slot_x, x)
@@ -508,7 +555,11 @@ cdef class Cotangents(Recorded):
         self._place(self.slot_d_x, x_bar)
         if self.n_saved:
             self._place(self.slot_saved, self.saved)
+        if self.later is not None:
+            self._place(self.slot_factors, self.later.row())
         outcome = self._run()
+        if self.later is not None:
+            self.later.take()
         return outcome if outcome != DONE else self.count()
 
 

@@ -11,6 +11,7 @@ __all__ = ["Product", "leading", "operand"]
 _LARGEST = 2**31 - 1  # BLAS counts in 32 bits
 _LEAST_WORK = 200  # multiplications, below which plain loops beat a call
 _NARROW, _FEWEST = 8, 4  # columns and rows that the loops of `_products.h` know
+_FEWEST_TERMS, _MOST_TERMS = 2, 32  # of a sum of outer products
 _LONG = 32  # elements of a row for each of a few rows, from which on their loop beats BLAS
 
 Strides = tuple[int, ...]
@@ -34,6 +35,9 @@ class Product(NamedTuple):
         """Return the loop of `_products.h` and its parameters, None if there is none."""
         if self.k == 1 and (self.out[1] == 1 or self.n == 1):
             return "outer", (self.m, self.n, self.x[0], self.y[1], self.out[0])
+        is_sum = _FEWEST_TERMS <= self.k <= _MOST_TERMS and self.x[0] == self.y[1] == self.out[1] == 1
+        if is_sum and min(self.m, self.n) > _NARROW:
+            return "outers", (self.m, self.n, self.k, self.x[1], self.y[0], self.out[0])
         if self.n == 1 and self.k <= _NARROW and self.x[1] == 1:
             return "rows", (self.m, self.k, self.x[0], self.y[0], self.out[0])
         if self.n == 1 and self.m <= _FEWEST and self.x[0] == 1:

@@ -110,3 +110,37 @@ def test_two_layers_against_finite_differences():
         return loss(odead.solve(rhs, X0, p, (0, 2), t_eval=[2.0], method="Tsit5", rtol=1e-9, atol=1e-11).y)
 
     check_derivatives(cost, np.linspace(-1, 1, 16))
+
+
+DEEP = 30
+WEIGHTS = np.random.default_rng(1).normal(size=DEEP * DEEP + 5 * DEEP) / 4
+
+
+def deep(dx, x, p, t):
+    first, second = p[: 2 * DEEP].reshape(DEEP, 2), p[2 * DEEP : -3 * DEEP].reshape(DEEP, DEEP)
+    hidden = np.tanh(second @ np.tanh(first @ x) + p[-3 * DEEP : -2 * DEEP])
+    dx[:] = p[-2 * DEEP :].reshape(2, DEEP) @ hidden - x
+
+
+@METHODS
+@pytest.mark.parametrize("until", [0.3, 5.0])
+def test_weights_of_many_evaluations_at_once(method, until):
+    """A few evaluations, and many; then the same with none of it saved, and against finite differences."""
+    times = np.linspace(0, until, 4)
+    options = {"t_eval": times, "method": method, "loss": loss, "rtol": 1e-8, "atol": 1e-10}
+
+    def found(p, **more):
+        return odead.sensitivity(deep, X0, p, (0, until), mode="adjoint", **options, **more)
+
+    first, again = found(WEIGHTS), found(WEIGHTS)
+    other = found(2 * WEIGHTS)  # prepared, with other numbers
+    np.testing.assert_allclose(again.grad, first.grad, rtol=1e-12, atol=1e-13)
+    frugal = found(2 * WEIGHTS, checkpoints=8.0 * 8 * 2 * (other.nsteps + 40))
+    np.testing.assert_allclose(other.grad, frugal.grad, rtol=1e-11, atol=1e-12)
+    options.pop("loss")
+    step = 1e-5 * np.sin(np.arange(WEIGHTS.size))
+    values = [
+        loss(odead.solve(deep, X0, WEIGHTS + sign * step, (0, until), **options | {"rtol": 1e-10, "atol": 1e-12}).y)
+        for sign in (1, -1)
+    ]
+    assert first.grad @ step == pytest.approx((values[0] - values[1]) / 2, rel=3e-6)

@@ -15,7 +15,9 @@ import numpy as np
 from ..._system import Keys, Roots
 from ...derivatives.kernel import MAX_VARIANTS, Kernel, Variant
 from ...errors import ArgumentTypeError, ArgumentValueError, TracingError
+from ...execute.compiled import Executable
 from ...tape import Program, Role
+from ...transform.deferral import Deferral
 from ...transform.forward import forward
 from ...transform.passes import optimise
 from ...transform.reverse import reverse
@@ -266,10 +268,26 @@ class CompiledRhs:
 
     @property
     def behind_kernel(self) -> Kernel:
-        """As `cotangent_kernel`, where there is a `saving`: begins behind what is saved, and binds that last."""
-        saving = self.saving
+        """As `cotangent_kernel`, where there is a `saving`: begins behind what is saved, and binds that last, then factors."""
+        saving, deferral = self.saving, self.deferral
         assert saving is not None, "nothing is saved"
-        return self._kernel("behind", lambda _: saving.reverse(), (1,) if self.n_p else ())
+        program = saving.reverse() if deferral is None else deferral.program
+        return self._kernel("behind", lambda _: program, (1,) if self.n_p else ())
+
+    @cached_property
+    def deferral(self) -> Deferral | None:
+        """What the cotangents behind what is saved leave for later; None where that does not pay."""
+        if self._whole is not None:
+            return self._whole.deferral
+        assert self.saving is not None, "nothing is saved"
+        at_p = 5  # behind x, p, t and the shadows of dx and x
+        return Deferral.of(optimise(self.saving.reverse()), at_p) if self.n_p else None
+
+    @cached_property
+    def sums(self) -> Executable:
+        """Where there is a `deferral`: what adds to the cotangent of p."""
+        assert self.deferral is not None, "nothing is left for later"
+        return Executable(self.deferral.sums) if self._whole is None else self._whole.sums
 
     @cached_property
     def has_selects(self) -> bool:
@@ -378,7 +396,7 @@ class CompiledRhs:
 
     def _continued(self, way: Variant) -> "CompiledRhs":
         twin = copy(self)
-        for name in ("has_selects", "jacobian_changes", "saving"):  # cached
+        for name in ("has_selects", "jacobian_changes", "saving", "deferral", "sums"):  # cached
             vars(twin).pop(name, None)
         twin.frozen, twin._recorded = frozenset(), way
         twin._set_up()

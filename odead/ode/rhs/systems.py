@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ..._system import Cotangents, Recorded, Tangents
+from ..._system import Cotangents, Recorded, Sums, Tangents
 from ...derivatives.kernel import Kernel, Variant
 from .rhs import CompiledRhs
 
@@ -38,7 +38,9 @@ def cotangents(rhs: CompiledRhs, x: np.ndarray, p: np.ndarray, t: float) -> Cota
 def behind(rhs: CompiledRhs, whole: Cotangents, p: np.ndarray) -> Cotangents:
     """The cotangents from what an evaluation has saved."""
     assert rhs.saving is not None, "nothing is saved"
-    return Cotangents(rhs.behind_kernel.first.executable.tape, rhs.n, p, None, rhs.saving.size, whole)
+    tape, deferral = rhs.behind_kernel.first.executable.tape, rhs.deferral
+    later = None if deferral is None else Sums(rhs.sums.tape, whole, deferral.size)
+    return Cotangents(tape, rhs.n, p, None, rhs.saving.size, whole, later)
 
 
 def _tapes(
