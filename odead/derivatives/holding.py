@@ -10,7 +10,7 @@ import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import CellType, FunctionType, MethodType
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from ..activity import AbstractAnnotation, BatchDuplicated
 from ..containers import flatten, map_leaves
@@ -21,8 +21,6 @@ from .kernel import is_bound
 from .nested import Nest
 
 __all__ = ["Holders", "holders_inside"]
-
-_FUNCTION: Final = -1  # the slot of the function itself
 
 
 class _Slot:

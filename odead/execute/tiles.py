@@ -122,7 +122,7 @@ def lower_block(rows: Rows, program: Program, block: Block, positions: Sequence[
             op, member = "dot", member._replace(accesses=(dots[place].accesses[0], *member.accesses[1:]))
         elif member in dots.values():
             continue
-        views = [_moved(each, member, local) for each in member.accesses]
+        views = [_moved(each, local) for each in member.accesses]
         _lower_member(rows, positions[place], op, member, views, [each.view.buffer in local for each in member.accesses])
     for buffer, where in carried.items():
         item = ITEM[program.buffers[buffer].dtype]
@@ -154,7 +154,7 @@ def _dots(program: Program, block: Block, local: Mapping[int, Local]) -> dict[in
     return found
 
 
-def _moved(each: Access, member: Member, local: Mapping[int, Local]) -> View:
+def _moved(each: Access, local: Mapping[int, Local]) -> View:
     """The view of a member, in local storage if its buffer has it."""
     view = each.view
     if view.buffer not in local:

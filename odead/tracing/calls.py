@@ -166,7 +166,7 @@ class _Call:
         result = self.primitive.function(*args, **kwargs)
         self._check_writes(values, written)
         leaves, structure = flatten(result)
-        returned = tuple(self._returned(leaf, values, written) for leaf in leaves)
+        returned = tuple(self._returned(leaf, values) for leaf in leaves)
         signature = Signature(
             self.primitive, self.structure, tuple(self.leaves), tuple(self.slots), written, structure, returned
         )
@@ -219,7 +219,7 @@ class _Call:
 
     # ------------------------------------------------------------------------------------------ what is returned
 
-    def _returned(self, leaf: Any, values: Sequence[Any], written: Sequence[int]) -> Slot | Same | Static:
+    def _returned(self, leaf: Any, values: Sequence[Any]) -> Slot | Same | Static:
         if isinstance(leaf, np.ndarray):
             for k, value in enumerate(values):
                 if leaf is value:

@@ -68,11 +68,6 @@ class Colouring:
         entries: np.ndarray = compressed.reshape(-1)[self._position]
         return entries
 
-    def decompress(self, compressed: np.ndarray) -> csr_array:
-        """The Jacobian as a matrix of its own; `compressed` as in `entries`."""
-        parts = self.entries(compressed), self.pattern.indices.copy(), self.pattern.indptr.copy()
-        return csr_array(parts, shape=self.pattern.shape)
-
     @cached_property
     def _position(self) -> np.ndarray:
         """Where each entry is in the flattened products."""

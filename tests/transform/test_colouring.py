@@ -28,6 +28,11 @@ def five_point(k: int) -> csr_array:
     return csr_array(kron(line, eye_array(k)) + kron(eye_array(k), line) + eye_array(k * k), dtype=bool)
 
 
+def decompressed(plan: Colouring, compressed: np.ndarray) -> csr_array:
+    parts = plan.entries(compressed), plan.pattern.indices, plan.pattern.indptr
+    return csr_array(parts, shape=plan.pattern.shape)
+
+
 @given(patterns())
 @settings(max_examples=200, deadline=None)
 def test_columns_of_one_colour_share_no_row(pattern: csr_array) -> None:
@@ -44,7 +49,7 @@ def test_decompression_undoes_compression(pattern: csr_array) -> None:
     matrix = np.random.default_rng(0).standard_normal(pattern.shape) * pattern.toarray()
     plan = Colouring.of(pattern)
     compressed = plan.seeds() @ (matrix.T if plan.columns else matrix)
-    np.testing.assert_array_equal(plan.decompress(compressed).toarray(), matrix)
+    np.testing.assert_array_equal(decompressed(plan, compressed).toarray(), matrix)
     assert plan.count <= min(pattern.shape)
 
 
@@ -77,14 +82,8 @@ def test_a_grid_needs_few_colours() -> None:
     assert Colouring.of(five_point(30)).count <= 7  # 5 is the least
 
 
-def test_results_do_not_share_memory_with_the_plan() -> None:
-    plan = Colouring.of(band(5, 1, 1))
-    plan.decompress(np.zeros((3, 5))).eliminate_zeros()
-    assert plan.decompress(np.ones((3, 5))).nnz == 13
-
-
 def test_empty_patterns() -> None:
-    assert Colouring.of(csr_array((0, 3), dtype=bool)).decompress(np.zeros((1, 0))).shape == (0, 3)
+    assert Colouring.of(csr_array((0, 3), dtype=bool)).entries(np.zeros((1, 0))).shape == (0,)
     assert Colouring.of(csr_array((3, 0), dtype=bool)).count == 0
     assert bandwidths(csr_array((3, 3), dtype=bool)) == (0, 0)
 

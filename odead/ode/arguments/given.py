@@ -66,7 +66,7 @@ def check_t_eval(t_eval: Any, t0: float, t1: float) -> np.ndarray | None:
     return times
 
 
-def initial_values(x0: Any, p: Any, p_vector: np.ndarray) -> tuple[Any, Callable[..., Any] | None]:
+def initial_values(x0: Any, p: Any) -> tuple[Any, Callable[..., Any] | None]:
     """x0 as a container of arrays, and the function it came from if it was one."""
     initial = None
     if type(x0) is np.ndarray and x0.ndim:

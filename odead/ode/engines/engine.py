@@ -130,9 +130,6 @@ class Controls(NamedTuple):
     stiff: bool = False
     finer: tuple[float, float] = (1.0, 1.0)
 
-    def with_tolerances(self, rtol: float, atol: np.ndarray) -> "Controls":
-        return self._replace(rtol=rtol, atol=atol)
-
 
 class Failure(NamedTuple):
     """Where a solve stopped: the last accepted point, the size of the last step, and a word on why."""

@@ -167,7 +167,7 @@ def continuous_adjoint(
         adjoint = Constrained(problem, forward.sol)
         cotangents, later = cotangents.copy(), times != problem.t0  # the start is a datum of x0 itself
         cotangents[:, later], by_p = adjoint.visible(times[later], cotangents[:, later])
-    controls = _controls(problem, forward, cotangents, controls, options)
+    controls = _controls(forward, cotangents, controls, options)
     if isinstance(engine, NativeEngine):
         found = _compiled(problem, adjoint, forward, times, cotangents, controls, options, with_p=with_p)
         return found._replace(grad_p=by_p + found.grad_p)
@@ -304,9 +304,7 @@ def piecewise_adjoint(
     return AdjointResult(grad_p, result.grad_x0, result.arriving, nfev, njev, nlu, nsteps, error)
 
 
-def _controls(
-    problem: Problem, forward: Trajectory, cotangents: np.ndarray, controls: Controls, options: AdjointOptions
-) -> Controls:
+def _controls(forward: Trajectory, cotangents: np.ndarray, controls: Controls, options: AdjointOptions) -> Controls:
     """Tolerances for lambda that do not depend on the units of the loss or of the states.
 
     A change of lambda_i matters relative to the largest cotangent, and relative to the largest change of the loss that a change

@@ -89,7 +89,7 @@ def numbers(x0: Any, p: Any, timed: When) -> Given | None:
     if callable(x0) or isinstance(x0, AbstractAnnotation) or isinstance(p, AbstractAnnotation):
         return None
     p_layout, p_vector = lay_out(p, "p", complex_allowed=True)
-    x_layout, x_vector = lay_out(initial_values(x0, p, p_vector)[0], "x0", complex_allowed=True)
+    x_layout, x_vector = lay_out(initial_values(x0, p)[0], "x0", complex_allowed=True)
     return Given(x_layout, p_layout, x_vector[None], p_vector[None], timed, [(p, x0)])
 
 

@@ -195,7 +195,7 @@ def make_problem(
     t0, t1 = check_tspan(tspan)
     times = check_t_eval(t_eval, t0, t1)
     p_layout, p_vector = lay_out(p, "p", complex_states)
-    start, initial = initial_values(x0, p, p_vector)
+    start, initial = initial_values(x0, p)
     x_layout, x_vector = lay_out(start, "x0", complex_states)
     if not x_layout.size:
         raise ArgumentValueError("x0 has no floats; there is nothing to integrate")
