@@ -31,11 +31,11 @@ cdef class LanesAdjoint:
     cdef int64_t next                   # member
     cdef int64_t active                 # lanes
     cdef Way way[ODEAD_MEMBERS]
-    cdef double t[ODEAD_MEMBERS]          # at the start of the step
-    cdef double h[ODEAD_MEMBERS]          # 0 where there is no member
-    cdef double at[ODEAD_MEMBERS]         # bound to the tapes as t
-    cdef double q[ODEAD_MEMBERS]          # fraction of the step where an output is
-    cdef double waits[ODEAD_MEMBERS]      # whether one is
+    cdef double t[ODEAD_MEMBERS]        # at the start of the step
+    cdef double h[ODEAD_MEMBERS]        # 0 where there is no member
+    cdef double at[ODEAD_MEMBERS]       # bound to the tapes as t
+    cdef double q[ODEAD_MEMBERS]        # fraction of the step where an output is
+    cdef bint waits[ODEAD_MEMBERS]      # whether one is
     cdef double* x                      # (n, lanes), as the following: the state at the start of the step
     cdef double* z                      # argument of a stage
     cdef double* f                      # its derivative

@@ -228,11 +228,11 @@ cdef class LanesAdjoint:
             waits = False
             for s in range(ODEAD_MEMBERS):
                 self.waits[s] = self.has_output(s)
-                waits |= self.waits[s] != 0
+                waits |= self.waits[s]
             if not waits:
                 return any
             for s in range(ODEAD_MEMBERS):
-                if self.waits[s] == 0:
+                if not self.waits[s]:
                     for j in range(self.n):
                         self.row[j * ODEAD_MEMBERS + s] = 0
                     continue

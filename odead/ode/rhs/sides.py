@@ -1,8 +1,8 @@
 """The sides of the switches of a right-hand side.
 
 One program serves all sides of the switches that are recorded as values: on which side it is, it reads from arrays of keys, and
-each side has its own arrays. To record and compile each side took 30 ms where 100 elements switch one after the other, which
-made a solve with 30 of them last a second; now it takes 0.1 s.
+each side has its own arrays. To record and compile a side of its own for each takes 30 ms where 100 elements switch one after
+the other: a second for a solve with 30 of them, which takes 0.1 s this way.
 """
 
 from collections.abc import Callable
