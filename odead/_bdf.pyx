@@ -233,6 +233,8 @@ cdef class BDF(Explicit):
                 if outcome != DONE:
                     return outcome
                 error = self.worst(self.correction, self.formulas.error_constant[self.order], self.blocks)
+            if error <= 1 and self.kinks is not None:
+                error = self.kinks.error_of_step(t_new, self.z, error)
             if error <= 1:
                 break
             self.nrejected += 1

@@ -69,6 +69,7 @@ cdef class Explicit:
     cdef readonly Record record             # or None
     cdef public Recorded watch              # or None: a step inside or after which it does not hold is not accepted
     cdef public Keys keys                   # or None: the same, looked at after each step only
+    cdef public Keys kinks                  # or None: where it does not, the error of a step has to be smaller
     cdef readonly double flipped            # where it first did not, of the times looked at
     cdef double held                        # the one before, where it did
     cdef public bint judges                 # whether to stop where another kind of method suits the problem better

@@ -20,6 +20,7 @@ class Explicit:
     record: Record | None
     watch: Recorded | None
     keys: Keys | None
+    kinks: Keys | None
     flipped: float
     t: float
     h: float

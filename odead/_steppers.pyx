@@ -365,6 +365,8 @@ cdef class Explicit:
         cdef Outcome outcome = DONE
         if self.t == self.t_end:
             return self.deliver(self.t, 0)
+        if self.kinks is not None:
+            self.kinks.take(self.t, self.x)
         while outcome == DONE:
             while outcome == DONE and self.direction * (self.t - self.t_end) < 0:
                 if self.nsteps >= self.max_steps:
@@ -421,6 +423,8 @@ cdef class Explicit:
             if outcome != DONE:
                 return outcome
             error = self.error_norm(h)
+            if error < 1 and self.kinks is not None:
+                error = self.kinks.error_of_step(t_new, self.z, error)
             if error < 1:
                 break
             rejected = True

@@ -99,6 +99,7 @@ cdef class Keys(Recorded):
     cdef double* found
 
     cdef bint take(self, double t, const double* x) noexcept nogil
+    cdef double error_of_step(self, double t, const double* x, double error) noexcept nogil
 
 
 cdef class Resetting(Recorded):

@@ -8,7 +8,7 @@ costs, and code that no output needs costs nothing.
 """
 
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from math import prod
 from typing import Final
 
@@ -19,7 +19,7 @@ from ..ops import TABLE
 from ..tape import Program, Role
 from ..views import View
 
-__all__ = ["pattern"]
+__all__ = ["is_reached", "pattern"]
 
 Pairs = tuple[np.ndarray, np.ndarray]  # rows, and the node that each depends on
 
@@ -45,6 +45,20 @@ def pattern(program: Program, outputs: Sequence[View], inputs: Sequence[View]) -
     graph.record()
     nodes = [graph.nodes(view).ravel() for view in outputs]
     return _solve(graph, np.concatenate(nodes) if nodes else np.zeros(0, np.int64))
+
+
+def is_reached(program: Program, output: int, inputs: Iterable[int]) -> bool:
+    """Whether the value of a buffer may depend on those of others in any way, also through comparisons and indices.
+
+    By buffers: a part of one that is written from them makes all of it depend on them.
+    """
+    reached, before = set(inputs), -1
+    while before != len(reached):  # more than once only where memory is written again
+        before = len(reached)
+        for out, ins in zip(program.out, program.ins, strict=True):
+            if out is not None and any(view.buffer in reached for view in ins):
+                reached.add(out.buffer)
+    return output in reached
 
 
 # ------------------------------------------------------------------------------------------------ first pass

@@ -10,6 +10,7 @@ import pytest
 
 from ode.problems import central
 from odead import gradient, sensitivity, solve, solve_ivp
+from odead.ode.rhs import selects
 
 
 def saturated(dx, x, p, t):
@@ -211,6 +212,63 @@ def test_prepared_solves_notice_a_kink(method):
         turn = np.log(2 / bound) / 0.8
         expected = 2 * np.exp(-1.6) if turn > 2 else bound * (1 - 0.8 * (2 - turn))
         assert found.y[0, 0] == pytest.approx(expected, rel=2e-6)
+
+
+def lopsided_and_driven(dx, x, p, t):
+    lopsided(dx, x, p, t)
+    dx[1] += 0.3 * np.sin(0.37 * t)
+
+
+def lopsided_and_driven_by_branches(dx, x, p, t):
+    lopsided_by_branches(dx, x, p, t)
+    dx[1] += 0.3 * np.sin(0.37 * t)
+
+
+DRIVEN = np.array([1.0, 0.3, 0.1])
+
+
+@pytest.mark.parametrize("method", ["auto", "RK45", "DOP853", "Tsit5", "Rodas5P"])
+@pytest.mark.parametrize("rtol", [1e-6, 1e-8])
+def test_solves_over_many_kinks(method, rtol):
+    """Steps heed them; 292 tolerances when they did not."""
+    problem = {"x0": [1.0, 0.0], "p": DRIVEN, "tspan": (0, 120), "t_eval": [60.0, 120.0], "rtol": rtol, "atol": rtol}
+    exact = solve(lopsided_and_driven_by_branches, **problem | {"method": "DOP853", "rtol": 1e-12, "atol": 1e-13}).y
+    found = solve(lopsided_and_driven, **problem, method=method)
+    assert found.nsteps < 2500
+    np.testing.assert_allclose(found.y, exact, rtol=0, atol=50 * rtol)
+
+
+@MODES
+@pytest.mark.parametrize("method", ["auto", "RK45", "DOP853", "Rodas5P", "Kvaerno5", "BDF"])
+@pytest.mark.parametrize("t1", [12.0, 50.0])
+def test_gradients_over_kinks_that_are_not_located(method, mode, t1, monkeypatch):
+    """Where they are too many. The matrices of implicit methods change at them, although their derivative is 0."""
+    monkeypatch.setattr(selects, "MOST", 0)
+    monkeypatch.setattr(selects, "MOST_KINKS", 0)
+    monkeypatch.setattr(selects, "FEW_STEPS", 10**6)
+
+    def fresh(dx, x, p, t):
+        lopsided_and_driven(dx, x, p, t)
+
+    problem = {"x0": [1.0, 0.0], "p": DRIVEN, "tspan": (0, t1), "t_eval": [t1 / 2, t1], "loss": loss}
+    how = {"method": "DOP853", "mode": "forward", "rtol": 1e-12, "atol": 1e-13}
+    exact = sensitivity(lopsided_and_driven_by_branches, **problem, **how).grad
+    found = sensitivity(fresh, **problem, method=method, mode=mode, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(found.grad, exact, rtol=0, atol=50e-6 * np.abs(exact).max())
+
+
+@pytest.mark.parametrize("method", ["Rodas5P", "Kvaerno5", "BDF"])
+@pytest.mark.parametrize("mode", ["forward", "adjoint", "continuous"])
+def test_a_matrix_that_jumps_is_not_constant(method, mode):
+    """In a right-hand side that is linear in x on each side of its switches."""
+
+    def rhs(x, p, t):
+        return -p[0] * (1 + np.floor(t)) * x
+
+    found = sensitivity(
+        rhs, [1.0], np.ones(1), (0, 3), t_eval=[3.0], loss=loss, method=method, mode=mode, rtol=1e-7, atol=1e-10
+    )
+    assert found.grad[0] == pytest.approx(-12 * np.exp(-12), rel=5e-5)
 
 
 def faint(dx, x, p, t):

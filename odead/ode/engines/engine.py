@@ -74,6 +74,8 @@ class System(NamedTuple):
         Times inside the span, in the direction of integration, at which the state is reset, for an engine that `resets_inside`.
     pace : Pace or None
         Limits of the steps, beside `Controls.max_step`, of a system with t0 = 0 < t1.
+    kinks : _system.Keys or None
+        What changes where a kink is passed: the error of such a step has to be smaller, for the engine with ``compiled``.
     """
 
     fun: Callable[[float, np.ndarray], np.ndarray]
@@ -97,6 +99,7 @@ class System(NamedTuple):
     is_dear: Callable[[], bool] | None = None
     resets: tuple[np.ndarray, tuple[Any, ...]] | None = None
     pace: Pace | None = None
+    kinks: Any = None
 
 
 class Controls(NamedTuple):

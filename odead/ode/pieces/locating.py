@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple, TypeVar
 
 from ...errors import warn
+from ..engines.engine import Trajectory
 from ..problem.problem import Problem
 from ..rhs.selects import Flips
 from .piecewise import Course
@@ -39,7 +40,7 @@ def solve_with_switches(
     tuple
         What `solve` returned in the end.
     """
-    attempt: _Attempt | None = _Attempt(problem._replace(rhs=problem.rhs.located), warns=differentiated, by_p=adjoint)
+    attempt: _Attempt | None = _Attempt(problem._replace(rhs=problem.rhs.located), differentiated=differentiated, by_p=adjoint)
     while attempt is not None:
         solved = solve(attempt.problem)
         attempt = attempt.after(solved[0])
@@ -58,7 +59,7 @@ class _Attempt(NamedTuple):
         Why not.
     insists : bool
         Whether there is nothing else to try: without them as branches the solve fails too, and says less about the cause.
-    warns, by_p : bool
+    differentiated, by_p : bool
         Whether derivatives are wanted, and whether kinks of those by p are to be located too.
     """
 
@@ -66,7 +67,7 @@ class _Attempt(NamedTuple):
     locates: bool = True
     reason: str = ""
     insists: bool = False
-    warns: bool = True
+    differentiated: bool = True
     by_p: bool = False
 
     def after(self, course: Course) -> "_Attempt | None":
@@ -76,18 +77,25 @@ class _Attempt(NamedTuple):
             return None if self.insists else self._after_failure(course, failure.reason)
         found, rhs, reason = _flipping(course, self.by_p), self.problem.rhs, self.reason
         if found and self.locates:
-            few = [line for line, flips in found.items() if flips.are_few(course.trajectory.nsteps)]
+            few = [line for line, flips in found.items() if self._locates(flips, course.trajectory.nsteps)]
             if few and self._can_locate:
                 return self._replace(problem=self.problem._replace(rhs=rhs.locating(few)))
+            if not rhs.heeds_kinks and _are_kinks(found, course.trajectory):
+                return self._replace(problem=self.problem._replace(rhs=rhs.locating((), heeds_kinks=True)))
             reason = "mass_matrix is large and regular" if few else "it switches too often"
         jumping = [line for line, flips in found.items() if flips.jumps]
-        if jumping and self.warns:
+        if jumping and self.differentiated:
             _warn(self.problem, jumping, reason)
         return None
 
+    def _locates(self, flips: Flips, nsteps: int) -> bool:
+        """Whether switches that flip so are to be located; without derivatives it is enough that steps heed kinks."""
+        heeded = self.problem.rhs.heeds_kinks and not (flips.jumps or self.differentiated)
+        return not heeded and flips.are_few(nsteps, differentiated=self.differentiated)
+
     def _after_failure(self, course: Course, reason: str) -> "_Attempt | None":
         problem, rhs = self.problem, self.problem.rhs
-        if rhs.frozen:
+        if rhs.frozen or rhs.heeds_kinks:
             return self._replace(problem=problem._replace(rhs=rhs.origin), locates=False, reason=reason)
         if not self.locates:
             return self._replace(problem=problem._replace(rhs=rhs.located), locates=True, reason="", insists=True)
@@ -112,6 +120,15 @@ def _flipping(course: Course, by_p: bool) -> dict[str, Flips]:
             here = piece.problem
             here.rhs.selects(here.x0, here.p, here.t0, by_p=by_p).see(piece.path.chunks(most), found)
     return {line: flips for line, flips in found.items() if flips.jumps or flips.bends}
+
+
+def _are_kinks(found: dict[str, Flips], trajectory: Trajectory) -> bool:
+    """Whether kinks are all that was found, less often than in each step, by an engine that can heed them.
+
+    Over 73 kinks a solve with Tsit5 was off by 292 tolerances.
+    """
+    total = sum(int(flips.counts.sum()) for flips in found.values())
+    return bool(trajectory.methods) and total <= trajectory.nsteps and not any(flips.jumps for flips in found.values())
 
 
 def _warn(problem: Problem, lines: Sequence[str], reason: str) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from ..._system import Keys
 from ..engines.engine import AbstractEngine, Controls, Crossing, Failure, System, Trajectory
 from ..engines.interpolant import Joined, join
 from ..engines.native import FINEST
@@ -147,7 +148,7 @@ def integrate(
     """
     if problem.is_smooth:
         kept = problem.x0.size if path and problem.rhs.has_selects else 0
-        trajectory = engine.integrate(make(problem)._replace(path=kept), controls, times, dense)
+        trajectory = engine.integrate(make(problem)._replace(path=kept, kinks=_kinks(problem)), controls, times, dense)
         piece = Piece(problem, trajectory.sol, None, problem.t1, trajectory.steps, path=trajectory.path)
         return Course(trajectory, [piece], [])
     resets = None
@@ -297,6 +298,7 @@ class _Walk:
         here = problem._replace(rhs=rhs, t0=t, t1=end, x0=z[: self.n].copy(), events=None, stops=None)
         side = None if branch is None and self.passive.all() else self._side(here, branch, signs)
         system = self.make(here)._replace(x0=z, side=side, path=self.n if self.path and rhs.has_selects else 0)
+        system = system._replace(kinks=_kinks(here))
         if system.slopes is not None and self.directions is not None:
             system = system._replace(slopes=here.slopes_with(z[self.n :].reshape(-1, self.n), self.directions))
         controls = self._tightened()
@@ -493,6 +495,11 @@ class _Walk:
             sol = join(sols) if sols else last.sol
         return last._replace(t=np.concatenate(t), y=np.hstack(y), sol=sol, nrejected=rejected, crossing=None, methods=methods,
                              errors=errors, **counts)  # fmt: skip
+
+
+def _kinks(problem: Problem) -> Keys | None:
+    rhs = problem.rhs
+    return rhs.steady(problem.p) if rhs.heeds_kinks and rhs.has_selects else None
 
 
 def _locate(crossing: Crossing, side: _Side) -> tuple[float, float]:

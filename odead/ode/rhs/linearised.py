@@ -22,7 +22,7 @@ from ...transform.colouring import colour
 from ...transform.forward import forward
 from ...transform.passes import optimise
 from ...transform.reverse import reverse
-from ...transform.sparsity import pattern
+from ...transform.sparsity import is_reached, pattern
 from .compressed import pattern_of
 from .jacobian import Pattern
 from .mass import Mass
@@ -303,7 +303,12 @@ class Linearisations:
             primal = self._kernel(plan, 0).primal
             program = optimise(forward(primal, (0, 1), len(plan.seeds)))  # without t, whose lane would touch all of them
             x, t, products = (program.whole(program.arguments[k]) for k in (1, self._at_t, self._at_t + 1))
-            plan.constant = "guard" not in program.op and pattern(program, [products], [x, t]).nnz == 0
+            # A matrix with switches, as that of abs(x), has a derivative of 0 and changes all the same.
+            plan.constant = (
+                "guard" not in program.op
+                and pattern(program, [products], [x, t]).nnz == 0
+                and not is_reached(program, products.buffer, (x.buffer, t.buffer))
+            )
         return plan.constant
 
     def _covers(self, plan: _Plan, program: Program) -> bool:

@@ -25,8 +25,8 @@ BENDS: Final = 1e-2  # a change of the derivative along the step, relative to th
 ASIDE: Final = 1e-3  # of the step: how far from the switch to look for it
 ROUNDING: Final = 1e-10  # of the size: a change of the derivative so found that may be nothing else
 MOST_OF_ONE: Final = 60
-MOST_JUMPS: Final = 200  # each takes half a millisecond to locate
-MOST_KINKS: Final = 40  # steps that do without are less wrong
+MOST: Final = 200  # each takes half a millisecond to locate
+MOST_KINKS: Final = 40  # for a solution without derivatives: steps that heed them do
 FEW_STEPS: Final = 8  # a flip in no more than every so manyth step is no chattering
 
 
@@ -48,11 +48,11 @@ class Flips:
     jumps: bool = False
     bends: bool = False
 
-    def are_few(self, nsteps: int) -> bool:
-        """Whether they can be located one by one, in a solve of so many steps."""
+    def are_few(self, nsteps: int, *, differentiated: bool) -> bool:
+        """Whether they are to be located one by one, in a solve of so many steps."""
         most, total = self.counts.max(initial=0), self.counts.sum()
         seen = most <= MOST_OF_ONE or most * FEW_STEPS <= nsteps  # of one that flips more often, flips may have been missed
-        return bool(seen and (total <= (MOST_JUMPS if self.jumps else MOST_KINKS) or total * FEW_STEPS <= nsteps))
+        return bool(seen and (total <= (MOST if self.jumps or differentiated else MOST_KINKS) or total * FEW_STEPS <= nsteps))
 
 
 class Selects:
