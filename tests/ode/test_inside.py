@@ -190,3 +190,26 @@ def test_without_t_eval_the_last_state_is_that_of_the_event_that_ends_it():
     assert_allclose(gradient(lambda p: found(p).t[-1], p), gradient(instant, p), rtol=1e-7)
     assert_allclose(gradient(lambda p: found(p).y[0, -1], p), [0, 0], atol=1e-9)
     assert_allclose(odead.hessian(lambda p: found(p).t[-1], p)[0, 0], 2 * np.log(4.0) / p[0] ** 3, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("method", "engine"), [("RK45", "native"), ("BDF", "native"), ("auto", "native"), ("Radau", "scipy")])
+def test_what_tells_of_the_run(method, engine):
+    """Counts are those of each run, also when a recording runs again, and are held constant."""
+    names = ("nfev", "njev", "nlu", "nsteps")
+    options = {"t_eval": [0.5, 2.0], "method": method, "engine": engine}
+
+    def f(p):
+        found = odead.solve(logistic, [0.1], p, (0.0, 2.0), **options)
+        assert (found.status, found.success, found.message) == (0, True, "the end was reached")
+        assert "being recorded" in str(found)
+        assert found.engine == engine
+        assert (found.nrejected is None) == (odead.solve(logistic, [0.1], [1.0, 2.0], (0.0, 2.0), **options).nrejected is None)
+        return found.y[0, -1] * np.array([found.nfev, found.njev, found.nlu, found.nsteps]).sum()
+
+    for p in (np.array([1.3, 2.0]), np.array([9.0, 1.5]), np.array([30.0, 1.5])):
+        plain = odead.solve(logistic, [0.1], p, (0.0, 2.0), **options)
+        count = sum(plain[name] for name in names)
+        value, slope = odead.value_and_gradient(f, p)
+        assert_allclose(value, plain.y[0, -1] * count, rtol=1e-12)
+        last = odead.gradient(lambda p: odead.solve(logistic, [0.1], p, (0.0, 2.0), **options).y[0, -1], p)
+        assert_allclose(slope, last * count, rtol=1e-12)

@@ -164,10 +164,71 @@ def test_hess_inside():
     assert_allclose(trace, np.trace(OUTSIDE.hess[:4, :4]), rtol=1e-4)
 
 
+def test_without_data_the_states_at_the_steps():
+    def f(p):
+        result = asked(p, t_eval=None, loss=None)
+        return result.y[0, -1] ** 2 + (result.sens[-1, 1] @ W) + result.t[-1]
+
+    expected = by_differences(f, LOTKA_P)
+    assert_allclose(gradient(f, LOTKA_P), expected, rtol=1e-6)
+    plain = asked(LOTKA_P, t_eval=None, loss=None)
+    assert_allclose(f(LOTKA_P), plain.y[0, -1] ** 2 + plain.sens[-1, 1] @ W + 2.0, rtol=1e-8)
+    assert_allclose(gradient(lambda p: asked(p, t_eval=None).y[1, -1], LOTKA_P), plain.sens[-1, 1], rtol=1e-7)
+
+
+def test_without_data_the_end_at_an_event():
+    def low(x, p, t):
+        return x[0] - p[1]
+
+    low.terminal = True
+
+    def f(q):
+        result = odead.sensitivity(lambda x, p, t: -p[0] * x, q[2:], q[:2], (0.0, 9.0), events=low, wrt=("p", "x0"), **FINE)
+        return result.t[-1] + result.sens_x0[-1, 0, 0] + result.sens_t_events[0][0, 1] * q[1]
+
+    def exact(q):
+        return np.log(q[2] / q[1]) / q[0] - 1 / q[0]
+
+    q = np.array([0.7, 0.3, 1.2])
+    assert_allclose(f(q), exact(q), rtol=1e-7)
+    assert_allclose(gradient(f, q), gradient(exact, q), rtol=1e-6, atol=1e-8)
+
+
+def test_dense_output():
+    def f(p):
+        result = asked(p, dense_output=True, running=lambda x, p, t: x[0])
+        return result.sol(0.7)[1] * result.sol([1.3, 0.2])[0].sum()
+
+    assert_allclose(gradient(f, LOTKA_P), by_differences(f, LOTKA_P), rtol=1e-6)
+
+
+def test_an_initial_function_and_a_jacobian_of_the_user():
+    def jac(x, p, t):
+        return [[-p[0] * p[1]]]
+
+    def f(q):
+        result = odead.sensitivity(
+            lambda x, p, t: -p[0] * p[1] * x, lambda p: p[:1] ** 2, q, (0.0, 1.0), loss=lambda y: y[0, -1] ** 2, jac=jac,
+            wrt=("p", "x0"), method="BDF", **FINE,
+        )  # fmt: skip
+        return result.grad_x0[0] * result.grad[1]
+
+    def exact(q):
+        decay = np.exp(-2 * q[0] * q[1])
+        return 2 * q[0] ** 2 * decay * -2 * q[0] ** 5 * decay
+
+    q = np.array([0.8, 0.5])
+    assert_allclose(f(q), exact(q), rtol=1e-6)
+    assert_allclose(gradient(f, q), gradient(exact, q), rtol=1e-6)
+    with pytest.raises(ValueError, match="jac"):
+        gradient(lambda q: asked(q, jac=lambda x, p, t: np.zeros((2, 2))).loss, LOTKA_P)
+
+
 def test_what_is_not_known_raises():
-    with pytest.raises(NotImplementedError, match="nsteps of"):
-        gradient(lambda p: asked(p).nsteps * p[0], LOTKA_P)
-    with pytest.raises(ValueError, match="needs it, or a loss"):
-        gradient(lambda p: asked(p, t_eval=None, loss=None).y.sum(), LOTKA_P)
+    for name in ("nsteps", "nfev", "sens_error"):
+        with pytest.raises(NotImplementedError, match=f"{name} of .* outside"):
+            gradient(lambda p, name=name: getattr(asked(p), name) * p[0], LOTKA_P)
+    with pytest.raises(AttributeError):
+        gradient(lambda p: asked(p).nothing * p[0], LOTKA_P)
     with pytest.raises(NotImplementedError, match="Duplicated inside"):
         gradient(lambda p: asked(odead.Duplicated(p, np.zeros(4))).loss, LOTKA_P)

@@ -70,8 +70,12 @@ class Closing:
         ]
 
     def jac(self, jac: Any) -> Any:
-        """The user's Jacobian of these parameters."""
-        return partial(_of_first, jac) if self._closes and callable(jac) else jac
+        """The user's Jacobian of these parameters, for one look: what it closes over has the values of the recording."""
+        if not callable(jac):
+            return jac
+        leaves, structure = flatten(self._nest.outside(jac))
+        plain = _Outside(structure, tuple(map(self._nest.twin, leaves)), False, 0).alone()
+        return partial(_of_first, plain) if self._closes else plain
 
     def _outside(self, f: Any) -> _Outside:
         is_scipys = isinstance(f, ScipyRhs)

@@ -13,42 +13,19 @@ import numpy as np
 from ...derivatives.first_order import jacobian, value_and_gradient
 from ...derivatives.nested import Nest
 from ...derivatives.second_order import hessian_of_first
-from ...errors import ArgumentValueError
 from ...tracing.recorder import is_traced
 from ..arguments.layout import Layout, lay_out
 from ..arguments.signature import name_of
-from ..results.solution import Sensitivity
 from ..rhs.mass import check_mass
+from ..solve import solve
 from .closing import Closing
-from .solve import OPTIONS, as_array, check_options, packed, pair_of_times, twins
+from .recorded import RecordedSensitivity
+from .solve import OPTIONS, as_array, check_options, ending, packed, pair_of_times, states_at, twins
 from .total_loss import TotalLoss
 
-__all__ = ["RecordedSensitivity", "sensitivity_inside"]
+__all__ = ["sensitivity_inside"]
 
 _FIELDS: Final = {"p": "grad", "x0": "grad_x0", "t0": "grad_t0", "t1": "grad_t1", "t_eval": "grad_t_eval"}
-
-
-class RecordedSensitivity(Sensitivity):
-    """A `Sensitivity` of a recording: derivatives are recorded when they are first asked for.
-
-    What tells of the run (counts of steps, `sens_error`) is not known in a recording, and raises.
-    """
-
-    def derive_later(self, makers: Mapping[str, Callable[[], Any]]) -> None:
-        """Have fields computed when they are first asked for."""
-        self.__dict__["makers"] = makers
-
-    def __missing__(self, name: str) -> Any:
-        makers = self.__dict__.get("makers", {})
-        if name in makers:
-            self[name] = makers[name]()
-            return self[name]
-        if name in Sensitivity.__annotations__ or name in ("t", "y", "nfev", "njev", "nlu", "nsteps", "nrejected"):
-            raise NotImplementedError(
-                f"{name} of odead.sensitivity inside a function that is being differentiated is not known; t and y need "
-                f"t_eval there, sens, loss and the gradients are available"
-            )
-        raise KeyError(name)
 
 
 def sensitivity_inside(
@@ -81,17 +58,9 @@ def sensitivity_inside(
     ------
     ArgumentValueError, ArgumentTypeError
         An argument does not fit.
-    NotImplementedError
-        What is asked for cannot be recorded yet.
     """
-    if options.get("dense_output"):
-        raise NotImplementedError(
-            "dense_output of a sensitivity inside a differentiated function is not supported yet; odead.solve has it"
-        )
-    if t_eval is None and loss is None and running is None:
-        raise ArgumentValueError("t_eval: a sensitivity inside a function that is being differentiated needs it, or a loss")
     asked = _Asked(nest, rhs, x0, p, pair_of_times(tspan), t_eval, loss, running, wanted, check_options(nest, options))
-    return asked.result(options["mode"], order, name_of(rhs))
+    return asked.result(options, order, name_of(rhs))
 
 
 class _Asked:
@@ -104,12 +73,6 @@ class _Asked:
     ) -> None:  # fmt: skip
         self.nest, self.has_loss = nest, loss is not None or running is not None
         events, start = options["events"], x0 if callable(x0) else None
-        if start is not None and "x0" in wanted:
-            raise NotImplementedError('wrt="x0" where x0 is a function is not supported inside a differentiated function')
-        if not isinstance(options["jac"], str):
-            raise NotImplementedError(
-                "jac= of odead.sensitivity is not supported inside a differentiated function; leave it out"
-            )
         functions = () if events is None else (events,) if callable(events) else tuple(events)
         closing = Closing(nest, p, rhs, functions, options["tstops"], running, loss, start)
         x0 = as_array(nest, x0 if start is None else start(p))
@@ -125,6 +88,11 @@ class _Asked:
             "t_eval": np.zeros(0) if t_eval is None else as_array(nest, t_eval),
         }  # fmt: skip
         mass = check_mass(options["mass_matrix"], x.size, self.x_layout)
+        jac = closing.jac(options["jac"])
+        if not isinstance(jac, str):  # compared with the exact one
+            given = {"jac": jac, "mass_matrix": options["mass_matrix"], "max_steps": options["max_steps"]}
+            guess = self.x_layout.unpack(x) if start is None else twins(nest, x0)
+            solve(closing.rhs, guess, twins(nest, closing.p), [nest.twin(end) for end in ends], **given)
         own = {name: options[name] for name in OPTIONS} | {"atol": self._tolerances(options["atol"], running is not None)}
         fixed = {name: value for name, value in known.items() if not is_traced(value)}
         self.whole = TotalLoss(
@@ -144,32 +112,44 @@ class _Asked:
         vector = np.concatenate(given) if len(given) > 1 else given[0]
         return vector, *[self.known[name] for name in self.whole.others]
 
-    def result(self, mode: str, order: int, name: str) -> RecordedSensitivity:
-        solution = self.whole.solved(self.nest, self.known)
-        y = solution.y
-        fields: dict[str, Any] = dict.fromkeys(("sens", "sens_x0", "loss", *_FIELDS.values(), "hess", "sol"))
-        fields |= {"success": True, "status": int(solution.is_ended), "message": "recorded", "mode": mode, "name": name}
+    def result(self, options: Mapping[str, Any], order: int, name: str) -> RecordedSensitivity:
+        whole, mode = self.whole, options["mode"]
+        solution = whole.solved(self.nest, self.known)
+        problem = whole.problem(self.nest, self.known)
+        fields: dict[str, Any] = dict.fromkeys(("sens", "sens_x0", "sens_t_events", "loss", *_FIELDS.values(), "hess", "sol"))
+        fields |= {"success": True, "mode": mode, "name": name, "method": options["method"]}
+        fields |= ending(problem, options) | {"status": int(solution.is_ended)}
         fields |= {"t_events": solution.t_events, "parameter_names": self.p_layout.names("p")}
         if solution.y_events is not None:
             fields["y_events"] = [self.x_layout.states(each.T).T for each in solution.y_events]
         else:
             fields["y_events"] = None
-        if self.whole.has_data:
-            fields |= {"t": self.known["t_eval"][: y.shape[1]], "y": self.x_layout.states(y)}
-        makers: dict[str, Callable[[], Any]] = {}
+        if options["dense_output"]:
+            fields["sol"] = partial(states_at, self.x_layout, partial(_first_rows, problem.interpolant, whole.n))
+        makers: dict[str, Callable[[], Any]] = {"t": partial(self._shown, 0), "y": partial(self._shown, 1)}
         if self.has_loss:
-            fields["loss"] = self.whole.total(self.nest, self.known, solution)
+            fields["loss"] = whole.total(self.nest, self.known, solution)
             makers |= {_FIELDS[part]: partial(self._gradient, part) for part in self.wanted}
             if order == 2:
                 makers["hess"] = self._hessian
-        if self.whole.has_data and (not self.has_loss or mode in ("auto", "forward")):
+        if not self.has_loss or mode in ("auto", "forward"):
             sens = {"p": "sens", "x0": "sens_x0"}
             makers |= {sens[part]: partial(self._columns, part) for part in self.wanted if part in sens}
+            if solution.t_events is not None and "p" in self.wanted:
+                makers["sens_t_events"] = partial(self._of_instants, [len(each) for each in solution.t_events])
         self._gradients: Any = None
         self._jacobian: Any = None
+        self._path: Any = None
         made = RecordedSensitivity(**{key: value for key, value in fields.items() if key not in makers})
         made.derive_later(makers)
         return made
+
+    def _shown(self, number: int) -> Any:
+        """The times, or the states."""
+        if self._path is None:
+            t, y = self.whole.path(self.nest, self.known)
+            self._path = t, self.x_layout.states(y)
+        return self._path[number]
 
     def _places(self) -> dict[str, slice]:
         """Where the differentiated are in the vector; of the parameters, without what functions close over."""
@@ -195,7 +175,17 @@ class _Asked:
         columns = self._jacobian[:, :, self._places()[name]]
         return self.x_layout.states(columns).transpose(1, 0, 2)
 
+    def _of_instants(self, counts: list[int]) -> Any:
+        rows = jacobian(self.whole.instants, *self.at)[:, self._places()["p"]]
+        stops = np.cumsum(counts).tolist()
+        return [rows[stop - count : stop] for stop, count in zip(stops, counts, strict=True)]
+
     def _hessian(self) -> Any:
         hessian = hessian_of_first(self.whole.function, *self.at)
         own = np.concatenate([np.arange(place.start, place.stop) for place in self._places().values()])
         return 0.5 * (hessian + hessian.T)[np.ix_(own, own)]
+
+
+def _first_rows(sol: Callable[[Any], Any], n: int, t: Any) -> Any:
+    """The states without a running cost."""
+    return sol(t)[:n]

@@ -24,11 +24,24 @@ from ..problem.doubled import named
 from ..problem.underlying import consistent, underlying
 from ..results.solution import Solution
 from ..rhs.mass import check_mass, without_regular
+from ..solve import choose_engine
 from .closing import Closing
 from .moving import event_time, moved, shift
-from .variations import Posed, solved, stepped, steps_of
+from .recorded import COUNTS, ENDED, REACHED, RecordedSolution
+from .variations import Posed, solved, stepped, steps_of, worked
 
-__all__ = ["OPTIONS", "Inside", "as_array", "check_options", "packed", "pair_of_times", "solve_inside", "twins"]
+__all__ = [
+    "OPTIONS",
+    "Inside",
+    "as_array",
+    "check_options",
+    "ending",
+    "packed",
+    "pair_of_times",
+    "solve_inside",
+    "states_at",
+    "twins",
+]
 
 OPTIONS: Final = (
     "method", "engine", "rtol", "atol", "first_step", "max_step", "max_steps", "mode", "sens_rtol", "sens_atol", "checkpoints",
@@ -63,19 +76,23 @@ def solve_inside(
         x0 = x0(p)
     tspan = pair_of_times(tspan)
     problem, layout = _posed(nest, solve, rhs, as_array(nest, x0), p, tspan, options)
-    times = problem.steps() if t_eval is None else as_array(nest, t_eval)
-    y, t_events, y_events = problem.solution(times)
-    t = times[: y.shape[1]]
-    if t_eval is None and problem.is_ended:
-        t, y = problem.with_end(t, y, t_events, y_events)
-    sol = partial(_states_at, layout, problem.interpolant) if options["dense_output"] else None
+    times = None if t_eval is None else as_array(nest, t_eval)
+    t, y, t_events, y_events = problem.path() if t_eval is None else problem.at(times)
+    sol = partial(states_at, layout, problem.interpolant) if options["dense_output"] else None
     fields = {
         "t": t, "y": layout.states(y), "sol": sol, "t_events": t_events,
         "y_events": None if y_events is None else [layout.states(each.T).T for each in y_events],
-        "status": int(problem.is_ended), "success": True, "message": "recorded", "method": options["method"],
-        "engine": options["engine"], "mode": "solve", "name": name_of(rhs),
+        "success": True, "method": options["method"], "mode": "solve", "name": name_of(rhs), **ending(problem, options),
     }  # fmt: skip
-    return Solution(**fields)
+    result = RecordedSolution(**fields)
+    result.derive_later({name: partial(problem.work, t, k) for k, name in enumerate(COUNTS)})
+    return result
+
+
+def ending(problem: Inside, options: Mapping[str, Any]) -> dict[str, Any]:
+    """How the solve ended, and the engine."""
+    engine = choose_engine(options["engine"], options["method"]).name
+    return {"status": int(problem.is_ended), "message": ENDED if problem.is_ended else REACHED, "engine": engine}
 
 
 def check_options(nest: Nest, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -122,7 +139,7 @@ def _posed(
     return Inside(nest, posed, *vectors, ends), x_layout
 
 
-def _states_at(layout: Layout, sol: Callable[..., Any], t: Any) -> Any:
+def states_at(layout: Layout, sol: Callable[..., Any], t: Any) -> Any:
     return layout.states(sol(t))
 
 
@@ -180,10 +197,27 @@ class Inside:
             [np.stack(states[each]) if states[each] else empty for each in ranges],
         )
 
-    def steps(self) -> Any:
+    def at(self, times: Any) -> tuple[Any, Any, Any, Any]:
+        """Those of the times that the solve reaches, the solution there, and times and states of each event."""
+        y, t_events, y_events = self.solution(times)
+        return times[: y.shape[1]], y, t_events, y_events
+
+    def path(self) -> tuple[Any, Any, Any, Any]:
+        """The same at the instants between which the solve steps, and at an event that ends it."""
+        t, y, t_events, y_events = self.at(self._steps())
+        if self.is_ended:
+            t, y = self._with_end(t, y, t_events, y_events)
+        return t, y, t_events, y_events
+
+    def work(self, times: Any, number: int) -> Any:
+        """One of `COUNTS`; None where the engine does not tell."""
+        counts = worked(self.posed, self.x, self.p, *[stop_gradient(each) for each in (self._span(self.ends), times)])
+        return None if self.nest.twin(counts)[number] < 0 else counts[number]
+
+    def _steps(self) -> Any:
         """The instants between which the solve steps: t0 and t1 move with tspan, those between stay.
 
-        A later run with another number of steps is recorded anew. An event that ends the solve is left to `with_end`.
+        A later run with another number of steps is recorded anew. An event that ends the solve is left to `_with_end`.
         """
         nest, posed = self.nest, self.posed
         ends = [stop_gradient(end) if is_traced(end) else end for end in self.ends]
@@ -195,7 +229,7 @@ class Inside:
         last = [self.ends[1]] if reaches_end and is_traced(self.ends[1]) else times[-1:]
         return np.concatenate([times[:-1], last])
 
-    def with_end(self, times: Any, y: Any, t_events: Any, y_events: Any) -> tuple[Any, Any]:
+    def _with_end(self, times: Any, y: Any, t_events: Any, y_events: Any) -> tuple[Any, Any]:
         """The times and states, with those at the event that ended the solve."""
         ended = [
             k for k, event in enumerate(self.posed.events) if 0 < int(event.terminal or 0) <= self.nest.twin(t_events[k]).size

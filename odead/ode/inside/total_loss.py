@@ -50,8 +50,9 @@ class TotalLoss:
 
     Attributes
     ----------
-    function, states : callable
-        The loss, and the states that it looks at, of the vector of what is differentiated and of the others, in their order.
+    function, states, instants : callable
+        The loss, the states that a result shows, and the times of all events, of the vector of what is differentiated and of
+        the others, in their order.
     others : tuple of str
         All but the fixed.
     """
@@ -76,6 +77,7 @@ class TotalLoss:
         self.has_parameters = bool(layouts[1].size)
         self.function = named(partial(_loss, self), "loss")
         self.states = named(partial(_states, self), "solution")
+        self.instants = named(partial(_instants, self), "t_events")
 
     def values(self, given: Any, known: Sequence[Any]) -> dict[str, Any]:
         """All that the loss depends on, from what is differentiated and what everything is."""
@@ -86,8 +88,8 @@ class TotalLoss:
             position += size
         return values
 
-    def solved(self, nest: Nest, values: Mapping[str, Any]) -> Solved:
-        """The solution for the loss to look at."""
+    def problem(self, nest: Nest, values: Mapping[str, Any]) -> Inside:
+        """What is solved, on vectors."""
         p, x = values["p"], values["x0"]
         if self.start is not None:
             made = nest.array(np.zeros(self.n), np.float64)
@@ -95,7 +97,17 @@ class TotalLoss:
             x = made + x
         if self.runs:
             x = np.concatenate([x, np.zeros(1)])
-        problem = Inside(nest, self.posed, x, p, (values["t0"][0], values["t1"][0]))
+        return Inside(nest, self.posed, x, p, (values["t0"][0], values["t1"][0]))
+
+    def path(self, nest: Nest, values: Mapping[str, Any]) -> tuple[Any, Any]:
+        """The times and states that a result shows: at the data, or at all steps."""
+        problem = self.problem(nest, values)
+        t, y, _, _ = problem.at(values["t_eval"]) if self.has_data else problem.path()
+        return t, y[: self.n]
+
+    def solved(self, nest: Nest, values: Mapping[str, Any]) -> Solved:
+        """The solution for the loss to look at."""
+        problem = self.problem(nest, values)
         times = values["t_eval"] if self.has_data else values["t1"]
         if self.has_data and self.runs:  # the cost is wanted at the end
             times = np.concatenate([times, values["t1"]])
@@ -124,7 +136,13 @@ class TotalLoss:
 def _states(whole: TotalLoss, given: Any, *known: Any) -> Any:
     nest = nest_of(None, given)
     assert nest is not None
-    return whole.solved(nest, whole.values(given, known)).y
+    return whole.path(nest, whole.values(given, known))[1]
+
+
+def _instants(whole: TotalLoss, given: Any, *known: Any) -> Any:
+    nest = nest_of(None, given)
+    assert nest is not None
+    return np.concatenate(whole.solved(nest, whole.values(given, known)).t_events)
 
 
 def _loss(whole: TotalLoss, given: Any, *known: Any) -> Any:

@@ -31,7 +31,7 @@ from ..rhs.mass import Mass
 from ..sensitivity import sensitivity
 from ..solve import choose_engine, method_for_mass, solve
 
-__all__ = ["Posed", "solved", "stepped", "steps_of"]
+__all__ = ["Posed", "solved", "stepped", "steps_of", "worked"]
 
 
 class OtherCourseError(np.linalg.LinAlgError):
@@ -174,6 +174,13 @@ def _stepped(posed: Posed, count: int, x: np.ndarray, p: np.ndarray, ends: np.nd
     return times
 
 
+def _worked(posed: Posed, x: np.ndarray, p: np.ndarray, ends: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """nfev, njev, nlu, nsteps and nrejected of a solve; -1 for what is not known."""
+    found = _solution(posed, x, p, ends, times)
+    rejected = -1 if found.nrejected is None else found.nrejected
+    return np.array([found.nfev, found.njev, found.nlu, found.nsteps, rejected])
+
+
 def _pushed(
     posed: Posed, x: np.ndarray, p: np.ndarray, ends: np.ndarray, times: np.ndarray, d_x: np.ndarray, d_p: np.ndarray
 ) -> np.ndarray:
@@ -250,11 +257,14 @@ def _pulled(
 
 
 for _function, _name in (
-    (_solved, "solve"), (_stepped, "solve.steps"), (_pushed, "solve.tangent"), (_pulled, "solve.adjoint"),
+    (_solved, "solve"), (_stepped, "solve.steps"), (_worked, "solve.work"), (_pushed, "solve.tangent"),
+    (_pulled, "solve.adjoint"),
 ):  # fmt: skip
     _function.__name__ = _name
-solved, stepped, pushed, pulled = Primitive(_solved), Primitive(_stepped), Primitive(_pushed), Primitive(_pulled)
-inactive(stepped)
+solved, pushed, pulled = Primitive(_solved), Primitive(_pushed), Primitive(_pulled)
+stepped, worked = Primitive(_stepped), Primitive(_worked)
+for _each in (stepped, worked):
+    inactive(_each)
 for _each in (solved, pushed, pulled):
     inactive(_each, args=("posed", "ends", "times"))
 
