@@ -19,6 +19,7 @@ from ..._system import Cotangents
 from ...derivatives.kernel import Kernel, Variant
 from ...tape import Program
 from ...transform.colouring import colour
+from ...transform.elements import forward_by_elements
 from ...transform.forward import forward
 from ...transform.passes import optimise
 from ...transform.reverse import reverse
@@ -329,13 +330,25 @@ class Linearisations:
             return plan.kernels[width]
 
     def _derive(self, program: Program, plan: _Plan, width: int) -> Program:
-        lanes = len(plan.seeds) + plan.timed
-        first = forward(program, self._directions(plan), lanes if lanes > 1 else None)
+        first = self._by_elements(program, plan)
+        if first is None:
+            lanes = len(plan.seeds) + plan.timed
+            first = forward(program, self._directions(plan), lanes if lanes > 1 else None)
         if not width:
             return first
         products = len(program.arguments)  # the shadow of dx
         active = (0, 1, 2, products) if self._n_p else (0, 1, products)
         return forward(optimise(first), active, width if width > 1 else None)
+
+    def _by_elements(self, program: Program, plan: _Plan) -> Program | None:
+        """J entry by entry, for a few states whose derivatives are computed one by one."""
+        n, lanes = self._n, len(plan.seeds) + plan.timed
+        if n > _ENTRY_BY_ENTRY:
+            return None
+        places, seeded = plan.entries[2], {(1, k): int(plan.colours[k]) for k in range(n)}
+        if plan.timed:
+            places, seeded[2, 0] = np.append(places, np.arange((lanes - 1) * n, lanes * n)), lanes - 1
+        return forward_by_elements(program, self._directions(plan), lanes, seeded, places)
 
     def _derive_cotangents(self, program: Program, plan: _Plan, lanes: int) -> Program:
         first = optimise(forward(program, self._directions(plan), lanes if lanes > 1 else None))
@@ -392,6 +405,7 @@ _DENSITY: Final = 0.25  # of the elements
 # and 10.8, 12**3 (2080): 19 and 152, 20**3 (18400): 370 and 9030; the Brusselator in a square, 10**2 (196): 6.5 and 6.7,
 # 20**2 (722): 18 and 42, 32**2 (1690): 83 and 376.
 _LARGE: Final = 400
+_ENTRY_BY_ENTRY: Final = 32  # states up to which it may pay to compute J so
 _BAND: Final = 0.5  # of the rows: a band as high as this is better stored as a whole
 _NARROW: Final = 24  # diagonals beside the main one up to which nothing is cheaper than a band
 _SPARSE: Final = 60  # rows from which on it pays to look for a sparse factorisation
