@@ -62,5 +62,4 @@ cdef class BDF(Explicit):               # the rows of k are the backward differe
     cdef void choose_order(self, double error, double safety) noexcept nogil
     cdef void scale_differences(self, double h) noexcept nogil
     cdef Outcome keep(self, double t_new, double h) noexcept nogil
-    cdef Outcome pass_on(self, System other, Outcome outcome) noexcept with gil
     cdef void take_slopes(self) noexcept with gil

@@ -146,7 +146,7 @@ cdef class BDF(Explicit):
         cdef Outcome outcome = self.linearised.at(t, x, self.change)
         self.njev += not (self.iterates and self.krylov.anywhere)
         self.factored = False
-        return outcome if outcome == DONE else self.pass_on(self.linearised, outcome)
+        return outcome if outcome == DONE else self.system.pass_on(self.linearised, outcome)
 
     cdef bint prepare(self, double c) noexcept nogil:
         """Make the matrix I - c J, ready to be solved with; False if it is singular."""
@@ -172,7 +172,7 @@ cdef class BDF(Explicit):
                 self.stalls += 1
                 return outcome
             if outcome != DONE:
-                return self.pass_on(self.linearised, outcome)
+                return self.system.pass_on(self.linearised, outcome)
         return DONE
 
     cdef Outcome factor_instead(self) noexcept with gil:
@@ -184,11 +184,6 @@ cdef class BDF(Explicit):
             return RAISED
         self.iterates = False
         return DONE
-
-    cdef Outcome pass_on(self, System other, Outcome outcome) noexcept with gil:
-        """An outcome of another system, with its exception where `run` looks for it."""
-        self.system.error = other.error
-        return outcome
 
     # ------------------------------------------------------------------------------------------------------ steps
 
@@ -349,7 +344,7 @@ cdef class BDF(Explicit):
         for k in range(MOST_ITERATIONS):
             outcome = self.states.evaluate(t_new, self.z, self.w)
             if outcome != DONE:
-                return self.pass_on(self.states, outcome)
+                return self.system.pass_on(self.states, outcome)
             if not odead_all_finite(self.size, self.w):
                 return DONE
             self.subtract_formula(c, self.w, self.psi, self.correction, 1, self.change)

@@ -24,5 +24,4 @@ cdef class BackwardAdjoint(Adjoint):    # the rows of k_bar from 1 on are the co
     cdef Outcome solve(self, const double* x, double* b) noexcept nogil
     cdef Outcome factor(self, double t, const double* x, double c) noexcept nogil
     cdef void divide_slope(self) noexcept with gil
-    cdef void pass_on(self, System other) noexcept with gil
     cdef void pull_resize(self, double factor) noexcept nogil

@@ -141,7 +141,7 @@ cdef class BackwardAdjoint(Adjoint):
         if outcome == NOT_FINITE:
             self.stalled = True
         elif outcome != DONE:
-            self.pass_on(self.linearised)
+            return self.system.pass_on(self.linearised, outcome)
         return outcome
 
     cdef Outcome factor(self, double t, const double* x, double c) noexcept nogil:
@@ -152,16 +152,11 @@ cdef class BackwardAdjoint(Adjoint):
         elif not self.linearised.constant or not self.njev:
             outcome = self.linearised.at(t, x, self.covector)
             if outcome != DONE:
-                self.pass_on(self.linearised)
-                return outcome
+                return self.system.pass_on(self.linearised, outcome)
             self.njev += self.krylov is None or not self.krylov.anywhere
         self.matrix.assemble(self.linearised.values, c)
         self.nlu += self.krylov is None
         return DONE if self.matrix.factor() else NOT_FINITE
-
-    cdef void pass_on(self, System other) noexcept with gil:
-        """Make an exception of another system that of `system`, which is where `run` looks."""
-        self.system.error = other.error
 
     cdef void pull_resize(self, double factor) noexcept nogil:
         """From the differences after a change of the step size by this factor to those before."""

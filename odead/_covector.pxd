@@ -30,7 +30,6 @@ cdef class Covector(System):            # its time grows from 0 while that of th
 
     cdef void place(self, double begins, double ends) noexcept nogil
     cdef double time(self, double elapsed) noexcept nogil
-    cdef Outcome pass_on(self, System other, Outcome outcome) noexcept with gil
 
 
 cdef class MovingProducts(Products):    # those of J^T, for a covector's own time and direction
@@ -47,4 +46,3 @@ cdef class LinearisedCovector(Linearised):
     cdef double* scratch
     cdef double* by_time
     cdef int64_t* taken                 # per entry: its position among the values of `of`
-    cdef Outcome take_from(self, System other, Outcome outcome) noexcept with gil

@@ -121,11 +121,6 @@ cdef class Covector(System):
                 dx[j] = -dx[j]
         return DONE
 
-    cdef Outcome pass_on(self, System other, Outcome outcome) noexcept with gil:
-        """An outcome of another system, with its exception where the loops look."""
-        self.error = other.error
-        return outcome
-
 
 cdef class MovingProducts(Products):
     """The right-hand side of lambda by products with its Jacobian, for what solves linear systems by iteration.
@@ -194,7 +189,7 @@ cdef class LinearisedCovector(Linearised):
         self.covector.curve.at(now, self.x)
         outcome = self.of.at(now, self.x, self.scratch)
         if outcome != DONE:
-            return self.take_from(self.of, outcome)
+            return self.pass_on(self.of, outcome)
         memset(dx, 0, self.n * sizeof(double))
         for e in range(self.entries):
             self.values[e] = sign * self.of.values[self.taken[e]]
@@ -204,15 +199,10 @@ cdef class LinearisedCovector(Linearised):
             self.covector.curve.slope_at(now, self.change.velocity)
             outcome = self.change.multiply(now, x, self.by_time)
             if outcome != DONE:
-                return self.take_from(self.change, outcome)
+                return self.pass_on(self.change, outcome)
             for j in range(self.n):
                 self.by_time[j] = -self.by_time[j]
         return self.count()
 
     cdef const double* slope_in_time(self, int64_t block) noexcept nogil:
         return self.by_time
-
-    cdef Outcome take_from(self, System other, Outcome outcome) noexcept with gil:
-        """An outcome of another system, with its exception where the loops look."""
-        self.error = other.error
-        return outcome

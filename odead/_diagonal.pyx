@@ -101,7 +101,7 @@ cdef class DiagonalStep(Step):
             return DONE
         outcome = self.linearised.at(t, x, self.slope)
         if outcome != DONE:
-            return self.pass_on(self.linearised, outcome)
+            return self.system.pass_on(self.linearised, outcome)
         self.point = t
         self.njev += 1
         return DONE
@@ -142,7 +142,7 @@ cdef class DiagonalStep(Step):
         for k in range(MOST_ITERATIONS):
             outcome = self.states.evaluate(t, self.z, self.w)
             if outcome != DONE:
-                return self.pass_on(self.states, outcome)
+                return self.system.pass_on(self.states, outcome)
             for j in range(self.size):
                 self.change[j] = self.known[j] + c * self.w[j] - self.z[j]
             self.matrix.solve(self.change, 1)

@@ -104,29 +104,28 @@ cdef int stamp(int* memory, tuple view, int number) except -1:
 
 
 cdef int latest(const int* memory, tuple view) except -2:
-    cdef Walk way
-    cdef Py_ssize_t offset = view[1]
     cdef int low, high
-    if not <tuple> view[2]:
-        return memory[offset]
-    if not walk(view, &way):
-        return -1
-    low = high = memory[offset]
-    bounds(memory + offset, &way, 0, &low, &high)
+    _extremes(memory, view, &low, &high)
     return high
 
 
 cdef int common(const int* memory, tuple view) except -2:
+    cdef int low, high
+    _extremes(memory, view, &low, &high)
+    return high if low == high else -1
+
+
+cdef int _extremes(const int* memory, tuple view, int* low, int* high) except -1:
+    """Find the smallest and the largest number of a view; -1 where it is empty."""
     cdef Walk way
     cdef Py_ssize_t offset = view[1]
-    cdef int low, high
+    low[0] = high[0] = -1
     if not <tuple> view[2]:
-        return memory[offset]
-    if not walk(view, &way):
-        return -1
-    low = high = memory[offset]
-    bounds(memory + offset, &way, 0, &low, &high)
-    return high if low == high else -1
+        low[0] = high[0] = memory[offset]
+    elif walk(view, &way):
+        low[0] = high[0] = memory[offset]
+        bounds(memory + offset, &way, 0, low, high)
+    return 0
 
 
 cdef Py_ssize_t mark(char* memory, tuple view) except -1:

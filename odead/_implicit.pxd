@@ -40,7 +40,6 @@ cdef class Step:
     cdef Outcome compute_stages(self, double h) noexcept nogil
     cdef void add_sum(self, const double* start, double factor, const Combination* weights, double* out) noexcept nogil
     cdef Outcome interpolant_error(self, double h, double* error) noexcept nogil
-    cdef Outcome pass_on(self, System other, Outcome outcome) noexcept with gil
 
 
 cdef class Implicit(Explicit):

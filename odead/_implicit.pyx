@@ -75,7 +75,7 @@ cdef class Step:
             return DONE
         outcome = self.linearised.at(t, x, self.slope)
         if outcome != DONE:
-            return self.pass_on(self.linearised, outcome)
+            return self.system.pass_on(self.linearised, outcome)
         self.t = t
         self.njev += 1
         return DONE
@@ -124,11 +124,6 @@ cdef class Step:
             error[j] *= h * gamma
         self.matrix.solve(error, self.n // self.matrix.n)
         return DONE
-
-    cdef Outcome pass_on(self, System other, Outcome outcome) noexcept with gil:
-        """An outcome of another system, with its exception where the loops look."""
-        self.system.error = other.error
-        return outcome
 
 
 cdef class Implicit(Explicit):

@@ -287,7 +287,7 @@ cdef class RosenbrockAdjoint(Adjoint):
         if outcome == DONE:
             outcome = self.joint.pull(t, x, self.taken, self.covector, self.mu, self.sum_bar)
             if outcome != DONE:
-                self.step.pass_on(self.joint, outcome)
+                self.step.system.pass_on(self.joint, outcome)
         memcpy(self.x_bar, self.sum_bar, size)
         return outcome
 

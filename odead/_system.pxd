@@ -32,6 +32,7 @@ cdef class System:
     cdef Outcome value(self, double t, const double* x, double* dx) noexcept nogil
     cdef Outcome evaluate(self, double t, const double* x, double* dx) noexcept nogil
     cdef Outcome count(self) noexcept nogil
+    cdef Outcome pass_on(self, System other, Outcome outcome) noexcept with gil
     cdef Outcome _poll(self) noexcept nogil
     cdef Outcome _listen(self) noexcept with gil
 
@@ -68,7 +69,7 @@ cdef class Recorded(System):
     cdef list captured                  # per tape: the arrays behind its last slots
 
     cdef int _set_up(self, Tape tape, int64_t n, p, find, shadow_p, bint has_dx, int64_t n_saved,
-                      bint has_factors=*) except -1
+                     bint has_factors=*) except -1
     cdef int64_t _bind_p_and_t(self, int64_t slot) except -1
     cdef int _complete(self, Tape tape, int64_t n_slots) except -1
     cdef int _assign(self, int64_t slot, cnp.ndarray array) except -1

@@ -55,6 +55,11 @@ cdef class System:
         self.calls += 1
         return DONE if self.calls < self.next_poll else self._poll()
 
+    cdef Outcome pass_on(self, System other, Outcome outcome) noexcept with gil:
+        """An outcome of another system, with its exception here, where who runs this one looks for it."""
+        self.error = other.error
+        return outcome
+
     cdef Outcome _poll(self) noexcept nogil:
         cdef double now = monotonic()
         if now - self.polled < POLL:
@@ -141,7 +146,7 @@ cdef class Recorded(System):
         self._set_up(tape, n, p, find, None, True, 0)
 
     cdef int _set_up(self, Tape tape, int64_t n, p, find, shadow_p, bint has_dx, int64_t n_saved,
-                      bint has_factors=False) except -1:
+                     bint has_factors=False) except -1:
         cdef int64_t x = 1 if has_dx else 0     # the slot; p and t follow, then the shadows of dx, x and p
         cdef int64_t slot
         self.n = self.n_x = n

@@ -17,7 +17,7 @@ from ..errors import ArgumentTypeError, warn
 from ..execute.compiled import Signature, disjoint
 from ..transform.builder import FLOATS
 from .arguments import Arguments
-from .call import Call, Parsed, refuse_active, refuse_nan, refuse_numbers
+from .call import Call, Parsed, refuse_unfit
 from .inside import bind_inside
 from .kernel import KEPT, Kernel, Variant, cached_kernel, empty_results, function_key, number, returns_complex
 from .modes import AbstractMode, ForwardMode, Reverse
@@ -114,12 +114,7 @@ def parse(args: tuple[Any, ...]) -> Parsed:
 def _bind(args: tuple[Any, ...], parsed: Parsed, kwargs: dict[str, Any]) -> Call:
     mode, f, function, _, annotated = parsed
     arguments = Arguments(f, annotated, kwargs, function)
-    if mode.check:
-        refuse_nan(arguments)
-    if isinstance(mode, ForwardMode):
-        refuse_active(arguments, annotated)
-    else:
-        refuse_numbers(arguments)
+    refuse_unfit(mode, arguments, annotated)
     active, width = tuple(sorted(arguments.shadows)), arguments.width
     key = (type(mode), mode.strong_zero, width, arguments.key, arguments.unneeded)
     derive = partial(mode.derive_without, active=active, width=width, unneeded=arguments.unneeded)

@@ -9,9 +9,9 @@ from ..activity import AbstractAnnotation, Active
 from ..errors import ArgumentTypeError, ArgumentValueError
 from .arguments import Arguments
 from .kernel import Kernel
-from .modes import AbstractMode
+from .modes import AbstractMode, ForwardMode
 
-__all__ = ["Call", "Parsed", "refuse_active", "refuse_nan", "refuse_numbers"]
+__all__ = ["Call", "Parsed", "refuse_unfit"]
 
 
 class Parsed(NamedTuple):
@@ -70,19 +70,29 @@ class Call:
         return None if self.arguments is None else self.arguments.width
 
 
-def refuse_nan(arguments: Arguments) -> None:
+def refuse_unfit(mode: AbstractMode, arguments: Arguments, annotated: Sequence[AbstractAnnotation]) -> None:
+    """Raise where an annotation or a shadow does not suit the mode."""
+    if mode.check:
+        _refuse_nan(arguments)
+    if isinstance(mode, ForwardMode):
+        _refuse_active(arguments, annotated)
+    else:
+        _refuse_numbers(arguments)
+
+
+def _refuse_nan(arguments: Arguments) -> None:
     for position, lanes in arguments.shadows.items():
         if any(np.isnan(lane).any() for lane in lanes):
             raise ArgumentValueError(f"{arguments.describe(arguments.owner[position])}: its shadow contains NaN")
 
 
-def refuse_active(arguments: Arguments, annotated: Sequence[AbstractAnnotation]) -> None:
+def _refuse_active(arguments: Arguments, annotated: Sequence[AbstractAnnotation]) -> None:
     for number_, annotation in enumerate(annotated):
         if isinstance(annotation, Active):
             raise ArgumentTypeError(f"{arguments.describe(number_)}: for reverse mode; in forward mode write Duplicated(x, dx)")
 
 
-def refuse_numbers(arguments: Arguments) -> None:
+def _refuse_numbers(arguments: Arguments) -> None:
     for position, lanes in arguments.numbers.items():
         if None in lanes:
             raise ArgumentTypeError(

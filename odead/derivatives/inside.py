@@ -13,10 +13,9 @@ import numpy as np
 from ..activity import AbstractAnnotation, Active
 from ..containers import flatten, map_leaves, places, promoted
 from .arguments import Arguments
-from .call import Call, Parsed, refuse_active, refuse_nan, refuse_numbers
+from .call import Call, Parsed, refuse_unfit
 from .holding import Holders, holders_inside
 from .kernel import cached_kernel, is_bound
-from .modes import ForwardMode
 from .nested import Nest, part_of
 from .overlapping import Piece
 
@@ -41,12 +40,7 @@ def bind_inside(nest: Nest, parsed: Parsed, kwargs: dict[str, Any]) -> Call:
     if holders is not None:
         _place_numbers(arguments, holders, len(parsed.annotated))
     arguments.shadows = shadows.lanes
-    if mode.check:
-        refuse_nan(arguments)
-    if isinstance(mode, ForwardMode):
-        refuse_active(arguments, annotated)
-    else:
-        refuse_numbers(arguments)
+    refuse_unfit(mode, arguments, annotated)
     active, width = tuple(sorted(arguments.shadows)), arguments.width
     key = ("autodiff", type(mode), mode.strong_zero, width, arguments.key)
     derive = partial(mode.derive, active=active, width=width)
