@@ -14,7 +14,7 @@ from cpython.ref cimport Py_INCREF
 from libc.stdint cimport int64_t
 from libc.string cimport memcmp, memcpy
 
-from ._arrays cimport floats, integers
+from ._arrays cimport checked_floats, floats, integers
 from ._batch cimport SOLVED, Members
 
 cnp.import_array()
@@ -23,6 +23,26 @@ cnp.import_array()
 cdef inline bint is_plain(object each, int ndim) noexcept:
     return type(each) is np.ndarray and cnp.PyArray_TYPE(<cnp.ndarray> each) == cnp.NPY_FLOAT64 \
         and cnp.PyArray_NDIM(<cnp.ndarray> each) == ndim and cnp.PyArray_ISCARRAY_RO(<cnp.ndarray> each)
+
+
+def all_finite(cnp.ndarray vector not None):
+    """Whether no element of a vector of floats is infinite or not a number."""
+    cdef const double* x = checked_floats(vector, 1)
+    cdef double total = 0
+    cdef Py_ssize_t k
+    for k in range(cnp.PyArray_SIZE(vector)):
+        total += 0 * x[k]
+    return total == 0
+
+
+def goes_strictly(cnp.ndarray vector not None, double sign):
+    """Whether a vector of floats increases strictly (sign 1.0) or decreases strictly (sign -1.0)."""
+    cdef const double* x = checked_floats(vector, 1)
+    cdef Py_ssize_t k
+    for k in range(cnp.PyArray_SIZE(vector) - 1):
+        if not sign * (x[k + 1] - x[k]) > 0:
+            return False
+    return True
 
 
 def rows_of(arrays):

@@ -576,26 +576,3 @@ cdef class Cotangents(Recorded):
         if self.later is not None:
             self.later.take()
         return outcome if outcome != DONE else self.count()
-
-
-# ------------------------------------------------------------------------------------------------- checks of vectors
-
-
-def all_finite(cnp.ndarray vector not None):
-    """Whether no element of a vector of floats is infinite or not a number."""
-    cdef const double* x = checked_floats(vector, 1)
-    cdef double total = 0
-    cdef Py_ssize_t k
-    for k in range(cnp.PyArray_SIZE(vector)):
-        total += 0 * x[k]
-    return total == 0
-
-
-def goes_strictly(cnp.ndarray vector not None, double sign):
-    """Whether a vector of floats increases strictly (sign 1.0) or decreases strictly (sign -1.0)."""
-    cdef const double* x = checked_floats(vector, 1)
-    cdef Py_ssize_t k
-    for k in range(cnp.PyArray_SIZE(vector) - 1):
-        if not sign * (x[k + 1] - x[k]) > 0:
-            return False
-    return True

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..._system import goes_strictly
+from ..._results import goes_strictly
 from ...containers import Structure, flatten
 from ...errors import ArgumentTypeError, ArgumentValueError
 from ...tracing.recorder import is_plain, is_traced

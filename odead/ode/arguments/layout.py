@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from ..._system import all_finite
+from ..._results import all_finite
 from ...containers import LEAF, Structure, flatten
 from ...errors import ArgumentTypeError, ArgumentValueError
 

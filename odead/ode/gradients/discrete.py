@@ -18,8 +18,8 @@ from ..._bdf import Formulas
 from ..._bdf_adjoint import BackwardAdjoint
 from ..._diagonal import DiagonalAdjoint, DiagonalMethod, DiagonalStep
 from ..._record import Record
+from ..._results import all_finite
 from ..._rosenbrock import RosenbrockAdjoint, RosenbrockMethod, RosenbrockStep
-from ..._system import all_finite
 from ...errors import ArgumentValueError, IntegrationError
 from ..engines.engine import AbstractEngine, Controls, System, Trajectory
 from ..engines.estimate import Group, error_of_gradient, norm

@@ -5,8 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..._results import rows_of, times_of
-from ..._system import goes_strictly
+from ..._results import goes_strictly, rows_of, times_of
 from ...activity import AbstractAnnotation
 from ..arguments.given import check_t_eval, check_tspan, initial_values
 from ..arguments.layout import Layout, lay_out, vector_layout

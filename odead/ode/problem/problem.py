@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from ..._system import all_finite, goes_strictly
+from ..._results import all_finite, goes_strictly
 from ...containers import flatten
 from ...derivatives.interchangeable import representative
 from ...errors import ArgumentTypeError, ArgumentValueError, ImpureError, TracingError, warn
