@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int64_t
 
-from ._krylov cimport Krylov
+from ._krylov cimport ByNeighbour, Krylov
 from ._linearised cimport Linearised
 from ._matrices cimport Matrix
 from ._steppers cimport Explicit, Method
@@ -28,6 +28,7 @@ cdef class BDF(Explicit):               # the rows of k are the backward differe
     cdef readonly Matrix matrix
     cdef readonly Krylov krylov         # the matrix, where it is, or was at first, solved with by iteration; or None
     cdef readonly bint iterates         # it still is
+    cdef public ByNeighbour guards      # solves for sensitivities that only guard the steps; or None: they are exact
     cdef public object direct           # makes what to go on with where the iteration stalls: (Linearised, Matrix); or None
     cdef int64_t stalls                 # systems that the iteration gave up
     cdef readonly int64_t njev
@@ -57,6 +58,8 @@ cdef class BDF(Explicit):               # the rows of k are the backward differe
     cdef void subtract_formula(self, double c, const double* slope, const double* psi, const double* d, int64_t count,
                                double* out) noexcept nogil
     cdef Outcome solve_sensitivities(self, double t_new, double c) noexcept nogil
+    cdef Outcome solve_exactly(self, double* b, int64_t first, double c) noexcept nogil
+    cdef Outcome solve_guards(self, double* b, double c) noexcept nogil
     cdef double worst(self, const double* row, double factor, int64_t blocks) noexcept nogil
     cdef void update_differences(self) noexcept nogil
     cdef void choose_order(self, double error, double safety) noexcept nogil

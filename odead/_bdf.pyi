@@ -3,7 +3,7 @@ from typing import Any
 
 import numpy as np
 
-from ._krylov import Krylov
+from ._krylov import ByNeighbour, Krylov
 from ._linearised import Linearised
 from ._matrices import Matrix
 from ._record import Record
@@ -20,6 +20,7 @@ class BDF(Explicit):
     matrix: Matrix
     krylov: Krylov | None
     iterates: bool
+    guards: ByNeighbour | None
     direct: Callable[[], tuple[Linearised, Matrix]] | None
     njev: int
     nlu: int

@@ -8,7 +8,8 @@ With a mass matrix, M x' = f, the formulas multiplied by M determine the new sta
 Sensitivities are blocks of the state that follow the states, and are staggered: once the states of a step are accepted, the
 equations of the sensitivities are linear, with the matrix I - c J at the new state, and are solved exactly, all with one
 factorisation of n rows. That matrix then serves the Newton iteration of the next step. The largest of the errors of the states
-and of each sensitivity decides on the step, its size and the order.
+and of each sensitivity decides on the step, its size and the order. Sensitivities that only guard the steps of an adjoint are
+solved to a part of their tolerances, by iteration with the factors that are there, where that costs less than new ones.
 
 Where the matrix is not factored, but solved with by iteration, each linear system is solved to a fraction of the tolerance of
 the Newton iteration; one that does not converge shortens the step, as a Newton iteration does. Where that happens again and
@@ -23,7 +24,7 @@ from libc.stdint cimport int64_t
 from libc.string cimport memcpy, memset
 
 from ._arrays cimport floats
-from ._krylov cimport Krylov
+from ._krylov cimport ByNeighbour, Krylov
 from ._linearised cimport Linearised
 from ._matrices cimport Matrix
 from ._record cimport Record
@@ -33,6 +34,8 @@ from ._system cimport DONE, FLIPPED, NOT_FINITE, RAISED, TOO_SMALL, Outcome, Sys
 cnp.import_array()
 
 cdef int MOST_ITERATIONS = 4
+cdef double GUARDED = 1e-2   # of the tolerance of a sensitivity that guards
+cdef double ROUNDING = 1e-12  # by which steps of the same size differ: a size is a difference of times
 cdef double MIN_FACTOR = 0.2
 cdef double MAX_FACTOR = 10
 cdef double AT_ONCE = 1e-2  # of the tolerance of the iteration: of constraints, what rounding leaves need not shrink
@@ -116,6 +119,8 @@ cdef class BDF(Explicit):
         Explicit.restart(self, t0, t1, x0, times, n_times, out)
         self.order, self.equal_steps, self.factored = 1, 0, False
         self.njev = self.nlu = self.stalls = 0
+        if self.guards is not None:
+            self.guards.forget()
 
     cdef void tally(self, int64_t* njev, int64_t* nlu) noexcept nogil:
         njev[0] += self.njev
@@ -155,6 +160,8 @@ cdef class BDF(Explicit):
         self.factored = self.matrix.factor()
         self.stalls += self.iterates and not self.factored
         self.factored_at = c
+        if self.guards is not None and self.factored:
+            self.guards.renew()
         return self.factored
 
     cdef Outcome solve(self, double* b, int64_t first, int64_t count) noexcept nogil:
@@ -385,6 +392,7 @@ cdef class BDF(Explicit):
         """Solve d = c (J (s + d) + f_p e) - psi for each sensitivity, s predicted, at the new states."""
         cdef int64_t j, rest = self.n - self.size
         cdef double* d = self.correction + self.size
+        cdef bint near = self.guards is not None and self.factored and self.guards.pays()
         cdef Outcome outcome = DONE
         memcpy(self.z + self.size, self.predicted + self.size, rest * sizeof(double))
         if self.record is not None and self.system.n_saved and self.record.place() != NULL:
@@ -399,16 +407,34 @@ cdef class BDF(Explicit):
                 return outcome
         if self.record is not None:
             self.record.save_matrix(self.linearised.values)
-        if (not self.factored or self.factored_at != c) and not self.prepare(c):
-            return NOT_FINITE
         memset(self.change, 0, self.n * sizeof(double))
         self.subtract_formula(c, self.w + self.size, self.psi + self.size, self.change, rest // self.size, d)
-        outcome = self.solve(d, 1, rest // self.size)
+        outcome = self.solve_guards(d, c) if near else self.solve_exactly(d, 1, c)
         if outcome != DONE:
             return outcome
         for j in range(self.size, self.n):
             self.z[j] += self.correction[j]
         return DONE if odead_all_finite(rest, d) else NOT_FINITE
+
+    cdef Outcome solve_exactly(self, double* b, int64_t first, double c) noexcept nogil:
+        """Solve I - c J with the rows of b, which belong to the blocks from `first` on."""
+        if not self.factored or fabs(self.factored_at - c) > ROUNDING * fabs(c):
+            if not self.prepare(c):
+                return NOT_FINITE
+        return self.solve(b, first, self.blocks - first)
+
+    cdef Outcome solve_guards(self, double* b, double c) noexcept nogil:
+        """The same with factors that are close by, as far as these are good enough."""
+        cdef int64_t k, start
+        self.guards.assemble(self.linearised.values, c)
+        self.guards.factor()
+        for k in range(1, self.blocks):
+            start = k * self.size
+            self.guards.demand(self.predicted + start, self.rtol[k], self.atol + start, GUARDED)
+            if self.guards.approximate(b + start - self.size) != DONE:
+                return self.solve_exactly(b + start - self.size, k, c)
+        self.factored = True  # they serve the states too
+        return DONE
 
     cdef double worst(self, const double* row, double factor, int64_t blocks) noexcept nogil:
         """The largest norm of factor * row in the first blocks, on the scale of the new state."""

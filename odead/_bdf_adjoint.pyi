@@ -4,7 +4,7 @@ import numpy as np
 
 from ._adjoint import Adjoint
 from ._bdf import Formulas
-from ._krylov import Krylov
+from ._krylov import ByNeighbour, Krylov
 from ._linearised import Linearised
 from ._matrices import Matrix
 from ._record import Record
@@ -15,6 +15,7 @@ class BackwardAdjoint(Adjoint):
     matrix: Matrix
     krylov: Krylov | None
     stalled: bool
+    neighbour: ByNeighbour | None
     njev: int
     nlu: int
     divide_transposed: Callable[[np.ndarray], None] | None

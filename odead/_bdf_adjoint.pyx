@@ -14,6 +14,7 @@ their equations: what the Newton iteration left over is a small part of the tole
 """
 
 cimport numpy as cnp
+from libc.math cimport NAN, fabs
 from libc.stdint cimport int64_t
 from libc.string cimport memcpy, memset
 
@@ -28,6 +29,7 @@ from ._system cimport DONE, NOT_FINITE, Cotangents, Outcome, System
 
 cnp.import_array()
 
+cdef double ROUNDING = 1e-12    # by which steps of the same size differ: a size is a difference of times
 cdef double ACCURACY = 1e-11    # of linear systems that are solved by iteration: the steps are transposed, not approximated
 
 
@@ -58,9 +60,13 @@ cdef class BackwardAdjoint(Adjoint):
             raise ValueError("record, linearisation and matrix do not fit together")
         self.formulas, self.linearised, self.matrix = method, linearised, matrix
         self.krylov = matrix if isinstance(matrix, Krylov) else None
+        self.factored_at = NAN
 
     cdef void restart(self) noexcept nogil:
         self.njev = self.nlu = 0
+        self.factored_at = NAN
+        if self.neighbour is not None:
+            self.neighbour.forget()
 
     cdef void tally(self, int64_t* njev, int64_t* nlu) noexcept nogil:
         njev[0] += self.njev
@@ -92,7 +98,7 @@ cdef class BackwardAdjoint(Adjoint):
         outcome = self.factor(t_new, x, c)
         if outcome != DONE:
             return outcome
-        outcome = self.solve(x, correction)
+        outcome = self.solve(x, c, correction)
         if outcome != DONE:
             return outcome
         for j in range(n):
@@ -130,9 +136,16 @@ cdef class BackwardAdjoint(Adjoint):
         self.method.weigh(q, &weights)
         odead_spread(self.n, row, 1, <int> self.order, weights.weight, weights.index, self.k_bar + self.n, self.n)
 
-    cdef Outcome solve(self, const double* x, double* b) noexcept nogil:
+    cdef Outcome solve(self, const double* x, double c, double* b) noexcept nogil:
         """Solve the transposed system with b, a cotangent of the state x."""
         cdef Outcome outcome
+        if self.is_near:
+            self.neighbour.demand_of_cotangents(x, b, ACCURACY)
+            if self.neighbour.approximate(b) == DONE:
+                return DONE
+            outcome = self.factor_now(c)
+            if outcome != DONE:
+                return outcome
         if self.krylov is None:
             self.matrix.solve_transposed(b, 1)
             return DONE
@@ -154,9 +167,27 @@ cdef class BackwardAdjoint(Adjoint):
             if outcome != DONE:
                 return self.system.pass_on(self.linearised, outcome)
             self.njev += self.krylov is None or not self.krylov.anywhere
+        if self.linearised.constant and fabs(c - self.factored_at) <= ROUNDING * fabs(c):
+            return DONE
+        self.is_near = self.neighbour is not None and self.neighbour.pays()
+        if not self.is_near:
+            return self.factor_now(c)
+        self.neighbour.assemble(self.linearised.values, c)
+        self.neighbour.factor()
+        self.factored_at = c
+        return DONE
+
+    cdef Outcome factor_now(self, double c) noexcept nogil:
+        """Factor the matrix itself, or make it ready for the iteration."""
         self.matrix.assemble(self.linearised.values, c)
+        self.factored_at = c
         self.nlu += self.krylov is None
-        return DONE if self.matrix.factor() else NOT_FINITE
+        self.is_near = False
+        if not self.matrix.factor():
+            return NOT_FINITE
+        if self.neighbour is not None:
+            self.neighbour.renew()
+        return DONE
 
     cdef void pull_resize(self, double factor) noexcept nogil:
         """From the differences after a change of the step size by this factor to those before."""

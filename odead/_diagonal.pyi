@@ -2,6 +2,7 @@ from typing import Any
 
 from ._adjoint import Adjoint
 from ._implicit import ImplicitMethod, Step
+from ._krylov import ByNeighbour
 from ._linearised import Linearised
 from ._matrices import Matrix
 from ._record import Record
@@ -13,6 +14,7 @@ class DiagonalMethod(ImplicitMethod):
 
 class DiagonalStep(Step):
     states: System
+    guards: ByNeighbour | None
     def __init__(
         self,
         system: System,
@@ -23,7 +25,9 @@ class DiagonalStep(Step):
         rtol: float,
         atol: Any,
     ) -> None: ...
+    def guard(self, guards: ByNeighbour, rtol: Any, atol: Any) -> None: ...
 
 class DiagonalAdjoint(Adjoint):
     step: DiagonalStep
+    neighbour: ByNeighbour | None
     def __init__(self, step: DiagonalStep, record: Record, cotangents: Cotangents) -> None: ...

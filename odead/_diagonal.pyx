@@ -10,11 +10,13 @@ two differ by as much as the iteration left over, times its rate.
 
 Sensitivities are blocks of the state that follow the states, and are staggered: once z_i is found, the equations of the
 sensitivities are linear, with I - h gamma J(z_i), and are solved exactly. That matrix then serves the iteration of the next
-stage.
+stage. Sensitivities that only guard the steps of an adjoint are solved to a part of their tolerances, with the factors that
+are there.
 
 The way back transposes this. With the cotangents k_bar of k_i and z_bar of z_i, the equation of a stage gives
 mu = (I - h gamma J(z_i)^T)^-1 (k_bar + h gamma z_bar), and the known part of z_i gets z_bar + J^T mu, p gets f_p^T mu: one
-factorisation and one reverse run for each stage. The stages are taken for solutions of their equations.
+system and one reverse run for each stage. The systems are solved with the factors of a stage close by, to rounding, where
+this costs less than a factorisation. The stages are taken for solutions of their equations.
 """
 
 import numpy as np
@@ -27,6 +29,7 @@ from libc.string cimport memcpy
 from ._adjoint cimport Adjoint
 from ._arrays cimport floats
 from ._implicit cimport ImplicitMethod, Step
+from ._krylov cimport ByNeighbour
 from ._linearised cimport Linearised
 from ._matrices cimport Matrix
 from ._record cimport Record
@@ -36,6 +39,8 @@ from ._system cimport DONE, NOT_FINITE, Cotangents, Outcome, System
 cnp.import_array()
 
 cdef int MOST_ITERATIONS = 7
+cdef double GUARDED = 1e-2  # of the tolerance of a sensitivity that guards
+cdef double ACCURACY = 1e-11  # of linear systems on the way back: the steps are transposed, not approximated
 cdef double AT_ONCE = 1e-2  # of the tolerance: a first change so small needs no second one
 
 
@@ -79,9 +84,10 @@ cdef class DiagonalStep(Step):
         tolerances = np.array(atol[: states.n], dtype=np.float64)
         if linearised.n != states.n or tolerances.size != states.n:
             raise ValueError("states, linearisation and tolerances do not fit together")
-        vectors = np.zeros((3, self.n))
+        vectors = np.zeros((4, self.n))
         self.owner = (self.owner, vectors, tolerances)
         self.known, self.change, self.zero = floats(vectors), floats(vectors[1]), floats(vectors[2])
+        self.found = floats(vectors[3])
         self.states, self.diagonal, self.size, self.point = states, method, states.n, NAN
         self.rtol, self.atol = rtol, floats(tolerances)
         self.tolerance = fmax(10 * np.finfo(float).eps / rtol, fmin(0.03, sqrt(rtol)))
@@ -89,6 +95,31 @@ cdef class DiagonalStep(Step):
     cdef void restart(self) noexcept nogil:
         Step.restart(self)
         self.point = NAN
+        if self.guards is not None:
+            self.guards.forget()
+
+    def guard(self, ByNeighbour guards not None, rtol, atol):
+        """Take the sensitivities for such as only guard the steps.
+
+        Parameters
+        ----------
+        guards : ByNeighbour
+            Of the matrix.
+        rtol : (blocks,) array
+        atol : (n,) array
+            Of the error test.
+        """
+        if guards.factored is not self.matrix or len(rtol) != self.n // self.size or len(atol) != self.n:
+            raise ValueError("the guards do not fit")
+        self.guards = guards
+        self.guards_rtol, self.guards_atol = np.array(rtol, dtype=np.float64), np.array(atol, dtype=np.float64)
+
+    cdef bint factor(self, double h) noexcept nogil:
+        if not Step.factor(self, h):
+            return False
+        if self.guards is not None:
+            self.guards.renew()
+        return True
 
     cdef Outcome begin(self, double t, const double* x) noexcept nogil:
         self.t, self.x = t, x
@@ -167,24 +198,46 @@ cdef class DiagonalStep(Step):
 
     cdef Outcome solve_sensitivities(self, double t, double h, double* stage) noexcept nogil:
         """Solve s = known + c (J s + f_p e) for each sensitivity, at the states found."""
-        cdef int64_t j, rest = self.n - self.size
+        cdef int64_t j
         cdef double c = h * self.method.gamma
         cdef Outcome outcome = self.system.evaluate(t, self.z, self.w)
         if outcome == DONE:
             outcome = self.linearise(t, self.z)
         if outcome != DONE:
             return outcome
-        if not self.linearised.constant:
-            self.failed = not self.factor(h)
-            if self.failed:
-                return DONE
         for j in range(self.size, self.n):
             self.change[j] = self.known[j] + c * self.w[j] - self.z[j]
-        self.matrix.solve(self.change + self.size, rest // self.size)
+        self.failed = not self.solve_changes(h)
+        if self.failed:
+            return DONE
         for j in range(self.size, self.n):
             self.z[j] += self.change[j]
             stage[j] += self.change[j] / c
         return DONE
+
+    cdef bint solve_changes(self, double h) noexcept nogil:
+        """Solve for the changes of the sensitivities; False if the matrix is singular."""
+        if not self.linearised.constant:
+            if self.guards is not None and self.guards.pays() and self.solve_guards(h * self.method.gamma):
+                return True
+            if not self.factor(h):
+                return False
+        self.matrix.solve(self.change + self.size, (self.n - self.size) // self.size)
+        return True
+
+    cdef bint solve_guards(self, double c) noexcept nogil:
+        """The same with the factors that are there; False, and no changes, if they are too far away."""
+        cdef int64_t b, start
+        self.guards.assemble(self.linearised.values, c)
+        self.guards.factor()
+        memcpy(self.found, self.change, self.n * sizeof(double))
+        for b in range(1, self.n // self.size):
+            start = b * self.size
+            self.guards.demand(self.z + start, self.guards_rtol[b], &self.guards_atol[start], GUARDED)
+            if self.guards.approximate(self.found + start) != DONE:
+                return False
+        memcpy(self.change, self.found, self.n * sizeof(double))
+        return True
 
 
 cdef class DiagonalAdjoint(Adjoint):
@@ -207,6 +260,8 @@ cdef class DiagonalAdjoint(Adjoint):
 
     cdef void restart(self) noexcept nogil:
         self.step.restart()
+        if self.neighbour is not None:
+            self.neighbour.forget()
 
     cdef void tally(self, int64_t* njev, int64_t* nlu) noexcept nogil:
         njev[0] += self.step.njev
@@ -241,9 +296,23 @@ cdef class DiagonalAdjoint(Adjoint):
         outcome = self.step.linearise(time, self.z)
         if outcome != DONE:
             return outcome
-        if not self.step.factor(h):
-            return NOT_FINITE
         for j in range(self.n):
             self.covector[j] += c * z_bar[j]
-        self.step.matrix.solve_transposed(self.covector, 1)
+        if not self.solve(h):
+            return NOT_FINITE
         return self.cotangents.pull(time, self.z, self.covector, z_bar)
+
+    cdef bint solve(self, double h) noexcept nogil:
+        """Solve the transposed system of a stage with the covector; False if its matrix is singular."""
+        if self.neighbour is not None and not self.step.linearised.constant and self.neighbour.pays():
+            self.neighbour.assemble(self.step.linearised.values, h * self.step.method.gamma)
+            self.neighbour.factor()
+            self.neighbour.demand_of_cotangents(self.z, self.covector, ACCURACY)
+            if self.neighbour.approximate(self.covector) == DONE:
+                return True
+        if not self.step.factor(h):
+            return False
+        if self.neighbour is not None:
+            self.neighbour.renew()
+        self.step.matrix.solve_transposed(self.covector, 1)
+        return True

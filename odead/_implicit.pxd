@@ -24,6 +24,7 @@ cdef class Step:
     cdef ImplicitMethod method
     cdef int64_t n
     cdef double t                       # where it starts
+    cdef double factored_at             # h of the factors, where J is constant; NAN: none
     cdef const double* x
     cdef double* slope                  # the derivative where the linearisation is
     cdef double* k                      # stages; whose they are says who made the step

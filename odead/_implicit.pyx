@@ -16,6 +16,7 @@ from ._system cimport DONE, Outcome, System
 
 cnp.import_array()
 
+cdef double ROUNDING = 1e-12  # by which steps of the same size differ: a size is a difference of times
 cdef double CALM = 2  # below this an eigenvalue times h is no limit for Tsit5
 
 
@@ -61,11 +62,11 @@ cdef class Step:
         self.owner = vectors
         self.slope = floats(vectors)
         self.z, self.w, self.sum = self.slope + self.n, self.slope + 2 * self.n, self.slope + 3 * self.n
-        self.t = NAN
+        self.t = self.factored_at = NAN
 
     cdef void restart(self) noexcept nogil:
         """Forget the steps before."""
-        self.t, self.njev, self.nlu = NAN, 0, 0
+        self.t, self.factored_at, self.njev, self.nlu = NAN, NAN, 0, 0
 
     cdef Outcome begin(self, double t, const double* x) noexcept nogil:
         """Linearise at (t, x), unless that was done last time."""
@@ -81,10 +82,16 @@ cdef class Step:
         return DONE
 
     cdef bint factor(self, double h) noexcept nogil:
-        """Factor the matrix of the stages' equations; False if it is singular."""
+        """Factor the matrix of the stages' equations, unless that was done last time; False if it is singular."""
+        if self.linearised.constant and fabs(h - self.factored_at) <= ROUNDING * fabs(h):
+            return True
         self.matrix.assemble(self.linearised.values, h * self.method.gamma)
         self.nlu += 1
-        return self.matrix.factor()
+        self.factored_at = NAN
+        if not self.matrix.factor():
+            return False
+        self.factored_at = h
+        return True
 
     cdef Outcome compute_stages(self, double h) noexcept nogil:
         """Compute the stages of a step of size h, or set `failed`."""

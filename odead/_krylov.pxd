@@ -8,7 +8,7 @@ from ._system cimport Outcome
 
 cdef enum:
     RESTART = 30                        # products of a cycle
-    CYCLES = 2                          # after which a system counts as one that does not converge
+    CYCLES = 2
 
 
 cdef class Products(Linearised):        # J alone, or its transpose, by the products at a point that stays where `at` put it
@@ -22,6 +22,8 @@ cdef class Krylov(Matrix):
     cdef readonly int64_t products      # so far
     cdef readonly bint anywhere         # J costs nothing to take at another point
     cdef double tolerance               # of the norm of a residual
+    cdef int most                       # products of a cycle
+    cdef int cycles                     # after which a system counts as one that does not converge
     cdef double* weight                 # per row: what the residual is multiplied by in that norm
     cdef double* basis                  # RESTART + 1 rows, in the scaled coordinates
     cdef double* found                  # the solution so far
@@ -54,3 +56,16 @@ cdef class ByEntries(Krylov):           # storage: rows of elements, in the orde
     cdef int64_t* column                # of the elements
     cdef double* elements               # the matrix
     cdef double* sizes                  # of its rows: the largest moduli
+
+
+cdef class ByNeighbour(ByEntries):      # storage: the elements
+    cdef readonly Matrix factored       # another matrix on the same pattern, whose factors are the preconditioner
+    cdef double price                   # of a factorisation, in products
+    cdef double spent                   # since the last one, with it
+    cdef int64_t solved                 # systems since then
+    cdef int64_t latest                 # products for the last of them
+    cdef bint is_there                  # the factors are
+
+    cdef void forget(self) noexcept nogil
+    cdef void renew(self) noexcept nogil
+    cdef bint pays(self) noexcept nogil

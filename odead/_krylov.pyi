@@ -17,3 +17,9 @@ class ByProducts(Krylov):
 
 class ByEntries(Krylov):
     def __init__(self, n: int, rows: Any, columns: Any, source: Any, transposed: bool = False) -> None: ...
+
+class ByNeighbour(ByEntries):
+    factored: Matrix
+    def __init__(
+        self, n: int, rows: Any, columns: Any, source: Any, transposed: bool, factored: Matrix, price: float
+    ) -> None: ...

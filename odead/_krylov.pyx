@@ -9,6 +9,8 @@ Full matrices have no preconditioner: there, c J is small but for a few fast mod
 iteration needs more than a few cycles, a factorisation is the better choice. Sparse ones are preconditioned from the right by
 an incomplete factorisation on their own pattern (J. A. Meijerink, H. A. van der Vorst, Math. Comp. 31, 1977), which holds what
 states of one place do to each other.
+
+Where factors of another matrix are there, of a step close by, they are a preconditioner with which a few products are enough.
 """
 
 import numpy as np
@@ -81,6 +83,7 @@ cdef class Krylov(Matrix):
     def __cinit__(self, int64_t n, *_):
         self.weight, self.found, self.vector, self.image = self._new(n), self._new(n), self._new(n), self._new(n)
         self.basis = self._new((RESTART + 1) * n)
+        self.most, self.cycles = RESTART, CYCLES
 
     cdef Outcome multiply(self, const double* v, double* out) noexcept nogil:
         """Write the product with v into out."""
@@ -119,7 +122,7 @@ cdef class Krylov(Matrix):
         for j in range(self.n):
             self.basis[j] = self.weight[j] * b[j]
         norm = dnrm2(&n, self.basis, &one)
-        for _ in range(CYCLES):
+        for _ in range(self.cycles):
             if not isfinite(norm):
                 return NOT_FINITE
             if norm <= self.tolerance:
@@ -142,7 +145,7 @@ cdef class Krylov(Matrix):
 
     cdef Outcome cycle(self, double* norm) noexcept nogil:
         """Improve `found` by the residual of this norm in the first row of the basis; the norm becomes that of the new one."""
-        cdef int n = <int> self.n, one = 1, i, k
+        cdef int n = <int> self.n, one = 1, i, k = 0
         cdef int64_t j
         cdef double factor = 1 / norm[0], length
         cdef double* column
@@ -151,7 +154,7 @@ cdef class Krylov(Matrix):
         cdef Outcome outcome
         dscal(&n, &factor, self.basis, &one)
         self.remaining[0] = norm[0]
-        for k in range(RESTART):
+        for k in range(self.most):
             column, v, newest = self.upper[k], self.basis + k * self.n, self.basis + (k + 1) * self.n
             for j in range(self.n):
                 self.vector[j] = v[j] / self.weight[j]
@@ -344,3 +347,56 @@ cdef class ByEntries(Krylov):
                 total += self.elements[e] * v[self.column[e]]
             out[i] = total
         return DONE
+
+
+cdef class ByNeighbour(ByEntries):
+    """The matrix by its elements, and by the factors of another one close to it.
+
+    New factors pay as soon as a system takes more products than those since the last factors on the average, with these.
+
+    Parameters
+    ----------
+    n, rows, columns, source, transposed
+        As in `ByEntries`.
+    factored : Matrix
+        Who factors it says so by `renew`.
+    price : float
+        What a factorisation costs, in products with solutions.
+    """
+
+    def __init__(self, int64_t n, rows, columns, source, bint transposed, Matrix factored, double price):
+        ByEntries.__init__(self, n, rows, columns, source, transposed)
+        if factored.n != n or factored.mass is not None:
+            raise ValueError("the other matrix does not fit")
+        self.factored, self.price, self.cycles = factored, price, 1
+        self.most = max(1, min(RESTART, <int> price))
+
+    cdef void forget(self) noexcept nogil:
+        """There are no factors."""
+        self.is_there = False
+
+    cdef void renew(self) noexcept nogil:
+        """The factors are new, and were solved with."""
+        self.is_there, self.spent, self.solved, self.latest = True, self.price + 1, 1, 1
+
+    cdef bint pays(self) noexcept nogil:
+        """Whether to go on with the factors that are there costs less than new ones."""
+        return self.is_there and self.latest * self.solved <= self.spent
+
+    cdef bint factor(self) noexcept nogil:
+        memcpy(self.elements, self.storage, self.size * sizeof(double))
+        return True
+
+    cdef void precondition(self, double* v) noexcept nogil:
+        if self.transposed:
+            self.factored.solve_transposed(v, 1)
+        else:
+            self.factored.solve(v, 1)
+
+    cdef Outcome approximate(self, double* b) noexcept nogil:
+        cdef int64_t before = self.products
+        cdef Outcome outcome = Krylov.approximate(self, b)
+        self.latest = self.products - before
+        self.spent += self.latest
+        self.solved += 1
+        return outcome

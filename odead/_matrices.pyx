@@ -427,6 +427,11 @@ cdef class Sparse(Matrix):
         sizes = np.diff(self.patterns[0][4])
         return int(sizes[self.patterns[0][5]].sum())
 
+    @property
+    def stored(self):
+        """Elements of the factors."""
+        return int(self.patterns[0][3].size + self.patterns[0][5].size + self.n)
+
     cdef bint factor(self) noexcept nogil:
         return self._eliminate(MARGIN) or (self._exchange_rows() and self._eliminate(0))
 

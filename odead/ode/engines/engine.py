@@ -68,6 +68,9 @@ class System(NamedTuple):
         Where M is singular: from nothing to x' at x0, shape (blocks, n), for the states and each sensitivity.
     iterated : callable or None
         What `linearised` is, for a method whose linear systems may be solved by iteration; None: the same.
+    beside : callable or None
+        From a matrix for `linearised`, what solves with its factors for others close by, or None: where the sensitivities only
+        guard the steps, and need not be exact.
     is_dear : callable or None
         Tells whether matrices on the pattern of J cost so much to factor that iteration is the better choice; None: no.
     resets : (array of shape (k,), tuple of k _system.Resetting) or None
@@ -96,6 +99,7 @@ class System(NamedTuple):
     matrix: Callable[[], int] | None = None
     path: int = 0
     iterated: Callable[[], tuple[Any, Any]] | None = None
+    beside: Callable[[Any], Any] | None = None
     is_dear: Callable[[], bool] | None = None
     resets: tuple[np.ndarray, tuple[Any, ...]] | None = None
     pace: Pace | None = None

@@ -329,11 +329,15 @@ def make_loop(
     if controls.method in _BDF:
         loop = BDF(compiled, alone, *(states.iterated or states.linearised)(), _BDF[controls.method], **options)
         loop.direct = states.linearised
+        loop.guards = None if system.beside is None else system.beside(loop.matrix)
         if system.slopes is not None:
             loop.slopes = system.slopes()
         return loop
     atol = np.broadcast_to(controls.atol, system.x0.shape)
     step = DiagonalStep(compiled, alone, *states.linearised(), _DIAGONAL[controls.method], float(rtol[0]), atol)
+    guards = None if system.beside is None else system.beside(step.matrix)
+    if guards is not None:
+        step.guard(guards, rtol, atol)
     return Implicit(step, **options)
 
 

@@ -214,6 +214,7 @@ def probed(problem: Problem, start: np.ndarray, directions: np.ndarray) -> Syste
         matrix=rhs.linearisations.numbers,
         compiled=lambda: tangents(rhs, x0, p, t0, directions, saves=True) if len(start) else recorded(rhs, x0, p, t0),
         states=system,
+        beside=rhs.linearisations.beside if len(start) else None,
         linearised=lambda: rhs.linearisations.make(x0, p, t0, directions),
         slopes=problem.slopes_with(start, directions),
     )
@@ -399,13 +400,16 @@ def sweep_over(problem: Problem, leg: Leg, iterates: bool) -> Adjoint:
         linearised, matrix = rhs.linearisations.make(*at, np.empty((0, problem.p.size)))
     if isinstance(method, Formulas):
         adjoint = BackwardAdjoint(method, leg.record, system, linearised, matrix, pull)
+        adjoint.neighbour = rhs.linearisations.beside(matrix, transposed=True)
         if rhs.mass is not None:
             adjoint.divide_transposed = rhs.mass.divide_transposed
         return _from_saved(adjoint, problem)
     if isinstance(method, DiagonalMethod):
         atol = np.broadcast_to(leg.atol.ravel()[: problem.x0.size], problem.x0.shape)
         stages = DiagonalStep(system, system, linearised, matrix, method, float(leg.rtol[0]), atol)
-        return DiagonalAdjoint(stages, leg.record, pull)
+        diagonal = DiagonalAdjoint(stages, leg.record, pull)
+        diagonal.neighbour = rhs.linearisations.beside(matrix, transposed=True)
+        return diagonal
     step = RosenbrockStep(system, method, linearised, matrix)
     joint = rhs.linearisations.step_cotangents(*at, pull, method.weights_of_time)
     return _from_saved(RosenbrockAdjoint(step, leg.record, pull, joint), problem)

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..._covector import ByParameters, ChangeInTime, Covector, LinearisedCovector, MovingProducts
 from ..._curve import Curve
-from ..._krylov import ByEntries, ByProducts, Products
+from ..._krylov import ByEntries, ByNeighbour, ByProducts, Krylov, Products
 from ..._linearised import Linearised
 from ..._matrices import Band, Dense, MassMatrix, Matrix, Sparse
 from ..._rosenbrock import StepCotangents
@@ -85,6 +85,15 @@ class _Plan:
         if kind is Sparse:
             return float(_INDIRECT * more[0].work_to_factor)
         return n**3 / 3 if kind is Dense else n * (self.pattern.lower + 1) * (self.pattern.lower + self.pattern.upper + 1)
+
+    @cached_property
+    def products_for_factors(self) -> float:
+        """The price of a factorisation, in products with J that follow a solution with factors."""
+        (kind, more), n = self.fitting, self.pattern.n
+        stored = n * n if kind is Dense else n * (2 * self.pattern.lower + self.pattern.upper + 1)
+        if kind is Sparse:
+            stored = _INDIRECT * more[0].stored
+        return self.price / (stored + _INDIRECT * self.pattern.rows.size + _OVERHEAD * n)
 
     @cached_property
     def entries(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -168,6 +177,15 @@ class Linearisations:
         tape, find = self._tapes(None, kernel, x, p, t, leave_out=1)
         products = Products(tape, self._n, p, find, transposed)
         return products, ByProducts(self._n, (), (), (), products)
+
+    def beside(self, matrix: Matrix, *, transposed: bool = False) -> ByNeighbour | None:
+        """What solves, or solves the transpose, with factors of this matrix for others close by; None where it does not pay."""
+        plan = self._current()
+        if self._mass is not None or isinstance(matrix, Krylov) or plan.products_for_factors < _FEW:
+            return None
+        if matrix.entries != plan.pattern.rows.size:  # another branch was taken since
+            return None
+        return ByNeighbour(self._n, *plan.entries, transposed, matrix, plan.products_for_factors)
 
     def along(self, curve: Curve, p: np.ndarray, t: float, sign: float) -> Covector:
         """The right-hand side of lambda along a solution, from its last time t on; `sign` is 1.0 where t falls."""
@@ -409,6 +427,8 @@ _ENTRY_BY_ENTRY: Final = 32  # states up to which it may pay to compute J so
 _BAND: Final = 0.5  # of the rows: a band as high as this is better stored as a whole
 _NARROW: Final = 24  # diagonals beside the main one up to which nothing is cheaper than a band
 _SPARSE: Final = 60  # rows from which on it pays to look for a sparse factorisation
+_OVERHEAD: Final = 10  # per row, of an iteration: sums over a few vectors
+_FEW: Final = 5  # products that iteration takes anyway, with factors of a step close by
 _INDIRECT: Final = 3  # the price of an operation there against one on stored columns
 
 
