@@ -19,6 +19,11 @@ cdef class Formulas(Method):            # the stages of its interpolant are the 
     cdef double error_constant[MOST_ORDER + 1]
 
 
+cdef extern from "_differences.h" nogil:
+    void odead_running_sums(int64_t n, const double* start, int64_t count, double* row, int64_t stride)
+    void odead_mix(int64_t n, int64_t count, const double* weight, double* row, int64_t stride)
+
+
 cdef void resizing(double factor, int64_t order, double[MOST_ORDER + 1][MOST_ORDER + 1] matrix) noexcept nogil
 
 

@@ -24,7 +24,7 @@ from libc.stdint cimport int64_t
 from libc.string cimport memcpy, memset
 
 from ._arrays cimport floats
-from ._krylov cimport ByNeighbour, Krylov
+from ._krylov cimport Krylov
 from ._linearised cimport Linearised
 from ._matrices cimport Matrix
 from ._record cimport Record
@@ -288,20 +288,15 @@ cdef class BDF(Explicit):
     cdef void resize(self, double factor) noexcept nogil:
         """Make the differences those of steps that are longer by this factor."""
         cdef double[MOST_ORDER + 1][MOST_ORDER + 1] both
-        cdef double column[MOST_ORDER + 1]
-        cdef int64_t i, j, k, m = self.order + 1
-        cdef double total
+        cdef double weight[MOST_ORDER * MOST_ORDER]
+        cdef int64_t i, j
         self.h_abs *= factor
         self.equal_steps = 0
         resizing(factor, self.order, both)
-        for k in range(self.n):
-            for i in range(m):
-                column[i] = self.k[i * self.n + k]
-            for j in range(1, m):
-                total = 0
-                for i in range(m):
-                    total += both[i][j] * column[i]
-                self.k[j * self.n + k] = total
+        for j in range(self.order):  # D_0 has no part in the others
+            for i in range(self.order):
+                weight[j * self.order + i] = both[i + 1][j + 1]
+        odead_mix(self.n, self.order, weight, self.k + self.n, self.n)
 
     cdef Outcome try_step(self, double t_new, double h, int* iterations) noexcept nogil:
         """Find the new states; `iterations` stays 0 if they cannot be found."""
@@ -448,17 +443,13 @@ cdef class BDF(Explicit):
         return largest
 
     cdef void update_differences(self) noexcept nogil:
-        cdef int64_t i, j, n = self.n
-        cdef double* above
+        cdef int64_t j, n = self.n
         cdef double* row = self.k + (self.order + 2) * n
         cdef double* newest = self.k + (self.order + 1) * n
         for j in range(n):
             row[j] = self.correction[j] - newest[j]
             newest[j] = self.correction[j]
-        for i in range(self.order, -1, -1):
-            row, above = self.k + i * n, self.k + (i + 1) * n
-            for j in range(n):
-                row[j] += above[j]
+        odead_running_sums(n, newest, self.order + 1, newest - n, -n)
 
     cdef void choose_order(self, double error, double safety) noexcept nogil:
         """Go to the order that allows the longest step, and to that step."""

@@ -19,7 +19,7 @@ from libc.stdint cimport int64_t
 from libc.string cimport memcpy, memset
 
 from ._adjoint cimport Adjoint
-from ._bdf cimport MOST_ORDER, Formulas, resizing
+from ._bdf cimport MOST_ORDER, Formulas, odead_mix, odead_running_sums, resizing
 from ._krylov cimport Krylov
 from ._linearised cimport Linearised
 from ._matrices cimport Matrix
@@ -80,7 +80,6 @@ cdef class BackwardAdjoint(Adjoint):
         cdef const double* x = self.record.x + (number + 1) * self.n
         cdef double t = self.record.t[number], t_new = self.record.t[number + 1], h = t_new - t, c, weight
         cdef double* row
-        cdef const double* below
         cdef double* correction
         cdef int64_t i, j, n = self.n, size = self.n * sizeof(double)
         cdef Outcome outcome
@@ -88,12 +87,7 @@ cdef class BackwardAdjoint(Adjoint):
         c = h / self.formulas.alpha[self.order]
         memset(self.sum_bar, 0, size)
         self.take_outputs(t, h, times, y_bar, last)
-        below = self.x_bar
-        for i in range(1, self.order + 2):  # the new differences are sums of the old ones and of d
-            row = self.k_bar + i * n
-            for j in range(n):
-                row[j] += below[j]
-            below = row
+        odead_running_sums(n, self.x_bar, self.order + 1, self.k_bar + n, n)  # new differences: sums of the old ones and of d
         correction = self.k_bar + (self.order + 1) * n
         outcome = self.factor(t_new, x, c)
         if outcome != DONE:
@@ -192,17 +186,12 @@ cdef class BackwardAdjoint(Adjoint):
     cdef void pull_resize(self, double factor) noexcept nogil:
         """From the differences after a change of the step size by this factor to those before."""
         cdef double[MOST_ORDER + 1][MOST_ORDER + 1] matrix
-        cdef double column[MOST_ORDER + 1]
-        cdef double total
-        cdef int64_t i, j, k
+        cdef double weight[MOST_ORDER * MOST_ORDER]
+        cdef int64_t i, j
         if factor == 1:
             return
         resizing(factor, self.order, matrix)
-        for k in range(self.n):
-            for j in range(1, self.order + 1):
-                column[j] = self.k_bar[j * self.n + k]
-            for i in range(1, self.order + 1):
-                total = 0
-                for j in range(1, self.order + 1):
-                    total += matrix[i][j] * column[j]
-                self.k_bar[i * self.n + k] = total
+        for i in range(self.order):
+            for j in range(self.order):
+                weight[i * self.order + j] = matrix[i + 1][j + 1]
+        odead_mix(self.n, self.order, weight, self.k_bar + self.n, self.n)

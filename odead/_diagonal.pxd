@@ -32,7 +32,7 @@ cdef class DiagonalStep(Step):
     cdef Outcome linearise(self, double t, const double* x) noexcept nogil
     cdef Outcome solve_stage(self, int64_t i, double h) noexcept nogil
     cdef Outcome iterate(self, double t, double c, double* stage) noexcept nogil
-    cdef Outcome solve_sensitivities(self, double t, double h, double* stage) noexcept nogil
+    cdef Outcome solve_sensitivities(self, int64_t i, double t, double h, double* stage) noexcept nogil
     cdef bint solve_changes(self, double h) noexcept nogil
     cdef bint solve_guards(self, double c) noexcept nogil
 
@@ -41,4 +41,5 @@ cdef class DiagonalAdjoint(Adjoint):
     cdef readonly DiagonalStep step
     cdef public ByNeighbour neighbour   # solves with the factors of another stage, where it pays; or None
 
+    cdef Outcome linearise(self, int64_t i, double t) noexcept nogil
     cdef bint solve(self, double h) noexcept nogil

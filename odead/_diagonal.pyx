@@ -125,6 +125,12 @@ cdef class DiagonalStep(Step):
         self.t, self.x = t, x
         return DONE if self.point == t else self.linearise(t, x)
 
+    cdef int64_t numbers(self):
+        return (self.method.stages - 1) * Step.numbers(self)
+
+    cdef void save(self) noexcept nogil:
+        pass  # each stage does, when its linearisation is there
+
     cdef Outcome linearise(self, double t, const double* x) noexcept nogil:
         """Have the derivatives at (t, x); those that are the same everywhere are computed once."""
         cdef Outcome outcome
@@ -162,7 +168,7 @@ cdef class DiagonalStep(Step):
         outcome = self.iterate(t, c, stage)
         if outcome != DONE or self.failed or self.n == self.size:
             return outcome
-        return self.solve_sensitivities(t, h, stage)
+        return self.solve_sensitivities(i, t, h, stage)
 
     cdef Outcome iterate(self, double t, double c, double* stage) noexcept nogil:
         """Solve z = known + c f(t, z) for the states, with stage = f; `failed` if it does not converge."""
@@ -196,7 +202,7 @@ cdef class DiagonalStep(Step):
         self.failed = True
         return DONE
 
-    cdef Outcome solve_sensitivities(self, double t, double h, double* stage) noexcept nogil:
+    cdef Outcome solve_sensitivities(self, int64_t i, double t, double h, double* stage) noexcept nogil:
         """Solve s = known + c (J s + f_p e) for each sensitivity, at the states found."""
         cdef int64_t j
         cdef double c = h * self.method.gamma
@@ -205,6 +211,8 @@ cdef class DiagonalStep(Step):
             outcome = self.linearise(t, self.z)
         if outcome != DONE:
             return outcome
+        if self.record is not None and not self.linearised.constant:
+            self.record.save_part(i - 1, self.linearised.values, self.linearised.lanes * self.size)
         for j in range(self.size, self.n):
             self.change[j] = self.known[j] + c * self.w[j] - self.z[j]
         self.failed = not self.solve_changes(h)
@@ -293,7 +301,7 @@ cdef class DiagonalAdjoint(Adjoint):
         cdef int64_t j
         cdef Outcome outcome
         odead_combine(self.n, x, h, argument.count, argument.weight, argument.index, self.taken, self.n, self.z)
-        outcome = self.step.linearise(time, self.z)
+        outcome = self.linearise(i, time)
         if outcome != DONE:
             return outcome
         for j in range(self.n):
@@ -301,6 +309,16 @@ cdef class DiagonalAdjoint(Adjoint):
         if not self.solve(h):
             return NOT_FINITE
         return self.cotangents.pull(time, self.z, self.covector, z_bar)
+
+    cdef Outcome linearise(self, int64_t i, double t) noexcept nogil:
+        """Have the derivatives at the argument of a stage."""
+        cdef int64_t size = self.step.linearised.lanes * self.n
+        if self.step.linearised.constant or not self.rows:
+            return self.step.linearise(t, self.z)
+        if not self.record.load_part(self.number, i - 1, self.step.linearised.values, size):
+            return self.step.linearise(t, self.z)
+        self.step.point = NAN
+        return DONE
 
     cdef bint solve(self, double h) noexcept nogil:
         """Solve the transposed system of a stage with the covector; False if its matrix is singular."""

@@ -4,6 +4,7 @@ from libc.stdint cimport int64_t
 
 from ._linearised cimport Linearised
 from ._matrices cimport Matrix
+from ._record cimport Record
 from ._steppers cimport MOST_STAGES, Combination, Explicit, Method
 from ._system cimport Outcome, System
 
@@ -19,6 +20,7 @@ cdef class Step:
     cdef readonly System system         # its states, then sensitivities
     cdef readonly Linearised linearised
     cdef readonly Matrix matrix
+    cdef Record record                  # of the loop; None: nothing is saved
     cdef readonly int64_t njev          # linearisations
     cdef readonly int64_t nlu           # factorisations
     cdef ImplicitMethod method
@@ -38,6 +40,8 @@ cdef class Step:
     cdef void restart(self) noexcept nogil
     cdef Outcome begin(self, double t, const double* x) noexcept nogil
     cdef bint factor(self, double h) noexcept nogil
+    cdef int64_t numbers(self)
+    cdef void save(self) noexcept nogil
     cdef Outcome compute_stages(self, double h) noexcept nogil
     cdef void add_sum(self, const double* start, double factor, const Combination* weights, double* out) noexcept nogil
     cdef Outcome interpolant_error(self, double h, double* error) noexcept nogil

@@ -93,6 +93,16 @@ cdef class Step:
         self.factored_at = h
         return True
 
+    cdef int64_t numbers(self):
+        """How many the linearisations of a step have."""
+        return self.linearised.lanes * self.linearised.n_x
+
+    cdef void save(self) noexcept nogil:
+        """Have what belongs to the start of a step saved for the way back, and a place for what its stages save."""
+        self.record.save_matrix(self.linearised.values)
+        if self.system.n_saved:
+            self.place = self.record.place()
+
     cdef Outcome compute_stages(self, double h) noexcept nogil:
         """Compute the stages of a step of size h, or set `failed`."""
         return DONE
@@ -153,8 +163,8 @@ cdef class Implicit(Explicit):
         self.owners += (residual, sums)
         self.residual, self.row_sums = floats(residual), floats(sums)
         self.attempted = step
-        step.k = self.k
-        self.check_room(step.linearised.lanes * step.linearised.n_x)
+        step.k, step.record = self.k, record
+        self.check_room(step.numbers())
 
     cdef void restart(self, double t0, double t1, const double* x0, double* times, int64_t n_times,
                       double* out) noexcept nogil:
@@ -179,9 +189,7 @@ cdef class Implicit(Explicit):
             return DONE
         self.attempted.place = NULL
         if self.record is not None and self.record.n_saved:
-            self.record.save_matrix(self.attempted.linearised.values)
-            if self.system.n_saved:
-                self.attempted.place = self.record.place()
+            self.attempted.save()
         outcome = self.attempted.compute_stages(h)
         self.system.saved = self.system.scratch
         self.failed = self.attempted.failed

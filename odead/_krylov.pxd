@@ -27,6 +27,7 @@ cdef class Krylov(Matrix):
     cdef double* weight                 # per row: what the residual is multiplied by in that norm
     cdef double* basis                  # RESTART + 1 rows, in the scaled coordinates
     cdef double* found                  # the solution so far
+    cdef double* preconditioned         # what the products were taken of, if it is kept; or NULL
     cdef double* vector                 # what the matrix is multiplied with
     cdef double* image                  # the product
     cdef double upper[RESTART][RESTART + 1]     # columns of the least squares problem, rotated to a triangle

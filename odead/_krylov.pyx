@@ -150,16 +150,18 @@ cdef class Krylov(Matrix):
         cdef double factor = 1 / norm[0], length
         cdef double* column
         cdef double* newest
+        cdef double* vector
         cdef const double* v
         cdef Outcome outcome
         dscal(&n, &factor, self.basis, &one)
         self.remaining[0] = norm[0]
         for k in range(self.most):
             column, v, newest = self.upper[k], self.basis + k * self.n, self.basis + (k + 1) * self.n
+            vector = self.vector if self.preconditioned == NULL else self.preconditioned + k * self.n
             for j in range(self.n):
-                self.vector[j] = v[j] / self.weight[j]
-            self.precondition(self.vector)
-            outcome = self.multiply(self.vector, self.image)
+                vector[j] = v[j] / self.weight[j]
+            self.precondition(vector)
+            outcome = self.multiply(vector, self.image)
             if outcome != DONE:
                 return outcome
             for j in range(self.n):
@@ -197,7 +199,7 @@ cdef class Krylov(Matrix):
 
     cdef void add_correction(self, int count) noexcept nogil:
         """Add the combination of the first rows of the basis with the smallest residual to `found`."""
-        cdef int i, k
+        cdef int n = <int> self.n, one = 1, i, k
         cdef int64_t j
         cdef double coefficient
         cdef const double* v
@@ -205,6 +207,10 @@ cdef class Krylov(Matrix):
             for k in range(i + 1, count):
                 self.remaining[i] -= self.upper[k][i] * self.remaining[k]
             self.remaining[i] /= self.upper[i][i]
+        if self.preconditioned != NULL:
+            for i in range(count):
+                daxpy(&n, &self.remaining[i], self.preconditioned + i * self.n, &one, self.found, &one)
+            return
         memset(self.vector, 0, self.n * sizeof(double))
         for i in range(count):
             v, coefficient = self.basis + i * self.n, self.remaining[i]
@@ -370,6 +376,7 @@ cdef class ByNeighbour(ByEntries):
             raise ValueError("the other matrix does not fit")
         self.factored, self.price, self.cycles = factored, price, 1
         self.most = max(1, min(RESTART, <int> price))
+        self.preconditioned = self._new(self.most * n)
 
     cdef void forget(self) noexcept nogil:
         """There are no factors."""

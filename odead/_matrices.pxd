@@ -40,6 +40,10 @@ cdef class Dense(Matrix):               # storage: columns; pivots are counted f
     pass
 
 
+cdef class DenseByRows(Dense):
+    pass
+
+
 cdef class Band(Matrix):                # storage: LAPACK's, column j has the rows from j - upper - lower to j + lower
     cdef readonly int64_t lower         # diagonals below the main one
     cdef readonly int64_t upper

@@ -17,6 +17,9 @@ class Matrix:
 class Dense(Matrix):
     def __init__(self, n: int, rows: Any, columns: Any, source: Any) -> None: ...
 
+class DenseByRows(Dense):
+    def __init__(self, n: int, rows: Any, columns: Any, source: Any) -> None: ...
+
 class Band(Matrix):
     lower: int
     upper: int

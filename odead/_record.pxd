@@ -22,7 +22,7 @@ cdef class Record:
     cdef double* x                          # states: kept, the first at the start
     cdef double* k                          # rows stages of each step
     cdef readonly int64_t n_saved           # numbers that the evaluations of a step keep for the way back; 0: given up
-    cdef readonly int64_t n_matrix          # of these, behind all others: the values of the linearisation of a step
+    cdef readonly int64_t n_matrix          # of these, behind all others: the values of the linearisations of a step
     cdef readonly double most_saved          # bytes for them
     cdef double* saved                      # those of each step, as far as there is room
     cdef char* order                        # of each step, where the method has several
@@ -39,6 +39,8 @@ cdef class Record:
     cdef double* place(self) noexcept nogil
     cdef void save_matrix(self, const double* values) noexcept nogil
     cdef bint load_matrix(self, int64_t number, double* values) noexcept nogil
+    cdef void save_part(self, int64_t part, const double* values, int64_t size) noexcept nogil
+    cdef bint load_part(self, int64_t number, int64_t part, double* values, int64_t size) noexcept nogil
     cdef void give_up_saved(self) noexcept nogil
     cdef double bytes_of_saved(self) noexcept nogil
     cdef bint _reserve_times(self, int64_t room) noexcept nogil

@@ -65,7 +65,7 @@ cdef class Record:
     n_saved : int
         Numbers that the evaluations of a step save.
     n_matrix : int
-        Numbers of the linearisation of a step, to be saved too.
+        Numbers of the linearisations of a step, to be saved too.
     most_saved : float
         Bytes of the budget for these; what the first steps save is kept.
     """
@@ -162,6 +162,21 @@ cdef class Record:
         if self.n_matrix == 0 or number >= self.room_for_saved:
             return False
         memcpy(values, self.saved + (number + 1) * self.n_saved - self.n_matrix, self.n_matrix * sizeof(double))
+        return True
+
+    cdef void save_part(self, int64_t part, const double* values, int64_t size) noexcept nogil:
+        """Save one of several linearisations of the next step, each of this size, if there is room."""
+        cdef double* place = NULL
+        if (part + 1) * size <= self.n_matrix:
+            place = self.place()
+        if place != NULL:
+            memcpy(place + self.n_saved - self.n_matrix + part * size, values, size * sizeof(double))
+
+    cdef bint load_part(self, int64_t number, int64_t part, double* values, int64_t size) noexcept nogil:
+        """Have one of these of a step; False if they were not saved."""
+        if (part + 1) * size > self.n_matrix or number >= self.room_for_saved:
+            return False
+        memcpy(values, self.saved + (number + 1) * self.n_saved - self.n_matrix + part * size, size * sizeof(double))
         return True
 
     cdef void give_up_saved(self) noexcept nogil:

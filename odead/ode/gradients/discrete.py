@@ -304,8 +304,8 @@ def record_of(method: str, n: int, *, dense: bool, budget: float, system: System
     """For the steps of a method: with stages, and what evaluations and linearisations save, as long as the budget allows."""
     compiled = compiled_method(method)
     matrix = 0
-    if isinstance(compiled, RosenbrockMethod | Formulas) and system.matrix is not None:
-        matrix = system.matrix()
+    if isinstance(compiled, RosenbrockMethod | Formulas | DiagonalMethod) and system.matrix is not None:
+        matrix = system.matrix() * (compiled.stages - 1 if isinstance(compiled, DiagonalMethod) else 1)
     if method in MULTISTEP:
         # No half of the budget is for states computed again.
         return Record(n, MULTISTEP[method].all_stages if dense else 0, 2 * budget, system.saved, matrix, system.most_saved)
@@ -397,7 +397,7 @@ def sweep_over(problem: Problem, leg: Leg, iterates: bool) -> Adjoint:
     if isinstance(method, Formulas) and iterates:
         linearised, matrix = rhs.linearisations.make_for_iteration(*at, transposed=True)
     else:
-        linearised, matrix = rhs.linearisations.make(*at, np.empty((0, problem.p.size)))
+        linearised, matrix = rhs.linearisations.make(*at, np.empty((0, problem.p.size)), transposed=True)
     if isinstance(method, Formulas):
         adjoint = BackwardAdjoint(method, leg.record, system, linearised, matrix, pull)
         adjoint.neighbour = rhs.linearisations.beside(matrix, transposed=True)

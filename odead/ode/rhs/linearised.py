@@ -13,7 +13,7 @@ from ..._covector import ByParameters, ChangeInTime, Covector, LinearisedCovecto
 from ..._curve import Curve
 from ..._krylov import ByEntries, ByNeighbour, ByProducts, Krylov, Products
 from ..._linearised import Linearised
-from ..._matrices import Band, Dense, MassMatrix, Matrix, Sparse
+from ..._matrices import Band, Dense, DenseByRows, MassMatrix, Matrix, Sparse
 from ..._rosenbrock import StepCotangents
 from ..._system import Cotangents
 from ...derivatives.kernel import Kernel, Variant
@@ -140,8 +140,13 @@ class Linearisations:
         twin._see = see
         return twin
 
-    def make(self, x: np.ndarray, p: np.ndarray, t: float, directions: np.ndarray) -> tuple[Linearised, Matrix]:
-        """A linearisation with one sensitivity for each of the (W, n_p) directions of p, and a matrix for it."""
+    def make(
+        self, x: np.ndarray, p: np.ndarray, t: float, directions: np.ndarray, *, transposed: bool = False
+    ) -> tuple[Linearised, Matrix]:
+        """A linearisation with one sensitivity for each of the (W, n_p) directions of p, and a matrix for it.
+
+        `transposed` tells that most systems are those of the transpose.
+        """
         while True:
             plan = self._current()
             try:
@@ -151,6 +156,8 @@ class Linearisations:
             facts = (plan.timed, self._constant(plan))
             made = Linearised(tape, self._n, p, plan.seeds, *plan.entries, *facts, directions, find)
             kind, more = plan.fitting
+            if transposed and kind is Dense:
+                kind = DenseByRows
             matrix = kind(self._n, *plan.entries, *more)
             if self._mass is not None:
                 matrix.take_mass(self._placed(self._mass, plan.pattern))
@@ -166,7 +173,7 @@ class Linearisations:
     ) -> tuple[Linearised, Matrix]:
         """The same without sensitivities, for a method that solves linear systems, or transposed ones, not exactly."""
         if not self._by_products:
-            made, matrix = self.make(x, p, t, np.empty((0, self._n_p)))
+            made, matrix = self.make(x, p, t, np.empty((0, self._n_p)), transposed=transposed)
             if not self.are_dear or (transposed and self._mass is not None):
                 return made, matrix
             by_entries = ByEntries(self._n, made.rows, made.columns, made.source, transposed)
