@@ -397,7 +397,9 @@ def sweep_over(problem: Problem, leg: Leg, iterates: bool) -> Adjoint:
     if isinstance(method, Formulas) and iterates:
         linearised, matrix = rhs.linearisations.make_for_iteration(*at, transposed=True)
     else:
-        linearised, matrix = rhs.linearisations.make(*at, np.empty((0, problem.p.size)), transposed=True)
+        # Rosenbrock methods compute stages again with this matrix, to the same bits.
+        transposed = not isinstance(method, RosenbrockMethod)
+        linearised, matrix = rhs.linearisations.make(*at, np.empty((0, problem.p.size)), transposed=transposed)
     if isinstance(method, Formulas):
         adjoint = BackwardAdjoint(method, leg.record, system, linearised, matrix, pull)
         adjoint.neighbour = rhs.linearisations.beside(matrix, transposed=True)
