@@ -18,6 +18,8 @@ cdef class Adjoint:
     cdef readonly System system         # the right-hand side, for stages that the record has not
     cdef readonly Cotangents cotangents
     cdef public Cotangents behind           # what comes behind the values that the evaluations have saved; or None
+    cdef int64_t begins                     # number of the first step of a sweep
+    cdef int64_t ends                       # and of the one after the last; -1: of all
     cdef int64_t number                     # of the step
     cdef int64_t n
     cdef double* x_bar                  # cotangent of the state at the end of the step, then at its start

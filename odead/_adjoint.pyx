@@ -50,6 +50,7 @@ cdef class Adjoint:
         if system.n != n or cotangents.n != n or record.rows not in (0, method.stages, method.all_stages):
             raise ValueError("record, system and cotangents do not fit together")
         self.method, self.record, self.system, self.cotangents, self.n = method, record, system, cotangents, n
+        self.ends = -1
         fits = record.stride * method.stages * n * sizeof(double) <= record.budget / 2
         self.segment = Record(n, method.stages if fits else 0)
         vectors = np.zeros((6, n))
@@ -61,8 +62,8 @@ cdef class Adjoint:
         self.z, self.z_bar, self.covector = vector + 3 * n, vector + 4 * n, vector + 5 * n
         self.k_bar, self.k = floats(stages[0]), floats(stages[1])
 
-    def run(self, times, y_bar):
-        """Sweep back over all steps; exceptions of the right-hand side are raised.
+    def run(self, times, y_bar, int64_t begins=0, int64_t ends=-1):
+        """Sweep back over all steps, or some of them; exceptions of the right-hand side are raised.
 
         The cotangent of p is added to `cotangents.p_bar`.
 
@@ -72,13 +73,15 @@ cdef class Adjoint:
             Of the outputs, as they were given to the loop.
         y_bar : (m, n) array
             Their cotangents.
+        begins, ends : int
+            Number of the first step, and of the one after the last; -1: all. Of a record that has all states.
 
         Returns
         -------
         outcome : str
             Name of the `Outcome`.
         x0_bar : (n,) array
-            Cotangent of the initial state.
+            Cotangent of the state before the first of them.
         """
         cdef Outcome outcome
         cdef int64_t m = len(times)
@@ -86,6 +89,9 @@ cdef class Adjoint:
         y_bar = np.ascontiguousarray(y_bar, dtype=np.float64)
         if y_bar.shape != (m, self.n):
             raise ValueError(f"y_bar has shape {y_bar.shape}, not {(m, self.n)}")
+        if not 0 <= begins <= (ends if ends >= 0 else 0) <= self.record.count or (ends >= 0 and self.record.stride > 1):
+            raise ValueError("the record has no such steps")
+        self.begins, self.ends = begins, ends
         cdef double* at = floats(times)
         cdef double* given = floats(y_bar)
         with nogil:
@@ -103,20 +109,23 @@ cdef class Adjoint:
         pass
 
     cdef Outcome sweep(self, const double* times, const double* y_bar, int64_t n_times) noexcept nogil:
-        cdef int64_t last = n_times - 1, number = self.record.count, j
+        cdef int64_t last = n_times - 1, j
+        cdef int64_t number = self.record.count if self.ends < 0 else self.ends
         cdef Outcome outcome
         memset(self.x_bar, 0, self.n * sizeof(double))
         memset(self.slope_bar, 0, self.n * sizeof(double))
         if self.behind is not None and self.behind.later is not None:
             self.behind.later.waiting = 0  # of a sweep that did not come to its end
-        while number > 0:
+        while number > self.begins:
             outcome = self.unfold((number - 1) // self.record.stride * self.record.stride)
-            while outcome == DONE and number > self.first:
+            while outcome == DONE and number > max(self.first, self.begins):
                 number -= 1
                 outcome = self.step_back(number, times, y_bar, &last)
             if outcome != DONE:
                 return outcome
-        outcome = self.cotangents.pull(self.record.t[0], self.record.x, self.slope_bar, self.x_bar)
+        outcome = self.cotangents.pull(
+            self.record.t[self.begins], self.record.x + self.begins * self.n, self.slope_bar, self.x_bar
+        )
         if self.behind is not None and self.behind.later is not None:
             self.behind.later.settle()
         while last >= 0:  # outputs at the start

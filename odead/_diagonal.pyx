@@ -122,8 +122,9 @@ cdef class DiagonalStep(Step):
         return True
 
     cdef Outcome begin(self, double t, const double* x) noexcept nogil:
+        cdef bint known = self.point == t and self.t == self.t  # after a stop there is no t, and the state is another one
         self.t, self.x = t, x
-        return DONE if self.point == t else self.linearise(t, x)
+        return DONE if known else self.linearise(t, x)
 
     cdef int64_t numbers(self):
         return (self.method.stages - 1) * Step.numbers(self)

@@ -34,6 +34,7 @@ cdef class Record:
     cdef void _take_spare(self)
     cdef void _leave_spare(self)
     cdef Outcome begin(self, double t, const double* x) noexcept nogil
+    cdef Outcome turn(self, const double* x) noexcept nogil
     cdef Outcome add(self, double t, const double* x, const double* k, int64_t stride) noexcept nogil
     cdef Outcome _keep(self, const double* x) noexcept nogil
     cdef double* place(self) noexcept nogil

@@ -120,6 +120,13 @@ cdef class Record:
         self.kept = 1
         return DONE
 
+    cdef Outcome turn(self, const double* x) noexcept nogil:
+        """Go on from another state than the last one; NO_MEMORY if states are computed again, which would pass that by."""
+        if self.stride > 1:
+            return NO_MEMORY
+        memcpy(self.x + (self.kept - 1) * self.n, x, self.n * sizeof(double))
+        return DONE
+
     cdef Outcome add(self, double t, const double* x, const double* k, int64_t stride) noexcept nogil:
         """Append a step that ends at (t, x)."""
         cdef int64_t j

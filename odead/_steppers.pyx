@@ -208,7 +208,9 @@ cdef class Explicit:
         return OUTCOMES[<int> outcome]
 
     def reset_at(self, stops, resets):
-        """Before `run`: step onto these times inside the span, reset the state at each, and go on. There may be no record.
+        """Before `run`: step onto these times inside the span, reset the state at each, and go on.
+
+        The record has the state after the reset, not that before.
 
         Parameters
         ----------
@@ -217,7 +219,7 @@ cdef class Explicit:
         resets : sequence of Resetting
         """
         stops = np.array(stops, dtype=np.float64)
-        if self.record is not None or len(resets) != stops.size:
+        if len(resets) != stops.size:
             raise ValueError("resets inside a loop do not fit")
         self.before = np.empty((stops.size, self.n))
         self.stop_times, self.stops, self.row_before, self.resets = stops, floats(stops), floats(self.before), tuple(resets)
@@ -306,7 +308,7 @@ cdef class Explicit:
         if outcome == DONE and not odead_all_finite(self.n, self.k):
             outcome = NOT_FINITE
         if outcome == DONE and self.record is not None:
-            outcome = self.record.begin(self.t, self.x)
+            outcome = self.record.turn(self.x) if self.passed else self.record.begin(self.t, self.x)
         if outcome == DONE and self.h_abs < 0:
             outcome = self.choose_step()
         return outcome

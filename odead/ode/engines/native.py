@@ -84,7 +84,7 @@ class NativeEngine(AbstractEngine):
         return method
 
     def resets_inside(self, method: str) -> bool:
-        return method == "auto" or method in EXPLICIT or method in ROSENBROCK or method in MULTISTEP
+        return True
 
     def integrate(self, system: System, controls: Controls, times: np.ndarray | None, dense: bool) -> Trajectory:
         keep = None

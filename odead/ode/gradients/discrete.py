@@ -27,6 +27,7 @@ from ..engines.native import Leg, NativeEngine, compiled_method, interpolant, ru
 from ..methods import MULTISTEP, ONE_STEP
 from ..pieces.piecewise import Course, Happened, Piece, integrate
 from ..problem.problem import Problem
+from ..rhs.jumps import ResetMap
 from ..rhs.linearised import PatternGrewError
 from ..rhs.systems import behind, cotangents, recorded, tangents
 from .continuous import AdjointOptions, AdjointResult
@@ -63,10 +64,13 @@ class Steps(NamedTuple):
         Each with a record.
     times : array, shape (m,)
         Of the outputs.
+    passed : sequence of tuple of float and ResetMap
+        Resets inside the loop: when, and the map at the state before it.
     """
 
     legs: list[Leg]
     times: np.ndarray
+    passed: Sequence[tuple[float, ResetMap]] = ()
 
 
 class Probes(NamedTuple):
@@ -150,7 +154,11 @@ def solve_for_adjoint(
     controls = controls._replace(atol=atol.ravel(), finer=(1.0, SLACK_MULTISTEP / SLACK))
     make = partial(probed, start=start, directions=directions)
     recorder = _Recorder(rtol, controls.rtol, n, budget, interpolated=dense or seen is not None)
-    course = integrate(recorder, problem, make, controls, times, dense, directions, differentiated=True, path=True)
+    try:
+        course = integrate(recorder, problem, make, controls, times, dense, directions, differentiated=True, path=True)
+    except _Thinned:
+        recorder.keeps_all = False
+        course = integrate(recorder, problem, make, controls, times, dense, directions, differentiated=True, path=True)
     if seen is not None:
         course = _with_events(course, seen, -1.0 if problem.t1 < problem.t0 else 1.0)
     trajectory = course.trajectory
@@ -220,6 +228,10 @@ def probed(problem: Problem, start: np.ndarray, directions: np.ndarray) -> Syste
     )
 
 
+class _Thinned(Exception):  # noqa: N818 - it never reaches the user
+    """A record has not the states of all steps, and those computed again would know nothing of resets between them."""
+
+
 class _Recorder(AbstractEngine):
     """The compiled loop, which keeps its steps.
 
@@ -242,9 +254,13 @@ class _Recorder(AbstractEngine):
         self._rtol, self._asked = rtol, asked
         self._n, self._interpolated = n, interpolated
         self._budget = self._left = budget
+        self.keeps_all = budget == BUDGET
 
     def choose_method(self, method: str) -> str:
         return method
+
+    def resets_inside(self, method: str) -> bool:
+        return self.keeps_all and method not in MULTISTEP
 
     def integrate(self, system: System, controls: Controls, times: np.ndarray | None, dense: bool) -> Trajectory:
         n, kept_anyway = self._n, dense or times is None
@@ -264,10 +280,14 @@ class _Recorder(AbstractEngine):
         except MemoryError:
             if kept_anyway:
                 raise
+            if system.resets is not None and records[-1].stride > 1:
+                raise _Thinned from None
             raise ArgumentValueError(
                 f"checkpoints: {self._budget:.3g} bytes are too few; after {sum(r.count for r in records)} steps of {n} states "
                 f"those kept and those between two of them no longer fit"
             ) from None
+        if system.resets is not None and any(record.stride > 1 for record in records):
+            raise _Thinned
         if records[-1].stride > 1 and legs[-1].method in MULTISTEP:
             count = records[-1].count
             raise ArgumentValueError(
@@ -287,7 +307,7 @@ def _bytes_of(record: Record) -> int:
 def go_back(piece: Piece, times: np.ndarray, y_bar: np.ndarray) -> AdjointResult:
     """`discrete_adjoint` of a piece of a solution, with cotangents at these times."""
     if len(piece.steps.legs) == 1:
-        return discrete_adjoint(piece.problem, Steps(piece.steps.legs, times), y_bar)
+        return discrete_adjoint(piece.problem, piece.steps._replace(times=times), y_bar)
     sign = -1.0 if piece.problem.t1 < piece.problem.t0 else 1.0
     legs: list[Leg] = []
     start = 0
@@ -297,7 +317,7 @@ def go_back(piece: Piece, times: np.ndarray, y_bar: np.ndarray) -> AdjointResult
             stop = int(np.searchsorted(sign * times, sign * leg.record.times[-1], side="right"))
         legs.append(leg._replace(times=times[start:stop]))
         start = stop
-    return discrete_adjoint(piece.problem, Steps(legs, times), y_bar)
+    return discrete_adjoint(piece.problem, Steps(legs, times, piece.steps.passed), y_bar)
 
 
 def record_of(method: str, n: int, *, dense: bool, budget: float, system: System) -> Record:
@@ -333,7 +353,7 @@ def discrete_adjoint(problem: Problem, steps: Steps, y_bar: np.ndarray) -> Adjoi
     begins = bool(steps.times.size) and steps.times[0] == problem.t0  # with a datum, which comes after all steps back
     at_start = y_bar[0] if begins else np.zeros(problem.x0.size)
     if len(steps.legs) == 1:
-        adjoint = _go_back(problem, steps.legs[0], steps.times, y_bar)
+        adjoint = _go_back(problem, steps.legs[0], steps.times, y_bar, steps.passed)
         return adjoint._replace(arriving=adjoint.grad_x0 - at_start)
     p_bar, x_bar = np.zeros(problem.p.size), np.zeros(problem.x0.size)
     counts, stop = np.zeros(3, dtype=int), steps.times.size
@@ -344,7 +364,7 @@ def discrete_adjoint(problem: Problem, steps: Steps, y_bar: np.ndarray) -> Adjoi
         if x_bar.any():  # what follows this leg depends on its end
             assert leg.record is not None
             times, given = np.append(times, leg.record.times[-1]), np.vstack([given, x_bar])
-        adjoint = _go_back(problem, leg, times, given)
+        adjoint = _go_back(problem, leg, times, given, steps.passed)
         p_bar += adjoint.grad_p
         x_bar = adjoint.grad_x0
         counts += (adjoint.nfev, adjoint.njev, adjoint.nlu)
@@ -353,13 +373,18 @@ def discrete_adjoint(problem: Problem, steps: Steps, y_bar: np.ndarray) -> Adjoi
     return AdjointResult(p_bar, x_bar, x_bar - at_start, nfev, njev, nlu, 0)
 
 
-def _go_back(problem: Problem, leg: Leg, times: np.ndarray, y_bar: np.ndarray) -> AdjointResult:
+def _go_back(
+    problem: Problem, leg: Leg, times: np.ndarray, y_bar: np.ndarray, passed: Sequence[tuple[float, ResetMap]]
+) -> AdjointResult:
     """Go back over the steps of one method; y_bar (m, N) are the cotangents of the states at the times."""
-    iterates = True
+    iterates, by_p = True, np.zeros(problem.p.size)
     while True:
         adjoint = sweep_over(problem, leg, iterates)
         try:
-            outcome, x_bar = adjoint.run(times, y_bar)
+            if passed:
+                outcome, x_bar, by_p = _through_resets(adjoint, problem, times, y_bar, passed)
+            else:
+                outcome, x_bar = adjoint.run(times, y_bar)
         except PatternGrewError:
             continue
         if not isinstance(adjoint, BackwardAdjoint) or not adjoint.stalled:
@@ -383,7 +408,29 @@ def _go_back(problem: Problem, leg: Leg, times: np.ndarray, y_bar: np.ndarray) -
         nfev, njev, nlu = nfev + adjoint.step.linearised.calls, adjoint.step.njev, adjoint.step.nlu
     elif isinstance(adjoint, BackwardAdjoint):
         nfev, njev, nlu = nfev + adjoint.linearised.calls, adjoint.njev, adjoint.nlu
-    return AdjointResult(pull.p_bar.copy(), x_bar, x_bar, nfev, njev, nlu, 0)
+    return AdjointResult(pull.p_bar + by_p, x_bar, x_bar, nfev, njev, nlu, 0)
+
+
+def _through_resets(
+    adjoint: Adjoint, problem: Problem, times: np.ndarray, y_bar: np.ndarray, passed: Sequence[tuple[float, ResetMap]]
+) -> tuple[str, np.ndarray, np.ndarray]:
+    """The sweep from reset to reset: its outcome, the cotangent of the first state, and that of p through the resets."""
+    sign, ends = -1.0 if problem.t1 < problem.t0 else 1.0, adjoint.record.times
+    maps = {int(np.searchsorted(sign * ends, sign * t)): reset for t, reset in passed if ends[0] != t and t in ends}
+    starts = [0, *sorted(maps)]
+    firsts = [0, *np.searchsorted(sign * times, sign * ends[starts[1:]], side="right").tolist()]
+    stop, last = ends.size - 1, times.size
+    x_bar, by_p = np.zeros(problem.x0.size), np.zeros(problem.p.size)
+    for start, first in zip(reversed(starts), reversed(firsts), strict=True):
+        data, at = np.vstack([y_bar[first:last], x_bar]), np.append(times[first:last], ends[stop])
+        outcome, x_bar = adjoint.run(at, data, start, stop)
+        if outcome != "done":
+            break
+        if start:
+            x_bar, more = maps[start].pull(x_bar)
+            by_p += more
+        stop, last = start, first
+    return outcome, x_bar, by_p
 
 
 def sweep_over(problem: Problem, leg: Leg, iterates: bool) -> Adjoint:

@@ -52,7 +52,7 @@ class Piece(NamedTuple):
     steps : Steps or None
         For a discrete adjoint; the last one goes on beyond the end, where there is a switch or an event.
     passed : range
-        Which of the events of the course happened on it, and changed nothing.
+        Which of the events of the course happened on it: those that changed nothing, and resets inside the loop.
     happened : range
         Which ones happened at its end.
     path : Path or None
@@ -156,7 +156,7 @@ def integrate(
         resets = known_resets(problem, times)
     if resets is not None and times is not None:
         smooth, trajectory, happened = solve_through(resets, engine, problem, make, controls, times, directions)
-        piece = Piece(smooth, None, None, problem.t1, happened=range(len(happened)))
+        piece = Piece(smooth, None, None, problem.t1, trajectory.steps, passed=range(len(happened)))
         return Course(trajectory, [piece], [Happened(*each) for each in happened])
     return _Walk(engine, problem, make, controls, times, dense, directions, differentiated, path, stops_at_all).run()
 

@@ -78,6 +78,10 @@ def solve_through(
     compiled = tuple(timed.reset.compiled(problem.x0, p, timed.t, seeds) for timed in resets)
     system = make(smooth)._replace(resets=(np.array([timed.t for timed in resets]), compiled))
     trajectory = engine.integrate(system, controls, times, dense=False)
+    if trajectory.steps is not None:
+        at = [timed.reset.at(z[:n], p, timed.t) for timed, z in zip(resets, trajectory.before, strict=False)]
+        passed = [(timed.t, reset) for timed, reset in zip(resets, at, strict=False)]
+        trajectory = trajectory._replace(steps=trajectory.steps._replace(passed=passed))
     still = Move(np.zeros(n), np.zeros(p.size))
     happened = []
     for timed, z in zip(resets, trajectory.before, strict=False):  # after a failure, as many as happened

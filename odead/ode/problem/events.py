@@ -329,17 +329,24 @@ def _reverse(program: Program) -> Program:
 
 
 def instants_of(program: Program) -> list[tuple[float, float]] | None:
-    """The root of each value of a program of root functions, and its slope, if all are t - c or c - t."""
+    """The root of each value of a program of root functions, and its slope, if all are t - c or c - t.
+
+    Those of many doses are one instruction on vectors.
+    """
     values, t = program.arguments[0], program.arguments[-1]
     found: dict[int, tuple[float, float]] = {}
     for op, out, ins in zip(program.op, program.out, program.ins, strict=True):
-        if op != "sub" or out is None or out.buffer != values or out.size != 1 or out.offset in found:
+        if op != "sub" or out is None or out.buffer != values:
             return None
         slope, other = (1.0, ins[1]) if ins[0].buffer == t else (-1.0, ins[0])
         data = program.buffers[other.buffer].data
         if t not in (ins[0].buffer, ins[1].buffer) or program.buffers[other.buffer].role is not Role.CONSTANT or data is None:
             return None
-        found[out.offset] = float(data.ravel()[other.offset]), slope
+        instants = np.broadcast_to(data.ravel()[other.indices()].reshape(other.shape), out.shape)
+        for place, instant in zip(out.indices().ravel().tolist(), instants.ravel().tolist(), strict=True):
+            if place in found:
+                return None
+            found[place] = instant, slope
     return [found[k] for k in range(len(found))] if len(found) == program.buffers[values].size else None
 
 
