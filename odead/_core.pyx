@@ -25,7 +25,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uintptr_t
 from libc.string cimport memcpy, memset
 
 from ._structured cimport Instruction
-from ._sweep cimport chained, clear, is_checked, raised, sweep
+from ._sweep cimport chained, clear, in_one_pass, is_checked, raised, sweep
 
 cdef extern from "Python.h":
     tuple PySequence_Tuple(object)
@@ -117,7 +117,7 @@ cdef class Code:
         cdef const int64_t* row
         cdef Instruction* i
         cdef int64_t k
-        cdef int32_t before = -1
+        cdef int32_t together, before = -1
         for k in range(self.length):
             row = rows + 12 * k
             i = self.instructions + k
@@ -129,6 +129,13 @@ cdef class Code:
             i.n = row[2]
             i.extra = words + row[3] if row[3] >= 0 else NULL
             i.out = i.x = i.y = i.z = NULL
+        k = 0
+        while k < self.length - 1:
+            together = in_one_pass(self.instructions + k, self.bases + 4 * k, self.offsets + 4 * k)
+            if together >= 0 and k + 1 != self.split:
+                self.instructions[k].opcode = together
+                k += 1
+            k += 1
 
     cdef int32_t _chained(self, int64_t k, int32_t opcode, int32_t before) noexcept:
         """The opcode with which instruction k takes an operand from the one before it, if that one computes it."""

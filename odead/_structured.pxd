@@ -62,3 +62,6 @@ cdef inline const int64_t* parameters(const Instruction* i) noexcept nogil:
 cdef int structured(const Instruction* i, int operation, int dtype) noexcept nogil
 cdef double sum_of(const char* x, int64_t n, int64_t stride) noexcept nogil
 cdef double dot_of(const char* x, const char* y, int64_t n) noexcept nogil
+cdef void matvecs(const Instruction* i, int count, bint turned) noexcept nogil
+cdef bint is_one_pass(const Instruction* i, const Instruction* j) noexcept nogil
+cdef int64_t reach(const Instruction* i, int operand, int64_t dense) noexcept nogil

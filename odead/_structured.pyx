@@ -11,7 +11,7 @@ from ._fourier import FOUND
 
 from ._fourier cimport fourier
 from ._linear cimport linear
-from ._structured cimport Instruction, Walk, advance, begin, parameters
+from ._structured cimport AXIS, HEAD, Instruction, Walk, advance, begin, parameters
 
 cdef extern from "_products.h" nogil:
     void odead_outer(int64_t m, int64_t n, const double* x, int64_t step_x, const double* y, int64_t step_y, double* out,
@@ -23,6 +23,10 @@ cdef extern from "_products.h" nogil:
     void odead_dots(int64_t m, int64_t n, const double* x, int64_t ld, const double* y, double* out, int64_t step_out, int add)
     void odead_outers(int64_t m, int64_t n, int64_t terms, const double* x, int64_t ldx, const double* y, int64_t ldy,
                       double* out, int64_t ld, int add)
+    void odead_matvecs(int64_t m, int64_t n, const double* x, int64_t ld, int few, const double* const* y, double* const* out,
+                       int add)
+    void odead_turned(int64_t m, int64_t n, const double* x, int64_t ld, int few, const double* const* y, double* const* out,
+                      int add)
     void odead_combination(int64_t m, int64_t n, const double* x, int64_t ld, const double* y, int64_t step_y, double* out,
                            int add)
 
@@ -32,7 +36,7 @@ cdef extern from "_sums.h" nogil:
 # In the order of the enums below.
 OPERATIONS = (
     "sum", "sum_add", "prod", "amax", "amin", "recurrence", "cumprod", "take", "put", "put_add", "searchsorted", "guard",
-    "matmul", "gemm", "gemv", "outer", "rows", "columns", "dots", "combination", "outers",
+    "matmul", "gemm", "gemv", "outer", "rows", "columns", "dots", "combination", "outers", "matvec", "turned",
     "fft" if FOUND else "", "lu", "lu_solve", "trsm",
 )
 DTYPES = ("float64", "float32", "int64", "bool")
@@ -60,6 +64,8 @@ cdef enum Structured:
     DOTS
     COMBINATION
     OUTERS
+    MATVEC                  # these two in one pass for several vectors
+    TURNED                  # by the transpose
     FFT                     # in `_fourier.pyx`
     LINEAR                  # this one and those behind are in `_linear.pyx`
 
@@ -400,6 +406,60 @@ cdef int narrow(const Instruction* i, int operation) noexcept nogil:
             return 0
 
 
+cdef enum:
+    MOST_VECTORS = 3        # of one pass over a matrix
+
+
+cdef void matvecs(const Instruction* i, int count, bint turned) noexcept nogil:
+    """Products of matrices, or their transposes, with vectors: in one pass those in a row that have the same matrix."""
+    cdef Walk walk
+    cdef bint adds = parameters(i)[0] != 0      # then there is one instruction, whose results may overlap
+    cdef const double* matrix = NULL
+    cdef const double* y[MOST_VECTORS]
+    cdef double* out[MOST_VECTORS]
+    cdef int few = 0, most = 1 if adds else MOST_VECTORS
+    cdef int k
+    for k in range(count):
+        begin(&walk, i + k)
+        while True:
+            if few == most or (few and <const double*> walk.at[1] != matrix):
+                one_pass(parameters(i), matrix, few, y, out, turned)
+                few = 0
+            matrix, y[few], out[few] = <const double*> walk.at[1], <const double*> walk.at[2], <double*> walk.at[0]
+            few += 1
+            if not advance(&walk):
+                break
+    one_pass(parameters(i), matrix, few, y, out, turned)
+
+
+cdef inline void one_pass(const int64_t* p, const double* matrix, int few, const double** y, double** out, bint turned) \
+        noexcept nogil:
+    # Parameters: whether to add, rows and columns of the matrix in memory, its leading dimension.
+    if turned:
+        odead_turned(p[1], p[2], matrix, p[3], few, y, out, p[0] != 0)
+    else:
+        odead_matvecs(p[1], p[2], matrix, p[3], few, y, out, p[0] != 0)
+
+
+cdef bint is_one_pass(const Instruction* i, const Instruction* j) noexcept nogil:
+    """Whether two products can be computed in one pass over their matrix, as far as their parameters tell."""
+    cdef const int64_t* p = parameters(i)
+    cdef const int64_t* q = parameters(j)
+    return p[0] == q[0] == 0 and p[1] == q[1] and p[2] == q[2] and p[3] == q[3]
+
+
+cdef int64_t reach(const Instruction* i, int operand, int64_t dense) noexcept nogil:
+    """Bytes from the beginning of an operand, which has so many at each point of the walk, to its end; -1: it goes backwards."""
+    cdef const int64_t* axis = i.extra + HEAD
+    cdef int64_t k, total = dense
+    for k in range(i.extra[4]):
+        if axis[1 + operand] < 0:
+            return -1
+        total += (axis[0] - 1) * axis[1 + operand]
+        axis += AXIS
+    return total
+
+
 cdef int structured_of(const Instruction* i, int operation, number* tag) noexcept nogil:
     if operation == GUARD:
         return guard(i, tag)
@@ -438,6 +498,9 @@ cdef int structured(const Instruction* i, int operation, int dtype) noexcept nog
         return 0
     if operation == FFT:
         fourier(i, dtype == FLOAT64)
+        return 0
+    if operation >= MATVEC:
+        matvecs(i, 1, operation == TURNED)
         return 0
     if operation >= OUTER:
         return narrow(i, operation)

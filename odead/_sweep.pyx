@@ -16,7 +16,19 @@ cimport numpy as cnp
 from libc.stdint cimport int16_t, int32_t, int64_t
 from libc.string cimport memmove
 
-from ._structured cimport Instruction, Walk, advance, begin, dot_of, parameters, structured, sum_of
+from ._structured cimport (
+    Instruction,
+    Walk,
+    advance,
+    begin,
+    dot_of,
+    is_one_pass,
+    matvecs,
+    parameters,
+    reach,
+    structured,
+    sum_of,
+)
 from ._ufuncs cimport Loop, PyUFuncObject
 
 cdef extern from "_kernels.h" nogil:
@@ -45,12 +57,14 @@ cnp.import_array()
 OPCODES = {odead_names[k].decode(): k for k in range(ODEAD_STRUCTURED)}
 for _operation in OPERATIONS:
     OPCODES.update({f"{_operation}.{dtype}": len(OPCODES) + k for k, dtype in enumerate(DTYPES)})
-for _name in ("call", "call_pointer", "block", "carry", "dot"):
+for _name in ("call", "call_pointer", "block", "carry", "dot", "matvecs"):
     OPCODES[_name] = len(OPCODES)
 
 cdef int CALL = OPCODES["call"]
 cdef int CALL_POINTER = OPCODES["call_pointer"]
 cdef int BLOCK = OPCODES["block"]
+cdef int MATVEC = OPCODES["matvec.float64"]
+cdef int MATVECS = OPCODES["matvecs"]       # with the same matrix as the next instruction, which it does too
 cdef int SUM = OPCODES["sum.float64"]
 cdef int DOT = OPCODES["dot"]      # of two contiguous rows, inside a block
 
@@ -258,6 +272,9 @@ cdef int64_t sweep(const Instruction* i, const Instruction* stop, void* calls) n
         elif i.opcode == BLOCK:
             run_block(i)
             i += i.n
+        elif i.opcode == MATVECS:
+            matvecs(i, 2, False)
+            i += 1
         elif i.opcode == CALL:
             if call(i, calls):
                 return i.position
@@ -280,3 +297,28 @@ cdef bint is_checked() noexcept nogil:
 
 cdef void clear() noexcept nogil:
     feclearexcept(FE_INVALID | FE_DIVBYZERO | FE_OVERFLOW)
+
+
+cdef int32_t in_one_pass(const Instruction* i, const int64_t* bases, const int64_t* offsets) noexcept nogil:
+    """The opcode with which an instruction does the next one too, by their four operands' places; -1: it cannot.
+
+    They multiply the same matrix, and neither writes what the other reads or writes.
+    """
+    cdef const Instruction* j = i + 1
+    cdef int64_t rows, columns
+    if i.opcode != MATVEC or j.opcode != MATVEC or bases[1] != bases[5] or offsets[1] != offsets[5] or not is_one_pass(i, j):
+        return -1
+    rows, columns = 8 * parameters(i)[1], 8 * parameters(i)[2]
+    if overlaps(bases, offsets, 0, reach(i, 0, rows), 4, reach(j, 0, rows)):
+        return -1
+    if overlaps(bases, offsets, 0, reach(i, 0, rows), 6, reach(j, 2, columns)):
+        return -1
+    return -1 if overlaps(bases, offsets, 2, reach(i, 2, columns), 4, reach(j, 0, rows)) else MATVECS
+
+
+cdef bint overlaps(const int64_t* bases, const int64_t* offsets, int one, int64_t size, int other, int64_t size_of_other) noexcept nogil:
+    if bases[one] != bases[other]:
+        return False
+    if size < 0 or size_of_other < 0:
+        return True
+    return offsets[one] < offsets[other] + size_of_other and offsets[other] < offsets[one] + size

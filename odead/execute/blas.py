@@ -2,6 +2,8 @@
 
 BLAS knows column-major matrices, whose rows are one element apart, and their transposes. It takes 3 us for the outer product
 of 2400 and 2 numbers, 1.2 us for 2400 x 2 and 0.2 us for 2 x 700 times a vector; the loops of `_products.h` 0.3, 0.3 and 0.08.
+It takes 0.33 us for 70 x 70 times a vector, the loops 0.20, 0.16 for the transpose, and 0.39 for two vectors in one pass over
+the matrix; with 100 x 100, which the first level of the cache does not hold, 0.64, 0.55, 0.59 and 0.75.
 """
 
 from typing import NamedTuple
@@ -12,6 +14,7 @@ _LARGEST = 2**31 - 1  # BLAS counts in 32 bits
 _LEAST_WORK = 200  # multiplications, below which plain loops beat a call
 _NARROW, _FEWEST = 8, 4  # columns and rows that the loops of `_products.h` know
 _FEWEST_TERMS, _MOST_TERMS = 2, 32  # of a sum of outer products
+_TALL, _WIDE = 4, 8  # rows and elements of a piece of a matrix in the loops that read it once for several vectors
 _LONG = 32  # elements of a row for each of a few rows, from which on their loop beats BLAS
 
 Strides = tuple[int, ...]
@@ -38,10 +41,14 @@ class Product(NamedTuple):
         is_sum = _FEWEST_TERMS <= self.k <= _MOST_TERMS and self.x[0] == self.y[1] == self.out[1] == 1
         if is_sum and min(self.m, self.n) > _NARROW:
             return "outers", (self.m, self.n, self.k, self.x[1], self.y[0], self.out[0])
+        if self.n == 1 and self.m >= _TALL and self.k >= _WIDE and self.x[1] == self.y[0] == 1 and self.out[0] == 1:
+            return "matvec", (self.m, self.k, self.x[0])
         if self.n == 1 and self.k <= _NARROW and self.x[1] == 1:
             return "rows", (self.m, self.k, self.x[0], self.y[0], self.out[0])
         if self.n == 1 and self.m <= _FEWEST and self.x[0] == 1:
             return "columns", (self.k, self.m, self.x[1], self.y[0], self.out[0])
+        if self.n == 1 and self.m >= _WIDE and self.k > _NARROW and self.x[0] == self.y[0] == self.out[0] == 1:
+            return "turned", (self.k, self.m, self.x[1])
         if self.n == 1 and self.k <= _NARROW and self.x[0] == 1 and self.out[0] == 1:
             return "combination", (self.k, self.m, self.x[1], self.y[0], 1)
         if self.n == 1 and self.m <= min(_FEWEST, self.k // _LONG) and self.x[1] == self.y[0] == 1:

@@ -168,6 +168,77 @@ def test_narrow_matrices_times_vectors(m: int, k: int, turned: bool, op: str) ->
         np.testing.assert_allclose(actual[2], expected[2], rtol=1e-12, atol=1e-13)
 
 
+@pytest.mark.parametrize(("m", "n"), [(4, 8), (5, 9), (7, 15), (12, 8), (70, 70), (33, 100), (130, 17)])
+@pytest.mark.parametrize("lanes", [1, 2, 3, 5])
+@pytest.mark.parametrize("op", ["matmul", "matmul_add"])
+def test_a_matrix_times_several_vectors(m: int, n: int, lanes: int, op: str) -> None:
+    """Inside a larger matrix, and by its transpose."""
+    rng = np.random.default_rng(0)
+    for turned in (False, True):
+        p = Program(op)
+        big = p.bound("float64", (m + 1, n + 3), Role.ARGUMENT, "big")
+        size, height = (m, n) if turned else (n, m)
+        y = p.bound("float64", (lanes, size, 1), Role.ARGUMENT, "y")
+        out = p.bound("float64", (lanes, height, 1), Role.ARGUMENT, "out")
+        x = View(big.buffer, 1, (lanes, m, n), (0, n + 3, 1))
+        if turned:
+            x = x._replace(shape=(lanes, n, m), strides=(0, 1, n + 3))
+        p.emit(op, out, (out, x, y) if op == "matmul_add" else (x, y))
+        actual, expected = run_both(p, [rng.standard_normal(p.buffers[v.buffer].shape) for v in (big, y, out)])
+        np.testing.assert_allclose(actual[2], expected[2], rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("onto", ["apart", "the first vector", "the second vector", "the same"])
+def test_products_in_one_pass(onto: str) -> None:
+    """Two products with one matrix that follow each other; one may write what the other reads or writes."""
+    rng, n = np.random.default_rng(0), 20
+    p = Program("matmul")
+    x = p.bound("float64", (n, n), Role.ARGUMENT, "x")
+    vectors = p.bound("float64", (4, n, 1), Role.ARGUMENT, "vectors")
+    first, second, out, other = (View(vectors.buffer, k * n, (n, 1), (1, 1)) for k in range(4))
+    one = second if onto == "the second vector" else out
+    two = {"the first vector": first, "the same": out}.get(onto, other)
+    p.emit("matmul", one, (x, first))
+    p.emit("matmul", two, (x, second))
+    if onto == "the second vector":
+        p.emit("matmul", out, (x, other))
+    actual, expected = run_both(p, [rng.standard_normal(p.buffers[v.buffer].shape) for v in (x, vectors)])
+    np.testing.assert_allclose(actual[1], expected[1], rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("terms", [2, 9, 32, 33])
+@pytest.mark.parametrize(("m", "n"), [(9, 9), (16, 32), (70, 21), (13, 100)])
+@pytest.mark.parametrize("op", ["matmul", "matmul_add"])
+def test_sums_of_outer_products(m: int, n: int, terms: int, op: str) -> None:
+    """Of the rows of two matrices, into a part of a larger one, and into its transpose."""
+    rng = np.random.default_rng(0)
+    for turned in (False, True):
+        p = Program(op)
+        x, y = (p.bound("float64", (terms, size + 3), Role.ARGUMENT, name) for size, name in ((m, "x"), (n, "y")))
+        big = p.bound("float64", (m + 1, n + 2), Role.ARGUMENT, "big")
+        left = View(x.buffer, 1, (m, terms), (1, m + 3))
+        right = View(y.buffer, 2, (terms, n), (n + 3, 1))
+        out = View(big.buffer, 1, (m, n), (n + 2, 1))
+        operands = (left, right)
+        if turned:
+            left, right, out = (v._replace(shape=v.shape[::-1], strides=v.strides[::-1]) for v in (left, right, out))
+            operands = (right, left)
+        p.emit(op, out, (out, *operands) if op == "matmul_add" else operands)
+        actual, expected = run_both(p, [rng.standard_normal(p.buffers[v.buffer].shape) for v in (x, y, big)])
+        np.testing.assert_allclose(actual[2], expected[2], rtol=1e-12, atol=1e-12)
+
+
+def test_infinite_elements_of_a_matrix_stay_in_their_rows() -> None:
+    p = Program("matmul")
+    x, y, out = (p.bound("float64", shape, Role.ARGUMENT, "a") for shape in ((10, 11), (11, 1), (10, 1)))
+    matrix = np.ones((10, 11))
+    matrix[3, 9], matrix[8, 0] = np.inf, np.nan
+    p.emit("matmul", out, (x, y))
+    result = np.zeros((10, 1))
+    assert Executable(p).run([matrix, np.ones((11, 1)), result]) == -1
+    np.testing.assert_array_equal(result, matrix @ np.ones((11, 1)))
+
+
 # --------------------------------------------------------------------------------------------------- gather and scatter
 
 INDICES = {(): 2, (1,): [3], (4,): [3, 0, 0, 2], (2, 3): [[0, 1, 2], [3, 3, 1]], (0,): []}
@@ -362,11 +433,12 @@ def test_scans_and_products_have_numpys_bits() -> None:
 
 
 @pytest.mark.parametrize(("shared", "columns"), [(0, 1), (0, 6), (1, 1), (1, 6)])
-def test_a_batch_over_one_matrix_is_one_product(shared: int, columns: int) -> None:
-    """Lanes of a tangent: gathered into one call of BLAS where they lie side by side."""
+@pytest.mark.parametrize("lanes", [8, 14])
+def test_a_batch_over_one_matrix_is_one_product(shared: int, columns: int, lanes: int) -> None:
+    """Lanes of a tangent: gathered into one call of BLAS where they lie side by side, and are not just a few vectors."""
     rng = np.random.default_rng(0)
     p = Program("matmul")
-    lanes, n = 8, 12
+    n = 12
     shapes = [(n, n), (lanes, n, columns)] if shared == 0 else [(lanes, columns, n), (n, n)]
     views = [p.bound("float64", shape, Role.ARGUMENT, name) for shape, name in zip(shapes, "xy", strict=True)]
     views[shared] = broadcast(views[shared], (lanes, n, n))
@@ -375,5 +447,5 @@ def test_a_batch_over_one_matrix_is_one_product(shared: int, columns: int) -> No
     actual, expected = run_both(p, [*(rng.standard_normal(shape) for shape in shapes), np.full(out.shape, np.nan)])
     np.testing.assert_allclose(actual[2], expected[2], rtol=1e-12, atol=1e-13)
     extra = lower(p, OPCODES).words
-    gathered = columns == 1 or shared == 1
+    gathered = (columns == 1 or shared == 1) and (columns > 1 or lanes > 12)
     assert (extra[4] == 0) == gathered  # axes around the product
