@@ -3,7 +3,7 @@
 from libc.stdint cimport int64_t
 
 from ._record cimport Record
-from ._steppers cimport Method
+from ._steppers cimport MOST_STAGES, Method
 from ._system cimport Cotangents, Outcome, System
 
 
@@ -31,6 +31,8 @@ cdef class Adjoint:
     cdef double* covector               # of a stage, used up
     cdef double* k                      # stages of a step, where they are computed again
     cdef const double* taken            # stages of a step: these, or the ones that were kept
+    cdef double* arguments              # of stages that are computed again
+    cdef const double* argument_of[MOST_STAGES]     # where that of a stage of this step is; NULL: to be added up
     cdef object result                  # x_bar as an array
     cdef tuple owners
 

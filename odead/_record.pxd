@@ -26,6 +26,7 @@ cdef class Record:
     cdef readonly double most_saved          # bytes for them
     cdef double* saved                      # those of each step, as far as there is room
     cdef char* order                        # of each step, where the method has several
+    cdef int64_t used                       # bytes of the memory, by this and those before
     cdef int64_t room_for_times
     cdef int64_t room_for_states
     cdef int64_t room_for_stages
@@ -45,6 +46,7 @@ cdef class Record:
     cdef void give_up_saved(self) noexcept nogil
     cdef double bytes_of_saved(self) noexcept nogil
     cdef bint _reserve_times(self, int64_t room) noexcept nogil
+    cdef int64_t _with_reserve(self, int64_t item, int64_t room, double most) noexcept nogil
     cdef bint _reserve_saved(self) noexcept nogil
     cdef bint _reserve_states(self, int64_t room) noexcept nogil
     cdef bint _reserve_stages(self, int64_t room) noexcept nogil

@@ -18,12 +18,16 @@ cnp.import_array()
 cdef enum:
     SPARES = 4                  # records whose memory is kept
     LEAST_SPARE = 1 << 16       # bytes: below, the C library has it at hand
-    MOST_SPARE = 1 << 23
+    MOST_SPARE = 1 << 27        # of all together
+    LARGE = 1 << 20             # bytes of 16 steps, from which on
+    RESERVED = 1 << 27          # as many are reserved: pages are taken as they are used, and nothing is copied when it grows
 
 
 cdef struct Spare:
     int64_t n
     int64_t rows
+    double budget
+    int64_t used                # bytes
     double* x
     double* k
     int64_t room_for_states
@@ -90,28 +94,42 @@ cdef class Record:
         cdef int64_t j
         for j in range(SPARES):
             spare = &spares[j]
-            if spare.x != NULL and spare.n == self.n and spare.rows == self.asked \
-                    and 2 * _bytes(self.n, spare.room_for_states + spare.rows * spare.room_for_stages) <= self.budget:
+            if spare.x != NULL and spare.n == self.n and spare.rows == self.asked and spare.budget == self.budget:
                 self.x, self.room_for_states = spare.x, spare.room_for_states
                 self.k, self.room_for_stages = spare.k, spare.room_for_stages
+                self.used = spare.used
                 spare.x = spare.k = NULL
+                spare.used = 0
                 return
 
     cdef void _leave_spare(self):
+        """Keep its memory, instead of that which was left before it."""
         global next_spare
-        cdef int64_t bytes = _bytes(self.n, self.room_for_states + self.asked * self.room_for_stages)
-        cdef Spare* spare = &spares[next_spare]
-        if self.rows != self.asked or not LEAST_SPARE <= bytes <= MOST_SPARE:
+        cdef Spare* spare
+        cdef int64_t j, total = 0
+        self.used = max(self.used, _bytes(self.n, self.kept + self.asked * self.count))
+        if self.rows != self.asked or self.x == NULL or not LEAST_SPARE <= self.used <= MOST_SPARE:
             return
+        for j in range(SPARES):
+            total += spares[j].used
+        for j in range(SPARES):  # from the oldest on
+            spare = &spares[(next_spare + j) % SPARES]
+            if j == 0 or total + self.used > MOST_SPARE:
+                free(spare.x)
+                free(spare.k)
+                total -= spare.used
+                spare.x = spare.k = NULL
+                spare.used = 0
+        spare = &spares[next_spare]
         next_spare = (next_spare + 1) % SPARES
-        free(spare.x)
-        free(spare.k)
         spare.n, spare.rows, spare.x, spare.k = self.n, self.asked, self.x, self.k
         spare.room_for_states, spare.room_for_stages = self.room_for_states, self.room_for_stages
+        spare.budget, spare.used = self.budget, self.used
         self.x = self.k = NULL
 
     cdef Outcome begin(self, double t, const double* x) noexcept nogil:
         """Forget all steps and start at (t, x)."""
+        self.used = max(self.used, _bytes(self.n, self.kept + self.asked * self.count))
         self.count, self.kept, self.stride = 0, 0, 1
         if not self._reserve_times(128) or not self._reserve_states(16):
             return NO_MEMORY
@@ -208,9 +226,14 @@ cdef class Record:
         self.order, self.room_for_times = <char*> order, room
         return True
 
+    cdef int64_t _with_reserve(self, int64_t item, int64_t room, double most) noexcept nogil:
+        """The room to have where so much is needed, of items of so many bytes."""
+        return room if 16 * item < LARGE else max(room, <int64_t> (min(most, <double> RESERVED) / item))
+
     cdef bint _reserve_stages(self, int64_t room) noexcept nogil:
         cdef int64_t item = self.rows * self.n * sizeof(double)
         cdef void* k
+        room = self._with_reserve(item, room, self.budget / 4)
         if item * room + self.kept * self.n * sizeof(double) + self.bytes_of_saved() > self.budget:
             self.give_up_saved()
         if item * room + self.kept * self.n * sizeof(double) > self.budget:
@@ -241,8 +264,9 @@ cdef class Record:
 
     cdef bint _reserve_states(self, int64_t room) noexcept nogil:
         cdef int64_t item = self.n * sizeof(double)
-        cdef int64_t most = room
+        cdef int64_t most
         cdef void* x
+        most = room = self._with_reserve(item, room, self.budget / 2)
         if item * (room + self.rows * self.room_for_stages) + self.bytes_of_saved() > self.budget:
             self.give_up_saved()
         if item * room > self.budget / 2:

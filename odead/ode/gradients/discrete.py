@@ -24,7 +24,7 @@ from ...errors import ArgumentValueError, IntegrationError
 from ..engines.engine import AbstractEngine, Controls, System, Trajectory
 from ..engines.estimate import Group, error_of_gradient, norm
 from ..engines.native import Leg, NativeEngine, compiled_method, interpolant, run_loop
-from ..methods import MULTISTEP, ONE_STEP
+from ..methods import EXPLICIT, MULTISTEP, ONE_STEP
 from ..pieces.piecewise import Course, Happened, Piece, integrate
 from ..problem.problem import Problem
 from ..rhs.jumps import ResetMap
@@ -50,6 +50,7 @@ SLACK_MULTISTEP: Final = 0.3
 # gradients of RK23 were off by 345 tolerances at 10, those of Kvaerno5 by 357.
 SLACKS: Final = {"BDF": SLACK_MULTISTEP, "RK23": 1.0, "Kvaerno5": 1.0}
 BUDGET: Final = 256e6  # bytes for the steps
+FEW_STEPS: Final = 64
 # Bytes for what evaluations save, where to compute it again costs less than a fresh page of memory: what is not more than this
 # is kept from one solve to the next. A layer of 2400 neurons takes 2.9 us, and the pages for it 4.
 MOST_SAVED: Final = 4e6
@@ -331,6 +332,8 @@ def record_of(method: str, n: int, *, dense: bool, budget: float, system: System
         return Record(n, MULTISTEP[method].all_stages if dense else 0, 2 * budget, system.saved, matrix, system.most_saved)
     evaluations = 0 if isinstance(compiled, DiagonalMethod) else compiled.stages - 1
     rows = compiled.all_stages if dense else compiled.stages
+    if method in EXPLICIT and 8.0 * n * rows * FEW_STEPS > budget:  # they would be given up, when much memory was written
+        rows = 0
     return Record(n, rows, budget, system.saved * evaluations, matrix, system.most_saved)
 
 
