@@ -222,3 +222,31 @@ def test_a_reset_after_which_constraints_choose_another_branch():
         np.testing.assert_allclose(found.loss, exact(p), rtol=1e-7)
         np.testing.assert_allclose(found.grad, gradient(exact, p), rtol=1e-6)
         np.testing.assert_allclose(found.hess, hessian(exact, p), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_constraint_that_jumps_where_states_are_mixed(mode):
+    """All states jump with the constraint, but not the combination of them that decides the branch, except by rounding."""
+
+    def plain(x, z, p, t):
+        return -z + p[0] * np.sin(t), z - p[1] * x - (0.4 * p[2] if x < 0.7 else 0.0)
+
+    def rhs(dx, x, p, t):
+        own = turned @ x
+        rate, residual = plain(own[0], own[1], p, t)
+        dx[0], dx[1] = rate + 0.3 * residual, residual - 0.2 * rate
+
+    def without(dx, x, p, t):
+        dx[0] = -(p[1] * x[0] + (0.4 * p[2] if x[0] < 0.7 else 0.0)) + p[0] * np.sin(t)
+
+    turned = np.array([[1.0, 0.37], [-0.21, 1.0]])
+    mass = np.array([[1.0, 0.0], [-0.2, 0.0]]) @ turned
+    p = np.array([0.3, 0.8, 0.9])
+    options = {"t_eval": [0.2, 1.1, 2.0], "order": 2, **TIGHT}
+    expected = odead.sensitivity(without, [1.0], p, (0.0, 2.0), loss=lambda y: np.sum(y[0] ** 2), **options)
+    found = odead.sensitivity(
+        rhs, np.linalg.solve(turned, [1.0, 0.5]), p, (0.0, 2.0), loss=lambda y: np.sum((turned @ y)[0] ** 2), mode=mode,
+        mass_matrix=mass, **options,
+    )  # fmt: skip
+    np.testing.assert_allclose(found.grad, expected.grad, rtol=1e-6)
+    np.testing.assert_allclose(found.hess, expected.hess, rtol=1e-6, atol=1e-6)

@@ -217,3 +217,22 @@ def test_branches_that_cannot_flip_are_not_looked_for():
         assert found.nfev == expected.nfev
         np.testing.assert_allclose(found.y, expected.y, rtol=1e-13)
         np.testing.assert_allclose(found.sens, sign * expected.sens, rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("seed", [10, 34, 53])
+def test_a_branch_at_a_sum_that_rounds_otherwise_when_compiled(seed):
+    """NumPy and the compiled sum put the state at which this switch is located on different sides of it."""
+    r = np.random.default_rng(seed)
+    weights, couple = r.normal(size=(5, 5)), r.normal(size=(5, 5))
+    flow, level, start = couple - couple.T - 0.3 * np.eye(5), 0.1 * r.normal(), r.normal(size=5)
+
+    def rhs(dx, x, p, t):
+        dx[:] = flow @ x * p[0]
+        if (weights @ x)[0] > level:
+            dx[0] -= p[1] * x[1]
+
+    def solved(p1):
+        return odead.sensitivity(rhs, start, np.array([1.0, p1]), (0.0, 4.0), loss=lambda y: np.sum(y**2), rtol=1e-7)
+
+    difference = (solved(0.5001).loss - solved(0.4999).loss) / 2e-4
+    assert solved(0.5).grad[1] == pytest.approx(difference, rel=1e-3, abs=1e-4)

@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from ...errors import ArgumentValueError
+from ...errors import ArgumentValueError, TracingError
 from ..problem.events import Events
 from ..problem.problem import Problem
 from ..rhs.consistent import Consistent, consistent_at, make_consistent
@@ -174,10 +174,10 @@ class _Moment:
     ) -> None:
         self.problem, self.branch, self.instant = problem, branch, instant
         self.signs, self.direction, self.differentiated = signs, direction, differentiated
-        self.x, self.following = instant.x, self._branch(instant.x)
         self.jumps: list[Jump] = []
         self.reason = ""
         self.slope = self._slope(branch, instant.x, instant.before)
+        self.x, self.following = instant.x, self._branch(instant.x)
 
     def happen(self) -> Happening:
         events, before = self.problem.events, self.slope
@@ -196,7 +196,19 @@ class _Moment:
         return Happening(transition, self.x, self.following, before, fired, signs, self.reason)
 
     def _branch(self, x: np.ndarray) -> Branch | None:
-        return None if self.branch is None else self.problem.rhs.branch(x.copy(), self.problem.p, self.instant.after)
+        """The side of a state after the instant.
+
+        Where a guard looks at a sum, NumPy may round it to the other side of the switch than the compiled one, by which the
+        instant was found, and what is recorded there does not hold there: it is recorded a little later.
+        """
+        if self.branch is None:
+            return None
+        problem = self.problem
+        try:
+            return problem.rhs.branch(x.copy(), problem.p, self.instant.after)
+        except TracingError:
+            h = AT_ROOT * (problem.t1 - problem.t0)
+            return problem.rhs.branch(x + h * self.slope, problem.p, self.instant.after + h)
 
     def _slope(self, branch: Branch | None, x: np.ndarray, t: float) -> np.ndarray:
         rhs: CompiledRhs = self.problem.rhs if branch is None else branch.rhs
@@ -215,21 +227,23 @@ class _Moment:
             return None
 
     def _consistent_after_switch(self, x: np.ndarray) -> Consistent | None:
-        """`_made_consistent` on the side after a switch; where no constraint jumps there, states that decide stay as they are.
+        """`_made_consistent` on the side after a switch.
 
-        They are at the switch, and their last digits, which the constraints correct, would decide anew.
+        There the last digits of a state, which the constraints correct, would decide anew. Where no constraint jumps, states
+        that may decide stay as they are; else where the solution goes decides.
         """
-        found = self._made_consistent(self.following, x)
+        found, problem, after = self._made_consistent(self.following, x), self.problem, self.instant.after
         if found is None or self._branch(found.x) is self.following:
             return found
         before = self._made_consistent(self.branch, x)
-        if before is None or np.abs(found.x - before.x).max() > NO_JUMP * np.abs(found.x).max():
+        if before is not None and np.abs(found.x - before.x).max() <= NO_JUMP * np.abs(found.x).max():
+            deciding = x.size if problem.halves is None else problem.halves[0]
+            return consistent_at(found.rhs, found.mass, np.append(x[:deciding], found.x[deciding:]), problem.p, after)
+        h = AT_ROOT * (problem.t1 - problem.t0)
+        later = found.x + h * self._slope(self.following, found.x, after)
+        if problem.rhs.branch(later, problem.p, after + h) is not self.following:
             self.reason = self.reason or "the algebraic part of x jumps across another branch of the right-hand side"
-            return found
-        deciding = x.size if self.problem.halves is None else self.problem.halves[0]
-        return consistent_at(
-            found.rhs, found.mass, np.append(x[:deciding], found.x[deciding:]), self.problem.p, self.instant.after
-        )
+        return found
 
     def _consistent_after_reset(self, x: np.ndarray) -> tuple[Branch | None, Consistent | None]:
         """The side on which the constraints have their solution after a reset to x, and that solution."""
