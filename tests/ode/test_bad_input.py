@@ -7,7 +7,6 @@ import pytest
 
 from ode.problems import LOTKA_P, LOTKA_X0, lotka_volterra
 from odead.activity import Cache, Duplicated
-from odead.derivatives.first_order import gradient
 from odead.errors import ArgumentTypeError, ArgumentValueError, IntegrationError, OdeadError, TracingError
 from odead.ode import sensitivity, solve
 
@@ -217,22 +216,6 @@ def test_a_captured_parameter_array_is_refused():
     with pytest.raises(TracingError, match="reads the array passed as p through a closure or global"):
         sensitivity(rhs, X0, P, (0, 1))
     assert solve(rhs, X0, P, (0, 1)).success
-
-
-@pytest.mark.parametrize(
-    ("function", "error", "words"),
-    [
-        (
-            lambda v: sensitivity(good, X0, v, (0, 1), t_eval=[1.0], dense_output=True).y.sum(),
-            NotImplementedError,
-            "dense_output of a sensitivity inside",
-        ),
-        (lambda v: sensitivity(good, X0, v, (0, 5)).y.sum(), ValueError, "t_eval: a sensitivity inside .* needs it, or a loss"),
-    ],
-)
-def test_what_a_solve_inside_a_differentiated_function_needs(function, error, words):
-    with pytest.raises(error, match=words):
-        gradient(function, np.array([1.0, 2.0]))
 
 
 def explode(dx, x, p, t):

@@ -151,11 +151,7 @@ def run_loop(
     """
     n = system.x0.size
     compiled = Callback(system.fun, n) if system.compiled is None else system.compiled()
-    if rtol is None:
-        rtol = np.full(compiled.width + 1 if isinstance(compiled, Tangents) else 1, controls.rtol)
-    if min(rtol.tolist()) < FINEST:
-        warnings.warn(f"rtol={rtol.min():.3g} is below round-off; {FINEST:.3g} is used", OdeadWarning, stacklevel=4)
-        rtol = np.maximum(rtol, FINEST)
+    rtol = _possible(np.full(_blocks(compiled), controls.rtol) if rtol is None else rtol)
     legs: list[Leg] = []
     loops: list[Explicit] = []
     outcome = "turned"
@@ -186,6 +182,20 @@ def run_loop(
     if trajectory.crossing is not None and keep_crossing:
         loops[-1].keep_last_step()
     return trajectory, legs
+
+
+def _blocks(system: Callback | Recorded) -> int:
+    """Of the state: the states, and each sensitivity."""
+    return system.width + 1 if isinstance(system, Tangents) else 1
+
+
+def _possible(rtol: np.ndarray) -> np.ndarray:
+    """The tolerances, but none below round-off."""
+    if min(rtol.tolist()) >= FINEST:
+        return rtol
+    warnings.warn(f"rtol={rtol.min():.3g} is below round-off; {FINEST:.3g} is used", OdeadWarning, stacklevel=5)
+    possible: np.ndarray = np.maximum(rtol, FINEST)
+    return possible
 
 
 def _method_of_leg(system: System, number: int) -> str:

@@ -170,7 +170,24 @@ def continuous_adjoint(
     controls = _controls(forward, cotangents, controls, options)
     if isinstance(engine, NativeEngine):
         found = _compiled(problem, adjoint, forward, times, cotangents, controls, options, with_p=with_p)
-        return found._replace(grad_p=by_p + found.grad_p)
+    else:
+        found = _interpreted(problem, adjoint, forward, times, cotangents, engine, controls, options, with_p=with_p)
+    return found._replace(grad_p=by_p + found.grad_p)
+
+
+def _interpreted(
+    problem: Problem,
+    adjoint: "Constrained | _Adjoint",
+    forward: Trajectory,
+    times: np.ndarray,
+    cotangents: np.ndarray,
+    engine: AbstractEngine,
+    controls: Controls,
+    options: AdjointOptions,
+    *,
+    with_p: bool,
+) -> AdjointResult:
+    """From datum to datum by an engine whose steppers call Python."""
     covector, pace = np.zeros(problem.x0.size), Pace.of(np.abs(forward.sol.ts[::-1] - problem.t1))
     gradient = _Gradient(problem, forward.sol, adjoint, options) if with_p and problem.p.size else None
     counts, error = np.zeros(4, dtype=int), options.rtol  # that of the quadrature
@@ -190,11 +207,10 @@ def continuous_adjoint(
             error += float(back.errors.max())
             if gradient is not None:
                 gradient.add(back.sol, clock)
-    arriving = covector
     at_start = cotangents[:, times == problem.t0].sum(axis=1)
-    grad_p = by_p if gradient is None else by_p + gradient.total
+    grad_p = np.zeros(problem.p.size) if gradient is None else gradient.total
     nfev, njev, nlu, nsteps = map(int, counts)
-    return AdjointResult(grad_p, arriving + at_start, arriving, nfev, njev, nlu, nsteps, error)
+    return AdjointResult(grad_p, covector + at_start, covector, nfev, njev, nlu, nsteps, error)
 
 
 def _compiled(
@@ -208,7 +224,7 @@ def _compiled(
     *,
     with_p: bool,
 ) -> AdjointResult:
-    """The same in the compiled loop."""
+    """From datum to datum in the compiled loop."""
     controls, jump = controls._replace(method=method_back(controls.method, forward)), None
     if isinstance(adjoint, Constrained):
         controls = controls._replace(atol=adjoint.tolerances(controls.rtol * NEGLIGIBLE, controls.atol, times, cotangents))

@@ -52,22 +52,8 @@ def hessian_of_loss(
     parts = tuple([None if f is None else representative(f) for f in (rhs, loss, running)])
     key: tuple[Any, ...] = (*parts, problem.x_layout, problem.p_layout, start, functions, attributes, stops, wrt)
     key = (*key, problem.t_eval is None, tuple((name, _hashable(value)) for name, value in options.items()), mass)
-    whole = _KEPT.get(
-        key,
-        lambda: TotalLoss(
-            (problem.x_layout, problem.p_layout),
-            rhs,
-            loss,
-            running,
-            start,
-            functions,
-            stops,
-            wrt,
-            options,
-            mass,
-            problem.t_eval is not None,
-        ),
-    )
+    layouts, timed = (problem.x_layout, problem.p_layout), problem.t_eval is not None
+    whole = _KEPT.get(key, lambda: TotalLoss(layouts, rhs, loss, running, start, functions, stops, wrt, options, mass, timed))
     n = problem.n
     known = {
         "p": problem.p, "x0": np.zeros(n) if start is not None else problem.x0[:n], "t0": np.array([problem.t0]),
