@@ -244,13 +244,13 @@ class Linearisations:
         """The cotangents of all that a Rosenbrock step with these weights of df/dt takes from its start."""
         plan = self._current()
         lanes = len(plan.seeds) + plan.timed
-        by_groups = lanes < weights.size and not self._constant(plan)
+        by_groups = self._pays_by_groups(plan, lanes, weights.size)
         lanes = lanes if by_groups else weights.size
         with self._lock:
             if -lanes not in plan.kernels:
                 seeds = range(self._at_t, self._at_t + 1 + plan.timed) if by_groups else ()
                 plan.kernels[-lanes] = self._record(
-                    lambda program: self._derive_cotangents(program, plan, lanes), (*self._at_p(0), *seeds)
+                    lambda program: self._derive_cotangents(program, plan, lanes, by_groups), (*self._at_p(0), *seeds)
                 )
         tape, find = self._tapes(plan, plan.kernels[-lanes], x, p, t, leave_out=1)
         groups = (plan.seeds, *plan.entries) if by_groups else None
@@ -375,11 +375,18 @@ class Linearisations:
             places, seeded[2, 0] = np.append(places, np.arange((lanes - 1) * n, lanes * n)), lanes - 1
         return forward_by_elements(program, self._directions(plan), lanes, seeded, places)
 
-    def _derive_cotangents(self, program: Program, plan: _Plan, lanes: int) -> Program:
-        first = optimise(forward(program, self._directions(plan), lanes if lanes > 1 else None))
+    def _derive_cotangents(self, program: Program, plan: _Plan, lanes: int, by_groups: bool) -> Program:
+        by_elements = self._by_elements(program, plan) if by_groups else None
+        first = optimise(by_elements or forward(program, self._directions(plan), lanes if lanes > 1 else None))
         products = len(program.arguments)
         active = (0, 1, 2, products) if self._n_p else (0, 1, products)
         return without_values(reverse(first, active), (products, 0))
+
+    def _pays_by_groups(self, plan: _Plan, lanes: int, stages: int) -> bool:
+        """Whether cotangents of the products with all groups of columns take less time than those with all stages."""
+        if self._constant(plan):
+            return False
+        return lanes < stages or self._by_elements(self._kernel(plan, 0).primal, plan) is not None
 
     def _at_p(self, first: int) -> tuple[int, ...]:
         """Where p is, behind so many arguments and x."""
