@@ -45,7 +45,7 @@ cdef class Members:
     def __init__(self, cnp.ndarray x0, cnp.ndarray p, int64_t times, int64_t blocks, bint with_loss):
         cdef int64_t count = x0.shape[0], n = x0.shape[1]
         cdef bint are_floats = cnp.PyArray_TYPE(x0) == cnp.NPY_FLOAT64 and cnp.PyArray_TYPE(p) == cnp.NPY_FLOAT64
-        if p.shape[0] != count or not (x0.flags.c_contiguous and p.flags.c_contiguous and are_floats):
+        if p.shape[0] != count or not (cnp.PyArray_IS_C_CONTIGUOUS(x0) and cnp.PyArray_IS_C_CONTIGUOUS(p) and are_floats):
             raise ValueError("x0 and p must be contiguous arrays of floats with a row for each member")
         self.count, self.x0, self.p = count, x0, p
         self.out = _floats(3, count, times, blocks * n)

@@ -78,7 +78,9 @@ class Results:
             By the numbers of the members, where all steps are wanted.
         """
         plan, times = self._plan, those.when.times
-        common = self._common | {"name": name}
+        common = self._common
+        if common["name"] != name:
+            common = self._common = common | {"name": name}
         results: list[Solution | None]
         if plan.mode == "solve":
             results = results_of(self._kind, common, members, times, False, (), None, None)

@@ -107,7 +107,13 @@ class Events:
 
     def is_stale(self) -> bool:
         """Whether something that they read has changed."""
-        return any(map(Kernel.is_stale, self.kernels))
+        for kernel in self._own:  # a generator takes longer than the comparisons
+            if kernel.is_stale():
+                return True
+        for reset in self.resets:
+            if reset is not None and len(reset.kernels) > 1 and any(map(Kernel.is_stale, reset.kernels)):
+                return True
+        return False
 
     def gradient(self, number: int, x: np.ndarray, p: np.ndarray, t: float) -> Gradient:
         """The derivatives of one of them."""
