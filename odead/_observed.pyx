@@ -92,6 +92,20 @@ def changed(dict entries not None, dict lists not None, dict others not None):
     return False
 
 
+def any_changed(kernels):
+    """Whether anything that the variants of some kernels have read is not what it was; as `Kernel.is_stale` of each.
+
+    Three calls in Python for each were a twentieth of a solve with two doses.
+    """
+    cdef object kernel, variant, seen
+    for kernel in kernels:
+        for variant in <list> kernel._variants:
+            seen = variant.trace.namespace
+            if changed(seen._entries, seen._lists, seen._others):
+                return True
+    return False
+
+
 def same(now, then):
     """Whether two objects are equal for good: immutable ones by value, others never."""
     kind = type(then)

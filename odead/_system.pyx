@@ -25,15 +25,17 @@ cdef double AT_KINK = 0.1       # the error that a step over a kink may have, in
 
 
 _THREAD = local()
+cdef bint _is_heeded = False    # in some thread: to look for it costs 0.1 us for each system of a solve
 
 
 def heed(stop):
     """Let the solves of this thread, which Ctrl-C does not reach, end with KeyboardInterrupt once `stop()` is true."""
-    _THREAD.stop = stop
+    global _is_heeded
+    _THREAD.stop, _is_heeded = stop, True
 
 
 cdef int _ask() except -1:
-    stop = getattr(_THREAD, "stop", None)
+    stop = getattr(_THREAD, "stop", None) if _is_heeded else None
     if stop is not None and stop():
         raise KeyboardInterrupt
     return 0
@@ -84,11 +86,16 @@ cdef class System:
 
     def start(self):
         """Forget the counts and errors of an earlier solve."""
-        _ask()
-        self.calls = 0
-        self.error = None
-        self.interval = self.next_poll = 1
-        self.polled = self.listened = monotonic()
+        _forget(self)
+
+
+cdef int _forget(System system) except -1:
+    _ask()
+    system.calls = 0
+    system.error = None
+    system.interval = system.next_poll = 1
+    system.polled = system.listened = monotonic()
+    return 0
 
 
 cdef class Callback(System):
@@ -232,7 +239,7 @@ cdef class Recorded(System):
         """Forget counts and errors, and bind the captured arrays as they are now."""
         cdef int64_t number
         self.flips, self.settled = 0, False
-        self.start()
+        _forget(self)
         for number in range(len(self.tapes)):
             self._bind_captured(number)
         return 0

@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol
 
 import numpy as np
 
+from .._observed import any_changed
 from ..containers import flatten
 from ..errors import OdeadError, TracingError, warn
 from ..execute.compiled import Executable
@@ -271,9 +272,7 @@ class Kernel:
 
     def is_stale(self) -> bool:
         """Whether something that f reads on one of the known ways has changed."""
-        if len(self._variants) == 1:  # a generator takes longer than the comparison
-            return self._variants[0].trace.namespace.stale()
-        return any(variant.trace.namespace.stale() for variant in self._variants)
+        return any_changed((self,))
 
     def _run(
         self, arguments: Sequence[Any], assemble: Callable[[Variant], Sequence[Any]], execute: Execute = _whole

@@ -147,9 +147,7 @@ class _Resets(NamedTuple):
     def serves(self, those: Given, ways: list[Variant]) -> bool:
         """Whether they are the same there."""
         known, asked = self.when, those.when
-        if known is not asked and not (
-            known.t0 == asked.t0 and known.t1 == asked.t1 and are_equal(known.times, asked.times)
-        ):
+        if known is not asked and not (known.t0 == asked.t0 and known.t1 == asked.t1 and are_equal(known.times, asked.times)):
             return False
         return len(ways) == len(self.ways) and all(map(is_, ways, self.ways))
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from ..._observed import any_changed
 from ..._system import Recorded, Resetting, Roots
 from ...containers import flatten
 from ...derivatives.kernel import Kernel, Variant
@@ -98,7 +99,11 @@ class Events:
     @property
     def kernels(self) -> list[Kernel]:
         """Of the values and the resets."""
-        return [self._value, *(kernel for reset in self.resets if reset is not None for kernel in reset.kernels)]
+        found = self._own
+        for reset in self.resets:
+            if reset is not None and reset.inside:
+                found = [*found, *reset.inside.values()]
+        return found
 
     @property
     def ways(self) -> list[Variant]:
@@ -107,13 +112,7 @@ class Events:
 
     def is_stale(self) -> bool:
         """Whether something that they read has changed."""
-        for kernel in self._own:  # a generator takes longer than the comparisons
-            if kernel.is_stale():
-                return True
-        for reset in self.resets:
-            if reset is not None and len(reset.kernels) > 1 and any(map(Kernel.is_stale, reset.kernels)):
-                return True
-        return False
+        return any_changed(self.kernels)
 
     def gradient(self, number: int, x: np.ndarray, p: np.ndarray, t: float) -> Gradient:
         """The derivatives of one of them."""
@@ -169,12 +168,7 @@ class Reset:
             raise ArgumentValueError(f"events: {name}.reset writes into p or t; it may change x only")
         self._pull = self._kernel(_reverse)
         self._push: dict[int, Kernel] = {}
-        self._inside: dict[int, Kernel] = {}  # for the compiled loop
-
-    @property
-    def kernels(self) -> list[Kernel]:
-        """Of the reset, and of it in the compiled loop."""
-        return [self.kernel, *self._inside.values()]
+        self.inside: dict[int, Kernel] = {}  # for the compiled loop
 
     def __call__(self, x: np.ndarray, p: np.ndarray, t: float) -> np.ndarray:
         """The state after it."""
@@ -201,9 +195,9 @@ class Reset:
     def compiled(self, x: np.ndarray, p: np.ndarray, t: float, directions: np.ndarray) -> Resetting:
         """The reset for the compiled loop, of a state with a tangent for each of the (W, n_p) directions of p."""
         width = len(directions)
-        kernel = self._inside.get(width) if width else self.kernel
+        kernel = self.inside.get(width) if width else self.kernel
         if kernel is None:
-            kernel = self._inside[width] = self._kernel(partial(_forward, width=None if width == 1 else width))
+            kernel = self.inside[width] = self._kernel(partial(_forward, width=None if width == 1 else width))
 
         def find(x: np.ndarray, t: float) -> Any:
             values = [x.copy(), *self._p(p), t]

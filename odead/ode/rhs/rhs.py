@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from ..._observed import any_changed
 from ..._system import Keys, Roots
 from ...derivatives.kernel import MAX_VARIANTS, Kernel, Variant
 from ...errors import ArgumentTypeError, ArgumentValueError, TracingError
@@ -342,9 +343,7 @@ class CompiledRhs:
 
     def is_stale(self) -> bool:
         """Whether globals, closures or attributes that are read have changed; evaluations do not look for that."""
-        if not self.branches:  # all of them have read the same
-            return self._made[0].is_stale()
-        return any(kernel.is_stale() for kernel in self._made)
+        return any_changed(self._made if self.branches else self._made[:1])  # without branches all have read the same
 
     @property
     def branches(self) -> bool:
