@@ -96,6 +96,8 @@ cdef class Explicit:
     cdef double first_step                  # -1: to be chosen
     cdef double last_error                  # of the last accepted step
     cdef double max_step
+    cdef public double reach                # with > 0, the longest step from `began`; it grows with the time since
+    cdef public double began
     cdef double* ends                       # with `keep_pace`, of pieces of time: in each a step is limited by its own length
     cdef double* longest
     cdef double* beyond                     # and by what comes later

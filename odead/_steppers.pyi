@@ -21,6 +21,8 @@ class Explicit:
     watch: Recorded | None
     keys: Keys | None
     kinks: Keys | None
+    reach: float
+    began: float
     flipped: float
     t: float
     h: float

@@ -398,7 +398,7 @@ cdef class Explicit:
     cdef double limit(self) noexcept nogil:
         """The longest step from here."""
         if not self.n_pieces:
-            return self.max_step
+            return fmin(self.max_step, self.reach + fabs(self.t - self.began) / 8) if self.reach > 0 else self.max_step
         cdef double t = self.origin + self.t
         while self.piece < self.n_pieces - 1 and self.ends[self.piece + 1] <= t:
             self.piece += 1

@@ -94,3 +94,38 @@ def test_a_ball_falls_through_no_floor(floor, restitution, method, mode):
     if floor == 0:
         end = np.sqrt(2 / 9.81) * (1 + 2 * restitution / (1 - restitution))
         assert caught.value.result.t_events[0][-1] == pytest.approx(end, rel=1e-3)
+
+
+# ---------------------------------------------------------------------------------------------------------- pulses
+
+
+def pulsed(dx, x, p, t):
+    """Switched on for 42 % of each of 38 periods: a step may be longer than several of them."""
+    dx[0] = -x[0] + p[0] * np.sign(np.sin(40 * t) - p[1])
+
+
+def pulsed_by_branches(dx, x, p, t):
+    if np.sin(40 * t) > p[1]:
+        dx[0] = p[0] - x[0]
+    else:
+        dx[0] = -p[0] - x[0]
+
+
+def pulsed_exactly(p):
+    edges = [(np.pi * k + (-1) ** k * np.arcsin(p[1])) / 40 for k in range(78)]
+    x, at = 0.0, 0.0
+    for edge in [*[edge for edge in edges if 0 < edge < 6], 6.0]:
+        level = p[0] if np.sin(20 * (at + edge)) > p[1] else -p[0]
+        x, at = level + (x - level) * np.exp(at - edge), edge
+    return x
+
+
+@pytest.mark.parametrize("rhs", [pulsed, pulsed_by_branches])
+@pytest.mark.parametrize("mode", ["forward", "adjoint", "continuous"])
+@pytest.mark.parametrize("method", ["auto", "RK45", "DOP853", "Tsit5", "Rodas5P", "Kvaerno5", "BDF"])
+def test_no_pulse_is_passed_unseen(rhs, method, mode):
+    p = np.array([1.0, 0.2])
+    found = odead.sensitivity(rhs, [0.0], p, (0, 6), t_eval=[6.0], loss=lambda y: y[0, 0], method=method, mode=mode)
+    by = [(pulsed_exactly(p + e) - pulsed_exactly(p - e)) / 2e-5 for e in 1e-5 * np.eye(2)]
+    assert found.loss == pytest.approx(pulsed_exactly(p), abs=5e-5)
+    np.testing.assert_allclose(found.grad, by, rtol=0, atol=5e-5)

@@ -321,6 +321,6 @@ def test_adjoint_of_more_steps_than_are_kept(monkeypatch):
     exact = call()
     record_of = discrete.record_of
     monkeypatch.setattr(
-        discrete, "record_of", lambda *a, dense, budget, system: record_of(*a, dense=dense, budget=5e4, system=system)
+        discrete, "record_of", lambda *a, dense, budget, system: record_of(*a, dense=dense, budget=1e4, system=system)
     )
     np.testing.assert_allclose(call(), exact, rtol=1e-6)

@@ -77,6 +77,8 @@ class System(NamedTuple):
         Times inside the span, in the direction of integration, at which the state is reset, for an engine that `resets_inside`.
     pace : Pace or None
         Limits of the steps, beside `Controls.max_step`, of a system with t0 = 0 < t1.
+    reach : float
+        The longest step from t0, which grows by an eighth of the time since; 0: no limit. For the engine with ``compiled``.
     kinks : _system.Keys or None
         What changes where a kink is passed: the error of such a step has to be smaller, for the engine with ``compiled``.
     """
@@ -103,6 +105,7 @@ class System(NamedTuple):
     is_dear: Callable[[], bool] | None = None
     resets: tuple[np.ndarray, tuple[Any, ...]] | None = None
     pace: Pace | None = None
+    reach: float = 0.0
     kinks: Any = None
 
 

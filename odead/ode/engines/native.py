@@ -244,7 +244,7 @@ def _run_leg(
             loop.patience = STIFF_STEPS if number % 2 == 0 else _CALM_STEPS << min(number // 2, 20)
         if system.side is not None:
             loop.watch = system.side.watch()
-        loop.kinks = system.kinks
+        loop.kinks, loop.reach, loop.began = system.kinks, system.reach, system.t0
         if system.resets is not None:
             loop.reset_at(*system.resets)
         if system.pace is not None:
