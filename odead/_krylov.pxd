@@ -59,7 +59,10 @@ cdef class ByEntries(Krylov):           # storage: rows of elements, in the orde
     cdef double* sizes                  # of its rows: the largest moduli
 
 
-cdef class ByNeighbour(ByEntries):      # storage: the elements
+cdef class ByNeighbour(ByEntries):      # the elements alone are kept, nothing in the storage
+    cdef int64_t* picked                # per element: the position of its value among those of J
+    cdef int64_t* missing               # elements of the diagonal that J has not
+    cdef int64_t n_missing
     cdef readonly Matrix factored       # another matrix on the same pattern, whose factors are the preconditioner
     cdef double price                   # of a factorisation, in products
     cdef double spent                   # since the last one, with it

@@ -17,10 +17,10 @@ import numpy as np
 
 cimport numpy as cnp
 from libc.float cimport DBL_MIN
-from libc.math cimport fabs, fmax, hypot, isfinite, sqrt
+from libc.math cimport fabs, fmax, isfinite, sqrt
 from libc.stdint cimport int64_t
 from libc.string cimport memcpy, memset
-from scipy.linalg.cython_blas cimport daxpy, ddot, dnrm2, dscal
+from scipy.linalg.cython_blas cimport daxpy, ddot, dscal
 
 from ._arrays cimport floats, integers
 from ._core cimport Tape
@@ -31,6 +31,12 @@ from ._system cimport DONE, NOT_FINITE, Outcome
 cnp.import_array()
 
 cdef double SMALLEST = 1e-6     # part of the largest state that counts in the scale of a small one
+
+
+cdef double norm_of(int n, const double* v) noexcept nogil:
+    """Of numbers whose squares are in range; BLAS takes twice the time for those whose squares are not."""
+    cdef int one = 1
+    return sqrt(ddot(&n, v, &one, v, &one))
 
 
 cdef class Products(Linearised):
@@ -106,7 +112,8 @@ cdef class Krylov(Matrix):
         cdef int64_t j
         cdef double largest = 0, total = 0
         for j in range(self.n):
-            largest = fmax(largest, fabs(x[j]))
+            if fabs(x[j]) > largest:
+                largest = fabs(x[j])
         for j in range(self.n):
             self.weight[j] = fabs(x[j]) / largest + SMALLEST if largest > 0 else 1
             total += (self.weight[j] * b[j]) * (self.weight[j] * b[j])
@@ -121,7 +128,7 @@ cdef class Krylov(Matrix):
         memset(self.found, 0, self.n * sizeof(double))
         for j in range(self.n):
             self.basis[j] = self.weight[j] * b[j]
-        norm = dnrm2(&n, self.basis, &one)
+        norm = norm_of(n, self.basis)
         for _ in range(self.cycles):
             if not isfinite(norm):
                 return NOT_FINITE
@@ -137,7 +144,7 @@ cdef class Krylov(Matrix):
                     return outcome
                 for j in range(self.n):
                     self.basis[j] = self.weight[j] * (b[j] - self.image[j])
-                norm = dnrm2(&n, self.basis, &one)
+                norm = norm_of(n, self.basis)
         if norm <= self.tolerance:
             memcpy(b, self.found, self.n * sizeof(double))
             return DONE
@@ -170,7 +177,7 @@ cdef class Krylov(Matrix):
                 column[i] = ddot(&n, newest, &one, self.basis + i * self.n, &one)
                 factor = -column[i]
                 daxpy(&n, &factor, self.basis + i * self.n, &one, newest, &one)
-            length = column[k + 1] = dnrm2(&n, newest, &one)
+            length = column[k + 1] = norm_of(n, newest)
             norm[0] = self.rotate(k)
             if not isfinite(norm[0]):
                 return NOT_FINITE
@@ -190,7 +197,7 @@ cdef class Krylov(Matrix):
             value = self.cosine[i] * h[i] + self.sine[i] * h[i + 1]
             h[i + 1] = self.cosine[i] * h[i + 1] - self.sine[i] * h[i]
             h[i] = value
-        length = hypot(h[column], h[column + 1])
+        length = sqrt(h[column] * h[column] + h[column + 1] * h[column + 1])
         self.cosine[column], self.sine[column] = h[column] / length, h[column + 1] / length
         h[column] = length
         self.remaining[column + 1] = -self.sine[column] * self.remaining[column]
@@ -377,6 +384,18 @@ cdef class ByNeighbour(ByEntries):
         self.factored, self.price, self.cycles = factored, price, 1
         self.most = max(1, min(RESTART, <int> price))
         self.preconditioned = self._new(self.most * n)
+        self._pick(source)
+
+    def _pick(self, source):
+        """Know which value makes each element, of which those of the diagonal may have none."""
+        cdef int64_t[::1] target = <int64_t[:self.entries]> self.target if self.entries else np.empty(0, dtype=np.int64)
+        picked = np.zeros(self.size + 1, dtype=np.int64)
+        is_there = np.zeros(self.size, dtype=bool)
+        picked[np.asarray(target)] = source
+        is_there[np.asarray(target)] = True
+        missing = np.append(np.flatnonzero(~is_there), 0)
+        self.picked, self.missing, self.n_missing = integers(picked), integers(missing), len(missing) - 1
+        self.owners.extend((picked, missing))
 
     cdef void forget(self) noexcept nogil:
         """There are no factors."""
@@ -390,8 +409,16 @@ cdef class ByNeighbour(ByEntries):
         """Whether to go on with the factors that are there costs less than new ones."""
         return self.is_there and self.latest * self.solved <= self.spent
 
+    cdef void assemble(self, const double* values, double scale) noexcept nogil:
+        cdef int64_t e
+        for e in range(self.size):
+            self.elements[e] = -scale * values[self.picked[e]]
+        for e in range(self.n_missing):
+            self.elements[self.missing[e]] = 0
+        for e in range(self.n):
+            self.elements[self.diagonal[e]] += 1
+
     cdef bint factor(self) noexcept nogil:
-        memcpy(self.elements, self.storage, self.size * sizeof(double))
         return True
 
     cdef void precondition(self, double* v) noexcept nogil:

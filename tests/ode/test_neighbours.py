@@ -32,6 +32,12 @@ def pulsed(dx, x, p, t):
     dx *= 10.0 ** (1 - np.cos(9 * t))
 
 
+def led(dx, x, p, t):
+    """The same with a state that does not act on itself: J has no element for it on the diagonal."""
+    torus(dx, x, p, t)
+    dx[0] = p[0] * (x[1] - x[2]) + np.sin(t)
+
+
 def start(k: int) -> np.ndarray:
     return 1 + 0.3 * np.sin(np.arange(2.0 * k * k))
 
@@ -41,6 +47,7 @@ CASES = {
     "full": (torus, start(5), P),  # 50 states: the matrix is stored as a whole
     "sparse": (torus, start(9), P),
     "pulsed": (pulsed, start(5), P),
+    "led": (led, start(5), P),
 }
 
 
