@@ -121,7 +121,7 @@ cdef class Krylov(Matrix):
 
     cdef Outcome approximate(self, double* b) noexcept nogil:
         """Replace b by the solution to that tolerance; NOT_FINITE if it cannot be reached."""
-        cdef int n = <int> self.n, one = 1, _
+        cdef int n = <int> self.n, _
         cdef int64_t j
         cdef double norm
         cdef Outcome outcome
