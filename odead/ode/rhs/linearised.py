@@ -56,6 +56,8 @@ class _Plan:
         Whether there may be variants that are not.
     constant : bool or None
         Whether J depends neither on x nor on t; None: nobody has asked.
+    one_by_one : bool or None
+        Whether the entries of J are computed one by one; None: nobody has asked.
     """
 
     pattern: Pattern
@@ -64,6 +66,7 @@ class _Plan:
     covered: list[Program] = field(default_factory=list)
     guarded: bool = False
     constant: bool | None = None
+    one_by_one: bool | None = None
 
     @cached_property
     def colours(self) -> np.ndarray:
@@ -386,7 +389,11 @@ class Linearisations:
         """Whether cotangents of the products with all groups of columns take less time than those with all stages."""
         if self._constant(plan):
             return False
-        return lanes < stages or self._by_elements(self._kernel(plan, 0).primal, plan) is not None
+        if lanes < stages:
+            return True
+        if plan.one_by_one is None:
+            plan.one_by_one = self._by_elements(self._kernel(plan, 0).primal, plan) is not None
+        return plan.one_by_one
 
     def _at_p(self, first: int) -> tuple[int, ...]:
         """Where p is, behind so many arguments and x."""
