@@ -1,5 +1,7 @@
 """Events that change nothing: as in SciPy they leave the steps alone; their instants and states have derivatives."""
 
+import sys
+
 import numpy as np
 import pytest
 import scipy.integrate
@@ -8,6 +10,7 @@ from numpy.testing import assert_allclose
 import odead
 from odead import gradient, hessian
 from odead.ode.engines.engine import Controls
+from odead.ode.gradients import discrete
 from odead.ode.gradients.continuous import AdjointOptions
 from odead.ode.gradients.discrete import solve_for_adjoint
 from odead.ode.problem.problem import make_problem
@@ -183,3 +186,50 @@ def test_derivatives_within_a_budget(method):
         return (observed(p, mode="adjoint", method=method, checkpoints=2e4) ** 2 * WEIGHTS).sum()
 
     assert_allclose(gradient(f, P), gradient(lambda p: (exact(p) ** 2 * WEIGHTS).sum(), P), rtol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["RK45", "Tsit5", "Rodas5P", "auto"])
+@pytest.mark.parametrize("usual", [False, True])
+def test_a_budget_where_other_events_stop(method, usual, monkeypatch):
+    """Events that change nothing beside a reset: neither keeps more steps than the budget, the usual one or one asked for."""
+    n = 40
+
+    def rhs(dx, x, p, t):
+        dx[:-1] = -p[0] * (x[:-1] - np.sin(3 * t))
+        dx[-1] = 1 + 0.1 * x[0]
+
+    def seen(x, p, t):
+        return x[0] - 0.2
+
+    def full(x, p, t):
+        return x[-1] - 2.0
+
+    def empty(x, p, t):
+        x[-1] = 0.5 * p[1]
+
+    full.reset = empty
+    how = {
+        "t_eval": np.array([15.0, 30.0]), "loss": lambda y: np.sum(y**2), "events": [seen, full], "method": method,
+        "mode": "adjoint", "rtol": 1e-7, "atol": 1e-7,
+    }  # fmt: skip
+    problem = (rhs, np.linspace(0, 1, n), np.array([1.0, 0.3]), (0, 30))
+    exact = odead.sensitivity(*problem, **how | {"mode": "forward", "method": "DOP853", "rtol": 1e-10, "atol": 1e-10})
+    budget, kept = 8e5, []
+    record_of = discrete.record_of
+
+    def keep(*arguments, **rest):
+        kept.append(record_of(*arguments, **rest))
+        return kept[-1]
+
+    monkeypatch.setattr(discrete, "record_of", keep)
+    options = {"checkpoints": budget}
+    if usual:
+        monkeypatch.setattr(discrete, "BUDGET", budget)
+        monkeypatch.setattr(sys.modules["odead.ode.sensitivity"], "BUDGET", budget)
+        options = {}
+    found = odead.sensitivity(*problem, **how, **options)
+    assert len(found.t_events[0]) == len(exact.t_events[0]) > 20
+    np.testing.assert_allclose(found.grad, exact.grad, rtol=0, atol=50e-7 * np.abs(exact.grad).max())
+    used = [8 * (record.n * (record.kept + record.rows * record.count)) for record in kept if record.count]
+    assert len(used) > 20
+    assert usual or sum(used) <= budget  # the usual one is found to be too small on the way

@@ -154,12 +154,15 @@ def solve_for_adjoint(
     rtol, atol, floor = probe_tolerances(problem, controls, options, len(start))
     controls = controls._replace(atol=atol.ravel(), finer=(1.0, SLACK_MULTISTEP / SLACK))
     make = partial(probed, start=start, directions=directions)
-    recorder = _Recorder(rtol, controls.rtol, n, budget, interpolated=dense or seen is not None)
+    recorder = _Recorder(rtol, controls.rtol, n, budget, interpolated=dense or seen is not None, dense=dense)
+    solve = partial(
+        integrate, recorder, problem, make, controls, times, dense, directions, differentiated=True, path=True
+    )  # fmt: skip
     try:
-        course = integrate(recorder, problem, make, controls, times, dense, directions, differentiated=True, path=True)
+        course = solve(stops_at_all=asked)
     except _Thinned:
-        recorder.keeps_all = False
-        course = integrate(recorder, problem, make, controls, times, dense, directions, differentiated=True, path=True)
+        recorder.start_again()
+        course = solve(stops_at_all=True)
     if seen is not None:
         course = _with_events(course, seen, -1.0 if problem.t1 < problem.t0 else 1.0)
     trajectory = course.trajectory
@@ -230,7 +233,7 @@ def probed(problem: Problem, start: np.ndarray, directions: np.ndarray) -> Syste
 
 
 class _Thinned(Exception):  # noqa: N818 - it never reaches the user
-    """A record has not the states of all steps, and those computed again would know nothing of resets between them."""
+    """A record has not all steps: those computed again know nothing of resets, and events cannot be looked for on them."""
 
 
 class _Recorder(AbstractEngine):
@@ -247,15 +250,23 @@ class _Recorder(AbstractEngine):
         Bytes for the steps of all solves together.
     interpolated : bool
         Whether the solution is wanted between the times.
+    dense : bool
+        Whether it is wanted as a function of time, whatever the budget.
     """
 
     name = "native"
 
-    def __init__(self, rtol: np.ndarray, asked: float, n: int, budget: float, *, interpolated: bool) -> None:
+    def __init__(
+        self, rtol: np.ndarray, asked: float, n: int, budget: float, *, interpolated: bool, dense: bool
+    ) -> None:  # fmt: skip
         self._rtol, self._asked = rtol, asked
-        self._n, self._interpolated = n, interpolated
+        self._n, self._interpolated, self._dense = n, interpolated, dense
         self._budget = self._left = budget
         self.keeps_all = budget == BUDGET
+
+    def start_again(self) -> None:
+        """For a solve that stops at all resets and events, and need not have all steps."""
+        self._left, self.keeps_all = self._budget, False
 
     def choose_method(self, method: str) -> str:
         return method
@@ -264,13 +275,13 @@ class _Recorder(AbstractEngine):
         return self.keeps_all and method not in MULTISTEP
 
     def integrate(self, system: System, controls: Controls, times: np.ndarray | None, dense: bool) -> Trajectory:
-        n, kept_anyway = self._n, dense or times is None
+        n, kept_anyway = self._n, (dense and self._dense) or times is None
         records: list[Record] = []
 
         def keep(method: str) -> Record:
             share = np.inf if kept_anyway else self._left - sum(map(_bytes_of, records))
-            if controls.method == "auto":
-                share /= 2  # another method may follow
+            if controls.method == "auto" or system.side is not None:
+                share /= 2  # another method or piece may follow
             records.append(record_of(method, n, dense=dense, budget=share, system=system))
             records[-1].interpolated = self._interpolated
             return records[-1]
@@ -281,13 +292,15 @@ class _Recorder(AbstractEngine):
         except MemoryError:
             if kept_anyway:
                 raise
-            if system.resets is not None and records[-1].stride > 1:
+            if (system.resets is not None or (dense and not self._dense)) and records[-1].stride > 1:
                 raise _Thinned from None
             raise ArgumentValueError(
                 f"checkpoints: {self._budget:.3g} bytes are too few; after {sum(r.count for r in records)} steps of {n} states "
                 f"those kept and those between two of them no longer fit"
             ) from None
         if system.resets is not None and any(record.stride > 1 for record in records):
+            raise _Thinned
+        if dense and not self._dense and any(record.stride > 1 or not record.rows for record in records):
             raise _Thinned
         if records[-1].stride > 1 and legs[-1].method in MULTISTEP:
             count = records[-1].count

@@ -275,7 +275,8 @@ class _Walk:
             self.located += 1
             if not self.stuck:
                 self.lengths.append(abs(instant.after - since))
-        self.parts.append(part._replace(crossing=None))  # which holds the loop and all that it works in
+        # The crossing holds the loop and all that it works in.
+        self.parts.append(part._replace(crossing=None, sol=part.sol if self.asked else None))
         self._keep_piece(here, part, happening.transition, instant.after)
         return instant.after, self._state_after(happening, z), happening.branch, happening.signs
 
@@ -295,7 +296,9 @@ class _Walk:
         )
 
     def _keep_piece(self, here: Problem, part: Trajectory, end: Transition | None, until: float) -> None:
-        self.pieces.append(Piece(here, part.sol, end, until, part.steps, *self._new_events(), part.path))
+        self.pieces.append(
+            Piece(here, part.sol if self.asked else None, end, until, part.steps, *self._new_events(), part.path)
+        )
 
     def _solve_piece(self, t: float, z: np.ndarray, branch: Branch | None, signs: np.ndarray) -> tuple[Problem, Trajectory]:
         problem = self.problem
