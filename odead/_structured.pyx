@@ -449,10 +449,10 @@ cdef bint is_one_pass(const Instruction* i, const Instruction* j) noexcept nogil
 
 
 cdef int64_t reach(const Instruction* i, int operand, int64_t dense) noexcept nogil:
-    """Bytes from the beginning of an operand, which has so many at each point of the walk, to its end; -1: it goes backwards."""
+    """Bytes from the beginning of an operand, which has so many at each point of the walk, to its end; -1: it goes back."""
     cdef const int64_t* axis = i.extra + HEAD
-    cdef int64_t k, total = dense
-    for k in range(i.extra[4]):
+    cdef int64_t _, total = dense
+    for _ in range(i.extra[4]):
         if axis[1 + operand] < 0:
             return -1
         total += (axis[0] - 1) * axis[1 + operand]

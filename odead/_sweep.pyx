@@ -316,7 +316,8 @@ cdef int32_t in_one_pass(const Instruction* i, const int64_t* bases, const int64
     return -1 if overlaps(bases, offsets, 2, reach(i, 2, columns), 4, reach(j, 0, rows)) else MATVECS
 
 
-cdef bint overlaps(const int64_t* bases, const int64_t* offsets, int one, int64_t size, int other, int64_t size_of_other) noexcept nogil:
+cdef bint overlaps(const int64_t* bases, const int64_t* offsets, int one, int64_t size, int other,
+                   int64_t size_of_other) noexcept nogil:
     if bases[one] != bases[other]:
         return False
     if size < 0 or size_of_other < 0:

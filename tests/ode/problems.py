@@ -18,9 +18,41 @@ def sum_of_squares(y):
     return np.sum(y**2)
 
 
+def fit(count):
+    """Losses against data of two states at so many times: without p, and with it."""
+    data = np.random.default_rng(0).uniform(0.5, 2.0, (2, count))
+
+    def misfit(y):
+        return np.sum((y - data) ** 2)
+
+    def penalised(y, p):
+        return misfit(y) + np.sum(p**2)
+
+    return misfit, penalised
+
+
+def modes_of(misfit, penalised):
+    """Ways to differentiate that share what is prepared, as options."""
+    return [
+        {"mode": "adjoint", "loss": misfit},
+        {"mode": "adjoint", "loss": penalised, "wrt": ("p", "x0")},
+        {"mode": "adjoint", "loss": misfit, "wrt": "x0"},
+        {"mode": "forward", "loss": penalised},
+        {},
+    ]
+
+
 def explodes(dx, x, p, t):
     """Reaches infinity at t = 1 / (p[0] x0)."""
     dx[0] = p[0] * x[0] ** 2
+
+
+def branching(dx, x, p, t):
+    """The second state decides on the way; on the later one the Jacobian has one more entry."""
+    dx[1] = 1.0
+    dx[0] = -p[0] * x[0]
+    if x[1] > 1:
+        dx[0] = dx[0] + p[1] * (x[1] - 1) ** 3
 
 
 def robertson(dx, x, p, t):

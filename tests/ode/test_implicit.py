@@ -14,6 +14,7 @@ from ode.problems import (
     LINEAR_X0,
     ROBERTSON_P,
     ROBERTSON_X0,
+    branching,
     heat_eq,
     linear,
     linear_exact,
@@ -154,14 +155,6 @@ def test_published_sensitivities_of_robertsons_problem(method):
 
 
 # --------------------------------------------------------------------------------- the same problem in other forms
-
-
-def branching(dx, x, p, t):
-    """The second state decides on the way; on the later one the Jacobian has one more entry."""
-    dx[1] = 1.0
-    dx[0] = -p[0] * x[0]
-    if x[1] > 1:
-        dx[0] = dx[0] + p[1] * (x[1] - 1) ** 3
 
 
 @METHODS

@@ -13,6 +13,7 @@ from ode.problems import (
     LINEAR_X0,
     ROBERTSON_P,
     ROBERTSON_X0,
+    branching,
     heat_eq,
     linear,
     linear_exact,
@@ -150,13 +151,6 @@ def test_robertsons_problem(method):
     options |= {"rtol": 1e-9, "atol": 1e-13}
     exact = odead.sensitivity(robertson, ROBERTSON_X0, ROBERTSON_P, (0, 1e4), mode="forward", method="Radau", **options)
     np.testing.assert_allclose(found.grad * ROBERTSON_P, exact.grad * ROBERTSON_P, rtol=5e-5)
-
-
-def branching(dx, x, p, t):
-    dx[1] = 1.0
-    dx[0] = -p[0] * x[0]
-    if x[1] > 1:
-        dx[0] = dx[0] + p[1] * (x[1] - 1) ** 3
 
 
 @METHODS

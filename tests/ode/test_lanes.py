@@ -6,30 +6,18 @@ import numpy as np
 import pytest
 
 import odead
-from ode.problems import LOTKA_P, LOTKA_X0, explodes, lotka_volterra
+from ode.problems import LOTKA_P, LOTKA_X0, explodes, fit, lotka_volterra, modes_of
 from odead.errors import IntegrationError
 from odead.ode.prepared import lanes, prepared
 
 TIMES = np.linspace(0, 6, 14)
-DATA = np.random.default_rng(0).uniform(0.5, 2.0, (2, 14))
+MISFIT, PENALISED = fit(14)
 MEMBERS = 70  # more than four for each lane, with the first ones apart
 
 
-def misfit(y):
-    return np.sum((y - DATA) ** 2)
-
-
-def penalised(y, p):
-    return np.sum((y - DATA) ** 2) + np.sum(p**2)
-
-
 MODES = [
-    {"mode": "adjoint", "loss": misfit},
-    {"mode": "adjoint", "loss": penalised, "wrt": ("p", "x0")},
-    {"mode": "adjoint", "loss": misfit, "wrt": "x0"},
-    {"mode": "forward", "loss": penalised},
+    *modes_of(MISFIT, PENALISED),
     {"mode": "forward", "wrt": ("x0", "p")},
-    {},
 ]
 
 
@@ -94,7 +82,7 @@ def test_backwards_and_from_different_states(made):
 
 
 def test_more_threads(made):
-    found, expected = both(lotka_volterra, [LOTKA_X0], parameters(members=300), threads=3, mode="adjoint", loss=misfit)
+    found, expected = both(lotka_volterra, [LOTKA_X0], parameters(members=300), threads=3, mode="adjoint", loss=MISFIT)
     check_same(found, expected)
     assert made
 

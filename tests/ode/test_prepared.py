@@ -10,33 +10,21 @@ import numpy as np
 import pytest
 
 import odead
-from ode.problems import LOTKA_P, LOTKA_X0, explodes, lotka_volterra
+from ode.problems import LOTKA_P, LOTKA_X0, explodes, fit, lotka_volterra, modes_of
 from odead.errors import IntegrationError, TracingError
 from odead.ode.prepared import prepared
 
 SPAN = (0.0, 5.0)
 TIMES = np.linspace(0, 5, 12)
-DATA = np.random.default_rng(0).uniform(0.5, 2.0, (2, 12))
+MISFIT, PENALISED = fit(12)
 METHODS = ("Tsit5", "RK45", "DOP853", "RK23", "auto", "Rodas5P", "BDF", "Kvaerno5")
 
 
-def misfit(y):
-    return np.sum((y - DATA) ** 2)
-
-
-def penalised(y, p):
-    return np.sum((y - DATA) ** 2) + np.sum(p**2)
-
-
 MODES = [
-    {"mode": "adjoint", "loss": misfit},
-    {"mode": "adjoint", "loss": penalised, "wrt": ("p", "x0")},
-    {"mode": "adjoint", "loss": misfit, "wrt": "x0"},
-    {"mode": "forward", "loss": penalised},
-    {"mode": "forward", "loss": misfit, "wrt": ("x0", "p")},
+    *modes_of(MISFIT, PENALISED),
+    {"mode": "forward", "loss": MISFIT, "wrt": ("x0", "p")},
     {"mode": "forward"},
     {"mode": "forward", "wrt": "x0", "sens_rtol": 1e-4},
-    {},
     {"t_eval": None},
     {"mode": "adjoint", "loss": lambda y, p: np.sum(y**2) + np.sum(p**2), "wrt": ("p", "x0"), "t_eval": None},
     {"mode": "forward", "loss": lambda y, p: np.sum(y**2) + np.sum(p**2), "wrt": ("p", "x0"), "t_eval": None},
@@ -102,8 +90,8 @@ def test_members_are_the_same_to_the_bit(options, threads):
 
 def test_other_engines_go_the_long_way():
     for options in ({"method": "LSODA"}, {"method": "Radau"}, {"method": "RK45", "engine": "scipy"}):
-        first = call(lotka_volterra, LOTKA_X0, LOTKA_P, loss=misfit, mode="forward", **options)
-        check_same(call(lotka_volterra, LOTKA_X0, LOTKA_P, loss=misfit, mode="forward", **options), first)
+        first = call(lotka_volterra, LOTKA_X0, LOTKA_P, loss=MISFIT, mode="forward", **options)
+        check_same(call(lotka_volterra, LOTKA_X0, LOTKA_P, loss=MISFIT, mode="forward", **options), first)
         assert first.engine == "scipy"
     assert was_quick() == 0
 
@@ -147,11 +135,11 @@ def test_containers():
     for make in (lambda f: {"growth": f * 1.5, "others": f * LOTKA_P[1:]}, lambda f: Rates(f * 1.5, f * LOTKA_P[1:])):
         for factor in (1.0, 1.1, 1.2):
             p = make(factor)
-            found = call(rhs, LOTKA_X0, p, loss=misfit, mode="adjoint")
+            found = call(rhs, LOTKA_X0, p, loss=MISFIT, mode="adjoint")
             assert type(found.grad) is type(p)
         gradient = found.grad
         gradient = gradient["others"] if isinstance(gradient, dict) else gradient.others
-        expected = call(lotka_volterra, LOTKA_X0, 1.2 * LOTKA_P, loss=misfit, mode="adjoint").grad[1:]
+        expected = call(lotka_volterra, LOTKA_X0, 1.2 * LOTKA_P, loss=MISFIT, mode="adjoint").grad[1:]
         np.testing.assert_allclose(gradient, expected, rtol=1e-12)
         assert vector is None or np.array_equal(vector, gradient)
         vector = gradient
@@ -259,9 +247,9 @@ def test_an_array_read_in_two_ways_is_refused_again():
         dx[1] = -q[2] * x[1] + q[3] * x[0] * x[1]
 
     for _ in range(2):
-        call(rhs, LOTKA_X0, LOTKA_P, loss=misfit)
+        call(rhs, LOTKA_X0, LOTKA_P, loss=MISFIT)
         with pytest.raises(TracingError, match="reads the array passed as p"):
-            call(rhs, LOTKA_X0, p, loss=misfit)
+            call(rhs, LOTKA_X0, p, loss=MISFIT)
     assert was_quick() == 1
 
 
@@ -328,16 +316,16 @@ def test_callable_starts_and_annotations():
         return np.array([p[0], 1.0])
 
     for _ in range(3):
-        found = call(lotka_volterra, start, LOTKA_P, loss=misfit, mode="adjoint")
-        moved = call(lotka_volterra, start(LOTKA_P), LOTKA_P, loss=misfit, mode="adjoint", wrt=("p", "x0"))
+        found = call(lotka_volterra, start, LOTKA_P, loss=MISFIT, mode="adjoint")
+        moved = call(lotka_volterra, start(LOTKA_P), LOTKA_P, loss=MISFIT, mode="adjoint", wrt=("p", "x0"))
         np.testing.assert_allclose(found.grad[0], moved.grad[0] + moved.grad_x0[0], rtol=1e-4)
         shadow = np.zeros(4)
-        call(lotka_volterra, LOTKA_X0, odead.Duplicated(LOTKA_P, shadow), loss=misfit, mode="adjoint")
-        np.testing.assert_array_equal(shadow, call(lotka_volterra, LOTKA_X0, LOTKA_P, loss=misfit, mode="adjoint").grad)
+        call(lotka_volterra, LOTKA_X0, odead.Duplicated(LOTKA_P, shadow), loss=MISFIT, mode="adjoint")
+        np.testing.assert_array_equal(shadow, call(lotka_volterra, LOTKA_X0, LOTKA_P, loss=MISFIT, mode="adjoint").grad)
 
 
 def test_results_are_apart():
-    same = {"t_eval": TIMES, "method": "Tsit5", "loss": misfit, "mode": "adjoint"}
+    same = {"t_eval": TIMES, "method": "Tsit5", "loss": MISFIT, "mode": "adjoint"}
     members = odead.ensemble(lotka_volterra, [LOTKA_X0], [LOTKA_P] * 8, SPAN, threads=1, **same)
     last = members[-1].grad.copy(), members[-1].y.copy(), members[-1].t.copy()
     for member in members[:-1]:
@@ -351,7 +339,7 @@ def test_results_are_apart():
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs a timer")
 @pytest.mark.parametrize("threads", [1, 2])
 def test_ctrl_c_ends_an_ensemble(threads):
-    same = {"t_eval": TIMES, "method": "Tsit5", "loss": misfit, "mode": "adjoint", "threads": threads}
+    same = {"t_eval": TIMES, "method": "Tsit5", "loss": MISFIT, "mode": "adjoint", "threads": threads}
     odead.ensemble(lotka_volterra, [LOTKA_X0], [LOTKA_P] * 20, SPAN, **same)
     before = signal.signal(signal.SIGALRM, signal.default_int_handler)
     gc.disable()  # Hypothesis has a callback in the collector, in which an interrupt is lost
@@ -370,7 +358,7 @@ def test_ctrl_c_ends_an_ensemble(threads):
 def test_threads_have_loops_of_their_own():
     def work(k):
         p = LOTKA_P * (1 + 0.01 * k)
-        gradients[k] = [call(lotka_volterra, LOTKA_X0, p, loss=misfit, mode="adjoint").grad for _ in range(20)]
+        gradients[k] = [call(lotka_volterra, LOTKA_X0, p, loss=MISFIT, mode="adjoint").grad for _ in range(20)]
 
     gradients = {}
     threads = [threading.Thread(target=work, args=(k,)) for k in range(4)]
@@ -379,31 +367,31 @@ def test_threads_have_loops_of_their_own():
     for thread in threads:
         thread.join()
     for k in range(4):
-        expected = long_way(lotka_volterra, LOTKA_X0, LOTKA_P * (1 + 0.01 * k), loss=misfit, mode="adjoint").grad
+        expected = long_way(lotka_volterra, LOTKA_X0, LOTKA_P * (1 + 0.01 * k), loss=MISFIT, mode="adjoint").grad
         for gradient in gradients[k]:
             np.testing.assert_array_equal(gradient, expected)
 
 
 def test_arguments_of_every_layout_mean_the_same():
     wide = np.repeat(LOTKA_P, 2)
-    expected = long_way(lotka_volterra, LOTKA_X0, LOTKA_P, loss=misfit, mode="adjoint")
+    expected = long_way(lotka_volterra, LOTKA_X0, LOTKA_P, loss=MISFIT, mode="adjoint")
     for p in (LOTKA_P, wide[::2], LOTKA_P.astype(">f8")):
         for times in (TIMES, np.repeat(TIMES, 2)[::2], TIMES.tolist()):
-            found = call(lotka_volterra, LOTKA_X0, p, loss=misfit, mode="adjoint", t_eval=times)
+            found = call(lotka_volterra, LOTKA_X0, p, loss=MISFIT, mode="adjoint", t_eval=times)
             np.testing.assert_array_equal(found.grad, expected.grad)
     for p in (np.append(LOTKA_P[:-1], np.nan), np.append(LOTKA_P[:-1], np.inf)):
         with pytest.raises(ValueError, match=r"p\[3\] is (nan|inf)"):
-            call(lotka_volterra, LOTKA_X0, p, loss=misfit, mode="adjoint")
+            call(lotka_volterra, LOTKA_X0, p, loss=MISFIT, mode="adjoint")
     for times in (TIMES[::-1], np.append(TIMES, 6.0)):
         with pytest.raises(ValueError, match="t_eval"):
-            call(lotka_volterra, LOTKA_X0, LOTKA_P, loss=misfit, mode="adjoint", t_eval=times)
+            call(lotka_volterra, LOTKA_X0, LOTKA_P, loss=MISFIT, mode="adjoint", t_eval=times)
 
 
 def test_members_of_different_layouts_in_one_ensemble():
     ps = [LOTKA_P, LOTKA_P.tolist(), np.repeat(LOTKA_P, 2)[::2], np.append(LOTKA_P[:-1], np.nan)] * 3
-    same = {"t_eval": TIMES, "method": "Tsit5", "loss": misfit, "mode": "adjoint", "threads": 1}
+    same = {"t_eval": TIMES, "method": "Tsit5", "loss": MISFIT, "mode": "adjoint", "threads": 1}
     found = odead.ensemble(lotka_volterra, [LOTKA_X0], ps, SPAN, **same)
-    expected = call(lotka_volterra, LOTKA_X0, LOTKA_P, loss=misfit, mode="adjoint").grad
+    expected = call(lotka_volterra, LOTKA_X0, LOTKA_P, loss=MISFIT, mode="adjoint").grad
     for k, member in enumerate(found):
         if k % 4 == 3:
             assert isinstance(member, ValueError)
