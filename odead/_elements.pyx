@@ -11,85 +11,115 @@ from libc.string cimport memset
 
 
 cdef Py_ssize_t walk(tuple view, Walk* found) except -1:
-    """Fill `found`; return the number of elements."""
+    """Fill `found`, where neighbouring axes that are one in memory are one axis; return the number of elements."""
     cdef tuple shape = <tuple> view[2], strides = <tuple> view[3]
-    cdef Py_ssize_t k, extent, size = 1
+    cdef Py_ssize_t k, extent, stride, last, size = 1
     found.axes = 0
     for k in range(len(shape)):
         extent = shape[k]
         size *= extent
         if extent > 1:
+            stride, last = strides[k], found.axes - 1
+            if last >= 0 and found.strides[last] == extent * stride:
+                found.shape[last] *= extent
+                found.strides[last] = stride
+                continue
             if found.axes == 64:
                 raise ValueError("a view has more than 64 axes")
             found.shape[found.axes] = extent
-            found.strides[found.axes] = strides[k]
+            found.strides[found.axes] = stride
             found.axes += 1
     return size
 
 
 cdef void fill(int* memory, const Walk* way, int axis, int number) noexcept nogil:
-    cdef Py_ssize_t k, stride
-    if axis == way.axes:
-        memory[0] = number
+    cdef Py_ssize_t k, stride, extent
+    if axis < way.axes - 1:
+        for k in range(way.shape[axis]):
+            fill(memory + k * way.strides[axis], way, axis + 1, number)
         return
-    stride = way.strides[axis]
-    if axis == way.axes - 1:
-        for k in range(way.shape[axis]):
-            memory[k * stride] = number
+    innermost(way, axis, &extent, &stride)
+    if stride == 1:  # here and below: as vectors of the processor
+        for k in range(extent):
+            memory[k] = number
     else:
-        for k in range(way.shape[axis]):
-            fill(memory + k * stride, way, axis + 1, number)
+        for k in range(extent):
+            memory[k * stride] = number
+
+
+cdef inline void innermost(const Walk* way, int axis, Py_ssize_t* extent, Py_ssize_t* stride) noexcept nogil:
+    """The last axis; of a view of one element there is none."""
+    extent[0] = 1 if axis == way.axes else way.shape[axis]
+    stride[0] = 1 if axis == way.axes else way.strides[axis]
 
 
 cdef void bounds(const int* memory, const Walk* way, int axis, int* low, int* high) noexcept nogil:
     """Widen `low` and `high` to the numbers of the elements."""
-    cdef Py_ssize_t k, stride
-    cdef int value, least, most
+    cdef Py_ssize_t k, stride, extent
+    cdef int least, most
     if axis < way.axes - 1:
         for k in range(way.shape[axis]):
             bounds(memory + k * way.strides[axis], way, axis + 1, low, high)
         return
     least, most = low[0], high[0]
-    stride = 0 if axis == way.axes else way.strides[axis]
-    for k in range(1 if axis == way.axes else way.shape[axis]):
-        value = memory[k * stride]
-        least = min(least, value)
-        most = max(most, value)
+    innermost(way, axis, &extent, &stride)
+    if stride == 1:
+        for k in range(extent):
+            least = min(least, memory[k])
+            most = max(most, memory[k])
+    else:
+        for k in range(extent):
+            least = min(least, memory[k * stride])
+            most = max(most, memory[k * stride])
     low[0], high[0] = least, most
 
 
 cdef Py_ssize_t _set(char* memory, const Walk* way, int axis, char value) noexcept nogil:
     """Set the elements to `value`; return how many were not."""
-    cdef Py_ssize_t k, stride, changed = 0
+    cdef Py_ssize_t k, stride, extent, changed = 0
     if axis < way.axes - 1:
         for k in range(way.shape[axis]):
             changed += _set(memory + k * way.strides[axis], way, axis + 1, value)
         return changed
-    stride = 0 if axis == way.axes else way.strides[axis]
-    for k in range(1 if axis == way.axes else way.shape[axis]):
-        changed += memory[k * stride] != value
-        memory[k * stride] = value
+    innermost(way, axis, &extent, &stride)
+    if stride == 1:
+        for k in range(extent):
+            changed += memory[k] != value
+        memset(memory, value, extent)
+    else:
+        for k in range(extent):
+            changed += memory[k * stride] != value
+            memory[k * stride] = value
     return changed
 
 
 cdef bint _any(const char* memory, const Walk* way, int axis) noexcept nogil:
-    cdef Py_ssize_t k
-    if axis == way.axes:
-        return memory[0]
-    for k in range(way.shape[axis]):
-        if _any(memory + k * way.strides[axis], way, axis + 1):
+    cdef Py_ssize_t k, stride, extent
+    if axis < way.axes - 1:
+        for k in range(way.shape[axis]):
+            if _any(memory + k * way.strides[axis], way, axis + 1):
+                return True
+        return False
+    innermost(way, axis, &extent, &stride)
+    for k in range(extent):
+        if memory[k * stride]:
             return True
     return False
 
 
 cdef int _distinct(const int* memory, const Walk* way, int axis, set found) except -1:
-    cdef Py_ssize_t k
-    if axis == way.axes:
-        if memory[0] >= 0:
-            found.add(memory[0])
+    cdef Py_ssize_t k, stride, extent
+    cdef int last = -1
+    if axis < way.axes - 1:
+        for k in range(way.shape[axis]):
+            _distinct(memory + k * way.strides[axis], way, axis + 1, found)
         return 0
-    for k in range(way.shape[axis]):
-        _distinct(memory + k * way.strides[axis], way, axis + 1, found)
+    innermost(way, axis, &extent, &stride)
+    for k in range(extent):
+        if memory[k * stride] != last:
+            last = memory[k * stride]
+            if last >= 0:
+                found.add(last)
     return 0
 
 
