@@ -97,8 +97,10 @@ class Sensitivity(Solution):
         With ``order=2``: second derivatives of the loss over the concatenated raveled `wrt`.
     sens_error : float
         Estimated relative error of the gradient, or of the derivatives where there is no loss. It is the sum of the estimated
-        local errors and usually larger than the error, for stiff methods at tight tolerances by orders of magnitude; infinite
-        where an error is estimated of a gradient that is exactly 0.
+        local errors and usually larger than the error, by a factor of about 10, for stiff methods at tight tolerances by up to
+        1000 and more. On problems with known gradients it was never too small by more than 3; where a solution jumps at times
+        that all of its errors move, as a relaxation oscillation does, it can be too small by 10 and more, and a second solve
+        with smaller tolerances tells. Infinite where an error is estimated of a gradient that is exactly 0.
     parameter_names : list of str
         One name per column of `sens`.
     mode : str
