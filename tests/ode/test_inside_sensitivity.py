@@ -159,6 +159,23 @@ def test_a_singular_mass_matrix():
     assert_allclose(gradient(f, q), by_differences(f, q), rtol=1e-6)
 
 
+def test_a_singular_mass_matrix_with_an_end_that_moves_and_closures():
+    def f(q):
+        factor = q[1] * 2.0
+
+        def rhs(dx, x, p, t):
+            dx[0], dx[1] = -p * x[0], factor * x[0] + x[1] - p
+
+        result = odead.sensitivity(
+            rhs, np.array([1.0, 0.0]), q[0] * 1.0, (0.0, 1.5), mass_matrix=np.diag([1.0, 0.0]),
+            running=lambda x, p, t: x[1] ** 2 * factor, wrt=("p", "t1"), **FINE,
+        )  # fmt: skip
+        return result.grad * result.grad_t1
+
+    q = np.array([0.9, 0.4])
+    assert_allclose(gradient(f, q), by_differences(f, q), rtol=1e-6)
+
+
 def test_hess_inside():
     trace = value_and_gradient(lambda p: np.trace(asked(p, order=2, rtol=1e-7, atol=1e-9).hess), LOTKA_P)[0]
     assert_allclose(trace, np.trace(OUTSIDE.hess[:4, :4]), rtol=1e-4)

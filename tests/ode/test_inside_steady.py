@@ -102,3 +102,17 @@ def test_a_later_run_without_a_steady_state():
 def test_a_function_as_start_has_no_derivative_by_x0():
     with pytest.raises(NotImplementedError, match="x0 is a function"):
         odead.gradient(lambda p: odead.steady_state(exchange, lambda p: p, p, wrt="x0").x[0], np.array([1.0, 2.0]))
+
+
+def test_a_right_hand_side_that_makes_arrays():
+    """Made inside the differentiated function, it makes arrays of traced numbers there too."""
+
+    def f(q):
+        def rhs(dx, x, p, t):
+            rate = p[0] * x[0] * x[1] - p[1] * x[2]
+            dx[:] = np.array([-rate, -rate, rate])
+
+        return odead.steady_state(rhs, q[2:], q[:2]).x[2] ** 2 * q[0]
+
+    q = np.array([2.0, 0.5, 1.0, 1.5, 0.2])
+    odead.check_derivatives(f, q)

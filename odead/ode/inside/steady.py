@@ -8,7 +8,6 @@ The rule is made of derivatives of f, so it has derivatives itself.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -80,7 +79,7 @@ class _Whole:
 
     def __init__(self, layouts: tuple[Layout, Layout], closing: Closing, name: str) -> None:
         flat = flat_rhs(closing.rhs, None, *layouts)
-        self.rates = Rates(named(flat, name) if isinstance(flat, partial) else flat)
+        self.rates = partial(rates_of, named(flat, name) if isinstance(flat, partial) else flat)
         self.start = None if closing.start is None else flat_of_p(closing.start, "x0", *layouts)
         loss = closing.loss
         self.outer = None if loss is None else partial(evaluate, loss, check_loss(loss) == 2, *layouts)
@@ -105,21 +104,16 @@ def _loss(whole: _Whole, p: Any, x: Any) -> Any:
     return nest.rec.calls.inside(whole.outer)(_state(whole, p, x), p if p.size else None)
 
 
-@dataclass(frozen=True)
-class Rates:
+def rates_of(rhs: Function, x: Any, p: Any) -> Any:
     """The right-hand side on vectors: of a steady state, so at no time."""
-
-    rhs: Function
-
-    def __call__(self, x: Any, p: Any) -> Any:
-        dx = np.zeros_like(x)
-        self.rhs(dx, x, p if p.size else None, 0.0)
-        return dx
+    dx = np.zeros_like(x)
+    rhs(dx, x, p if p.size else None, 0.0)
+    return dx
 
 
-def _steady(rates: Rates, x: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _steady(rates: partial[Any], x: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The steady state with the totals of x; A and C."""
-    problem = make_problem(rates.rhs, x, p if p.size else None, (0.0, 0.0), None, differentiated=("p", "x0"))
+    problem = make_problem(rates.args[0], x, p if p.size else None, (0.0, 0.0), None, differentiated=("p", "x0"))
     result, equations, _ = find(problem)
     zeros = [np.zeros_like(part) for part in (equations.conserved, equations.independent)]
     return result.x, np.vstack([equations.independent, zeros[0]]), np.vstack([zeros[1], equations.conserved])
@@ -131,7 +125,7 @@ inactive(steady, args=("rates",))
 
 
 @rule(steady)
-def _steady_backwards(rates: Rates, x: Any, p: Any) -> Any:
+def _steady_backwards(rates: partial[Any], x: Any, p: Any) -> Any:
     found, a, c = steady(rates, x, p)
 
     def pullback(bars: Any) -> tuple[Any, ...]:

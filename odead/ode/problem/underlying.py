@@ -121,8 +121,8 @@ def _residual(flat: Flat, constraints: Constraints, p: Any, x: Any, t: Any) -> A
 
 def _by_algebraic(flat: Flat, constraints: Constraints, x: Any, p: Any, t: Any) -> Any:
     """G."""
-    return jacobian(partial(_moved, flat, constraints, x, p, t), np.zeros(constraints.right.shape[1]))
+    return jacobian(partial(_moved, flat, constraints, p, t), x, np.zeros(constraints.right.shape[1]), wrt=1)
 
 
-def _moved(flat: Flat, constraints: Constraints, x: Any, p: Any, t: Any, part: Any) -> Any:
+def _moved(flat: Flat, constraints: Constraints, p: Any, t: Any, x: Any, part: Any) -> Any:
     return _residual(flat, constraints, p, x + constraints.right @ part, t)
