@@ -56,8 +56,8 @@ def solve(
     """Solve an ordinary differential equation.
 
     Inside a function that is being differentiated, t, y, t_events, y_events and sol(t) have derivatives, also second ones, with
-    respect to x0, p, tspan, t_eval and what the functions close over. There t_eval must be given, and each call of sol is one
-    more solve.
+    respect to x0, p, tspan, t_eval and what the functions close over; without t_eval, t and y are those at the steps. There
+    each call of sol is one more solve, and so is each count of the work (nfev, ...) that is asked for.
 
     Parameters
     ----------
