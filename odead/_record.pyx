@@ -228,7 +228,7 @@ cdef class Record:
 
     cdef int64_t _with_reserve(self, int64_t item, int64_t room, double most) noexcept nogil:
         """The room to have where so much is needed, of items of so many bytes."""
-        return room if 16 * item < LARGE else max(room, <int64_t> (min(most, <double> RESERVED) / item))
+        return room if 16 * item < LARGE and item * room < 4 * LARGE else max(room, <int64_t> (min(most, <double> RESERVED) / item))
 
     cdef bint _reserve_stages(self, int64_t room) noexcept nogil:
         cdef int64_t item = self.rows * self.n * sizeof(double)
