@@ -206,7 +206,7 @@ enum {
     ODEAD_WIDE = sizeof(odead_wide) / sizeof(double),
     ODEAD_TALL = 4,           /* rows of a tile */
     ODEAD_BROAD = 2 * ODEAD_WIDE, /* columns of a tile */
-    ODEAD_MOST_VECTORS = 3,
+    ODEAD_MOST_VECTORS = 4,
     ODEAD_PANEL = 8 /* vectors */
 };
 #define ODEAD_AT(address) (*(const odead_wide *)(address))
@@ -360,7 +360,7 @@ ODEAD_INLINE void odead_matvecs_of(const int few, int64_t m, int64_t n, const do
     }
 }
 
-/* out[c] (m) = x (m, n) @ y[c] for up to three c, reading x once; m >= ODEAD_TALL and n >= ODEAD_WIDE. With 70 x 70, which the
+/* out[c] (m) = x (m, n) @ y[c] for up to four c, reading x once; m >= ODEAD_TALL and n >= ODEAD_WIDE. With 70 x 70, which the
  * first level holds, 0.22 us for one and 0.42 for two, for each of which BLAS takes 0.34; with 100 x 100 0.60, 0.75 and 0.64 */
 static ODEAD_CLONES void odead_matvecs(int64_t m, int64_t n, const double *x, int64_t ld, int few, const double *const *y,
                                        double *const *out, int add)
@@ -371,7 +371,8 @@ static ODEAD_CLONES void odead_matvecs(int64_t m, int64_t n, const double *x, in
         else odead_matvecs_of(1, m, n, x, ld, y, out, 0);
         break;
     case 2: odead_matvecs_of(2, m, n, x, ld, y, out, 0); break;
-    default: odead_matvecs_of(3, m, n, x, ld, y, out, 0);
+    case 3: odead_matvecs_of(3, m, n, x, ld, y, out, 0); break;
+    default: odead_matvecs_of(4, m, n, x, ld, y, out, 0);
     }
 }
 
@@ -425,7 +426,7 @@ ODEAD_INLINE void odead_turned_of(const int few, const int broad, int64_t m, int
     if (j < n) ODEAD_COLUMNS(1, 4, n - ODEAD_WIDE, (int)(ODEAD_WIDE - n + j));
 }
 
-/* out[c] (n) = x (m, n)^T @ y[c] for up to three c, reading x once; n >= ODEAD_WIDE */
+/* out[c] (n) = x (m, n)^T @ y[c] for up to four c, reading x once; n >= ODEAD_WIDE */
 static ODEAD_CLONES void odead_turned(int64_t m, int64_t n, const double *x, int64_t ld, int few, const double *const *y,
                                       double *const *out, int add)
 {
@@ -435,7 +436,8 @@ static ODEAD_CLONES void odead_turned(int64_t m, int64_t n, const double *x, int
         else odead_turned_of(1, 8, m, n, x, ld, y, out, 0);
         break;
     case 2: odead_turned_of(2, 4, m, n, x, ld, y, out, add); break;
-    default: odead_turned_of(3, 4, m, n, x, ld, y, out, add);
+    case 3: odead_turned_of(3, 4, m, n, x, ld, y, out, add); break;
+    default: odead_turned_of(4, 4, m, n, x, ld, y, out, add);
     }
 }
 

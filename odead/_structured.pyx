@@ -407,7 +407,7 @@ cdef int narrow(const Instruction* i, int operation) noexcept nogil:
 
 
 cdef enum:
-    MOST_VECTORS = 3        # of one pass over a matrix
+    MOST_VECTORS = 4        # of one pass over a matrix
 
 
 cdef void matvecs(const Instruction* i, int count, bint turned) noexcept nogil:

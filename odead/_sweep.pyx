@@ -318,6 +318,7 @@ cdef int32_t in_one_pass(const Instruction* i, const int64_t* bases, const int64
 
 cdef bint overlaps(const int64_t* bases, const int64_t* offsets, int one, int64_t size, int other,
                    int64_t size_of_other) noexcept nogil:
+    """Whether two operands, of so many bytes, may share some; -1 stands for any number."""
     if bases[one] != bases[other]:
         return False
     if size < 0 or size_of_other < 0:
