@@ -19,7 +19,7 @@ cdef enum:
     SPARES = 4                  # records whose memory is kept
     LEAST_SPARE = 1 << 16       # bytes: below, the C library has it at hand
     MOST_SPARE = 1 << 27        # of all together
-    LARGE = 1 << 20             # bytes of 16 steps, from which on
+    LARGE = 1 << 20             # bytes: where 16 steps take as much, or those so far four times as much,
     RESERVED = 1 << 27          # as many are reserved: pages are taken as they are used, and nothing is copied when it grows
 
 
@@ -228,7 +228,9 @@ cdef class Record:
 
     cdef int64_t _with_reserve(self, int64_t item, int64_t room, double most) noexcept nogil:
         """The room to have where so much is needed, of items of so many bytes."""
-        return room if 16 * item < LARGE and item * room < 4 * LARGE else max(room, <int64_t> (min(most, <double> RESERVED) / item))
+        if 16 * item < LARGE and item * room < 4 * LARGE:
+            return room
+        return max(room, <int64_t> (min(most, <double> RESERVED) / item))
 
     cdef bint _reserve_stages(self, int64_t room) noexcept nogil:
         cdef int64_t item = self.rows * self.n * sizeof(double)

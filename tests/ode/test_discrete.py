@@ -245,6 +245,27 @@ def test_many_states(method):
         np.testing.assert_allclose(adjoint.grad_p, expected, rtol=1e-12)
 
 
+@pytest.mark.parametrize("n", [2000, 20_000, 80_000])
+@pytest.mark.parametrize("times", [[1.0], [0.3, 0.35, 1.0]])
+def test_many_states_again_and_again(n, times):
+    """With their stages, without them, in memory of the solve before; x_k' = -p_k x_k^2 has x_k = 1 / (1/x0_k + p_k t)."""
+
+    def decays(dx, x, p, t):
+        dx[: n // 2] = -p[0] * x[: n // 2] ** 2
+        dx[n // 2 :] = -p[1] * x[n // 2 :] ** 2
+
+    x0, p, times = np.linspace(0.5, 2, n), np.array([0.8, 1.3]), np.array(times)
+    rate = np.repeat(p, n // 2)[:, None]
+    by_rate = (-times / (1 / x0[:, None] + rate * times) ** 2).reshape(2, -1).sum(axis=1)
+    options = {"method": "Tsit5", "t_eval": times, "rtol": 1e-8, "atol": 1e-10, "mode": "adjoint", "loss": np.sum}
+    first, *others = (sensitivity(decays, x0, p, (0.0, 1.0), **options) for _ in range(3))
+    np.testing.assert_allclose(first.grad, by_rate, rtol=1e-7)
+    for other in others:
+        np.testing.assert_array_equal(other.grad, first.grad)
+    thinned = sensitivity(decays, x0, p, (0.0, 1.0), **options, checkpoints=int(8 * n * 12))
+    np.testing.assert_allclose(thinned.grad, first.grad, rtol=1e-13)
+
+
 def test_budget_thins_the_states():
     problem = problem_of(predator_prey, X0, P, (0, 10), [10])
     record = Record(2, 4, 1500)
