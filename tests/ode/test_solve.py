@@ -110,6 +110,8 @@ def test_print_tells_what_was_computed():
     ):
         assert words in text
     assert "evaluations" in str(solve(lotka_volterra, LOTKA_X0, LOTKA_P, (0, 3)))
+    second = sensitivity(lotka_volterra, LOTKA_X0, LOTKA_P, (0, 1), loss=lambda y: y[0, 0], order=2)
+    assert f"  hess        (4, 4)           {second.hess.min():.6g} to {second.hess.max():.6g}" in str(second)
 
 
 def test_results_survive_pickling():

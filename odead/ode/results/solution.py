@@ -158,6 +158,8 @@ class Sensitivity(Solution):
         for name in ("grad", "grad_x0", "grad_t0", "grad_t1", "grad_t_eval"):
             if self[name] is not None:
                 rows.append(_row(name, _short(self[name])))
+        if self.hess is not None:
+            rows.append(_row("hess", f"{_shape(self.hess)} {_range(self.hess)}"))
         if self.sens_error is not None:
             rows.append(_row("sens_error", f"{self.sens_error:.1e} (estimated, relative)"))
         return rows + rest
