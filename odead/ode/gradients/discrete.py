@@ -155,17 +155,20 @@ def solve_for_adjoint(
     controls = controls._replace(atol=atol.ravel(), finer=(1.0, SLACK_MULTISTEP / SLACK))
     make = partial(probed, start=start, directions=directions)
     recorder = _Recorder(rtol, controls.rtol, n, budget, interpolated=dense or seen is not None, dense=dense)
-    solve = partial(
-        integrate, recorder, problem, make, controls, times, dense, directions, differentiated=True, path=True
-    )  # fmt: skip
+    solve = partial(integrate, recorder, problem, make, controls, times, dense, directions, differentiated=True, path=True)
     try:
         course = solve(stops_at_all=asked)
-    except _Thinned:
+    except _ThinnedError:
         recorder.start_again()
         course = solve(stops_at_all=True)
     if seen is not None:
         course = _with_events(course, seen, -1.0 if problem.t1 < problem.t0 else 1.0)
-    trajectory = course.trajectory
+    return _without_probes(course, start, directions, floor)
+
+
+def _without_probes(course: Course, start: np.ndarray, directions: np.ndarray, floor: np.ndarray) -> tuple[Course, Probes]:
+    """A course of states and probes, taken apart."""
+    n, trajectory = start.shape[1], course.trajectory
     failure = trajectory.failure
     if failure is not None:
         failure = failure._replace(x=failure.x[:n])
@@ -201,9 +204,7 @@ def probe_tolerances(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Relative tolerances (1 + count,) and absolute ones (1 + count, N) of the states and the probes; `Probes.floor`."""
     slack = SLACKS.get(controls.method, SLACK)
-    if (
-        problem.rhs.heeds_kinks and problem.rhs.has_selects
-    ):  # over a kink derivatives lose one order more: RK45 was off by 203 tolerances at 10
+    if problem.rhs.steps_over_kinks:  # derivatives lose one order more: RK45 was off by 203 tolerances at 10
         slack = min(slack, 1.0)
     rtol = np.full(1 + count, slack * options.rtol)
     share = SHARES.get(controls.method, 1.0) if controls.method in ONE_STEP else 1.0
@@ -232,7 +233,7 @@ def probed(problem: Problem, start: np.ndarray, directions: np.ndarray) -> Syste
     )
 
 
-class _Thinned(Exception):  # noqa: N818 - it never reaches the user
+class _ThinnedError(Exception):
     """A record has not all steps: those computed again know nothing of resets, and events cannot be looked for on them."""
 
 
@@ -293,15 +294,15 @@ class _Recorder(AbstractEngine):
             if kept_anyway:
                 raise
             if (system.resets is not None or (dense and not self._dense)) and records[-1].stride > 1:
-                raise _Thinned from None
+                raise _ThinnedError from None
             raise ArgumentValueError(
                 f"checkpoints: {self._budget:.3g} bytes are too few; after {sum(r.count for r in records)} steps of {n} states "
                 f"those kept and those between two of them no longer fit"
             ) from None
         if system.resets is not None and any(record.stride > 1 for record in records):
-            raise _Thinned
+            raise _ThinnedError
         if dense and not self._dense and any(record.stride > 1 or not record.rows for record in records):
-            raise _Thinned
+            raise _ThinnedError
         if records[-1].stride > 1 and legs[-1].method in MULTISTEP:
             count = records[-1].count
             raise ArgumentValueError(

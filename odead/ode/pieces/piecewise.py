@@ -510,7 +510,7 @@ class _Walk:
 
 def _kinks(problem: Problem) -> Keys | None:
     rhs = problem.rhs
-    return rhs.steady(problem.p) if rhs.heeds_kinks and rhs.has_selects else None
+    return rhs.steady(problem.p) if rhs.steps_over_kinks else None
 
 
 def _locate(crossing: Crossing, side: _Side) -> tuple[float, float]:

@@ -293,6 +293,11 @@ class CompiledRhs:
         assert self.deferral is not None, "nothing is left for later"
         return Executable(self.deferral.sums) if self._whole is None else self._whole.sums
 
+    @property
+    def steps_over_kinks(self) -> bool:
+        """Whether there are kinks that are not located, which the steps have to heed."""
+        return self.heeds_kinks and self.has_selects
+
     @cached_property
     def has_selects(self) -> bool:
         """Whether there are switches recorded as values, as `np.where` and kinks, on the way taken at the example."""
