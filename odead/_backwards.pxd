@@ -10,12 +10,15 @@ from ._system cimport Outcome
 
 cdef enum:
     NODES = 7                           # of a panel
+    STEPS_PER_PANEL = 3                 # at most; where they are too long for that, each is integrated by itself
     HALVINGS = 12                       # of it: below 1/4096 of a few steps the integrand is noise
 
 
 cdef struct Panel:
     double start
     double stop
+    double ends[STEPS_PER_PANEL]        # of its steps
+    int64_t steps
 
 
 cdef struct Half:                       # of a panel, or half of a half
@@ -46,12 +49,14 @@ cdef class Quadrature:
     cdef int64_t n_p
     cdef double rtol
     cdef double span                    # of the whole problem
+    cdef int64_t parts                  # between data
+    cdef double least_share             # of the absolute tolerance: a transient has many panels in no time
     cdef Panel* panels
     cdef int64_t room
 
     cdef Outcome add(self, double origin) noexcept nogil
     cdef int64_t arrange(self, double origin) noexcept nogil
-    cdef Outcome integrate(self, Panel panel) noexcept nogil
+    cdef Outcome integrate(self, const Panel* panel) noexcept nogil
     cdef Outcome evaluate(self, double middle, double half) noexcept nogil
     cdef bint agrees(self, double half) noexcept nogil
     cdef void tolerate(self, double share) noexcept nogil

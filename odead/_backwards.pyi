@@ -14,7 +14,7 @@ class Quadrature:
     total: np.ndarray
     def __init__(
         self, covector: Covector, products: ByParameters, loop: Explicit, record: Record, knots: Any, p: Any, rtol: float,
-        atol: Any, span: float,
+        atol: Any, span: float, parts: int,
     ) -> None: ...  # fmt: skip
 
 class Backwards:

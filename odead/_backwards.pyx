@@ -25,7 +25,6 @@ from ._steppers import OUTCOMES as _OUTCOMES
 
 cnp.import_array()
 
-cdef int64_t STEPS_PER_PANEL = 3  # what is too many for the quadrature is halved
 cdef double NEGLIGIBLE = 1e-3  # of the largest effect of a parameter: what is smaller is held to an absolute tolerance
 cdef double NO_TIME = 4  # spacings of floats between two data, in which lambda does not change
 
@@ -53,6 +52,16 @@ cdef int longer(const void* one, const void* other) noexcept nogil:
     return 1 if difference > 0 else -1 if difference < 0 else 0
 
 
+cdef int take_apart(const Panel* panel, Half* parts) noexcept nogil:
+    """Make a part of each step of a panel; how many. The integrand has kinks between them, which halves would keep."""
+    cdef double start = panel.start
+    cdef int64_t k
+    for k in range(panel.steps):
+        parts[k].middle, parts[k].length, parts[k].depth = (start + panel.ends[k]) / 2, (panel.ends[k] - start) / 2, 1
+        start = panel.ends[k]
+    return panel.steps
+
+
 cdef class Quadrature:
     """The integral of f_p^T lambda.
 
@@ -73,10 +82,12 @@ cdef class Quadrature:
     atol : (n_p,) array or None
     span : float
         Of the whole problem.
+    parts : int
+        In which it is solved: between data, at most so many.
     """
 
     def __init__(self, Covector covector, ByParameters products, Explicit loop, Record record, knots, p, double rtol, atol,
-                 double span):
+                 double span, int64_t parts):
         cdef int64_t n_p = products.n_p
         knots, scale = np.array(knots, dtype=np.float64), np.abs(np.asarray(p, dtype=np.float64))
         if products.n_x != covector.n or record is not loop.record or scale.shape != (n_p,):
@@ -86,6 +97,7 @@ cdef class Quadrature:
         self.owners = (knots, scale, tolerances, rows, vector)
         self.covector, self.products, self.loop, self.record = covector, products, loop, record
         self.n_p, self.n_knots, self.rtol, self.span = n_p, len(knots), rtol, span
+        self.parts = parts
         self.knots, self.scale, self.values, self.sum = floats(knots), floats(scale), floats(rows), floats(self.total)
         self.size, self.absolute = self.values + NODES * n_p, self.values + (NODES + 1) * n_p
         self.fine, self.part = self.values + (NODES + 2) * n_p, self.values + (NODES + 3) * n_p
@@ -101,8 +113,9 @@ cdef class Quadrature:
         cdef Outcome outcome
         if count < 0:
             return NO_MEMORY
+        self.least_share = 1.0 / (count * self.parts)
         for number in range(count):
-            outcome = self.integrate(self.panels[number])
+            outcome = self.integrate(&self.panels[number])
             if outcome != DONE:
                 return outcome
         return DONE if odead_all_finite(self.n_p, self.sum) else NOT_FINITE
@@ -130,24 +143,25 @@ cdef class Quadrature:
             else:
                 step += 1
                 self.knot += forward == following
+            self.panels[count].ends[among] = following
             among += 1
+            self.panels[count].start, self.panels[count].stop, self.panels[count].steps = last, following, among
             if among == STEPS_PER_PANEL or following == end:
-                self.panels[count].start, self.panels[count].stop = last, following
                 count += 1
                 among, last = 0, following
         qsort(self.panels, count, sizeof(Panel), longer)
         return count
 
-    cdef Outcome integrate(self, Panel panel) noexcept nogil:
+    cdef Outcome integrate(self, const Panel* panel) noexcept nogil:
         """Add the integral over a panel."""
-        cdef Half[HALVINGS + 2] halves
+        cdef Half[HALVINGS + STEPS_PER_PANEL + 2] halves
         cdef int64_t j
         cdef int left = 1
         cdef double quarter
         cdef Half half
         cdef Outcome outcome
         memset(self.part, 0, self.n_p * sizeof(double))
-        self.tolerate((panel.stop - panel.start) / self.span)
+        self.tolerate(fmax((panel.stop - panel.start) / self.span, self.least_share))
         halves[0].middle, halves[0].length = (panel.start + panel.stop) / 2, (panel.stop - panel.start) / 2
         halves[0].depth = 0
         while left:
@@ -157,6 +171,9 @@ cdef class Quadrature:
             if outcome != DONE:
                 return outcome
             if half.depth < HALVINGS and not self.agrees(half.length):
+                if half.depth == 0 and panel.steps > 1:
+                    left = take_apart(panel, halves)
+                    continue
                 quarter = half.length / 2
                 halves[left].middle, halves[left].length, halves[left].depth = half.middle - quarter, quarter, half.depth + 1
                 halves[left + 1] = halves[left]
@@ -171,7 +188,7 @@ cdef class Quadrature:
         return DONE
 
     cdef void tolerate(self, double share) noexcept nogil:
-        """Find the absolute tolerance for a panel of this part of the time."""
+        """Find the absolute tolerance for a panel that has this share of it."""
         cdef int64_t j
         cdef double largest = 0, floor
         for j in range(self.n_p):  # the change of the loss by a relative change of p, so comparable between parameters

@@ -83,7 +83,7 @@ def run_back(
     pace = Pace.of(knots)
     while True:
         try:
-            run = _prepare(problem, curve, np.unique(knots), pace, controls, quadrature)
+            run = _prepare(problem, curve, np.unique(knots), pace, controls, quadrature, times.size)
             run.jump = jump
             return run, run.run(problem.t0, problem.t1, times, cotangents.T)
         except PatternGrewError:
@@ -101,6 +101,7 @@ def _prepare(
     pace: Pace,
     controls: Controls,
     quadrature: tuple[float, np.ndarray | None] | None,
+    parts: int,
 ) -> Backwards:
     method, n, span = controls.method, problem.x0.size, abs(problem.t1 - problem.t0)
     sign = 1.0 if problem.t1 > problem.t0 else -1.0
@@ -121,7 +122,7 @@ def _prepare(
     if quadrature is not None and record is not None:
         rtol, atol = quadrature
         products = makes.products_by_p(problem.p, problem.t1)
-        integral = Quadrature(covector, products, loop, record, knots, problem.p, rtol, atol, span)
+        integral = Quadrature(covector, products, loop, record, knots, problem.p, rtol, atol, span, max(parts, 1))
     power = 1 / (EXPLICIT[method].error_order + 1) if method in EXPLICIT else 0.0
     return Backwards(loop, covector, integral, power)
 

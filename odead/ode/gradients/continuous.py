@@ -18,12 +18,14 @@ from ..._implicit import Implicit, Step
 from ..engines.engine import AbstractEngine, Controls, System, Trajectory
 from ..engines.native import NativeEngine, describe_failure
 from ..engines.pace import Pace
+from ..methods import EXPLICIT
 from ..pieces.piecewise import Course, Piece
 from ..problem.problem import Problem
 from ..rhs.jacobian import Jacobian
 from . import quadrature
 from .backwards import method_back, run_back
 from .constrained import Constrained
+from .influence import scale_of_adjoint
 
 __all__ = ["AdjointOptions", "AdjointResult", "BackwardFailure", "continuous_adjoint", "forward_controls", "piecewise_adjoint"]
 
@@ -41,6 +43,8 @@ NO_TIME: Final = 4  # spacings of floats between two data, in which lambda does 
 
 # Below this part of the largest cotangent, lambda is held to an absolute tolerance; the ratio of the default atol and rtol.
 NEGLIGIBLE: Final = 1e-3
+# The same, as a part of what changes the gradient by its own size.
+SLIGHT: Final = 0.1
 
 
 class AdjointOptions(NamedTuple):
@@ -136,6 +140,7 @@ def continuous_adjoint(
     options: AdjointOptions,
     *,
     with_p: bool,
+    with_x0: bool = True,
 ) -> AdjointResult:
     """Integrate lambda backwards and the gradient beside it.
 
@@ -154,6 +159,8 @@ def continuous_adjoint(
     options : AdjointOptions
     with_p : bool
         Whether the gradient with respect to p is wanted.
+    with_x0 : bool
+        Whether lambda(t0) is.
 
     Raises
     ------
@@ -167,7 +174,12 @@ def continuous_adjoint(
         adjoint = Constrained(problem, forward.sol)
         cotangents, later = cotangents.copy(), times != problem.t0  # the start is a datum of x0 itself
         cotangents[:, later], by_p = adjoint.visible(times[later], cotangents[:, later])
-    controls = _controls(forward, cotangents, controls, options)
+    if isinstance(engine, NativeEngine):
+        controls = controls._replace(method=method_back(controls.method, forward))
+    scale = None
+    if controls.method not in EXPLICIT and problem.rhs.mass is None:
+        scale = scale_of_adjoint(problem, engine, controls, times, cotangents, forward.sol.ts, with_x0=with_x0)
+    controls = _controls(forward, cotangents, controls, options, scale)
     if isinstance(engine, NativeEngine):
         found = _compiled(problem, adjoint, forward, times, cotangents, controls, options, with_p=with_p)
     else:
@@ -225,7 +237,7 @@ def _compiled(
     with_p: bool,
 ) -> AdjointResult:
     """From datum to datum in the compiled loop."""
-    controls, jump = controls._replace(method=method_back(controls.method, forward)), None
+    jump = None
     if isinstance(adjoint, Constrained):
         controls = controls._replace(atol=adjoint.tolerances(controls.rtol * NEGLIGIBLE, controls.atol, times, cotangents))
         jump = partial(adjoint.jump, times, cotangents)
@@ -320,17 +332,22 @@ def piecewise_adjoint(
     return AdjointResult(grad_p, result.grad_x0, result.arriving, nfev, njev, nlu, nsteps, error)
 
 
-def _controls(forward: Trajectory, cotangents: np.ndarray, controls: Controls, options: AdjointOptions) -> Controls:
+def _controls(
+    forward: Trajectory, cotangents: np.ndarray, controls: Controls, options: AdjointOptions, scale: np.ndarray | None
+) -> Controls:
     """Tolerances for lambda that do not depend on the units of the loss or of the states.
 
-    A change of lambda_i matters relative to the largest cotangent, and relative to the largest change of the loss that a change
-    of a state by its own size makes; the smaller of the two counts.
+    Where nobody knows the `scale` of a change of lambda_i that matters (`influence`), it matters relative to the largest
+    cotangent, and relative to the largest change of the loss that a change of a state by its own size makes; the smaller of the
+    two counts.
     """
+    rtol = max(SAFETY * options.rtol, TIGHTEST)
+    if scale is not None:
+        return Controls(controls.method, rtol, rtol * SLIGHT * scale, None, controls.max_step, controls.max_steps)
     size = np.abs(forward.y).max(axis=1, initial=0.0)
     size = np.where(size > 0, size, controls.atol / controls.rtol)
     weight = np.abs(cotangents).max(axis=1, initial=0.0)
     scale = np.minimum(weight.max(), (weight * size).max() / size)
-    rtol = max(SAFETY * options.rtol, TIGHTEST)
     atol = rtol * NEGLIGIBLE * np.where(scale > 0, scale, 1.0)
     return Controls(controls.method, rtol, atol, None, controls.max_step, controls.max_steps)
 

@@ -8,7 +8,7 @@ gradient is wanted. Both are in the error test. They cost as much whatever the n
 """
 
 from collections.abc import Sequence
-from functools import lru_cache, partial
+from functools import partial
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -32,6 +32,7 @@ from ..rhs.linearised import PatternGrewError
 from ..rhs.systems import behind, cotangents, recorded, tangents
 from .continuous import AdjointOptions, AdjointResult
 from .forward import SHARES
+from .influence import signs
 
 __all__ = [
     "BUDGET", "Probes", "Steps", "discrete_adjoint", "go_back", "moves_x0",
@@ -515,12 +516,6 @@ def probes_of(problem: Problem, wrt: Sequence[str]) -> tuple[np.ndarray, np.ndar
         start = signs(x0.size) * np.maximum(1.0, np.abs(x0))
         starts.append(start if problem.consistent is None else problem.consistent.by_x @ start)
     return np.array(starts).reshape(len(starts), x0.size), np.array(directions).reshape(len(starts), p.size)
-
-
-@lru_cache(maxsize=16)
-def signs(n: int) -> np.ndarray:
-    """A sequence of 1 and -1 without a pattern, not to be written to."""
-    return np.where(np.sin(np.arange(1.0, n + 1) ** 2) > 0, 1.0, -1.0)
 
 
 def _scaled(problem: Problem, sens_atol: np.ndarray) -> float:

@@ -81,7 +81,7 @@ def directions(problem: Problem, d_x: np.ndarray, d_p: np.ndarray) -> Columns:
     """One column for each of W directions of x0, shape (W, n), and of p, shape (W, n_p)."""
     width, size = len(d_x), problem.x0.size
     relative = [
-        np.abs(d_x) / np.maximum(1.0, np.abs(problem.x0)),
+        np.abs(d_x) / np.maximum(1.0, np.abs(problem.x0[: problem.n])),
         np.abs(d_p) / np.where(problem.p == 0, 1.0, np.abs(problem.p)),
     ]
     sizes = np.concatenate(relative, axis=1).max(axis=1, initial=0.0)
