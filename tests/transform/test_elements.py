@@ -13,7 +13,8 @@ from odead.execute import reference
 from odead.ode.problem.problem import make_problem
 from odead.ops import TABLE
 from odead.tape import Program, Role, verify
-from odead.transform.elements import forward_by_elements
+from odead.transform import elements
+from odead.transform.elements import columns_by_elements, forward_by_elements
 from odead.transform.forward import forward
 
 
@@ -41,6 +42,28 @@ def compare(program: Program, arrays: list[np.ndarray], active: list[int]) -> bo
     return True
 
 
+def compare_columns(program: Program, arrays: list[np.ndarray], active: list[int], *, by_p: bool) -> bool:
+    """As `compare`, with three columns that move along x alone behind those of the elements of p."""
+    n, (_, of_x, *of_p) = len(program.arguments), [np.size(arrays[k]) for k in active]
+    along = sum(of_p) * by_p
+    width = along + 3
+    derived = columns_by_elements(program, active, width, by_p=by_p)
+    if derived is None:
+        return False
+    verify(derived)
+    seeds = [np.zeros((width, *np.shape(arrays[k]))) for k in active]
+    seeds[1] += np.random.default_rng(0).normal(size=(width, of_x)).reshape(seeds[1].shape)
+    for seed in seeds[2:]:
+        seed.reshape(width, -1)[:along] = np.eye(along, sum(of_p))
+    expected = exits(forward(program, active, width), arrays, n, seeds)
+    found = exits(derived, arrays, n, [np.full_like(seeds[0], 77.0), seeds[1], *[np.full_like(s, np.nan) for s in seeds[2:]]])
+    for one, other in zip(found[:n], expected[:n], strict=True):
+        assert_array_equal(one, other)
+    scale = 1.0 + np.abs(expected[n][np.isfinite(expected[n])]).max(initial=0.0)
+    assert_allclose(found[n], expected[n], rtol=1e-10, atol=1e-12 * scale)
+    return True
+
+
 def exits(program: Program, arrays: list[np.ndarray], n: int, shadows: list[np.ndarray]) -> list[np.ndarray]:
     bound = [np.array(a) for a in [*arrays[:n], *shadows, *arrays[n:]]]
     bound += [np.zeros(program.buffers[b].shape or ()) for b in program.results[len(arrays) - n :]]
@@ -56,11 +79,13 @@ def test_any_program(drawn, random):
     random.shuffle(floats)
     assume(len(floats) > 1)
     compare(program, arrays, floats)
+    compare_columns(program, arrays, floats[:3], by_p=len(floats) > 2)
 
 
 @pytest.mark.parametrize("op", [op for op in TABLE.values() if op.differentiable and "f" in op.kinds], ids=lambda op: op.name)
 @pytest.mark.parametrize("in_place", [False, True])
-def test_every_row(op, in_place):
+def test_every_row(op, in_place, monkeypatch):
+    monkeypatch.setattr(elements, "MOST_IN_PLACE_OF_ONE", 1000)
     operands = helpers.operands(op, 3)
     program = Program(op.name)
     result = program.bound("float64", (3,), Role.ARGUMENT, "dx")
@@ -70,6 +95,9 @@ def test_every_row(op, in_place):
     program.emit(op.name, out, tuple(views))
     program.emit("mul", result, (out, views[floats[0] - 1]))
     assert compare(program, [np.full(3, np.nan), *operands], [0, *floats]) == (op.name != "cast")
+    for by_p in [False, True][: len(floats)]:
+        found = compare_columns(program, [np.full(3, np.nan), *operands], [0, *floats[:2]], by_p=by_p)
+        assert found == (op.name != "cast")
 
 
 def goes_by_elements(rhs, x):
@@ -95,6 +123,38 @@ def test_large_or_structured_ones_stay_in_lanes():
     assert not goes_by_elements(product, [0.1, 0.2])
     assert not goes_by_elements(pairs, np.linspace(0, 1, 24))
     assert goes_by_elements(few, [0.1, 0.2])
+
+
+def test_columns_of_arrays_stay_in_lanes():
+    def products(dx, x, p, t):
+        dx[:] = p[0] * x + p[1] * np.sin(x)
+
+    def few(dx, x, p, t):
+        dx[0] = p[0] * x[1]
+        dx[1] = -p[1] * np.sin(x[0])
+
+    for rhs, n, by_elements in ((products, 40, False), (few, 2, True)):
+        found = make_problem(rhs, np.ones(n), np.ones(2), (0.0, 1.0), None).rhs
+        read = {view.buffer for ins in found.column_kernel(2, by_p=True).program.ins for view in ins}
+        assert (found.column_kernel(2, by_p=True).program.arguments[-1] not in read) == by_elements
+
+
+@pytest.mark.parametrize("wrt", ["p", "x0", ("p", "x0"), ("p", "x0", "t0")])
+def test_columns_of_each_kind(wrt):
+    """By elements in the loop, in lanes where SciPy steps."""
+
+    def rhs(dx, x, p, t):
+        dx[0] = p[0] * x[0] - p[1] * x[0] * x[1] + np.sin(p[2] * t)
+        dx[1] = x[0] * x[1] - np.abs(x[1]) * p[2]
+        dx[2] = 1.0
+
+    given = (rhs, np.array([1.0, 0.5, 0.0]), np.array([1.5, 1.0, 3.0]), (0.0, 3.0))
+    options = {"t_eval": np.linspace(0, 3, 7), "rtol": 1e-9, "atol": 1e-11, "wrt": wrt, "mode": "forward"}
+    options["loss"] = lambda y: (y**2).sum()
+    found, expected = (odead.sensitivity(*given, engine=engine, method="RK45", **options) for engine in ("native", "scipy"))
+    for name in ("y", "sens", "sens_x0", "grad", "grad_x0", "grad_t0"):
+        if expected[name] is not None:
+            assert_allclose(found[name], expected[name], rtol=1e-7, atol=1e-8)
 
 
 @pytest.mark.parametrize("method", ["Rodas5P", "BDF", "Kvaerno5"])

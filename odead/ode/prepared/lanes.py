@@ -2,6 +2,8 @@
 
 from typing import Final, NamedTuple
 
+import numpy as np
+
 from ..._batch import Batch
 from ..._lanes_batch import WIDTH, LanesBatch
 from ..._steppers import Explicit
@@ -10,6 +12,7 @@ from ...execute.compiled import Executable
 from ...transform.lanes import NoLanesError, widen
 from ..gradients.discrete import BUDGET
 from ..rhs.rhs import CompiledRhs
+from ..rhs.systems import kernel_along
 
 __all__ = ["MOST_AT_ONCE", "OnLanes", "on_lanes"]
 
@@ -38,12 +41,25 @@ class OnLanes(NamedTuple):
         return LanesBatch(batch, MOST_AT_ONCE, BUDGET, self.loop.tape, *others)
 
 
-def on_lanes(batch: Batch, rhs: CompiledRhs, blocks: int) -> OnLanes | None:
-    """The programs with which a batch runs on lanes; None where that is not possible, or slower."""
+def on_lanes(batch: Batch, rhs: CompiledRhs, blocks: int, directions: np.ndarray | None) -> OnLanes | None:
+    """The programs with which a batch runs on lanes; None where that is not possible, or slower.
+
+    Parameters
+    ----------
+    batch : Batch
+    rhs : CompiledRhs
+    blocks : int
+        Of its state.
+    directions : array, shape (blocks - 1, n_p), or None
+        Where it has columns of sensitivities: where p moves along each.
+    """
     if type(batch.loop) is not Explicit or batch.loop.keys is not None or rhs.n * blocks > MOST_NUMBERS:
         return None
     try:
-        loop = _forward(rhs.value_kernel if blocks == 1 else rhs.tangent_kernel(blocks - 1))
+        if directions is not None:
+            loop = _forward(kernel_along(rhs, directions))
+        else:
+            loop = _forward(rhs.value_kernel if blocks == 1 else rhs.tangent_kernel(blocks - 1))
         if batch.adjoint is None:
             return OnLanes(loop)
         cotangents = Executable(widen(rhs.cotangent_kernel.program, WIDTH))

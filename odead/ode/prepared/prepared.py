@@ -289,8 +289,7 @@ class Prepared:
 
     def _install(self, batch: Batch, resets: "_Resets", those: Given) -> None:
         """Have them in the loop of a batch, with the p of its right-hand side."""
-        plan = self._plan
-        seeds = columns_for(plan.problem, plan.wrt).seeds if plan.mode == "forward" else np.empty((0, those.p.shape[1]))
+        seeds = np.empty((0, those.p.shape[1])) if self._directions is None else self._directions
         made = [each.reset.compiled(those.x0[0], those.p[0], each.t, seeds) for each in resets.those]
         system = batch.loop.system
         assert isinstance(system, Recorded)
@@ -308,9 +307,14 @@ class Prepared:
         if kept is None or batch is None or not self._has_lanes:
             return batch, installed
         if self._on_lanes is None:
-            self._on_lanes = on_lanes(batch, self._rhs, self._plan.rtol.size)
+            self._on_lanes = on_lanes(batch, self._rhs, self._plan.rtol.size, self._directions)
             self._has_lanes = self._on_lanes is not None
         return batch if self._on_lanes is None else self._on_lanes.make(batch), None
+
+    @property
+    def _directions(self) -> np.ndarray | None:
+        """Where p moves along each column of sensitivities, where there are columns."""
+        return columns_for(self._plan.problem, self._plan.wrt).seeds if self._plan.mode == "forward" else None
 
     def _refuse_captured(self, p: Any, x0: Any) -> None:
         """As in the long way."""

@@ -19,6 +19,7 @@ from ...errors import ArgumentTypeError, ArgumentValueError, TracingError
 from ...execute.compiled import Executable
 from ...tape import Program, Role
 from ...transform.deferral import Deferral
+from ...transform.elements import columns_by_elements
 from ...transform.forward import forward
 from ...transform.passes import optimise
 from ...transform.reverse import reverse
@@ -236,6 +237,17 @@ class CompiledRhs:
         lanes = None if width == 1 else width  # a single lane as an axis would make vectors of numbers
         fixed = (2, 6) if self.n_p else ()  # and where it moves to
         return self._kernel(("tangents", width), lambda program: forward(program, self._active, lanes), fixed)
+
+    def column_kernel(self, width: int, *, by_p: bool) -> Kernel:
+        """As `tangent_kernel`, for columns that move along no parameter, but, with `by_p`, the first along one each."""
+        if width == 1 or self.branches:
+            return self.tangent_kernel(width)
+
+        def derive(program: Program) -> Program:
+            by_elements = columns_by_elements(program, self._active, width, by_p=by_p)
+            return forward(program, self._active, width) if by_elements is None else by_elements
+
+        return self._kernel(("columns", width, by_p), derive, (2,) if self.n_p else ())
 
     @property
     def cotangent_kernel(self) -> Kernel:

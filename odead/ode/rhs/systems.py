@@ -9,7 +9,7 @@ from ..._system import Cotangents, Recorded, Sums, Tangents
 from ...derivatives.kernel import Kernel, Variant
 from .rhs import CompiledRhs
 
-__all__ = ["behind", "cotangents", "recorded", "tangents"]
+__all__ = ["behind", "cotangents", "kernel_along", "recorded", "tangents"]
 
 
 def recorded(rhs: CompiledRhs, x: np.ndarray, p: np.ndarray, t: float) -> Recorded:
@@ -25,8 +25,17 @@ def tangents(
     if saves and rhs.saving is not None:
         tape = rhs.saving_kernel(len(directions)).first.executable.tape
         return Tangents(tape, rhs.n, p, directions, None, rhs.saving.size)
-    first, find = _tapes(rhs.tangent_kernel(len(directions)), x, p, t)
+    first, find = _tapes(kernel_along(rhs, directions), x, p, t)
     return Tangents(first, rhs.n, p, directions, find)
+
+
+def kernel_along(rhs: CompiledRhs, directions: np.ndarray) -> Kernel:
+    """That of columns, if these are the directions of columns."""
+    first = directions[: rhs.n_p]
+    by_p = rhs.n_p > 0 and np.array_equal(first, np.eye(rhs.n_p))
+    if directions[rhs.n_p if by_p else 0 :].any():
+        return rhs.tangent_kernel(len(directions))
+    return rhs.column_kernel(len(directions), by_p=by_p)
 
 
 def cotangents(rhs: CompiledRhs, x: np.ndarray, p: np.ndarray, t: float) -> Cotangents:
