@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from odead import OdeadWarning, sensitivity
+from odead.ode.rhs import selects
 
 P = np.array([1.0, 0.5])
 
@@ -50,14 +51,30 @@ def test_sides_that_agree_in_effect_are_no_jump():
 
 
 def restless(x, p, t):
-    """Its sides differ by little, and it flips more often than is worth locating."""
+    """Its sides differ by little, and it flips some 1270 times."""
     return -p * x + 1e-3 * np.where(np.sin(200 * t + x) > 0, 1.0, 0.0)
 
 
 @pytest.mark.parametrize("mode", ["forward", "adjoint", "continuous"])
-def test_what_flips_too_often_is_warned_of(mode):
+def test_what_flips_often_is_located(mode):
+    """The instants move with x, though little."""
+    options = {"method": "RK45", "rtol": 1e-5, "loss": lambda y: y.sum()}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = sensitivity(restless, [1.0], 1.0, (0, 3), mode=mode, **options)
+        ends = [sensitivity(restless, [1.0], p, (0, 3), mode=mode, **options).loss for p in (0.999, 1.001)]
+    assert found.grad == pytest.approx((ends[1] - ends[0]) / 2e-3, rel=1e-3)
+
+
+@pytest.mark.parametrize("mode", ["forward", "adjoint", "continuous"])
+def test_what_flips_too_often_is_warned_of(mode, monkeypatch):
     """With its line, at the line of the call."""
-    line = restless.__code__.co_firstlineno + 2
+
+    def restless(x, p, t):
+        return -p * x + 1e-3 * np.where(np.sin(200 * t + x) > 0, 1.0, 0.0)
+
+    monkeypatch.setattr(selects, "MOST_JUMPS", 10)
+    line = restless.__code__.co_firstlineno + 1
     with pytest.warns(OdeadWarning, match=rf"switched during.*test_selects.py:{line} in restless.*too often") as caught:
         sensitivity(restless, [1.0], 1.0, (0, 20), loss=lambda y: y.sum(), mode=mode, method="RK45", rtol=1e-3)
     assert {warning.filename for warning in caught} == {__file__}

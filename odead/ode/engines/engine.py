@@ -142,12 +142,25 @@ class Controls(NamedTuple):
 
 
 class Failure(NamedTuple):
-    """Where a solve stopped: the last accepted point, the size of the last step, and a word on why."""
+    """Where a solve stopped.
+
+    Attributes
+    ----------
+    t, x : float, array
+        The last accepted point.
+    step : float
+        The size of the last step.
+    reason : str
+    diagnosis : tuple of str, or None
+        The likely cause and what to try, where the solution itself goes no further: other steps would not help. None: to be
+        guessed.
+    """
 
     t: float
     x: np.ndarray
     step: float
     reason: str
+    diagnosis: tuple[str, str] | None = None
 
 
 class Crossing(NamedTuple):

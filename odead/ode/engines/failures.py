@@ -24,7 +24,7 @@ def raise_failure(
         worst = int(np.argmax(np.abs(slope) / (1e-3 * np.abs(failure.x).max(initial=1e-300) + np.abs(failure.x))))
     else:
         worst = int(np.argmin(finite))
-    cause, advice = _diagnose(failure, finite.all() and _finite_ahead(system, failure, slope), method)
+    cause, advice = failure.diagnosis or _diagnose(failure, finite.all() and _finite_ahead(system, failure, slope), method)
     raise IntegrationError(
         f"{what} with {method} stopped at t = {failure.t:.9g} on its way from {system.t0:.6g} to {system.t1:.6g}, "
         f"after {nsteps} steps, the last of size {abs(failure.step):.3g}: {failure.reason}. "

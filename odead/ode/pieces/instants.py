@@ -96,6 +96,12 @@ class Happening:
         Of the root functions after it.
     reason : str
         Why the solve cannot go on, if it cannot.
+    chatters : bool
+        Whether that is because both sides of a switch lead back to it.
+    rate : float
+        How fast the value goes by which a branch is chosen that flips, if it depends on the state; 0: none, or no jump.
+    lines : callable
+        Names the source lines of the branches that flip.
     """
 
     transition: Transition | None
@@ -105,6 +111,9 @@ class Happening:
     events: list[Occurrence]
     signs: np.ndarray
     reason: str
+    chatters: bool
+    rate: float
+    lines: Callable[[], str]
 
 
 def first_signs(problem: Problem, x: np.ndarray, t: float) -> np.ndarray:
@@ -176,6 +185,7 @@ class _Moment:
         self.signs, self.direction, self.differentiated = signs, direction, differentiated
         self.jumps: list[Jump] = []
         self.reason = ""
+        self.chatters, self.rate = False, 0.0
         self.slope = self._slope(branch, instant.x, instant.before)
         self.x, self.following = instant.x, self._branch(instant.x)
 
@@ -193,7 +203,9 @@ class _Moment:
                 self._reset(events, occurrence)
             signs = self._signs_after(events, crossed, before)
         transition = Transition(tuple(self.jumps)) if self.jumps else None
-        return Happening(transition, self.x, self.following, before, fired, signs, self.reason)
+        return Happening(
+            transition, self.x, self.following, before, fired, signs, self.reason, self.chatters, self.rate, self._lines
+        )
 
     def _branch(self, x: np.ndarray) -> Branch | None:
         """The side of a state after the instant.
@@ -269,9 +281,7 @@ class _Moment:
             self.x = consistent.x
         slope = self._slope(self.following, self.x, instant.after)
         before, self.slope = self.slope, slope
-        if consistent is None and np.abs(slope - before).max(initial=0.0) <= NO_JUMP * max(
-            np.abs(slope).max(initial=0), np.abs(before).max(initial=0)
-        ):
+        if consistent is None and not self._jumps(before, slope):
             return
         roots = self._roots_of_branches(before, slope) + self._roots_of_stops()
         moves = [root.move(root.rate(before)) for root, _ in roots] or others
@@ -294,6 +304,14 @@ class _Moment:
             self.reason = (
                 "a branch depends on something else than comparisons and roundings of numbers, which has no derivative"
             )
+
+    def _jumps(self, before: np.ndarray, slope: np.ndarray) -> bool:
+        """Whether these slopes differ, and not by what is rounding of the states over the whole span."""
+        gap = np.abs(slope - before)
+        if gap.max(initial=0.0) <= NO_JUMP * max(np.abs(slope).max(initial=0.0), np.abs(before).max(initial=0.0)):
+            return False
+        rounding = TOGETHER * np.spacing(np.abs(self.x))
+        return bool((gap * abs(self.problem.t1 - self.problem.t0) > rounding).any())
 
     def _switch_doubled(self, roots: Sequence[Root], before: np.ndarray, consistent: Consistent | None) -> None:
         """The derivative in the second half of the states jumps too."""
@@ -340,11 +358,25 @@ class _Moment:
         instant = self.instant
         found = self.branch.switches.changed((instant.x_before, instant.before), (instant.x, instant.after), self.problem.p)
         rates = [gradient.rate(before) for gradient, _ in found]
-        if found and rates[0] * found[0][0].rate(slope) < 0:
-            self.reason = "the slopes on both sides of a branch point at each other, so that it switches for ever (chattering)"
+        if any(rate * gradient.rate(slope) < 0 for rate, (gradient, _) in zip(rates, found, strict=True)):
+            self.chatters = True
+            self.reason = (
+                f"both sides of the switch at {self._lines()} lead back to it, so that it switches for ever (chattering)"
+            )
         elif found and rates[0] == 0:
-            self.reason = "a branch is only touched, and the instant at which it switches has no derivative"
+            self.reason = (
+                f"the switch at {self._lines()} is only touched, and the instant at which it switches has no derivative"
+            )
+        elif found and found[0][0].x.any():
+            self.rate = rates[0]
         return [] if self.reason else found
+
+    def _lines(self) -> str:
+        """Of what flips here."""
+        instant, branch = self.instant, self.branch
+        assert branch is not None
+        lines = branch.switches.lines_changed((instant.x_before, instant.before), (instant.x, instant.after), self.problem.p)
+        return "; ".join(lines)
 
     def _jumps_apart(self, gradients: Sequence[Gradient], before: np.ndarray, slope: np.ndarray) -> list[Jump]:
         instant, branch = self.instant, self.branch

@@ -7,6 +7,8 @@ next solve begins with them.
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple, TypeVar
 
+import numpy as np
+
 from ...errors import warn
 from ..engines.engine import Trajectory
 from ..problem.problem import Problem
@@ -74,12 +76,13 @@ class _Attempt(NamedTuple):
         """The one to follow, where switches jumped and are to be located, or could not be located."""
         failure = course.trajectory.failure
         if failure is not None:
-            return None if self.insists else self._after_failure(course, failure.reason)
+            return None if failure.diagnosis else self._after_failure(course, failure.reason)
         found, rhs, reason = _flipping(course, self.by_p), self.problem.rhs, self.reason
         if found and self.locates:
-            few = [line for line, flips in found.items() if self._locates(flips, course.trajectory.nsteps)]
+            few = {line: flips for line, flips in found.items() if self._locates(flips, course.trajectory.nsteps)}
             if few and self._can_locate:
-                return self._replace(problem=self.problem._replace(rhs=rhs.locating(few)))
+                slides = any(flips.slides for flips in found.values())
+                return self._replace(problem=self.problem._replace(rhs=rhs.locating(few, _apart(few))), insists=slides)
             if not rhs.heeds_kinks and _are_kinks(found, course.trajectory):
                 return self._replace(problem=self.problem._replace(rhs=rhs.locating((), heeds_kinks=True)))
             reason = "mass_matrix is large and regular" if few else "it switches too often"
@@ -95,12 +98,21 @@ class _Attempt(NamedTuple):
 
     def _after_failure(self, course: Course, reason: str) -> "_Attempt | None":
         problem, rhs = self.problem, self.problem.rhs
+        if self.insists:
+            return self._with_others(course)
         if rhs.frozen or rhs.heeds_kinks:
             return self._replace(problem=problem._replace(rhs=rhs.origin), locates=False, reason=reason)
         if not self.locates:
             return self._replace(problem=problem._replace(rhs=rhs.located), locates=True, reason="", insists=True)
-        found = [line for line, flips in _flipping(course, self.by_p).items() if flips.jumps] if self._can_locate else []
-        return self._replace(problem=problem._replace(rhs=rhs.locating(found)), insists=True) if found else None
+        return self._with_others(course)
+
+    def _with_others(self, course: Course) -> "_Attempt | None":
+        """The one with those located, too, that jumped before the solve failed, if there are any."""
+        found = {line: flips for line, flips in _flipping(course, self.by_p).items() if flips.jumps}
+        if not (found and self._can_locate):
+            return None
+        rhs = self.problem.rhs.locating(found, _apart(found))
+        return self._replace(problem=self.problem._replace(rhs=rhs), insists=True)
 
     @property
     def _can_locate(self) -> bool:
@@ -114,12 +126,21 @@ def _flipping(course: Course, by_p: bool) -> dict[str, Flips]:
     Of a solve that failed, perhaps because it took too many steps, only some of them are looked at.
     """
     found: dict[str, Flips] = {}
-    most = None if course.trajectory.failure is None else ENOUGH
+    failure = course.trajectory.failure
+    most = None if failure is None else ENOUGH
     for piece in course.pieces:  # between two pieces there is a jump, if need be
         if piece.path is not None:
             here = piece.problem
-            here.rhs.selects(here.x0, here.p, here.t0, by_p=by_p).see(piece.path.chunks(most), found)
+            selects = here.rhs.selects(here.x0, here.p, here.t0, by_p=by_p)
+            selects.see(piece.path.chunks(most), found)
+            if failure is not None and piece is course.pieces[-1]:
+                n = here.x0.size
+                selects.see_ahead(failure.t, np.ascontiguousarray(failure.x[:n]), failure.step, found)
     return {line: flips for line, flips in found.items() if flips.jumps or flips.bends}
+
+
+def _apart(found: dict[str, Flips]) -> float:
+    return min(flips.apart for flips in found.values())
 
 
 def _are_kinks(found: dict[str, Flips], trajectory: Trajectory) -> bool:

@@ -21,6 +21,7 @@ from ..methods import EXPLICIT, MULTISTEP
 from ..problem.problem import Problem
 from ..rhs.jumps import Jump, Transition
 from ..rhs.sides import Branch
+from .chattering import REPEATING, SLIDING, Rhythm
 from .instants import TOGETHER, Happening, Instant, Occurrence, first_signs, happen, starting
 from .passive import passed
 from .timed import known_resets, solve_through
@@ -33,6 +34,7 @@ LATELY: Final = 8  # events
 # Of the shortest of so many pieces before: a longer step at the start might pass the next two instants unseen. Of 76 flips of
 # sin(40 t) DOP853 saw 14, and was wrong in the first digit.
 REACH: Final = 2.0
+SHORTEST: Final = 1e-2  # of the span: what was seen to be closer than that bounds no steps by itself
 RECENT: Final = 3
 # Each piece adds its errors. As much as the tolerance allows on each, a problem with 100 resets was off by 120 tolerances; with
 # the tolerances divided by 1 + k / 10 on the piece after k events the sum grows with the logarithm of their number.
@@ -222,6 +224,7 @@ class _Walk:
         self.stuck = 0
         self.located = 0  # instants that depend on the solution
         self.lengths: list[float] = []  # of the pieces between them
+        self.rhythm = Rhythm()
 
     def run(self) -> Course:
         problem = self.problem
@@ -263,12 +266,10 @@ class _Walk:
         if ending is not None and not happening.reason:
             return self._terminate(part, here, instant, z, ending, happening.slope)
         self.stuck = self.stuck + 1 if abs(instant.after - since) <= INSTANT * abs(problem.t1 - problem.t0) else 0
-        reason = happening.reason
-        if self.stuck >= NO_PROGRESS or self._rebounds(happening):
-            reason = "it switches, or events happen, again and again at the same instant (chattering)"
+        reason, diagnosis = self._why_not_on(happening, abs(instant.after - since))
         if reason:
             step = 0.0 if part.crossing is None else part.crossing.t1 - part.crossing.t0
-            return self._finish(part._replace(failure=Failure(instant.after, z, step, reason)), here, instant)
+            return self._finish(part._replace(failure=Failure(instant.after, z, step, reason, diagnosis)), here, instant)
         if self.sign * (problem.t1 - instant.after) <= 0:
             return self._finish(part, here, instant)
         if part.crossing is not None:
@@ -279,6 +280,27 @@ class _Walk:
         self.parts.append(part._replace(crossing=None, sol=part.sol if self.asked else None))
         self._keep_piece(here, part, happening.transition, instant.after)
         return instant.after, self._state_after(happening, z), happening.branch, happening.signs
+
+    def _why_not_on(self, happening: Happening, length: float) -> tuple[str, tuple[str, str] | None]:
+        """Why the solve cannot go on after a piece of this length, if it cannot, with a diagnosis if it cannot for good."""
+        if happening.chatters:
+            return happening.reason, SLIDING
+        if self._rebounds(happening):
+            return "events happen again and again at the same instant (chattering)", REPEATING
+        if self.stuck >= NO_PROGRESS:
+            return "it switches, or events happen, again and again at the same instant (chattering)", (
+                REPEATING if happening.rate or happening.events else None
+            )
+        if happening.rate and not happening.reason:
+            self.rhythm.beat(length, happening.rate)
+            last = self.pieces[-1].until if self.pieces else self.problem.t0
+            left = abs(self.problem.t1 - last)
+            if self.rhythm.cannot_end(left, self.controls.max_steps - sum(part.nsteps for part in self.parts)):
+                return (
+                    f"it switches ever faster at {happening.lines()}, now after {length:.3g}, so that "
+                    f"max_steps={self.controls.max_steps} steps would not be enough (chattering)"
+                ), SLIDING
+        return happening.reason, None
 
     def _rebounds(self, happening: Happening) -> bool:
         """Whether an event with a reset happens again although its root function goes the other way.
@@ -309,7 +331,7 @@ class _Walk:
         here = problem._replace(rhs=rhs, t0=t, t1=end, x0=z[: self.n].copy(), events=None, stops=None)
         side = None if branch is None and self.passive.all() else self._side(here, branch, signs)
         system = self.make(here)._replace(x0=z, side=side, path=self.n if self.path and rhs.has_selects else 0)
-        system = system._replace(kinks=_kinks(here), reach=REACH * min(self.lengths[-RECENT:], default=0.0))
+        system = system._replace(kinks=_kinks(here), reach=self._reach())
         if system.slopes is not None and self.directions is not None:
             system = system._replace(slopes=here.slopes_with(z[self.n :].reshape(-1, self.n), self.directions))
         controls = self._tightened()
@@ -326,6 +348,12 @@ class _Walk:
             if end != problem.t1 and not (times.size and times[-1] == end):
                 times = np.append(times, end)  # to know the state there; `_end_piece` takes it out
         return here, self.engine.integrate(system, controls, times, self.dense)
+
+    def _reach(self) -> float:
+        """How far the first step of a piece may go, by how close switches are that were seen; 0: anywhere."""
+        apart = max(self.problem.rhs.apart, SHORTEST * abs(self.problem.t1 - self.problem.t0))
+        shortest = min([*self.lengths[-RECENT:], apart])
+        return REACH * shortest if np.isfinite(shortest) else 0.0
 
     def _tightened(self) -> Controls:
         """With tolerances for this piece, so that the errors of all pieces together remain about those of one."""

@@ -15,7 +15,7 @@ from ...transform.builder import FLOATS
 from ...views import View
 from .values import without_values
 
-__all__ = ["freeze", "keys_alone", "lines_of_keys", "observe_keys"]
+__all__ = ["freeze", "keys_alone", "lines_of_keys", "observe_keys", "source_of"]
 
 # A kink is smooth as long as one comparison of its operands, or of the only one with 0, stays what it is.
 KINKS: Final = {
@@ -27,7 +27,7 @@ QUOTIENTS: Final = {"floor_divide": "floor", "remainder": "floor", "fmod": "trun
 LOOKUPS: Final = frozenset({"take", "take_along"})
 
 
-def _source_of(program: Program, instruction: Instruction) -> str:
+def source_of(program: Program, instruction: Instruction) -> str:
     """The line of the user's code, in words."""
     return str(program.lines[instruction.line]) if instruction.line >= 0 else "an unknown line"
 
@@ -36,7 +36,7 @@ def observe_keys(program: Program, lines: frozenset[str] | None = None) -> Progr
     """The program with a result for each key of a switch, named for its source line; None: of all lines."""
     observed, moving = program.empty_like(), _moving(program)
     for instruction in program:
-        source = _source_of(program, instruction)
+        source = source_of(program, instruction)
         if lines is None or source in lines:
             for view in _keys(observed, instruction, moving):
                 result = observed.bound(observed.dtype(view), view.shape, Role.RESULT, source)
@@ -81,7 +81,7 @@ def freeze(program: Program, lines: frozenset[str]) -> tuple[Program, list[np.nd
     """
     frozen, moving, arrays = program.empty_like(), _moving(program), []
     for instruction in program:
-        views = _keys(frozen, instruction, moving) if _source_of(program, instruction) in lines else []
+        views = _keys(frozen, instruction, moving) if source_of(program, instruction) in lines else []
         if not views:
             frozen.append(instruction)
             continue

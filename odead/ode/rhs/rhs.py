@@ -67,6 +67,8 @@ class CompiledRhs:
         The one without these.
     heeds_kinks : bool
         Whether steps over the other switches are to have smaller errors.
+    apart : float
+        The shortest time seen between two flips of those, in solves that passed them.
     flips : int
         How often an evaluation took another way through the branches than the one before it.
     linearisations : Linearisations
@@ -89,7 +91,7 @@ class CompiledRhs:
         self._located: CompiledRhs | None
         self.origin, self._located = self, None
         self.frozen: frozenset[str] = frozenset()
-        self.heeds_kinks = False
+        self.heeds_kinks, self.apart = False, np.inf
         self._example = (np.zeros(x.size), x.copy(), p.copy() if p.size else None, float(t))
         self._recorded: Variant | None = None  # of which this is the continuation
         self._set_up()
@@ -347,11 +349,11 @@ class CompiledRhs:
         """What `locating` has made of this one last, or this one."""
         return self._located or self
 
-    def locating(self, lines: Iterable[str], *, heeds_kinks: bool = False) -> "CompiledRhs":
+    def locating(self, lines: Iterable[str], apart: float = np.inf, *, heeds_kinks: bool = False) -> "CompiledRhs":
         """The same, with the switches of these source lines as branches too; the origin remembers it."""
         twin = copy(self.origin)
         twin.frozen, twin._known, twin._sides = self.frozen.union(lines), {}, {}
-        twin.heeds_kinks = self.heeds_kinks or heeds_kinks
+        twin.heeds_kinks, twin.apart = self.heeds_kinks or heeds_kinks, min(self.apart, apart)
         vars(twin).pop("has_selects", None)
         self.origin._located = twin
         return twin

@@ -26,8 +26,13 @@ ASIDE: Final = 1e-3  # of the step: how far from the switch to look for it
 ROUNDING: Final = 1e-10  # of the size: a change of the derivative so found that may be nothing else
 MOST_OF_ONE: Final = 60
 MOST: Final = 200  # each takes half a millisecond to locate
+MOST_JUMPS: Final = 5000  # for derivatives, which are wrong without
 MOST_KINKS: Final = 40  # for a solution without derivatives: steps that heed them do
 FEW_STEPS: Final = 8  # a flip in no more than every so manyth step is no chattering
+SHORTEST: Final = 8  # steps, the shortest ones, that are looked at for what holds a solve up
+HELD_UP: Final = 64  # steps, of which that is worth it
+FURTHER: Final = 2.0  # steps, to look beyond the end of one: where a switch holds a solve up, steps may end before it
+LADDER: Final = 10.0 ** np.arange(8)  # times the last step of a solve that failed, to look for what is before it
 
 
 @dataclass
@@ -42,15 +47,23 @@ class Flips:
         Whether the two sides differ.
     bends : bool
         Whether their slopes do.
+    slides : bool
+        Whether both sides lead back to the switch.
+    apart : float
+        The shortest time seen between two flips.
     """
 
     counts: np.ndarray
     jumps: bool = False
     bends: bool = False
+    slides: bool = False
+    apart: float = np.inf
 
     def are_few(self, nsteps: int, *, differentiated: bool) -> bool:
         """Whether they are to be located one by one, in a solve of so many steps."""
         most, total = self.counts.max(initial=0), self.counts.sum()
+        if self.jumps and (self.slides or (differentiated and total <= MOST_JUMPS)):
+            return True
         seen = most <= MOST_OF_ONE or most * FEW_STEPS <= nsteps  # of one that flips more often, flips may have been missed
         return bool(seen and (total <= (MOST if self.jumps or differentiated else MOST_KINKS) or total * FEW_STEPS <= nsteps))
 
@@ -86,6 +99,8 @@ class Selects:
             if keys is None:
                 raise ArithmeticError("the switches of the right-hand side cannot be evaluated at a state of its solution")
             changed = keys[1:] != keys[:-1]
+            if t.size > HELD_UP:
+                self._see_shortest(t, y, found)
             if not changed.any():
                 continue
             dt, dy = np.abs(np.diff(t)), np.abs(np.diff(y, axis=0)).max(axis=1, initial=0.0)
@@ -96,18 +111,44 @@ class Selects:
                     continue
                 flips = found.setdefault(line, Flips(np.zeros(columns.size, dtype=int)))
                 flips.counts += np.count_nonzero(changed[:, columns], axis=0)
+                flips.apart = min(flips.apart, float(np.abs(np.diff(t[steps + 1])).min(initial=np.inf)))
                 looked_at = steps[np.linspace(0, steps.size - 1, min(LOOKS, steps.size)).astype(int)]
                 for k in looked_at.tolist():
                     for which in dict.fromkeys(columns[changed[k, columns]][[0, -1]].tolist()):
                         if not flips.jumps:
                             self._look((t[k], y[k]), (t[k + 1], y[k + 1]), which, size, flips)
 
+    def see_ahead(self, t: float, x: np.ndarray, step: float, found: dict[str, Flips]) -> None:
+        """Add to `found` what a solve was about to reach that failed here with steps of this size."""
+        for h in (step * LADDER).tolist():
+            if self._see_before((t, x), h, found):
+                break
+
+    def _see_shortest(self, t: np.ndarray, y: np.ndarray, found: dict[str, Flips]) -> None:
+        """See whether a switch holds the solve up: in the shortest steps, and a little beyond them."""
+        dt = np.diff(t)
+        for k in np.argsort(np.where(dt == 0, np.inf, np.abs(dt)), kind="stable")[:SHORTEST].tolist():
+            self._see_before((t[k], y[k]), FURTHER * dt[k], found)
+
+    def _see_before(self, start: Point, dt: float, found: dict[str, Flips]) -> bool:
+        """Whether a switch that jumps flips on the straight line along the slope."""
+        time, x = start
+        end = time + dt, x + dt * self._slope(x, time)
+        if not np.isfinite(end[1]).all():
+            return False
+        keys = self._keys.along(np.array([time, end[0]]), np.array([x, end[1]]))
+        flipped, jumped = [] if keys is None else np.flatnonzero(keys[0] != keys[1]).tolist(), False
+        for which in flipped[:: max(len(flipped) - 1, 1)]:
+            line = next(line for line, columns in self._columns.items() if which in columns)
+            flips = found.setdefault(line, Flips(np.zeros(self._columns[line].size, dtype=int)))
+            if self._jumps(start, end, which):
+                flips.jumps = jumped = True
+                flips.slides = flips.slides or self._slides(start, end, which)
+        return jumped
+
     def _look(self, start: Point, end: Point, which: int, size: float, flips: Flips) -> None:
         """See whether the right-hand side jumps or bends where a key flips in a step, compared with its size on the way."""
-        ends = self._keys.flip(*start, *end, which, BISECTIONS)
-        if ends is None:
-            raise ArithmeticError("the switches of the right-hand side cannot be evaluated between two states of its solution")
-        before, after = (self._slope(x, time) for time, x in ends)
+        ends, (before, after) = self._at_flip(start, end, which)
         size = max(np.abs(before).max(initial=0.0), np.abs(after).max(initial=0.0), size)
         flips.jumps = bool(np.abs(after - before).max(initial=0.0) > AGREE * size)
         if flips.jumps or flips.bends:
@@ -116,6 +157,32 @@ class Selects:
         if not flips.bends and self._by_p is not None:
             at = np.abs(self._by_p(ends[0][1], ends[0][0]))
             flips.bends = _bends(self._by_p, start, end, ends[0], at)
+
+    def _at_flip(self, start: Point, end: Point, which: int) -> tuple[tuple[Point, Point], tuple[np.ndarray, np.ndarray]]:
+        """The neighbouring points between which a key flips on the straight line, and the slopes there."""
+        ends = self._keys.flip(*start, *end, which, BISECTIONS)
+        if ends is None:
+            raise ArithmeticError("the switches of the right-hand side cannot be evaluated between two states of its solution")
+        (t, x), (time, other) = ends
+        return ((t, x), (time, other)), (self._slope(x, t), self._slope(other, time))
+
+    def _jumps(self, start: Point, end: Point, which: int) -> bool:
+        """Whether the right-hand side jumps where a key flips in a step, compared with its size there."""
+        _, slopes = self._at_flip(start, end, which)
+        gap = np.abs(slopes[1] - slopes[0]).max(initial=0.0)
+        return bool(gap > AGREE * max(np.abs(slope).max(initial=0.0) for slope in slopes))
+
+    def _slides(self, start: Point, end: Point, which: int) -> bool:
+        """Whether the right-hand side on both sides leads back to the switch where a key flips in a step."""
+        ends, slopes = self._at_flip(start, end, which)
+        dt = ASIDE * (end[0] - start[0])
+        there = [(time + dt, x + dt * slope) for (time, x), slope in zip(ends, slopes, strict=True)]
+        points = [*ends, *there]
+        keys = self._keys.along(np.array([time for time, _ in points]), np.array([x for _, x in points]))
+        if keys is None:
+            return False
+        before, after, from_before, from_after = keys[:, which]
+        return bool(before == from_after != after == from_before)
 
 
 def _bends(

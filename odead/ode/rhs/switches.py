@@ -17,6 +17,7 @@ from ...transform.forward import forward
 from ...transform.passes import optimise
 from ...transform.reverse import reverse
 from ...views import View, broadcast
+from .frozen import source_of
 from .jumps import Gradient
 
 __all__ = ["Switches", "guards_may_flip", "without_guards"]
@@ -44,7 +45,8 @@ class Switches:
         program = kernel.program
         results = [program.buffers[b] for b in program.results]
         self._shapes = [buffer.shape or () for buffer in results]
-        self._decide = [_decision(buffer.name) for buffer in results]
+        names = [buffer.name.partition(" ") for buffer in results]
+        self._decide, self._lines = [_decision(name) for name, _, _ in names], [line for _, _, line in names]
 
     def seeing(self, others: Sequence[tuple[np.ndarray, np.ndarray]]) -> "Switches":
         """The same with other captured arrays in place of some: pairs of old and new."""
@@ -58,16 +60,27 @@ class Switches:
         Their gradients, before, and what gives the product of their second derivatives with a direction.
         One that is itself discontinuous there, as that of ``t - int(t) < p[0]`` at t = 1, follows another one.
         """
-        nothing = self._zeros()
-        values, others = self._run(*before, p, nothing)[0], self._run(*after, p, nothing)[0]
         found: list[tuple[Gradient, Callable[[Gradient], Gradient]]] = []
-        for number, (value, other) in enumerate(zip(values, others, strict=True)):
-            continuous = np.abs(other - value) <= CLOSE * (1 + np.abs(value))
-            for at in np.argwhere(continuous & (self._decide[number](value) != self._decide[number](other))):
+        for number, which in enumerate(self._which(before, after, p)):
+            for at in which:
                 seeds = self._zeros()
                 seeds[number][tuple(at)] = 1.0
                 found.append((self._run(*before, p, seeds)[1], partial(self._product, *before, p, seeds)))
         return found
+
+    def lines_changed(self, before: tuple[np.ndarray, float], after: tuple[np.ndarray, float], p: np.ndarray) -> list[str]:
+        """The source lines of those, in words."""
+        changed = zip(self._lines, self._which(before, after, p), strict=True)
+        return list(dict.fromkeys(line for line, which in changed if len(which)))
+
+    def _which(self, before: tuple[np.ndarray, float], after: tuple[np.ndarray, float], p: np.ndarray) -> list[np.ndarray]:
+        """Of each array of switching functions, the indices of those that decide differently."""
+        nothing = self._zeros()
+        values, others = self._run(*before, p, nothing)[0], self._run(*after, p, nothing)[0]
+        return [
+            np.argwhere((np.abs(other - value) <= CLOSE * (1 + np.abs(value))) & (decide(value) != decide(other)))
+            for decide, value, other in zip(self._decide, values, others, strict=True)
+        ]
 
     def _product(self, x: np.ndarray, t: float, p: np.ndarray, seeds: list[np.ndarray], direction: Gradient) -> Gradient:
         """The second derivatives of the switching functions, weighted by seeds, times a direction."""
@@ -174,20 +187,21 @@ def _decision(name: str) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def _emit_switching_function(found: Program, instruction: Instruction) -> None:
-    """Emit a result, named for the function of NumPy by which it decides."""
+    """Emit a result, named for the function of NumPy by which it decides, and for its source line."""
+    source = source_of(found, instruction)
     ins = [view for view in instruction.ins if found.dtype(view) == "float64"]
     if _is_search(instruction):
         grid, values = instruction.ins
         shape = (*values.shape, *grid.shape)
         name = "greater" if instruction.params == "left" else "greater_equal"
         every = View(values.buffer, values.offset, shape, (*values.strides, 0))
-        found.emit("sub", _result(found, name, shape), (every, broadcast(grid, shape)))
+        found.emit("sub", _result(found, name, source, shape), (every, broadcast(grid, shape)))
     elif len(ins) == 2:
         name = instruction.op if instruction.op in COMPARISONS else "sign"
-        found.emit("sub", _result(found, name, ins[0].shape), (ins[0], ins[1]))
+        found.emit("sub", _result(found, name, source, ins[0].shape), (ins[0], ins[1]))
     elif instruction.op == "cast":
         rounding, value = _unrounded(found, ins[0])
-        found.emit("copy", _result(found, rounding, value.shape), (value,))
+        found.emit("copy", _result(found, rounding, source, value.shape), (value,))
 
 
 def _unrounded(found: Program, view: View) -> tuple[str, View]:
@@ -198,5 +212,5 @@ def _unrounded(found: Program, view: View) -> tuple[str, View]:
     return "trunc", view
 
 
-def _result(found: Program, name: str, shape: tuple[int, ...]) -> View:
-    return found.bound("float64", shape, Role.RESULT, name)
+def _result(found: Program, name: str, source: str, shape: tuple[int, ...]) -> View:
+    return found.bound("float64", shape, Role.RESULT, f"{name} {source}")
