@@ -4,6 +4,7 @@ import os
 import pickle
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from inspect import Parameter, signature
 from threading import Event, Lock
 from time import perf_counter
 from typing import Any, Final, NamedTuple
@@ -75,8 +76,9 @@ def ensemble(
     ArgumentTypeError, ArgumentValueError
         The members do not fit together, or the problem does not pickle though a process pool is to run it.
     """
-    members = _members(x0s, ps)
     run = sensitivity if _OF_SENSITIVITY & same.keys() else solve
+    _check_options(run, same)
+    members = _members(x0s, ps)
     workers = _workers(executor, threads, members.total)
     bar = open_bar(total=members.total, unit="solve") if progress else None
     done: Callable[[int], Any] = _nothing if bar is None else bar.update
@@ -87,6 +89,16 @@ def ensemble(
     finally:
         if bar is not None:
             bar.close()
+
+
+def _check_options(run: Callable[..., Member], same: dict[str, Any]) -> None:
+    """Raise where an option does not exist: each member would fail by it."""
+    known = [name for name, each in signature(run).parameters.items() if each.kind is Parameter.KEYWORD_ONLY]
+    for name in same:
+        if name not in known:
+            raise ArgumentTypeError(
+                f"ensemble has no option {name!r}; with these it has those of {run.__name__}: {', '.join(known)}"
+            )
 
 
 def _solve_member(run: Callable[..., Member], rhs: Any, tspan: Any, same: dict[str, Any], x0: Any, p: Any) -> Member:

@@ -6,6 +6,7 @@ from typing import Any, Final
 import numpy as np
 
 from ..errors import ArgumentTypeError, ArgumentValueError
+from .arguments.given import real
 from .engines.engine import AbstractEngine, Controls
 from .gradients.continuous import AdjointOptions
 
@@ -108,7 +109,7 @@ def positive(value: Any, argument: str, *, finite: bool = True) -> np.ndarray:
     if type(value) is float and 0 < value < np.inf:  # the usual case, in a third of the time
         return np.array(value)
     try:
-        array = np.asarray(value, dtype=float)
+        array = real(value)
     except (TypeError, ValueError):
         raise ArgumentTypeError(f"{argument} must be a positive number, not {value!r}") from None
     if not (array > 0).all() or (finite and not np.isfinite(array).all()):

@@ -118,6 +118,7 @@ class Run(NamedTuple):
         if dense:
             result.sol = problem.interpolant(FirstRows(trajectory.sol, problem.n))
         losses = self._loss(trajectory.y, rows)
+        self._refuse_infinite(result, losses)
         backwards: AbstractEngine = self.engine
         method, mass = controls.method, problem.rhs.mass
         if mass is not None and mass.has_mixed_states:
@@ -166,6 +167,7 @@ class Run(NamedTuple):
         if dense:
             result.sol = problem.interpolant(FirstRows(trajectory.sol, problem.n))
         losses = self._loss(trajectory.y, rows)
+        self._refuse_infinite(result, losses)
         try:
             adjoint = piecewise_adjoint(course, losses[1], go_back, self._at_events(course))
         except IntegrationError as error:
@@ -175,6 +177,20 @@ class Run(NamedTuple):
         grad_p = self._gradients_by_adjoint(result, adjoint, course, *losses)
         result.estimate_later(partial(probes.error_of_gradient, losses[1], grad_p.copy(), adjoint.grad_x0.copy()))
         return result
+
+    def _refuse_infinite(self, result: Sensitivity, losses: tuple[float, np.ndarray, np.ndarray, np.ndarray]) -> None:
+        """Raise where the loss has no finite derivative at the solution, before anything goes back with it."""
+        value, cotangents = losses[:2]
+        if np.isfinite(cotangents).all():
+            return
+        message = (
+            f"loss is {value:.6g} and its derivative by y is not finite, though the solution is; look for square roots, "
+            f"logarithms and divisions of what may be 0 or negative in loss"
+        )
+        result.update(success=False, status=-1, message=message)
+        error = IntegrationError(message)
+        error.result = result
+        raise error
 
     def _gradients_by_adjoint(
         self,

@@ -175,6 +175,8 @@ def sensitivity(
     if loss is not None and not isinstance(loss, Weighted):
         check_loss(loss)
     check_mode(mode, wanted, shadows, has_loss)
+    if "t_eval" in wanted and t_eval is None:
+        raise ArgumentValueError('wrt="t_eval" needs t_eval=; without it y is at t1 alone: use wrt="t1"')
     _check_second(order, has_loss)
     if nest is not None:
         assert not isinstance(loss, Weighted)

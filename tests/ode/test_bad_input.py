@@ -34,6 +34,17 @@ def total(y):
         ({"t_eval": [0.5, 2.0]}, ValueError, r"t_eval\[1\] = 2 is outside tspan"),
         ({"t_eval": [np.nan]}, ValueError, r"t_eval\[0\] = nan is outside"),
         ({"t_eval": []}, ValueError, "t_eval"),
+        (
+            {"t_eval": np.arange(4) * 0.1, "tspan": (0, 0.3)},
+            ValueError,
+            "= 0.30000000000000004 is outside .* by rounding",
+        ),
+        ({"t_eval": np.array([0.5j])}, TypeError, "t_eval must be a sequence of real numbers"),
+        ({"t_eval": ["0.5"]}, TypeError, "t_eval must be a sequence of real numbers"),
+        ({"tspan": ("0", "1")}, TypeError, "tspan must be two numbers"),
+        ({"rtol": "1e-3"}, TypeError, "rtol must be a positive number"),
+        ({"tstops": ["0.5"]}, TypeError, "tstops must be a sequence of times"),
+        ({"wrt": ("p", "t_eval"), "loss": total}, ValueError, 'wrt="t_eval" needs t_eval='),
         ({"method": "rk45"}, ValueError, "method='rk45' is unknown; use \"auto\" or one of .*RK45.*Tsit5.*BDF.*LSODA"),
         ({"t_eval": [[0.5]]}, ValueError, "t_eval must be one-dimensional"),
         ({"x0": np.array([1.0, np.nan])}, ValueError, r"x0\[1\] is nan"),
@@ -156,6 +167,10 @@ def too_short(x, p, t):
     return [x[0]]
 
 
+def nested(x, p, t):
+    return [[x[0]], [x[1]]]
+
+
 @pytest.mark.parametrize(
     ("rhs", "error", "words"),
     [
@@ -175,6 +190,7 @@ def too_short(x, p, t):
         (too_long, ValueError, r"returned an array of shape \(3,\), and x has shape \(2,\)"),
         (a_number, ValueError, r"returned an array of shape \(\), and x has shape \(2,\)"),
         (too_short, ValueError, "returned 1 values"),
+        (nested, ValueError, r"returned a list of lists, and x has shape \(2,\)"),
         (3.0, TypeError, "rhs is a float, which cannot be called"),
     ],
 )
@@ -301,3 +317,14 @@ def test_what_is_no_number(mode, wrong, message):
     given = {"x0": [1.0, 1.0], "p": np.ones(1), "tspan": (0, 1), "loss": lambda y: np.sum(y**2)} | wrong
     with pytest.raises(ArgumentTypeError, match=message):
         sensitivity(rhs, mode=mode, **given)
+
+
+@pytest.mark.parametrize("mode", ["adjoint", "continuous"])
+def test_a_loss_without_a_derivative_is_blamed(mode):
+    def rhs(dx, x, p, t):
+        dx[:] = -p[0] * x
+
+    with np.errstate(invalid="ignore"), pytest.raises(IntegrationError, match="loss is nan and its derivative") as caught:
+        sensitivity(rhs, [1.0], [1.0], (0, 1), loss=lambda y: np.sqrt(y[0, -1] - 1), mode=mode)
+    assert caught.value.result.y[0, -1] == pytest.approx(np.exp(-1), rel=1e-5)
+    assert caught.value.result.grad is None

@@ -226,6 +226,8 @@ def test_bad_arguments():
         odead.ensemble(lotka_volterra, [LOTKA_X0], PS, SPAN, executor=pool, threads=2)
     with pytest.raises(ArgumentValueError, match="positive"):
         odead.ensemble(lotka_volterra, [LOTKA_X0], PS, SPAN, threads=0)
+    with pytest.raises(ArgumentTypeError, match="no option 'teval'; with these it has those of solve: t_eval, "):
+        odead.ensemble(lotka_volterra, [LOTKA_X0], PS, SPAN, teval=[1.0])
 
 
 def test_progress(capsys, monkeypatch):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from odead.errors import ArgumentTypeError, ArgumentValueError
+from odead.ode import sensitivity
 from odead.ode.arguments.layout import lay_out
 from odead.ode.arguments.signature import flat_rhs, multiplied
 from odead.tracing.trace import trace
@@ -97,3 +98,43 @@ def test_what_is_recorded_of_containers_goes_by_the_name_of_the_users_function()
     assert trace(plain, (np.zeros(2), x, p, 0.0)).program.name == "reaction"
     assert trace(with_cost, (np.zeros(3), np.ones(3), p, 0.0)).program.name == "reaction"
     assert trace(multiplied(plain, np.eye(2)), (np.zeros(2), x, p, 0.0)).program.name == "reaction"
+
+
+def by_place(x, p, t):
+    return -p["rate"][p["of"]] * x
+
+
+def by_mask(x, p, t):
+    return np.where(p["decays"], -p["rate"] * x, 0.0)
+
+
+@pytest.mark.parametrize("mode", ["forward", "adjoint", "continuous"])
+@pytest.mark.parametrize(
+    ("rhs", "name", "values"), [(by_place, "of", ([1, 0], [0, 0])), (by_mask, "decays", ([True, False], [True, True]))]
+)
+def test_tables_in_p_are_seen_when_they_change(rhs, name, values, mode):
+    p = {"rate": np.array([1.0, 2.0]), name: np.array(values[0])}
+    for value in (*values, values[0]):
+        p[name][:] = value
+        for _ in range(3):  # from the second time on, by what was kept
+            result = sensitivity(rhs, np.ones(2), p, (0, 1), loss=np.sum, mode=mode, rtol=1e-8)
+            rates = np.where(value, p["rate"], 0.0) if name == "decays" else p["rate"][value]
+            by_rate = -np.exp(-rates) * (np.array(value) if name == "decays" else 1.0)
+            expected = by_rate if name == "decays" else np.bincount(value, by_rate, 2)
+            np.testing.assert_allclose(result.grad["rate"], expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("p", [np.zeros(0), {"rates": np.zeros(0)}, (), {}])
+@pytest.mark.parametrize("mode", ["forward", "adjoint", "continuous"])
+def test_no_parameters_in_any_container(p, mode):
+    def rhs(x, p, t):
+        rates = p.get("rates", ()) if isinstance(p, dict) else p
+        return -x * (1 + len(rates))
+
+    def in_place(dx, x, p, t):
+        dx[:] = rhs(x, p, t)
+
+    for each in (rhs, in_place):
+        result = sensitivity(each, np.ones(2), p, (0, 1), loss=np.sum, mode=mode, wrt=("p", "x0"), rtol=1e-8)
+        np.testing.assert_allclose(result.grad_x0, np.exp(-1) * np.ones(2), rtol=1e-6)
+        assert type(result.grad) is type(p)

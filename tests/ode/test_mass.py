@@ -264,7 +264,7 @@ def test_many_constraints_on_a_sparse_pattern():
     p, start = np.array([3.0]), np.zeros(2 * n)
     tight = {"loss": lambda y: np.sum(y[: n - 2] ** 2), "method": "Rodas5P", "rtol": 1e-9, "atol": 1e-11}
     expected = odead.sensitivity(reduced, start[: n - 2], p, (0.0, 5.0), **tight)
-    for matrix in (np.diag(diagonal), scipy.sparse.dia_matrix(np.diag(diagonal)), scipy.sparse.csr_array(np.diag(diagonal))):
+    for matrix in (np.diag(diagonal), scipy.sparse.lil_matrix(np.diag(diagonal)), scipy.sparse.csr_array(np.diag(diagonal))):
         for method, mode in (("Rodas5P", "forward"), ("Rodas5P", "adjoint"), ("BDF", "forward"), ("BDF", "adjoint")):
             found = odead.sensitivity(
                 rhs, start, p, (0.0, 5.0), loss=lambda y: np.sum(y[1 : n - 1] ** 2), mass_matrix=matrix, method=method,

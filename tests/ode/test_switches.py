@@ -237,3 +237,24 @@ def test_a_branch_at_a_sum_that_rounds_otherwise_when_compiled(seed):
     found = solved(0.5)  # the first one, which records the other side
     difference = (solved(0.5001).loss - solved(0.4999).loss) / 2e-4
     assert found.grad[1] == pytest.approx(difference, rel=1e-3, abs=1e-4)
+
+
+def root_by_newton(x, p, t):
+    """How often it iterates, and so passes the line with abs, depends on x."""
+    root = 1.0
+    while abs(root**3 + p[0] * root - x[0]) > 1e-10:
+        root = root - (root**3 + p[0] * root - x[0]) / (3 * root**2 + p[0])
+    return [-p[1] * root, root - x[1]]
+
+
+@pytest.mark.parametrize("mode", ["forward", "adjoint", "continuous"])
+def test_a_loop_that_iterates_until_it_has_converged(mode):
+    def smooth(x, p, t):  # Cardano's formula
+        d = np.sqrt(x[0] ** 2 / 4 + p[0] ** 3 / 27)
+        root = np.cbrt(x[0] / 2 + d) + np.cbrt(x[0] / 2 - d)
+        return [-p[1] * root, root - x[1]]
+
+    p = np.array([1.5, 0.8])
+    given = {"x0": np.array([3.0, 0.0]), "p": p, "tspan": (0, 3), "loss": lambda y: np.sum(y**2), "mode": mode}
+    result = odead.sensitivity(root_by_newton, **given)
+    np.testing.assert_allclose(result.grad, odead.sensitivity(smooth, **given, rtol=1e-10, atol=1e-12).grad, rtol=2e-5)

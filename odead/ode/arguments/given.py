@@ -13,7 +13,15 @@ from ...errors import ArgumentTypeError, ArgumentValueError
 from ...tracing.recorder import is_plain, is_traced
 from .signature import name_of, required_parameters
 
-__all__ = ["check_t_eval", "check_tspan", "initial_values", "refuse_traced"]
+__all__ = ["check_t_eval", "check_tspan", "initial_values", "real", "refuse_traced"]
+
+
+def real(value: Any) -> np.ndarray:
+    """A new array of floats; TypeError of text, dates and complex numbers, which NumPy would convert."""
+    given = np.asarray(value)
+    if given.dtype.kind not in "fiubO":
+        raise TypeError(f"{given.dtype} is no real number")
+    return np.array(given, dtype=np.float64)
 
 
 def refuse_traced(**given: Any) -> None:
@@ -29,7 +37,7 @@ def check_tspan(tspan: Any) -> tuple[float, float]:
     if type(tspan) is tuple and tuple(map(type, tspan)) == (float, float) and isfinite(tspan[0]) and isfinite(tspan[1]):
         return tspan  # the usual case, in a tenth of the time
     try:
-        ends = np.asarray(tspan, dtype=float)
+        ends = real(tspan)
     except (TypeError, ValueError):
         raise ArgumentTypeError(f"tspan must be two numbers (t0, t1), not {tspan!r}") from None
     if ends.shape != (2,):
@@ -43,7 +51,7 @@ def check_t_eval(t_eval: Any, t0: float, t1: float) -> np.ndarray | None:
     if t_eval is None:
         return None
     try:
-        times = np.array(t_eval, dtype=float)
+        times = real(t_eval)
     except (TypeError, ValueError):
         raise ArgumentTypeError("t_eval must be a sequence of real numbers") from None
     if times.ndim != 1 or not times.size:
@@ -54,7 +62,13 @@ def check_t_eval(t_eval: Any, t0: float, t1: float) -> np.ndarray | None:
     outside = ~((times >= min(t0, t1)) & (times <= max(t0, t1)))
     if outside.any():
         k = int(np.argmax(outside))
-        raise ArgumentValueError(f"t_eval[{k}] = {times[k]:.6g} is outside tspan = ({t0:.6g}, {t1:.6g})")
+        shown, low, high = f"{times[k]:.6g}", min(t0, t1), max(t0, t1)
+        if not low <= float(shown) <= high:
+            raise ArgumentValueError(f"t_eval[{k}] = {shown} is outside tspan = ({t0:.6g}, {t1:.6g})")
+        raise ArgumentValueError(
+            f"t_eval[{k}] = {float(times[k])!r} is outside tspan = ({t0!r}, {t1!r}) by rounding; "
+            f"np.clip(t_eval, {low!r}, {high!r}) is inside"
+        )
     steps = np.diff(times)
     wrong = steps < 0 if t1 >= t0 else steps > 0
     if wrong.any():

@@ -49,11 +49,22 @@ class Slot:
         return pairs[(*before, 0)] + 1j * pairs[(*before, 1)]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Static:
-    """A leaf that is not a float: part of the program, not of the vector."""
+    """A leaf that is not a float: part of the program, not of the vector. An array is a copy, which nobody changes."""
 
     value: Any
+
+    @cached_property
+    def _key(self) -> Any:
+        value = self.value
+        return (value.dtype.str, value.shape, value.tobytes()) if isinstance(value, np.ndarray) else (type(value), value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Static) and bool(self._key == other._key)
+
+    def __hash__(self) -> int:
+        return hash(self._key)
 
 
 @dataclass(frozen=True)
@@ -92,7 +103,7 @@ class Layout:
 
     @cached_property
     def is_none(self) -> bool:
-        return self.leaves == (Static(None),) and self.structure == LEAF
+        return self.structure == LEAF and isinstance(self.leaves[0], Static) and self.leaves[0].value is None
 
     @cached_property
     def has_numbers(self) -> bool:
@@ -130,7 +141,14 @@ class Layout:
 
     def unpack(self, vector: Any, trailing: tuple[int, ...] = ()) -> Any:
         """The container whose leaves are views of `vector`; static leaves come from the layout."""
+        if vector is None:  # there are no parameters, but perhaps empty arrays of them
+            vector = np.empty(0)
         return self._build(lambda slot: slot.read(vector, trailing))
+
+    def arrays(self, tree: Any) -> list[np.ndarray]:
+        """The arrays of floats in a container that was laid out so."""
+        leaves = zip(flatten(tree)[0], self.leaves, strict=False)  # x0 may have been a function or a list of numbers
+        return [leaf for leaf, place in leaves if isinstance(leaf, np.ndarray) and isinstance(place, Slot)]
 
     def gradient(self, vector: np.ndarray) -> Any:
         """A container of fresh leaves in the dtypes of the original; numbers are Python floats."""
@@ -200,7 +218,7 @@ def lay_out(tree: Any, argument: str, complex_allowed: bool = False) -> tuple[La
             continue
         array = _as_floats(leaf, path, promote, structure == LEAF, complex_allowed)
         if array is None:
-            layout.append(Static(leaf))
+            layout.append(Static(leaf.copy() if isinstance(leaf, np.ndarray) else leaf))
             continue
         shape = leaf.shape if isinstance(leaf, np.ndarray) else None
         flat = array.astype(np.complex128 if array.dtype.kind == "c" else np.float64).ravel().view(np.float64)

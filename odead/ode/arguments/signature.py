@@ -159,7 +159,7 @@ def flat_rhs(rhs: Callable[..., Any], running: Callable[..., Any] | None, x_layo
     function = rhs.func if isinstance(rhs, ScipyRhs) else rhs
     if running is not None:
         return _named(partial(_with_running, form, function, running, x_layout, p_layout), function)
-    if form is _fill and x_layout.is_vector and (p_layout.is_vector or p_layout.is_none):
+    if form is _fill and x_layout.is_vector and ((p_layout.is_vector and p_layout.size) or p_layout.is_none):
         return function
     return _named(partial(_unpacked, form, function, x_layout, p_layout), function)
 
@@ -369,6 +369,8 @@ def _assign_array(target: Any, value: Any, what: str) -> None:
             raise ArgumentValueError(f"{what} {len(value)} values, and x has shape {target.shape}")
         for k, item in enumerate(value):
             if target.ndim == 1:
+                if isinstance(item, (list, tuple)):
+                    raise ArgumentValueError(f"{what} a list of lists, and x has shape {target.shape}")
                 target[k] = item
             else:
                 _assign_array(target[k], item, what)

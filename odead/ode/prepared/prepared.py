@@ -18,7 +18,6 @@ from ..._lanes_batch import WIDTH, LanesBatch
 from ..._repeated import are_same_times, first_alike
 from ..._results import are_equal, events_of, rows_of
 from ..._system import Recorded
-from ...containers import flatten
 from ...derivatives.interchangeable import representative
 from ...derivatives.kernel import Kernel, Variant
 from ...tape import Program, Role
@@ -218,7 +217,7 @@ class Prepared:
             return [self.solve(those.member(k), name, until_error)[0] for k in range(count)]
         if self._captures:
             for p, x0 in those.arrays:
-                self._refuse_captured(p, x0)
+                self._refuse_captured(those.p_layout.arrays(p), those.x_layout.arrays(x0))
         runner, installed = self._runner(count, beside)
         if runner is None:
             self._is_impossible = True
@@ -316,17 +315,15 @@ class Prepared:
         """Where p moves along each column of sensitivities, where there are columns."""
         return columns_for(self._plan.problem, self._plan.wrt).seeds if self._plan.mode == "forward" else None
 
-    def _refuse_captured(self, p: Any, x0: Any) -> None:
-        """As in the long way."""
-        plan = self._plan
-        leaves = [[leaf for leaf in flatten(tree)[0] if isinstance(leaf, np.ndarray)] for tree in (p, x0)]
-        for argument, arrays in zip(("p", "x0"), leaves, strict=True):
-            if argument in plan.wrt:
+    def _refuse_captured(self, p: list[np.ndarray], x0: list[np.ndarray]) -> None:
+        """As in the long way, of the arrays in p and in x0."""
+        for argument, arrays in (("p", p), ("x0", x0)):
+            if argument in self._plan.wrt:
                 self._rhs.refuse_captured(arrays, argument)
         if self._loss is not None:
-            refuse_captured(self._loss.primal, leaves[0], "p")
+            refuse_captured(self._loss.primal, p, "p")
         if self._events is not None:
-            self._events.refuse_captured(leaves[0])
+            self._events.refuse_captured(p)
 
 
 Beside = dict[Prepared, list[LanesBatch]]

@@ -6,7 +6,6 @@ from typing import Any, Final
 
 import numpy as np
 
-from ...containers import flatten
 from ...derivatives.interchangeable import representative
 from ...derivatives.kernel import Kernel, Variant
 from ...errors import ArgumentTypeError, IntegrationError
@@ -45,7 +44,7 @@ class Loss:
     def __init__(self, loss: Callable[..., Any], x_layout: Layout, p_layout: Layout, p: Any) -> None:
         takes_p = check_loss(loss) == 2
         self._name = name_of(loss)
-        self._arrays = [leaf for leaf in flatten(p)[0] if isinstance(leaf, np.ndarray)]
+        self._arrays = p_layout.arrays(p)
         self._n_p = p_layout.size
         self._flat = partial(evaluate, loss, takes_p, x_layout, p_layout)
         self._key = (representative(loss), x_layout, p_layout)

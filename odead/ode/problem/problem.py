@@ -11,7 +11,6 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from ..._results import all_finite, goes_strictly
-from ...containers import flatten
 from ...derivatives.interchangeable import representative
 from ...errors import ArgumentTypeError, ArgumentValueError, ImpureError, TracingError, warn
 from ..arguments.given import check_t_eval, check_tspan, initial_values, refuse_traced
@@ -208,7 +207,7 @@ def make_problem(
     mass = None if mass_matrix is None else check_mass(mass_matrix, n, x_layout)
     may_keep = keeps_mass and events is None and not np.size(tstops)
     compiled_rhs = _right_hand_side(rhs, running, (x_layout, p_layout), (state, p_vector, t0), mass, may_keep, runs_uncompiled)
-    _refuse_captured(compiled_rhs, {"p": p, "x0": x0}, differentiated)
+    _refuse_captured(compiled_rhs, {"p": (p, p_layout), "x0": (x0, x_layout)}, differentiated)
     by_p = "p" in differentiated and p_vector.size > 0
     dx0_dp = None
     if initial is not None and by_p:
@@ -232,11 +231,12 @@ def make_problem(
     return problem
 
 
-def _refuse_captured(rhs: CompiledRhs, arguments: dict[str, Any], differentiated: Sequence[str]) -> None:
+def _refuse_captured(rhs: CompiledRhs, arguments: dict[str, tuple[Any, Layout]], differentiated: Sequence[str]) -> None:
     """Raise where an array of a differentiated argument is also read through a closure."""
     if rhs.captures:
         for name in arguments.keys() & differentiated:
-            rhs.refuse_captured([leaf for leaf in flatten(arguments[name])[0] if isinstance(leaf, np.ndarray)], name)
+            given, layout = arguments[name]
+            rhs.refuse_captured(layout.arrays(given), name)
 
 
 def _check_start(problem: Problem) -> None:

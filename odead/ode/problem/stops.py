@@ -13,6 +13,7 @@ from ...derivatives.kernel import Kernel
 from ...derivatives.second_order import hvp
 from ...errors import ArgumentTypeError, ArgumentValueError
 from ...transform.forward import forward
+from ..arguments.given import real
 from ..arguments.layout import Layout, lay_out
 from ..arguments.signature import flat_of_p, name_of, required_parameters
 from ..rhs.rhs import refuse_captured
@@ -67,7 +68,7 @@ def make_stops(tstops: Any, p: Any, p_layout: Layout, p_vector: np.ndarray, t0: 
             raise ArgumentTypeError(f"tstops: {name_of(tstops)} must take one positional parameter: tstops(p)")
         given = tstops(copy.deepcopy(p))
     try:
-        times = np.array(given, dtype=float)
+        times = real(given)
     except (TypeError, ValueError):
         raise ArgumentTypeError("tstops must be a sequence of times, or a function tstops(p) that returns one") from None
     if times.ndim != 1:

@@ -233,7 +233,7 @@ def check_mass(mass_matrix: Any, n: int, layout: Layout) -> Mass | None:
         )
     sparse = scipy.sparse.issparse(mass_matrix)
     try:
-        matrix = mass_matrix if sparse else np.asarray(mass_matrix)
+        matrix = mass_matrix.tocsr() if sparse else np.asarray(mass_matrix)
         if np.issubdtype(matrix.dtype, np.complexfloating):
             raise ArgumentTypeError("mass_matrix must be real, not complex")
         values = matrix.astype(np.float64)

@@ -59,6 +59,11 @@ class Flips:
     slides: bool = False
     apart: float = np.inf
 
+    def add(self, counts: np.ndarray) -> None:
+        """Count more flips; a way through the branches may have passed the line more often than those before."""
+        longer, shorter = (self.counts, counts) if self.counts.size >= counts.size else (counts, self.counts)
+        self.counts = longer + np.pad(shorter, (0, longer.size - shorter.size))
+
     def are_few(self, nsteps: int, *, differentiated: bool) -> bool:
         """Whether they are to be located one by one, in a solve of so many steps."""
         most, total = self.counts.max(initial=0), self.counts.sum()
@@ -110,7 +115,7 @@ class Selects:
                 if not steps.size:
                     continue
                 flips = found.setdefault(line, Flips(np.zeros(columns.size, dtype=int)))
-                flips.counts += np.count_nonzero(changed[:, columns], axis=0)
+                flips.add(np.count_nonzero(changed[:, columns], axis=0))
                 flips.apart = min(flips.apart, float(np.abs(np.diff(t[steps + 1])).min(initial=np.inf)))
                 looked_at = steps[np.linspace(0, steps.size - 1, min(LOOKS, steps.size)).astype(int)]
                 for k in looked_at.tolist():
