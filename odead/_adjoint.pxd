@@ -20,6 +20,7 @@ cdef class Adjoint:
     cdef public Cotangents behind           # what comes behind the values that the evaluations have saved; or None
     cdef int64_t begins                     # number of the first step of a sweep
     cdef int64_t ends                       # and of the one after the last; -1: of all
+    cdef const double* end                  # the state after the last of these, where it was reset; NULL: in the record
     cdef int64_t number                     # of the step
     cdef int64_t n
     cdef double* x_bar                  # cotangent of the state at the end of the step, then at its start
@@ -39,6 +40,7 @@ cdef class Adjoint:
     cdef void restart(self) noexcept nogil
     cdef void tally(self, int64_t* njev, int64_t* nlu) noexcept nogil
     cdef Outcome sweep(self, const double* times, const double* y_bar, int64_t n_times) noexcept nogil
+    cdef const double* new_state(self, int64_t number) noexcept nogil
     cdef Outcome unfold(self, int64_t first) noexcept nogil
     cdef Outcome step_back(self, int64_t number, const double* times, const double* y_bar, int64_t* last) noexcept nogil
     cdef bint has_inside(self, int64_t number, const double* times, int64_t last) noexcept nogil

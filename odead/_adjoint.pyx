@@ -62,7 +62,7 @@ cdef class Adjoint:
         self.z, self.z_bar, self.covector = vector + 3 * n, vector + 4 * n, vector + 5 * n
         self.k_bar, self.k, self.arguments = floats(stages[0]), floats(stages[1]), floats(stages[2])
 
-    def run(self, times, y_bar, int64_t begins=0, int64_t ends=-1):
+    def run(self, times, y_bar, int64_t begins=0, int64_t ends=-1, end=None):
         """Sweep back over all steps, or some of them; exceptions of the right-hand side are raised.
 
         The cotangent of p is added to `cotangents.p_bar`.
@@ -75,6 +75,8 @@ cdef class Adjoint:
             Their cotangents.
         begins, ends : int
             Number of the first step, and of the one after the last; -1: all. Of a record that has all states.
+        end : (n,) array, optional
+            The state after the last of them, where the record has there what it was reset to.
 
         Returns
         -------
@@ -91,7 +93,12 @@ cdef class Adjoint:
             raise ValueError(f"y_bar has shape {y_bar.shape}, not {(m, self.n)}")
         if not 0 <= begins <= (ends if ends >= 0 else 0) <= self.record.count or (ends >= 0 and self.record.stride > 1):
             raise ValueError("the record has no such steps")
-        self.begins, self.ends = begins, ends
+        self.begins, self.ends, self.end = begins, ends, NULL
+        if end is not None:
+            end = np.array(end, dtype=np.float64)
+            if end.shape != (self.n,) or ends < 0:
+                raise ValueError("the state after the last step does not fit")
+            self.end = floats(end)
         cdef double* at = floats(times)
         cdef double* given = floats(y_bar)
         with nogil:
@@ -135,6 +142,12 @@ cdef class Adjoint:
         if outcome == DONE and not odead_all_finite(self.n, self.x_bar):
             return NOT_FINITE
         return outcome
+
+    cdef const double* new_state(self, int64_t number) noexcept nogil:
+        """The state after a step."""
+        if self.end != NULL and number + 1 == self.ends:
+            return self.end
+        return self.states + (number + 1 - self.first) * self.n
 
     cdef Outcome unfold(self, int64_t first) noexcept nogil:
         """Have the states of the steps from `first` to the next state that was kept."""
@@ -262,7 +275,7 @@ cdef class Adjoint:
         for i in range(self.method.all_stages):
             self.argument_of[i] = NULL
         if not few:
-            self.argument_of[newest] = x + self.n
+            self.argument_of[newest] = self.new_state(number)
         if self.rows >= stop:
             self.taken = self.slopes + at * self.rows * self.n
             return DONE

@@ -77,7 +77,7 @@ cdef class BackwardAdjoint(Adjoint):
         return Adjoint.sweep(self, times, y_bar, n_times)
 
     cdef Outcome step_back(self, int64_t number, const double* times, const double* y_bar, int64_t* last) noexcept nogil:
-        cdef const double* x = self.record.x + (number + 1) * self.n
+        cdef const double* x = self.new_state(number)
         cdef double t = self.record.t[number], t_new = self.record.t[number + 1], h = t_new - t, c, weight
         cdef double* row
         cdef double* correction
@@ -111,7 +111,7 @@ cdef class BackwardAdjoint(Adjoint):
         for j in range(n):
             self.x_bar[j] += self.z_bar[j] + self.sum_bar[j]
         memset(correction, 0, size)
-        if number:
+        if number > self.begins:
             self.pull_resize(h / (t - self.record.t[number - 1]))
         else:  # D_1 = h f
             for j in range(n):

@@ -127,13 +127,14 @@ class Run(NamedTuple):
             backwards, method = ScipyEngine(), "Radau" if method in ONE_STEP else ScipyEngine().choose_method(method)
         controls = controls._replace(method=method)
 
-        start_counts = len(course.pieces) > 1 or self.wrt != ("p",) or problem.dx0_dp is not None
+        whole = len(course.pieces) == 1
+        start_counts = not whole or self.wrt != ("p",) or problem.dx0_dp is not None
 
         def solve_back(piece: Piece, times: np.ndarray, cotangents: np.ndarray) -> AdjointResult:
             part = trajectory._replace(sol=piece.sol)
             return continuous_adjoint(
                 piece.problem, part, times, cotangents, backwards, controls, self.tolerances, with_p="p" in self.wrt,
-                with_x0=start_counts,
+                with_x0=start_counts, whole=whole,
             )  # fmt: skip
 
         try:

@@ -89,3 +89,20 @@ def test_transients_after_data_are_not_followed(method):
     found = solve("continuous", method, 1e-7)
     np.testing.assert_allclose(found.grad, solve("forward", "Rodas5P", 1e-11).grad, rtol=5e-6)
     assert found.nsteps < solve("continuous", method, 1e-7, wrt=("p", "x0")).nsteps
+
+
+@STIFF
+@pytest.mark.parametrize("doses", [0, 2])
+def test_a_loss_that_looks_at_nothing(method, doses):
+    def event(x, p, t):
+        return (t - 0.5) * (t - 1.2)
+
+    def reset(x, p, t):
+        x[0] += p[0]
+
+    event.reset = reset
+    found = sensitivity(
+        chain, [1.0, 1e-6], np.array([0.5, 1.0]), (0.0, 2.0), t_eval=[0.3, 2.0], mode="continuous", method=method,
+        loss=lambda y: 0.0 * y.sum() + 1.0, events=[event][:doses],
+    )  # fmt: skip
+    np.testing.assert_array_equal(found.grad, [0.0, 0.0])

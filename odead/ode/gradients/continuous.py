@@ -141,6 +141,7 @@ def continuous_adjoint(
     *,
     with_p: bool,
     with_x0: bool = True,
+    whole: bool = True,
 ) -> AdjointResult:
     """Integrate lambda backwards and the gradient beside it.
 
@@ -161,6 +162,8 @@ def continuous_adjoint(
         Whether the gradient with respect to p is wanted.
     with_x0 : bool
         Whether lambda(t0) is.
+    whole : bool
+        Whether the problem is all of the solve, and not a piece: a rough solve beside each would cost more than it saves.
 
     Raises
     ------
@@ -177,7 +180,7 @@ def continuous_adjoint(
     if isinstance(engine, NativeEngine):
         controls = controls._replace(method=method_back(controls.method, forward))
     scale = None
-    if controls.method not in EXPLICIT and problem.rhs.mass is None:
+    if whole and times.size and controls.method not in EXPLICIT and problem.rhs.mass is None:
         scale = scale_of_adjoint(problem, engine, controls, times, cotangents, forward.sol.ts, with_x0=with_x0)
     controls = _controls(forward, cotangents, controls, options, scale)
     if isinstance(engine, NativeEngine):

@@ -27,7 +27,7 @@ from ..engines.native import Leg, NativeEngine, compiled_method, interpolant, ru
 from ..methods import EXPLICIT, MULTISTEP, ONE_STEP
 from ..pieces.piecewise import Course, Happened, Piece, integrate
 from ..problem.problem import Problem
-from ..rhs.jumps import ResetMap
+from ..rhs.jumps import PassedReset
 from ..rhs.linearised import PatternGrewError
 from ..rhs.systems import behind, cotangents, recorded, tangents
 from .continuous import AdjointOptions, AdjointResult
@@ -66,13 +66,13 @@ class Steps(NamedTuple):
         Each with a record.
     times : array, shape (m,)
         Of the outputs.
-    passed : sequence of tuple of float and ResetMap
-        Resets inside the loop: when, and the map at the state before it.
+    passed : sequence of PassedReset
+        Those inside the loop.
     """
 
     legs: list[Leg]
     times: np.ndarray
-    passed: Sequence[tuple[float, ResetMap]] = ()
+    passed: Sequence[PassedReset] = ()
 
 
 class Probes(NamedTuple):
@@ -274,7 +274,7 @@ class _Recorder(AbstractEngine):
         return method
 
     def resets_inside(self, method: str) -> bool:
-        return self.keeps_all and method not in MULTISTEP
+        return self.keeps_all
 
     def integrate(self, system: System, controls: Controls, times: np.ndarray | None, dense: bool) -> Trajectory:
         n, kept_anyway = self._n, (dense and self._dense) or times is None
@@ -391,9 +391,7 @@ def discrete_adjoint(problem: Problem, steps: Steps, y_bar: np.ndarray) -> Adjoi
     return AdjointResult(p_bar, x_bar, x_bar - at_start, nfev, njev, nlu, 0)
 
 
-def _go_back(
-    problem: Problem, leg: Leg, times: np.ndarray, y_bar: np.ndarray, passed: Sequence[tuple[float, ResetMap]]
-) -> AdjointResult:
+def _go_back(problem: Problem, leg: Leg, times: np.ndarray, y_bar: np.ndarray, passed: Sequence[PassedReset]) -> AdjointResult:
     """Go back over the steps of one method; y_bar (m, N) are the cotangents of the states at the times."""
     iterates, by_p = True, np.zeros(problem.p.size)
     while True:
@@ -430,22 +428,24 @@ def _go_back(
 
 
 def _through_resets(
-    adjoint: Adjoint, problem: Problem, times: np.ndarray, y_bar: np.ndarray, passed: Sequence[tuple[float, ResetMap]]
+    adjoint: Adjoint, problem: Problem, times: np.ndarray, y_bar: np.ndarray, passed: Sequence[PassedReset]
 ) -> tuple[str, np.ndarray, np.ndarray]:
     """The sweep from reset to reset: its outcome, the cotangent of the first state, and that of p through the resets."""
     sign, ends = -1.0 if problem.t1 < problem.t0 else 1.0, adjoint.record.times
-    maps = {int(np.searchsorted(sign * ends, sign * t)): reset for t, reset in passed if ends[0] != t and t in ends}
+    maps = {
+        int(np.searchsorted(sign * ends, sign * reset.t)): reset for reset in passed if ends[0] != reset.t and reset.t in ends
+    }
     starts = [0, *sorted(maps)]
     firsts = [0, *np.searchsorted(sign * times, sign * ends[starts[1:]], side="right").tolist()]
     stop, last = ends.size - 1, times.size
     x_bar, by_p = np.zeros(problem.x0.size), np.zeros(problem.p.size)
     for start, first in zip(reversed(starts), reversed(firsts), strict=True):
         data, at = np.vstack([y_bar[first:last], x_bar]), np.append(times[first:last], ends[stop])
-        outcome, x_bar = adjoint.run(at, data, start, stop)
+        outcome, x_bar = adjoint.run(at, data, start, stop, maps[stop].x if stop in maps else None)
         if outcome != "done":
             break
         if start:
-            x_bar, more = maps[start].pull(x_bar)
+            x_bar, more = maps[start].map.pull(x_bar)
             by_p += more
         stop, last = start, first
     return outcome, x_bar, by_p

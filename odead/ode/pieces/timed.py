@@ -13,7 +13,7 @@ import numpy as np
 from ..engines.engine import AbstractEngine, Controls, System, Trajectory
 from ..problem.events import Reset
 from ..problem.problem import Problem
-from ..rhs.jumps import Move
+from ..rhs.jumps import Move, PassedReset
 from .instants import TOGETHER, Occurrence
 
 __all__ = ["TimedReset", "known_resets", "solve_through"]
@@ -79,8 +79,10 @@ def solve_through(
     system = make(smooth)._replace(resets=(np.array([timed.t for timed in resets]), compiled))
     trajectory = engine.integrate(system, controls, times, dense=False)
     if trajectory.steps is not None:
-        at = [timed.reset.at(z[:n], p, timed.t) for timed, z in zip(resets, trajectory.before, strict=False)]
-        passed = [(timed.t, reset) for timed, reset in zip(resets, at, strict=False)]
+        passed = [
+            PassedReset(timed.t, timed.reset.at(z[:n], p, timed.t), z[:n])
+            for timed, z in zip(resets, trajectory.before, strict=False)
+        ]
         trajectory = trajectory._replace(steps=trajectory.steps._replace(passed=passed))
     still = Move(np.zeros(n), np.zeros(p.size))
     happened = []

@@ -10,11 +10,11 @@ matrices: the essential tool for linearizing hybrid dynamical systems (2024).)
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
-__all__ = ["Gradient", "Jump", "Move", "ResetMap", "Transition"]
+__all__ = ["Gradient", "Jump", "Move", "PassedReset", "ResetMap", "Transition"]
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,22 @@ class ResetMap(Protocol):
 
     def pull(self, covector: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The cotangents of the state before it and of p."""
+
+
+class PassedReset(NamedTuple):
+    """A reset inside a loop.
+
+    Attributes
+    ----------
+    t : float
+    map : ResetMap
+    x : array, shape (N,)
+        The state before it.
+    """
+
+    t: float
+    map: ResetMap
+    x: np.ndarray
 
 
 @dataclass(frozen=True)
