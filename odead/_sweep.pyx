@@ -177,6 +177,7 @@ cdef double run_member(const Instruction* i, int64_t s, int64_t e) noexcept nogi
     cdef int64_t start = s - cut.lag if s > cut.lag else 0
     cdef int64_t stop = e - cut.lag if e - cut.lag < cut.count else cut.count
     cdef Instruction part
+    cdef bint is_plain
     cdef int64_t _
     if stop <= start:
         return 0
@@ -197,8 +198,12 @@ cdef double run_member(const Instruction* i, int64_t s, int64_t e) noexcept nogi
             elementwise(&part)
         return 0
     part.n = i.n
+    is_plain = i.extra[4] == 0 and foreign[i.opcode].call == NULL
     for _ in range(stop - start):
-        elementwise(&part)
+        if is_plain:
+            odead_row(part.opcode, part.n, part.out, part.x, part.y, part.z, part.extra)
+        else:
+            elementwise(&part)
         part.out += cut.step[0]
         part.x += cut.step[1]
         part.y += cut.step[2]
