@@ -25,6 +25,18 @@ cnp.import_array()
 cdef int64_t FEW = 64  # states
 
 
+cdef void forget(Cotangents pull) noexcept nogil:
+    """Let it leave nothing for later that it has left so far."""
+    if pull is not None and pull.later is not None:
+        pull.later.forget()
+
+
+cdef void settle(Cotangents pull) noexcept nogil:
+    """Have what it has left for later."""
+    if pull is not None and pull.later is not None:
+        pull.later.settle()
+
+
 cdef class Adjoint:
     """The backward sweep over the steps of a record.
 
@@ -121,8 +133,8 @@ cdef class Adjoint:
         cdef Outcome outcome
         memset(self.x_bar, 0, self.n * sizeof(double))
         memset(self.slope_bar, 0, self.n * sizeof(double))
-        if self.behind is not None and self.behind.later is not None:
-            self.behind.later.waiting = 0  # of a sweep that did not come to its end
+        forget(self.cotangents)  # what a sweep left that did not come to its end
+        forget(self.behind)
         while number > self.begins:
             outcome = self.unfold((number - 1) // self.record.stride * self.record.stride)
             while outcome == DONE and number > max(self.first, self.begins):
@@ -133,8 +145,8 @@ cdef class Adjoint:
         outcome = self.cotangents.pull(
             self.record.t[self.begins], self.record.x + self.begins * self.n, self.slope_bar, self.x_bar
         )
-        if self.behind is not None and self.behind.later is not None:
-            self.behind.later.settle()
+        settle(self.cotangents)
+        settle(self.behind)
         while last >= 0:  # outputs at the start
             for j in range(self.n):
                 self.x_bar[j] += y_bar[last * self.n + j]

@@ -121,9 +121,11 @@ cdef class Sums:
     cdef readonly int64_t runs
     cdef readonly int64_t size
     cdef int64_t waiting                # runs whose factors are there
+    cdef bint adds
 
     cdef double* row(self) noexcept nogil
     cdef void take(self) noexcept nogil
+    cdef void forget(self) noexcept nogil
     cdef void settle(self) noexcept nogil
 
 

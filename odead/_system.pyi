@@ -52,7 +52,7 @@ class Tangents(Recorded):
 class Sums:
     runs: int
     size: int
-    def __init__(self, tape: Tape, whole: Cotangents, size: int) -> None: ...
+    def __init__(self, tape: Tape, whole: Cotangents, size: int, adds: bool = False) -> None: ...
 
 class Cotangents(Recorded):
     later: Sums | None

@@ -503,33 +503,44 @@ cdef class Sums:
         Whose cotangent of p it is.
     size : int
         Numbers that an evaluation leaves.
+    adds : bool
+        Whether it adds them to those of the evaluations before.
     """
 
-    def __init__(self, Tape tape, Cotangents whole, int64_t size):
+    def __init__(self, Tape tape, Cotangents whole, int64_t size, bint adds=False):
         if tape.code.n_bound != 2 or tape.code.slots[0].size != whole.n_p or tape.code.slots[1].size % size:
             raise ValueError("the tape does not fit")
         self.tape, self.size, self.runs, self.target = tape.clone(), size, tape.code.slots[1].size // size, whole.shadow_p
         self.owner = np.zeros((self.runs, size))
         self.factors = floats(self.owner)
+        self.adds = adds
         self.tape.bind(0, <char*> floats(self.target))
         self.tape.bind(1, <char*> self.factors)
 
     cdef double* row(self) noexcept nogil:
         """Where the next evaluation leaves its factors."""
-        return self.factors + self.waiting * self.size
+        return self.factors if self.adds else self.factors + self.waiting * self.size
 
     cdef void take(self) noexcept nogil:
         """Have the factors of one more."""
         self.waiting += 1
-        if self.waiting == self.runs:
+        if self.waiting == self.runs and not self.adds:
             self.settle()
 
     cdef void settle(self) noexcept nogil:
         """Add what is waiting."""
-        if self.waiting:
+        if not self.waiting:
+            return
+        if not self.adds:
             memset(self.row(), 0, (self.runs - self.waiting) * self.size * sizeof(double))
-            self.tape.execute(WHOLE)
-            self.waiting = 0
+        self.tape.execute(WHOLE)
+        self.forget()
+
+    cdef void forget(self) noexcept nogil:
+        """Let nothing be waiting."""
+        if self.adds and self.waiting:
+            memset(self.factors, 0, self.size * sizeof(double))
+        self.waiting = 0
 
 
 cdef class Cotangents(Recorded):

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from ..tape import Program, Role
 from ..views import View
 
-__all__ = ["Deferral"]
+__all__ = ["Deferral", "only_adds"]
 
 RUNS: Final = 16  # of 100 x 100 weights a term takes 0.31 us out of 6, 0.24 out of 12, 0.22 out of 16, 0.21 out of 32
 _WORTH: Final = 12  # elements of a product for each number of its factors, which are written and read
@@ -61,7 +61,7 @@ class Deferral:
     def of(program: Program, target: int) -> "Deferral | None":
         """Put off the products added to argument number `target` of an optimised program; None where none are worth it."""
         total = program.arguments[target]
-        if not _only_adds(program, total):
+        if not only_adds(program, total):
             return None
         found = _products(program, total)
         if not found:
@@ -70,7 +70,7 @@ class Deferral:
         return Deferral(_leaving(program, found, size), _adding(program, total, list(found.values()), size), size)
 
 
-def _only_adds(program: Program, total: int) -> bool:
+def only_adds(program: Program, total: int) -> bool:
     """Whether all that a program does with a buffer is to add to its elements."""
     for op, out, ins in zip(program.op, program.out, program.ins, strict=True):
         read = [view for view in ins if view.buffer == total]

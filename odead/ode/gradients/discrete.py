@@ -29,7 +29,7 @@ from ..pieces.piecewise import Course, Happened, Piece, integrate
 from ..problem.problem import Problem
 from ..rhs.jumps import PassedReset
 from ..rhs.linearised import PatternGrewError
-from ..rhs.systems import behind, cotangents, recorded, tangents
+from ..rhs.systems import adding, behind, cotangents, recorded, tangents
 from .continuous import AdjointOptions, AdjointResult
 from .forward import SHARES
 from .influence import signs
@@ -455,8 +455,8 @@ def sweep_over(problem: Problem, leg: Leg, iterates: bool) -> Adjoint:
     """The sweep over these steps, which may solve large systems by iteration."""
     assert leg.record is not None
     rhs, at = problem.rhs, (problem.x0, problem.p, problem.t0)
-    system, pull = recorded(rhs, *at), cotangents(rhs, *at)
     method = compiled_method(leg.method)
+    system, pull = recorded(rhs, *at), (cotangents if isinstance(method, Formulas) else adding)(rhs, *at)
     if not isinstance(method, RosenbrockMethod | DiagonalMethod | Formulas):
         return _from_saved(Adjoint(method, leg.record, system, pull), problem)
     if isinstance(method, Formulas) and iterates:

@@ -24,6 +24,7 @@ from ...transform.forward import forward
 from ...transform.passes import optimise
 from ...transform.reverse import reverse
 from ...transform.saving import Saving
+from ...transform.totals import Totals
 from ...views import View
 from ..arguments.signature import Flat
 from .compressed import CompressedJacobian
@@ -38,6 +39,8 @@ from .switches import Switches, without_guards
 from .values import without_exit, without_values
 
 __all__ = ["CompiledRhs", "compiled", "kept", "refuse_captured"]
+
+FEW: Final = 64  # states; members of an ensemble that have no more may be solved side by side, by the plain programs
 
 
 class CompiledRhs:
@@ -302,10 +305,32 @@ class CompiledRhs:
         return Deferral.of(optimise(self.saving.reverse()), at_p) if self.n_p else None
 
     @cached_property
+    def totals(self) -> Totals | None:
+        """What the cotangents add up over a whole way back; None where that does not pay, or there are other ways."""
+        if self._whole is not None:
+            return self._whole.totals
+        program = self.cotangent_kernel.first.primal
+        program = without_guards(program) if self.is_one_sided else program
+        if self.saving is not None or self.n <= FEW or not self.n_p:
+            return None
+        at_p = 5  # behind x, p, t and the shadows of dx and x
+        return Totals.of(optimise(self._derive_cotangents(program)), at_p)
+
+    @property
+    def adding_kernel(self) -> Kernel:
+        """As `cotangent_kernel`, where there are `totals`: binds these last."""
+        assert self.totals is not None, "nothing is added up"
+        program = self.totals.program
+        return self._kernel("adding", lambda _: program, (1,))
+
+    @cached_property
     def sums(self) -> Executable:
-        """Where there is a `deferral`: what adds to the cotangent of p."""
-        assert self.deferral is not None, "nothing is left for later"
-        return Executable(self.deferral.sums) if self._whole is None else self._whole.sums
+        """Where there is a `deferral`, or there are `totals`: what adds to the cotangent of p."""
+        if self._whole is not None:
+            return self._whole.sums
+        left = self.totals if self.saving is None else self.deferral
+        assert left is not None, "nothing is left for later"
+        return Executable(left.sums)
 
     @property
     def steps_over_kinks(self) -> bool:
@@ -418,7 +443,7 @@ class CompiledRhs:
 
     def _continued(self, way: Variant) -> "CompiledRhs":
         twin = copy(self)
-        for name in ("has_selects", "jacobian_changes", "saving", "deferral", "sums"):  # cached
+        for name in ("has_selects", "jacobian_changes", "saving", "deferral", "totals", "sums"):  # cached
             vars(twin).pop(name, None)
         twin.frozen, twin._recorded = frozenset(), way
         twin._set_up()

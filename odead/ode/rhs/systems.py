@@ -9,7 +9,7 @@ from ..._system import Cotangents, Recorded, Sums, Tangents
 from ...derivatives.kernel import Kernel, Variant
 from .rhs import CompiledRhs
 
-__all__ = ["behind", "cotangents", "kernel_along", "recorded", "tangents"]
+__all__ = ["adding", "behind", "cotangents", "kernel_along", "recorded", "tangents"]
 
 
 def recorded(rhs: CompiledRhs, x: np.ndarray, p: np.ndarray, t: float) -> Recorded:
@@ -42,6 +42,15 @@ def cotangents(rhs: CompiledRhs, x: np.ndarray, p: np.ndarray, t: float) -> Cota
     """The cotangents of the right-hand side."""
     first, find = _tapes(rhs.cotangent_kernel, x, p, t, leave_out=1)
     return Cotangents(first, rhs.n, p, find)
+
+
+def adding(rhs: CompiledRhs, x: np.ndarray, p: np.ndarray, t: float) -> Cotangents:
+    """The same, which leave what they can add up for the end of the way back."""
+    whole = cotangents(rhs, x, p, t)
+    if rhs.totals is None:
+        return whole
+    later = Sums(rhs.sums.tape, whole, rhs.totals.size, True)
+    return Cotangents(rhs.adding_kernel.first.executable.tape, rhs.n, p, None, 0, whole, later)
 
 
 def behind(rhs: CompiledRhs, whole: Cotangents, p: np.ndarray) -> Cotangents:
