@@ -21,7 +21,7 @@ Point = tuple[float, np.ndarray]  # time and state
 BISECTIONS: Final = 50  # down to neighbouring floats of the time
 AGREE: Final = 1e-9  # a change of the slope at the switch, relative to its size on the way, that is rounding or less: no jump
 LOOKS: Final = 32  # flips of a line that are looked at, of one chunk of states; where there are more it is a limiter
-BENDS: Final = 1e-2  # a change of the derivative along the step, relative to that of the whole step: less is no kink
+BENDS: Final = 1e-4  # a change of the derivative along the step, relative to that of the whole step: less is no kink
 ASIDE: Final = 1e-3  # of the step: how far from the switch to look for it
 ROUNDING: Final = 1e-10  # of the size: a change of the derivative so found that may be nothing else
 MOST_OF_ONE: Final = 60
@@ -194,7 +194,10 @@ def _bends(
     function: Callable[[np.ndarray, float], np.ndarray], start: Point, end: Point, at: Point, size: np.ndarray | float
 ) -> bool:
     """Whether the slope of a function along a step changes at a point of it; `size` is what rounding is relative to."""
-    (time, x), dt, dx = at, ASIDE * (end[0] - start[0]), ASIDE * (end[1] - start[1])
+    (time, x), dt, dx = at, end[0] - start[0], end[1] - start[1]
     middle, first, last = function(x, time), function(start[1], float(start[0])), function(end[1], float(end[0]))
-    bend = np.abs(function(x - dx, time - dt) - 2 * middle + function(x + dx, time + dt)) / ASIDE
+    far, near = (
+        (function(x - a * dx, time - a * dt) - 2 * middle + function(x + a * dx, time + a * dt)) / a for a in (ASIDE, ASIDE / 4)
+    )
+    bend = np.abs(4 * near - far) / 3  # without what the second derivatives on both sides add, which is 4 times less nearby
     return bool((bend > BENDS * np.abs(last - first) + ROUNDING * size).any())
