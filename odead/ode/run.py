@@ -9,6 +9,7 @@ from ..errors import IntegrationError
 from .engines.engine import AbstractEngine, Controls, Trajectory
 from .engines.estimate import Group, error_of_gradient, norm
 from .engines.failures import raise_failure
+from .engines.native import AUTO_IF_DEAR
 from .engines.scipy import ScipyEngine
 from .gradients.continuous import (
     AdjointOptions,
@@ -19,7 +20,7 @@ from .gradients.continuous import (
     piecewise_adjoint,
 )
 from .gradients.discrete import Probes, go_back, solve_for_adjoint
-from .gradients.forward import MULTISTEP_SHARE, SHARES, Columns, augmented, column_atol, columns_for, split
+from .gradients.forward import Columns, augmented, column_atol, columns_for, share_of, split
 from .methods import ONE_STEP
 from .pieces.doubts import warn_of_branches
 from .pieces.locating import solve_with_switches
@@ -29,7 +30,7 @@ from .problem.problem import Problem, every
 from .results.solution import Sensitivity
 from .solve import ended, solution_fields
 
-__all__ = ["MULTISTEP_SHARE", "Run"]
+__all__ = ["Run"]
 
 NO_DERIVATIVES: Final = dict.fromkeys(
     ("sens", "sens_x0", "sens_t_events", "loss", "grad", "grad_x0", "grad_t0", "grad_t1", "grad_t_eval", "hess", "sens_error")
@@ -50,11 +51,11 @@ class Run(NamedTuple):
         """Integrate the derivatives beside the states; a loss is differentiated by the chain rule."""
         problem = self.problem
         columns = columns_for(problem, self.wrt)
-        share = SHARES.get(self.controls.method, 1.0)
         rtol = min(self.controls.rtol, self.tolerances.rtol)
+        share = share_of(self.controls.method, rtol)
         atol = column_atol(problem, columns, self.controls.atol, self.tolerances.atol)
         floor = atol[problem.x0.size :].reshape(-1, problem.x0.size).T / rtol
-        finer = (MULTISTEP_SHARE, MULTISTEP_SHARE)
+        finer = (share_of(AUTO_IF_DEAR, rtol),) * 2
         controls = self.controls._replace(rtol=share * rtol, atol=share * atol, finer=finer)
         times, positions = problem.output_times(with_end=problem.running)
         make = partial(augmented, columns=columns)

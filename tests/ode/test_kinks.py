@@ -295,3 +295,64 @@ def test_a_kink_that_only_a_derivative_sees(method, mode, rtol):
     exact = gradients(faint_by_branches, method="DOP853", mode="forward", rtol=1e-12, atol=1e-14)
     found = gradients(faint, method=method, mode=mode, rtol=rtol, atol=1e-3 * rtol)
     np.testing.assert_allclose(found, exact, rtol=0, atol=50 * rtol * np.abs(exact).max())
+
+
+def valve(dx, x, p, t):
+    """A kink in a slow state, in the equation of one that decays so fast that the kink is faint along the solution."""
+    dx[0], dx[1] = -p[0] * x[0], -40 * x[1] + np.clip(10 * x[0], -0.5, 0.5)
+
+
+def valve_by_branches(dx, x, p, t):
+    dx[0], dx[1] = -p[0] * x[0], -40 * x[1]
+    if x[0] < -0.05:
+        dx[1] -= 0.5
+    else:
+        dx[1] += 10 * x[0]
+
+
+@pytest.mark.parametrize("method", ["auto", "RK45", "DOP853", "Rodas5P", "Kvaerno5", "BDF"])
+@MODES
+def test_a_kink_beside_a_fast_state(method, mode):
+    """100 tolerances with RK45, whose error estimate hardly sees kinks between two of its stages, where it was not located."""
+
+    def gradients(rhs, **options):
+        problem = {"x0": [-0.062, 2.5], "p": np.array([60.0]), "tspan": (0, 0.1), "t_eval": [0.004, 0.1], "wrt": ("p", "x0")}
+        found = sensitivity(rhs, **problem, loss=loss, **options)
+        return np.append(found.grad, found.grad_x0)
+
+    exact = gradients(valve_by_branches, method="DOP853", mode="forward", rtol=1e-12, atol=1e-14)
+    found = gradients(valve, method=method, mode=mode, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(found, exact, rtol=0, atol=50e-6 * np.abs(exact).max())
+
+
+def swinging(dx, x, p, t):
+    """Two coupled oscillators, hardly damped; a spring acts on one side of one of them."""
+    drive = p[1] * np.sin(0.7 * t)
+    dx[0], dx[1] = x[2], x[3]
+    dx[2] = -2.1 * x[0] - p[2] * x[2] + 0.3 * (x[1] - x[0]) + drive - 2 * p[0] * np.maximum(x[0] - 0.1, 0)
+    dx[3] = -1.2 * x[1] - p[2] * x[3] + 0.3 * (x[0] - x[1]) + drive
+
+
+def swinging_by_branches(dx, x, p, t):
+    drive = p[1] * np.sin(0.7 * t)
+    dx[0], dx[1] = x[2], x[3]
+    dx[2] = -2.1 * x[0] - p[2] * x[2] + 0.3 * (x[1] - x[0]) + drive
+    dx[3] = -1.2 * x[1] - p[2] * x[3] + 0.3 * (x[0] - x[1]) + drive
+    if x[0] > 0.1:
+        dx[2] -= 2 * p[0] * (x[0] - 0.1)
+
+
+@MODES
+@TOLERANCES
+@pytest.mark.parametrize("method", ["auto", "Rodas5P", "Kvaerno5", "BDF"])
+def test_long_oscillations(method, mode, rtol):
+    """Local errors add up: with BDF at rtol 1e-9 to more tolerances than at 1e-6, unless its own ones are in proportion."""
+    problem = {"x0": [1.0, -0.5, 0.3, 0.8], "p": np.array([0.4, 0.2, 0.02]), "tspan": (0, 57), "t_eval": [28.0, 57.0]}
+
+    def gradients(rhs, **options):
+        found = sensitivity(rhs, **problem, loss=loss, wrt=("p", "x0"), **options)
+        return np.append(found.grad, found.grad_x0)
+
+    exact = gradients(swinging_by_branches, method="DOP853", mode="forward", rtol=1e-12, atol=1e-14)
+    found = gradients(swinging, method=method, mode=mode, rtol=rtol, atol=1e-2 * rtol)
+    np.testing.assert_allclose(found, exact, rtol=0, atol=50 * rtol * np.abs(exact).max())

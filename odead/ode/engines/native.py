@@ -22,7 +22,18 @@ from .estimate import accumulated
 from .interpolant import Interpolant, join
 from .path import Path, of_record
 
-__all__ = ["AUTO", "FINEST", "STIFF_STEPS", "Leg", "NativeEngine", "compiled_method", "interpolant", "make_loop", "run_loop"]
+__all__ = [
+    "AUTO",
+    "AUTO_IF_DEAR",
+    "FINEST",
+    "STIFF_STEPS",
+    "Leg",
+    "NativeEngine",
+    "compiled_method",
+    "interpolant",
+    "make_loop",
+    "run_loop",
+]
 
 AUTO: Final = ("Tsit5", "Rodas5P")  # by turns
 AUTO_IF_DEAR: Final = "BDF"  # and no way back: it factors seldom, and solves by iteration (n = 1500, full: 0.3 s, not 23)

@@ -25,6 +25,7 @@ from ..rhs.jacobian import Jacobian
 from . import quadrature
 from .backwards import method_back, run_back
 from .constrained import Constrained
+from .forward import in_proportion
 from .influence import scale_of_adjoint
 
 __all__ = ["AdjointOptions", "AdjointResult", "BackwardFailure", "continuous_adjoint", "forward_controls", "piecewise_adjoint"]
@@ -125,8 +126,9 @@ class BackwardFailure(Exception):  # noqa: N818 - it never reaches the user
 
 def forward_controls(problem: Problem, controls: Controls, options: AdjointOptions) -> Controls:
     """Controls for the forward solve of an adjoint."""
-    part = SAFETY_AT_KINKS if problem.rhs.has_selects else SAFETY
-    rtol = max(part * min(controls.rtol, options.rtol), TIGHTEST)
+    rtol = min(controls.rtol, options.rtol)
+    part = (SAFETY_AT_KINKS if problem.rhs.has_selects else SAFETY) * in_proportion(controls.method, rtol)
+    rtol = max(part * rtol, TIGHTEST)
     return controls._replace(rtol=rtol, atol=part * problem.vector_atol(controls.atol))
 
 
@@ -344,7 +346,7 @@ def _controls(
     cotangent, and relative to the largest change of the loss that a change of a state by its own size makes; the smaller of the
     two counts.
     """
-    rtol = max(SAFETY * options.rtol, TIGHTEST)
+    rtol = max(SAFETY * in_proportion(controls.method, options.rtol) * options.rtol, TIGHTEST)
     if scale is not None:
         return Controls(controls.method, rtol, rtol * SLIGHT * scale, None, controls.max_step, controls.max_steps)
     size = np.abs(forward.y).max(axis=1, initial=0.0)

@@ -23,7 +23,7 @@ from ..._rosenbrock import RosenbrockAdjoint, RosenbrockMethod, RosenbrockStep
 from ...errors import ArgumentValueError, IntegrationError
 from ..engines.engine import AbstractEngine, Controls, System, Trajectory
 from ..engines.estimate import Group, error_of_gradient, norm
-from ..engines.native import Leg, NativeEngine, compiled_method, interpolant, run_loop
+from ..engines.native import AUTO_IF_DEAR, Leg, NativeEngine, compiled_method, interpolant, run_loop
 from ..methods import EXPLICIT, MULTISTEP, ONE_STEP
 from ..pieces.piecewise import Course, Happened, Piece, integrate
 from ..problem.problem import Problem
@@ -31,7 +31,7 @@ from ..rhs.jumps import PassedReset
 from ..rhs.linearised import PatternGrewError
 from ..rhs.systems import adding, behind, cotangents, recorded, tangents
 from .continuous import AdjointOptions, AdjointResult
-from .forward import SHARES
+from .forward import in_proportion, share_of
 from .influence import signs
 
 __all__ = [
@@ -153,7 +153,8 @@ def solve_for_adjoint(
         problem = problem._replace(events=None)
     start, directions = probes_of(problem, wrt)
     rtol, atol, floor = probe_tolerances(problem, controls, options, len(start))
-    controls = controls._replace(atol=atol.ravel(), finer=(1.0, SLACK_MULTISTEP / SLACK))
+    finer = (1.0, SLACK_MULTISTEP * in_proportion(AUTO_IF_DEAR, options.rtol) / SLACK)
+    controls = controls._replace(atol=atol.ravel(), finer=finer)
     make = partial(probed, start=start, directions=directions)
     recorder = _Recorder(rtol, controls.rtol, n, budget, interpolated=dense or seen is not None, dense=dense)
     solve = partial(integrate, recorder, problem, make, controls, times, dense, directions, differentiated=True, path=True)
@@ -204,11 +205,11 @@ def probe_tolerances(
     problem: Problem, controls: Controls, options: AdjointOptions, count: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Relative tolerances (1 + count,) and absolute ones (1 + count, N) of the states and the probes; `Probes.floor`."""
-    slack = SLACKS.get(controls.method, SLACK)
+    slack = SLACKS.get(controls.method, SLACK) * in_proportion(controls.method, options.rtol)
     if problem.rhs.steps_over_kinks:  # derivatives lose one order more: RK45 was off by 203 tolerances at 10
         slack = min(slack, 1.0)
     rtol = np.full(1 + count, slack * options.rtol)
-    share = SHARES.get(controls.method, 1.0) if controls.method in ONE_STEP else 1.0
+    share = share_of(controls.method, controls.rtol) if controls.method in ONE_STEP else 1.0
     rtol[0] = share * controls.rtol
     atol = np.empty((1 + count, problem.x0.size))
     states = problem.vector_atol(controls.atol)

@@ -23,7 +23,7 @@ from ..engines.engine import System as Initial
 from ..engines.native import AUTO, STIFF_STEPS, Leg, make_loop
 from ..gradients.continuous import AdjointOptions
 from ..gradients.discrete import BUDGET, moves_x0, probe_tolerances, probed, probes_of, record_of, signs, sweep_over
-from ..gradients.forward import SHARES, augmented, columns_for
+from ..gradients.forward import augmented, columns_for, share_of
 from ..problem.problem import Problem
 
 __all__ = ["Plan", "make_batch"]
@@ -77,9 +77,9 @@ class Plan(NamedTuple):
         states_atol = problem.vector_atol(controls.atol)
         rtol, atol, share, floor = np.array([controls.rtol]), states_atol, 1.0, np.zeros((problem.n, 0))
         if mode == "forward":
-            share = SHARES.get(method, 1.0)
-            width = len(columns_for(problem, wrt).start)
-            rtol = np.full(1 + width, share * min(controls.rtol, options.rtol))
+            finest = min(controls.rtol, options.rtol)
+            share, width = share_of(method, finest), len(columns_for(problem, wrt).start)
+            rtol = np.full(1 + width, share * finest)
             atol = share * np.tile(states_atol, 1 + width)
         elif mode == "adjoint":
             rtol, per_block, floor = probe_tolerances(problem, controls, options, len(probes_of(problem, wrt)[0]))
