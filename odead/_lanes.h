@@ -16,17 +16,8 @@
 #define ODEAD_ON_LANES static
 #endif
 
-/* Some lanes in a register, or in two or four where the processor has no such wide ones. Compilers keep sums in registers only
- * when they are told to: six stages of four rows took 80 ns as loops over arrays, and take 20. */
-#if defined(__GNUC__)
-typedef double odead_some __attribute__((vector_size(64), aligned(8), may_alias));
-#else
-typedef double odead_some;
-#endif
-enum { ODEAD_SOME = sizeof(odead_some) / sizeof(double) };
-
-#define ODEAD_LOAD(address) (*(const odead_some *)(address))
-#define ODEAD_STORE(address) (*(odead_some *)(address))
+/* Compilers keep sums in registers only when they are told to: six stages of four rows took 80 ns as loops over arrays, and
+ * take 20. */
 #define ODEAD_SHARED(j) weight[j]
 #define ODEAD_OWN(j) ODEAD_LOAD(weight + (j) * ODEAD_MEMBERS + l)
 

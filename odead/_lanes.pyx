@@ -19,7 +19,7 @@ from libc.string cimport memcpy, memset
 
 from ._batch cimport SOLVED, WAITING, Batch
 from ._core cimport REVERSE, WHOLE, Tape
-from ._steppers cimport PERIOD, Combination, Explicit, Method, smallest_step
+from ._steppers cimport PERIOD, Combination, Explicit, Method, odead_norm_of, smallest_step
 from ._system cimport DONE, NO_MEMORY, NOT_FINITE, RAISED, TOO_MANY, TOO_SMALL, TURNED, Outcome, Recorded, bind_captured
 
 cnp.import_array()
@@ -349,7 +349,7 @@ cdef class Lanes:
                 odead_lanes_error(size, self.x + start, self.z + start, rtol[b], self.atol + start, second.count,
                                   second.weight, second.index, self.k + start, stride, others)
             for s in range(ODEAD_MEMBERS):
-                norm = self.method.norm(self.h[s], squares[s], others[s], size)
+                norm = odead_norm_of(self.h[s], squares[s], &others[s] if self.method.n_errors == 2 else NULL, size)
                 self.norms[b * ODEAD_MEMBERS + s] = norm
                 if not norm <= self.error[s]:  # a NaN stays
                     self.error[s] = norm if self.error[s] == self.error[s] else self.error[s]

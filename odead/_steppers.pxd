@@ -12,8 +12,9 @@ cdef extern from "_vectors.h" nogil:
                       const double* k, int64_t stride, double* out)
     void odead_spread(int64_t n, const double* x, double h, int count, const double* weight, const int64_t* index, double* k,
                       int64_t stride)
-    double odead_error(int64_t n, const double* x, const double* y, double rtol, const double* atol, int count,
-                       const double* weight, const int64_t* index, const double* k, int64_t stride)
+    void odead_errors(int64_t blocks, int64_t size, const double* x, const double* y, const double* rtol, const double* atol,
+                      int count, const double* weight, const int64_t* index, const double* k, int64_t stride, double* squares)
+    double odead_norm_of(double h, double squares, const double* others, int64_t size)
     double odead_norm(int64_t n, const double* x, const double* y, double rtol, const double* atol)
     bint odead_all_finite(int64_t n, const double* x)
     void odead_copy(int64_t n, const double* x, double* y)
@@ -55,7 +56,6 @@ cdef class Method:
     cdef int turn_round(self, int own) except -1
     cdef int interpolate_with(self, interpolant, used, flips) except -1
     cdef void weigh(self, double q, Combination* found) noexcept nogil
-    cdef double norm(self, double h, double squares, double others, int64_t size) noexcept nogil
     cdef double shrinking(self, double error) noexcept nogil
     cdef double growth(self, double error, double* last_error) noexcept nogil
 
@@ -109,7 +109,10 @@ cdef class Explicit:
     cdef int64_t n
     cdef int64_t blocks                     # equal parts of the state; the error is the largest of their norms
     cdef double* rtol                       # per block
-    cdef double* norms                      # per block: of the error estimate of the step tried last
+    cdef double* each                       # rtol per state
+    cdef double* squares                    # per block: of the one or two error estimates of the step tried last
+    cdef double* others
+    cdef double* norms                      # per block: of the error of the step tried last
     cdef double* sums                       # per block: of the norms of all accepted steps
     cdef double* atol                       # per state
     cdef double* x
@@ -137,11 +140,13 @@ cdef class Explicit:
     cdef double limit(self) noexcept nogil
     cdef Outcome step(self) noexcept nogil
     cdef Outcome attempt(self, double h) noexcept nogil
+    cdef Outcome evaluate_stage(self, int64_t i, double h, double* argument) noexcept nogil
     cdef Outcome add_stages(self, double h) noexcept nogil
     cdef Outcome deliver(self, double t_new, double h) noexcept nogil
     cdef void interpolate(self, double t, double h, double* row) noexcept nogil
     cdef Outcome look(self, double t_new, double h) noexcept nogil
     cdef double error_norm(self, double h) noexcept nogil
+    cdef void square(self, const Combination* error, double* squares) noexcept nogil
     cdef void add_norms(self) noexcept nogil
     cdef Outcome judge(self, double t_new, double h, bint* turned) noexcept nogil
     cdef Outcome look_for_sign(self, double t_new, double h, bint* sign) noexcept nogil

@@ -10,7 +10,7 @@ The state of a loop is in the object, and changes only when a step has been acce
 import numpy as np
 
 cimport numpy as cnp
-from libc.math cimport INFINITY, fabs, fmax, fmin, nextafter, pow, sqrt
+from libc.math cimport INFINITY, fabs, fmax, fmin, nextafter, pow
 from libc.stdint cimport int64_t
 from libc.string cimport memcpy, memset
 
@@ -27,7 +27,7 @@ cdef double SAFETY = 0.9
 cdef double MIN_FACTOR = 0.2
 cdef double MAX_FACTOR = 10
 cdef double NO_ERROR = 1e-4  # of a step, for the control of those after it
-cdef int64_t FEW = 64  # states
+cdef int64_t FEW = 128  # states
 cdef int64_t LOOKS = 4  # per step, for what may change its sign twice within one
 cdef double STABLE = 0.9 * 3.5  # most that h times an eigenvalue may be for Tsit5, with a margin
 cdef double STRETCHED = 1 + 1e-9  # a step to the end of a piece that is the end of the solve, but for rounding, gets there
@@ -111,14 +111,6 @@ cdef class Method:
             found.index[j] = self.used.index[j]
         odead_weigh(found.count, self.degree, self.interpolant, basis, found.weight)
 
-    cdef double norm(self, double h, double squares, double others, int64_t size) noexcept nogil:
-        """The norm of a local error, from the sums of squares of its one or two estimates of `size` numbers."""
-        if self.n_errors == 1:
-            return fabs(h) * sqrt(squares / size)
-        if squares == 0 and others == 0:
-            return 0
-        return fabs(h) * squares / sqrt((squares + 0.01 * others) * size)
-
     cdef double shrinking(self, double error) noexcept nogil:
         """The factor of the step after one that was rejected with this error."""
         cdef double factor = SAFETY * pow(error, self.exponent)
@@ -180,17 +172,18 @@ cdef class Explicit:
             raise ValueError("the record does not fit")
         z, w, f = np.empty((3, n))
         k = np.empty((method.all_stages, n))
-        norms = np.zeros((2, rtol.size))
+        norms, each = np.zeros((4, rtol.size)), np.repeat(rtol, n // rtol.size)
         self.y = np.empty((times.size, n))
         self.state = x
-        self.owners = (rtol, atol, times, z, w, f, k, norms)
+        self.owners = (rtol, atol, times, z, w, f, k, norms, each)
         if record is not None and record.n_saved > record.n_matrix and not system.n_saved:
             raise ValueError("the record does not fit what the system saves")
         self.system, self.method, self.record = system, method, record
         self.n, self.blocks, self.n_times = n, rtol.size, times.size
         self.x, self.z, self.w, self.f, self.k = floats(x), floats(z), floats(w), floats(f), floats(k)
         self.rtol, self.atol, self.times, self.out = floats(rtol), floats(atol), floats(times), floats(self.y)
-        self.norms, self.sums = floats(norms), floats(norms[1])
+        self.norms, self.sums, self.squares, self.others = floats(norms), floats(norms[1]), floats(norms[2]), floats(norms[3])
+        self.each = floats(each)
         self.t, self.t_end, self.direction = t0, t1, -1 if t1 < t0 else 1
         self.max_step, self.max_steps, self.last_error = max_step, max_steps, 1
         self.h_abs = self.first_step = -1 if first_step is None else first_step
@@ -459,36 +452,37 @@ cdef class Explicit:
     cdef Outcome attempt(self, double h) noexcept nogil:
         """Compute the stages of a step of size h; the argument of the last one is the new state."""
         cdef int64_t i
-        cdef const Combination* argument
         cdef double* place = NULL if self.record is None else self.record.place()
         cdef Outcome outcome = DONE
         self.has_extra = False
         for i in range(1, self.method.stages):
             if place != NULL:
                 self.system.saved = place + (i - 1) * self.system.n_saved
-            argument = &self.method.argument[i]
-            odead_combine(self.n, self.x, h, argument.count, argument.weight, argument.index, self.k, self.n, self.z)
-            if self.n > FEW:
-                outcome = self.system.evaluate(self.t + self.method.c[i] * h, self.z, self.k + i * self.n)
-            else:  # binding another address costs more than a copy
-                outcome = self.system.evaluate(self.t + self.method.c[i] * h, self.z, self.f)
-                odead_copy(self.n, self.f, self.k + i * self.n)
+            outcome = self.evaluate_stage(i, h, self.z)
             if outcome != DONE:
                 break
         self.system.saved = self.system.scratch
         return outcome
 
+    cdef Outcome evaluate_stage(self, int64_t i, double h, double* argument) noexcept nogil:
+        cdef const Combination* found = &self.method.argument[i]
+        cdef double* stage = self.k + i * self.n
+        cdef Outcome outcome
+        odead_combine(self.n, self.x, h, found.count, found.weight, found.index, self.k, self.n, argument)
+        if self.n > FEW:
+            return self.system.evaluate(self.t + self.method.c[i] * h, argument, stage)
+        outcome = self.system.evaluate(self.t + self.method.c[i] * h, argument, self.f)
+        odead_copy(self.n, self.f, stage)  # binding another address costs more
+        return outcome
+
     cdef Outcome add_stages(self, double h) noexcept nogil:
         """Compute the stages that only the interpolant needs, once in a step."""
         cdef int64_t i
-        cdef const Combination* argument
         cdef Outcome outcome
         if self.has_extra:
             return DONE
         for i in range(self.method.stages, self.method.all_stages):
-            argument = &self.method.argument[i]
-            odead_combine(self.n, self.x, h, argument.count, argument.weight, argument.index, self.k, self.n, self.w)
-            outcome = self.system.evaluate(self.t + self.method.c[i] * h, self.w, self.k + i * self.n)
+            outcome = self.evaluate_stage(i, h, self.w)
             if outcome != DONE:
                 return outcome
         self.has_extra = True
@@ -537,25 +531,25 @@ cdef class Explicit:
         return DONE if self.watch.holds(t_new, self.z, self.f) else FLIPPED
 
     cdef double error_norm(self, double h) noexcept nogil:
-        cdef int64_t size = self.n // self.blocks, b, start
-        cdef double squares, others = 0, norm, worst = 0
-        cdef const Combination* first = &self.method.error[0]
-        cdef const Combination* second = &self.method.error[1]
+        cdef int64_t size = self.n // self.blocks, b
+        cdef bint combines = self.method.n_errors == 2
+        cdef double worst = 0
         if size == 0:
             return 0
+        self.square(&self.method.error[0], self.squares)
+        if combines:
+            self.square(&self.method.error[1], self.others)
         for b in range(self.blocks):
-            start = b * size
-            squares = odead_error(size, self.x + start, self.z + start, self.rtol[b], self.atol + start, first.count,
-                                  first.weight, first.index, self.k + start, self.n)
-            if self.method.n_errors == 2:
-                others = odead_error(size, self.x + start, self.z + start, self.rtol[b], self.atol + start, second.count,
-                                     second.weight, second.index, self.k + start, self.n)
-            norm = self.method.norm(h, squares, others, size)
-            if norm != norm:
-                return norm
-            self.norms[b] = norm
-            worst = fmax(worst, norm)
+            self.norms[b] = odead_norm_of(h, self.squares[b], &self.others[b] if combines else NULL, size)
+            if self.norms[b] != self.norms[b]:
+                return self.norms[b]
+            worst = fmax(worst, self.norms[b])
         return worst
+
+    cdef void square(self, const Combination* error, double* squares) noexcept nogil:
+        """The sums of squares of an error estimate, block by block."""
+        odead_errors(self.blocks, self.n // self.blocks, self.x, self.z, self.each, self.atol, error.count, error.weight,
+                     error.index, self.k, self.n, squares)
 
     cdef void add_norms(self) noexcept nogil:
         """Add the errors of a step that is accepted to those before."""
