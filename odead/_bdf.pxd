@@ -29,7 +29,8 @@ cdef void resizing(double factor, int64_t order, double[MOST_ORDER + 1][MOST_ORD
 
 cdef class BDF(Explicit):               # the rows of k are the backward differences of orders 0 to 7
     cdef readonly System states         # the right-hand side without sensitivities
-    cdef readonly Linearised linearised
+    cdef readonly Linearised linearised     # of the states, or
+    cdef readonly bint is_together          # of the whole state
     cdef readonly Matrix matrix
     cdef readonly Krylov krylov         # the matrix, where it is, or was at first, solved with by iteration; or None
     cdef readonly bint iterates         # it still is
@@ -43,6 +44,9 @@ cdef class BDF(Explicit):               # the rows of k are the backward differe
     cdef int64_t size                   # states
     cdef int64_t equal_steps            # taken with this order and size
     cdef bint fresh                     # J was evaluated for this step
+    cdef bint spoiled                   # J was evaluated where the Newton iteration did not end
+    cdef bint evaluated                 # the sensitivities were, next to the new state
+    cdef double rate                    # at which the Newton iteration converged last
     cdef bint factored                  # the matrix, for this order and size or those before an error was too large
     cdef double factored_at             # the value of c there
     cdef double tolerance               # of the Newton iteration, part of that of the step
@@ -62,6 +66,7 @@ cdef class BDF(Explicit):               # the rows of k are the backward differe
     cdef Outcome iterate(self, double t_new, double c, int* iterations) noexcept nogil
     cdef void subtract_formula(self, double c, const double* slope, const double* psi, const double* d, int64_t count,
                                double* out) noexcept nogil
+    cdef Outcome evaluate_all(self, double t_new) noexcept nogil
     cdef Outcome solve_sensitivities(self, double t_new, double c) noexcept nogil
     cdef Outcome solve_exactly(self, double* b, int64_t first, double c) noexcept nogil
     cdef Outcome solve_guards(self, double* b, double c) noexcept nogil

@@ -20,6 +20,7 @@ class BDF(Explicit):
     matrix: Matrix
     krylov: Krylov | None
     iterates: bool
+    is_together: bool
     guards: ByNeighbour | None
     direct: Callable[[], tuple[Linearised, Matrix]] | None
     njev: int

@@ -7,9 +7,11 @@ With a mass matrix, M x' = f, the formulas multiplied by M determine the new sta
 
 Sensitivities are blocks of the state that follow the states, and are staggered: once the states of a step are accepted, the
 equations of the sensitivities are linear, with the matrix I - c J at the new state, and are solved exactly, all with one
-factorisation of n rows. That matrix then serves the Newton iteration of the next step. The largest of the errors of the states
-and of each sensitivity decides on the step, its size and the order. Sensitivities that only guard the steps of an adjoint are
-solved to a part of their tolerances, by iteration with the factors that are there, where that costs less than new ones.
+factorisation of n rows. That matrix then serves the Newton iteration of the next step, so well that two iterations are most
+often enough: the second one, which finds that little changes, evaluates the sensitivities as well. The largest of the errors
+of the states and of each sensitivity decides on the step, its size and the order. Sensitivities that only guard the steps of an
+adjoint are solved to a part of their tolerances, by iteration with the factors that are there, where that costs less than new
+ones; their values and J are those of one program.
 
 Where the matrix is not factored, but solved with by iteration, each linear system is solved to a fraction of the tolerance of
 the Newton iteration; one that does not converge shortens the step, as a Newton iteration does. Where that happens again and
@@ -39,6 +41,7 @@ cdef double ROUNDING = 1e-12  # by which steps of the same size differ: a size i
 cdef double MIN_FACTOR = 0.2
 cdef double MAX_FACTOR = 10
 cdef double AT_ONCE = 1e-2  # of the tolerance of the iteration: of constraints, what rounding leaves need not shrink
+cdef double NEGLIGIBLE = 0.1  # of that tolerance: a change that is left out, so that all was evaluated at the new state
 cdef int64_t MOST_STALLS = 3     # of an iteration for linear systems, before the matrix is factored instead
 cdef double LINEAR = 0.05    # tolerance of linear systems that are solved by iteration, against that of the Newton iteration
 
@@ -90,7 +93,7 @@ cdef class BDF(Explicit):
     states : System
         The states alone.
     linearised : Linearised
-        Of `states`.
+        Of `states`, or, without changes of J, of `system`.
     matrix : Matrix
         On its pattern.
     method, t0, t1, x0, rtol, atol, first_step, max_step, max_steps, times, record
@@ -100,14 +103,17 @@ cdef class BDF(Explicit):
     def __init__(self, System system, System states, Linearised linearised, Matrix matrix, Formulas method, double t0,
                  double t1, x0, rtol, atol, first_step, double max_step, int64_t max_steps, times, Record record=None):
         Explicit.__init__(self, system, method, t0, t1, x0, rtol, atol, first_step, max_step, max_steps, times, record)
-        if not states.n == linearised.n == matrix.n or self.n % states.n or matrix.entries != linearised.entries:
+        if not states.n == linearised.n_x == matrix.n or self.n % states.n or matrix.entries != linearised.entries:
             raise ValueError("system, linearisation and matrix do not fit together")
         vectors = np.zeros((4, self.n))
         scaled = np.zeros((MOST_ORDER if record is not None and record.rows else 0, self.n))
         self.owners += (vectors, scaled)
         self.predicted, self.psi = floats(vectors), floats(vectors[1])
         self.correction, self.change, self.scaled = floats(vectors[2]), floats(vectors[3]), floats(scaled)
+        if linearised.n != states.n and (linearised.n != self.n or linearised.n_saved != system.n_saved):
+            raise ValueError("system and linearisation do not fit together")
         self.states, self.linearised, self.matrix = states, linearised, matrix
+        self.is_together = linearised.n != states.n
         self.check_room(linearised.lanes * states.n)
         self.krylov = matrix if isinstance(matrix, Krylov) else None
         self.iterates = self.krylov is not None
@@ -117,7 +123,7 @@ cdef class BDF(Explicit):
     cdef void restart(self, double t0, double t1, const double* x0, double* times, int64_t n_times,
                       double* out) noexcept nogil:
         Explicit.restart(self, t0, t1, x0, times, n_times, out)
-        self.order, self.equal_steps, self.factored = 1, 0, False
+        self.order, self.equal_steps, self.factored, self.rate = 1, 0, False, 0
         self.njev = self.nlu = self.stalls = 0
         if self.guards is not None:
             self.guards.forget()
@@ -150,7 +156,7 @@ cdef class BDF(Explicit):
     cdef Outcome linearise(self, double t, const double* x) noexcept nogil:
         cdef Outcome outcome = self.linearised.at(t, x, self.change)
         self.njev += not (self.iterates and self.krylov.anywhere)
-        self.factored = False
+        self.factored = self.spoiled = False
         return outcome if outcome == DONE else self.system.pass_on(self.linearised, outcome)
 
     cdef bint prepare(self, double c) noexcept nogil:
@@ -318,7 +324,7 @@ cdef class BDF(Explicit):
                 return outcome
             self.stalls = 0
             anew = True
-        if anew:
+        if anew or self.spoiled:
             outcome = self.linearise(t_new, self.predicted)
             if outcome != DONE:
                 return outcome
@@ -339,14 +345,22 @@ cdef class BDF(Explicit):
         cdef int64_t j
         cdef int k
         cdef double norm, before = -1, rate = -1
-        cdef bint at_once = False
+        cdef bint at_once = False, together = self.blocks > 1 and self.matrix.mass is None
         cdef Outcome outcome
+        self.evaluated = False
         memcpy(self.z, self.predicted, self.size * sizeof(double))
         memset(self.correction, 0, self.size * sizeof(double))
         for k in range(MOST_ITERATIONS):
-            outcome = self.states.evaluate(t_new, self.z, self.w)
+            self.evaluated = together and before >= 0 and self.rate * before <= NEGLIGIBLE * self.tolerance
+            if self.evaluated:
+                outcome = self.evaluate_all(t_new)
+                self.spoiled = self.is_together
+            else:
+                outcome = self.states.evaluate(t_new, self.z, self.w)
+                if outcome != DONE:
+                    return self.system.pass_on(self.states, outcome)
             if outcome != DONE:
-                return self.system.pass_on(self.states, outcome)
+                return outcome
             if not odead_all_finite(self.size, self.w):
                 return DONE
             self.subtract_formula(c, self.w, self.psi, self.correction, 1, self.change)
@@ -357,10 +371,15 @@ cdef class BDF(Explicit):
             if not isfinite(norm):
                 return DONE
             if before >= 0:
-                rate = norm / before
+                self.rate = rate = norm / before
                 at_once = self.matrix.mass is not None and norm <= AT_ONCE * self.tolerance
                 if not at_once and (rate >= 1 or pow(rate, MOST_ITERATIONS - k) / (1 - rate) * norm > self.tolerance):
                     return DONE
+            if self.evaluated and rate < 1 and norm <= NEGLIGIBLE * self.tolerance:
+                iterations[0] = k + 1  # all is known at the state before this change
+                self.spoiled = False
+                return DONE
+            self.evaluated = False
             for j in range(self.size):
                 self.z[j] += self.change[j]
                 self.correction[j] += self.change[j]
@@ -383,20 +402,37 @@ cdef class BDF(Explicit):
         self.matrix.mass.add_product(psi, -1, out, count)
         self.matrix.mass.add_product(d, -1, out, count)
 
+    cdef Outcome evaluate_all(self, double t_new) noexcept nogil:
+        """Evaluate the states and the sensitivities, these at their predictions, into w, and J if that comes with it."""
+        cdef double* place = NULL
+        cdef Outcome outcome
+        memcpy(self.z + self.size, self.predicted + self.size, (self.n - self.size) * sizeof(double))
+        if self.record is not None and self.system.n_saved:
+            place = self.record.place()
+        if self.is_together:
+            self.njev += 1
+            self.linearised.saved = place if place != NULL else self.linearised.scratch
+            outcome = self.linearised.at(t_new, self.z, self.w)
+            self.linearised.saved = self.linearised.scratch
+            return outcome if outcome == DONE else self.system.pass_on(self.linearised, outcome)
+        self.system.saved = place if place != NULL else self.system.scratch
+        outcome = self.system.evaluate(t_new, self.z, self.w)
+        self.system.saved = self.system.scratch
+        return outcome
+
     cdef Outcome solve_sensitivities(self, double t_new, double c) noexcept nogil:
         """Solve d = c (J (s + d) + f_p e) - psi for each sensitivity, s predicted, at the new states."""
         cdef int64_t j, rest = self.n - self.size
         cdef double* d = self.correction + self.size
         cdef bint near = self.guards is not None and self.factored and self.guards.pays()
         cdef Outcome outcome = DONE
-        memcpy(self.z + self.size, self.predicted + self.size, rest * sizeof(double))
-        if self.record is not None and self.system.n_saved and self.record.place() != NULL:
-            self.system.saved = self.record.place()
-        outcome = self.system.evaluate(t_new, self.z, self.w)
-        self.system.saved = self.system.scratch
-        if outcome != DONE:
-            return outcome
-        if not self.linearised.constant:
+        if not self.evaluated:
+            outcome = self.evaluate_all(t_new)
+            if outcome != DONE:
+                return outcome
+        if self.is_together:
+            self.factored = self.spoiled = False
+        elif not self.linearised.constant:
             outcome = self.linearise(t_new, self.z)
             if outcome != DONE:
                 return outcome

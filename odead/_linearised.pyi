@@ -27,4 +27,6 @@ class Linearised(Recorded):
         constant: bool,
         directions: Any,
         find: _Find | None = None,
+        changes: bool = True,
+        n_saved: int = 0,
     ) -> None: ...

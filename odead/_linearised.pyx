@@ -36,10 +36,14 @@ cdef class Linearised(Recorded):
         Whether J depends neither on x nor on t.
     directions : (W, n_p) array
         What p moves along.
+    changes : bool
+        False: the tape leaves out the derivatives of J and df/dt, and does not bind the shadow of the shadow of dx.
+    n_saved : int
+        As in `Tangents`.
     """
 
     def __init__(self, Tape tape, int64_t n, p, seeds, rows, columns, source, bint timed, bint constant, directions,
-                 find=None):
+                 find=None, bint changes=True, int64_t n_saved=0):
         cdef int64_t slot, width = len(directions)
         self.n = self.n_x = n
         self.width, self.timed, self.constant, self.find = width, timed, constant, find
@@ -54,7 +58,7 @@ cdef class Linearised(Recorded):
         along_x, along_t = np.zeros((self.lanes, n)), np.zeros(self.lanes)
         along_x[: self.colours] = seeds
         along_t[self.colours :] = 1
-        values = np.zeros((1 + width, self.lanes, n))
+        values = np.zeros((1 + width * changes, self.lanes, n))
         self.directions = (along_x, along_t, values)
         self.values = floats(values)
         slot = self._bind_p_and_t(2)  # behind dx and x
@@ -67,14 +71,17 @@ cdef class Linearised(Recorded):
         self.slot_dx, self.slot_x = 0, 1
         if width:
             self.n = n * (1 + width)
-            self.changes = self.values + self.lanes * n
             self.slot_d_dx, self.slot_d_x = slot, slot + 1
             slot += 2
             if self.n_p:
                 self._assign(slot, self.shadow_p)
                 slot += 1
-            self.address[slot] = <char*> self.changes
-            slot += 1
+            if changes:
+                self.changes = self.values + self.lanes * n
+                self.address[slot] = <char*> self.changes
+                slot += 1
+        if n_saved:
+            slot = self._save(slot, n_saved)
         self._complete(tape, slot)
 
     cdef Outcome at(self, double t, const double* x, double* dx) noexcept nogil:
@@ -86,10 +93,12 @@ cdef class Linearised(Recorded):
         if self.width:
             self._place(self.slot_d_dx, dx + self.n_x)
             self._place(self.slot_d_x, x + self.n_x)
+        if self.n_saved:
+            self._place(self.slot_saved, self.saved)
         outcome = self._run()
         if outcome != DONE:
             return outcome
-        self.changing = self.width > 0 and self._changes()
+        self.changing = self.changes != NULL and self._changes()
         return self.count()
 
     cdef bint _changes(self) noexcept nogil:

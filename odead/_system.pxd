@@ -71,6 +71,7 @@ cdef class Recorded(System):
     cdef int _set_up(self, Tape tape, int64_t n, p, find, shadow_p, bint has_dx, int64_t n_saved,
                      bint has_factors=*) except -1
     cdef int64_t _bind_p_and_t(self, int64_t slot) except -1
+    cdef int64_t _save(self, int64_t slot, int64_t n_saved) except -1
     cdef int _complete(self, Tape tape, int64_t n_slots) except -1
     cdef int _assign(self, int64_t slot, cnp.ndarray array) except -1
     cdef int _adopt(self, Tape tape) except -1

@@ -168,10 +168,7 @@ cdef class Recorded(System):
                 self._assign(slot, self.shadow_p)
                 slot += 1
         if n_saved:
-            self.room, self.n_saved, self.slot_saved = np.zeros(n_saved), n_saved, slot
-            self.saved = self.scratch = floats(self.room)
-            self.address[slot] = <char*> self.scratch
-            slot += 1
+            slot = self._save(slot, n_saved)
         if has_factors:
             self.slot_factors = slot
             slot += 1
@@ -184,6 +181,13 @@ cdef class Recorded(System):
             self._assign(slot, self.p)
             slot += 1
         self.address[slot] = <char*> &self.t
+        return slot + 1
+
+    cdef int64_t _save(self, int64_t slot, int64_t n_saved) except -1:
+        """Have a place in this slot for what evaluations save; returns the next one."""
+        self.room, self.n_saved, self.slot_saved = np.zeros(n_saved), n_saved, slot
+        self.saved = self.scratch = floats(self.room)
+        self.address[slot] = <char*> self.scratch
         return slot + 1
 
     cdef int _complete(self, Tape tape, int64_t n_slots) except -1:

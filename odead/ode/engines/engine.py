@@ -71,6 +71,9 @@ class System(NamedTuple):
     beside : callable or None
         From a matrix for `linearised`, what solves with its factors for others close by, or None: where the sensitivities only
         guard the steps, and need not be exact.
+    together : callable or None
+        Makes a `_linearised.Linearised` of the whole state, which does all that `compiled` does, or None where that does not
+        pay: for a method that wants both at one point.
     is_dear : callable or None
         Tells whether matrices on the pattern of J cost so much to factor that iteration is the better choice; None: no.
     resets : (array of shape (k,), tuple of k _system.Resetting) or None
@@ -102,6 +105,7 @@ class System(NamedTuple):
     path: int = 0
     iterated: Callable[[], tuple[Any, Any]] | None = None
     beside: Callable[[Any], Any] | None = None
+    together: Callable[[], Any] | None = None
     is_dear: Callable[[], bool] | None = None
     resets: tuple[np.ndarray, tuple[Any, ...]] | None = None
     pace: Pace | None = None

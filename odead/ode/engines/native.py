@@ -301,6 +301,7 @@ def _summarise(
         elif isinstance(loop, BDF):
             flips += loop.linearised.flips
             nfev += loop.states.calls if loop.states is not compiled else 0
+            nfev += loop.linearised.calls if loop.is_together else 0
             njev, nlu = njev + loop.njev, nlu + loop.nlu
     return Trajectory(
         _joined([leg.times for leg in legs]), y.T, None, nfev, njev, nlu, nsteps, sum([loop.nrejected for loop in loops]),
@@ -348,7 +349,9 @@ def make_loop(
         return Implicit(RosenbrockStep(compiled, _ROSENBROCK[controls.method], *system.linearised()), **options)
     alone = states.compiled() if isinstance(compiled, Tangents) else compiled
     if controls.method in _BDF:
-        loop = BDF(compiled, alone, *(states.iterated or states.linearised)(), _BDF[controls.method], **options)
+        linearised, matrix = (states.iterated or states.linearised)()
+        together = None if system.together is None else system.together()
+        loop = BDF(compiled, alone, together or linearised, matrix, _BDF[controls.method], **options)
         loop.direct = states.linearised
         loop.guards = None if system.beside is None else system.beside(loop.matrix)
         if system.slopes is not None:

@@ -231,6 +231,7 @@ def probed(problem: Problem, start: np.ndarray, directions: np.ndarray) -> Syste
         states=system,
         beside=rhs.linearisations.beside if len(start) else None,
         linearised=lambda: rhs.linearisations.make(x0, p, t0, directions),
+        together=(lambda: rhs.linearisations.together(x0, p, t0, directions, saving)) if len(start) else None,
         slopes=problem.slopes_with(start, directions),
     )
 

@@ -147,7 +147,7 @@ def _systems(loop: Explicit, adjoint: Adjoint | None) -> list[tuple[Recorded, bo
         if isinstance(loop.attempted, DiagonalStep):
             found.append((loop.attempted.states, True))
     elif isinstance(loop, BDF):
-        found += [(loop.linearised, False), (loop.states, True)]
+        found += [(loop.linearised, loop.is_together), (loop.states, True)]
     if loop.keys is not None:
         found.append((loop.keys, False))
     if adjoint is not None:
