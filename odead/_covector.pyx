@@ -8,7 +8,7 @@ close to 0 there is always room for them.
 import numpy as np
 
 cimport numpy as cnp
-from libc.math cimport fmax
+from libc.math cimport fmax, nextafter
 from libc.stdint cimport int64_t
 from libc.string cimport memcpy, memset
 
@@ -101,8 +101,11 @@ cdef class Covector(System):
         self.start()
 
     cdef void place(self, double begins, double ends) noexcept nogil:
-        """Solve from here to there next."""
-        self.begins, self.ends = begins, ends
+        """Solve from here to there next.
+
+        Where the state was reset, the end itself belongs to the solution before that, which this part does not know.
+        """
+        self.begins, self.ends = begins, nextafter(ends, begins)
 
     cdef double time(self, double elapsed) noexcept nogil:
         """The time of the problem; never beyond the end of this part."""

@@ -90,7 +90,7 @@ cdef class Explicit:
     cdef readonly int64_t passed            # of the stops
     cdef readonly object before             # the states before the resets: a row per stop
     cdef double* row_before
-    cdef object stop_times                  # owns `stops`
+    cdef readonly object stop_times         # owns `stops`
     cdef double direction                   # 1 or -1
     cdef readonly double h_abs              # of the step to try next
     cdef double first_step                  # -1: to be chosen

@@ -34,6 +34,7 @@ class Explicit:
     delivered: int
     passed: int
     before: np.ndarray | None
+    stop_times: np.ndarray
     y: np.ndarray
     state: np.ndarray
     divide: Callable[[np.ndarray], None] | None

@@ -135,7 +135,7 @@ class Run(NamedTuple):
             part = trajectory._replace(sol=piece.sol)
             return continuous_adjoint(
                 piece.problem, part, times, cotangents, backwards, controls, self.tolerances, with_p="p" in self.wrt,
-                with_x0=start_counts, whole=whole,
+                with_x0=start_counts, whole=whole, resets=piece.resets,
             )  # fmt: skip
 
         try:

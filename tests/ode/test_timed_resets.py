@@ -108,7 +108,7 @@ def test_adjoint_where_auto_changes_the_method(method):
 def test_adjoint_of_a_hundred_doses_is_one_loop(monkeypatch):
     """Root functions of many doses are one instruction; 33 ms when each dose was a stop, now 4."""
     found = []
-    monkeypatch.setattr(piecewise, "solve_through", lambda *a: found.append(a[0]) or piecewise_solve_through(*a))
+    monkeypatch.setattr(piecewise, "solve_through", lambda *a, **k: found.append(a[0]) or piecewise_solve_through(*a, **k))
     doses = [dose_at(1.0 + k) for k in range(100)]
     got = odead.sensitivity(
         elimination, [1.0, 0.5], P, (0, 101), t_eval=[50.0, 101.0], events=doses, mode="adjoint", method="Tsit5",
@@ -150,7 +150,7 @@ def test_data_in_the_last_step_before_a_reset(method, n):
 def test_adjoint_by_bdf_of_a_hundred_doses_is_one_loop(monkeypatch):
     """It begins at order 1 after each; 40 ms when each dose was a stop, now 5."""
     found = []
-    monkeypatch.setattr(piecewise, "solve_through", lambda *a: found.append(a[0]) or piecewise_solve_through(*a))
+    monkeypatch.setattr(piecewise, "solve_through", lambda *a, **k: found.append(a[0]) or piecewise_solve_through(*a, **k))
     got, one = (
         odead.sensitivity(
             elimination, [1.0, 0.5], P, (0, 101), t_eval=[50.0, 101.0], events=[dose_at(1.0 + k) for k in range(100)],

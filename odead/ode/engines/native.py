@@ -280,6 +280,7 @@ def _summarise(
         if y.shape[1] < last.state.size:  # what is not in the record is known at the end
             y = np.hstack([y, np.full((len(y), last.state.size - y.shape[1]), np.nan)])
             y[-1] = last.state
+        _put_before(y, loops, legs)
     message = "the end was reached" if failure is None else failure.reason
     if len(legs) > 1:
         changes = ", ".join(f"{leg.method} until t = {loop.t:.6g}" for leg, loop in zip(legs[:-1], loops, strict=False))
@@ -314,6 +315,18 @@ def _before_resets(loops: Sequence[Explicit]) -> np.ndarray:
     """The states before each of the resets inside the loops."""
     parts = [loop.before[: loop.passed] for loop in loops if loop.before is not None]
     return _joined(parts) if parts else _NOWHERE
+
+
+def _put_before(y: np.ndarray, loops: Sequence[Explicit], legs: Sequence[Leg]) -> None:
+    """Have in the rows of y, one for each step, the states before the resets instead of those after them."""
+    start = 0
+    for k, (loop, leg) in enumerate(zip(loops, legs, strict=True)):
+        assert leg.record is not None
+        if loop.before is not None and loop.passed:
+            ends, at = leg.record.times, loop.stop_times[: loop.passed]
+            sign = -1.0 if ends[-1] < ends[0] else 1.0
+            y[start - min(k, 1) + np.searchsorted(sign * ends, sign * at)] = loop.before[: loop.passed]
+        start += leg.times.size
 
 
 def _joined(parts: list[np.ndarray]) -> np.ndarray:

@@ -22,6 +22,7 @@ from ..methods import EXPLICIT
 from ..pieces.piecewise import Course, Piece
 from ..problem.problem import Problem
 from ..rhs.jacobian import Jacobian
+from ..rhs.jumps import PassedReset
 from . import quadrature
 from .backwards import method_back, run_back
 from .constrained import Constrained
@@ -144,6 +145,7 @@ def continuous_adjoint(
     with_p: bool,
     with_x0: bool = True,
     whole: bool = True,
+    resets: Sequence[PassedReset] = (),
 ) -> AdjointResult:
     """Integrate lambda backwards and the gradient beside it.
 
@@ -166,6 +168,8 @@ def continuous_adjoint(
         Whether lambda(t0) is.
     whole : bool
         Whether the problem is all of the solve, and not a piece: a rough solve beside each would cost more than it saves.
+    resets : sequence of PassedReset
+        Those inside the loop, for an engine that `resets_inside`.
 
     Raises
     ------
@@ -173,6 +177,9 @@ def continuous_adjoint(
     """
     jumps = cotangents.any(axis=0)  # where the loss does not look, lambda need not stop
     times, cotangents = times[jumps], cotangents[:, jumps]
+    if resets:
+        sign, at = -1.0 if problem.t1 < problem.t0 else 1.0, np.array([reset.t for reset in resets])
+        times, cotangents = _merged(sign, (times, cotangents), (at, np.zeros((cotangents.shape[0], at.size))))
     adjoint: Constrained | _Adjoint = _Adjoint(problem, forward.sol)
     by_p = np.zeros(problem.p.size)
     if problem.rhs.mass is not None:
@@ -182,11 +189,13 @@ def continuous_adjoint(
     if isinstance(engine, NativeEngine):
         controls = controls._replace(method=method_back(controls.method, forward))
     scale = None
-    if whole and times.size and controls.method not in EXPLICIT and problem.rhs.mass is None:
+    if whole and times.size and not resets and controls.method not in EXPLICIT and problem.rhs.mass is None:
         scale = scale_of_adjoint(problem, engine, controls, times, cotangents, forward.sol.ts, with_x0=with_x0)
     controls = _controls(forward, cotangents, controls, options, scale)
     if isinstance(engine, NativeEngine):
-        found = _compiled(problem, adjoint, forward, times, cotangents, controls, options, with_p=with_p)
+        passing = _Passing(resets, times, cotangents, problem.p.size) if resets else None
+        found = _compiled(problem, adjoint, forward, times, cotangents, controls, options, passing, with_p=with_p)
+        by_p = by_p if passing is None else by_p + passing.by_p
     else:
         found = _interpreted(problem, adjoint, forward, times, cotangents, engine, controls, options, with_p=with_p)
     return found._replace(grad_p=by_p + found.grad_p)
@@ -238,11 +247,12 @@ def _compiled(
     cotangents: np.ndarray,
     controls: Controls,
     options: AdjointOptions,
+    passing: "_Passing | None",
     *,
     with_p: bool,
 ) -> AdjointResult:
     """From datum to datum in the compiled loop."""
-    jump = None
+    jump = None if passing is None else passing.jump
     if isinstance(adjoint, Constrained):
         controls = controls._replace(atol=adjoint.tolerances(controls.rtol * NEGLIGIBLE, controls.atol, times, cotangents))
         jump = partial(adjoint.jump, times, cotangents)
@@ -267,6 +277,38 @@ def _compiled(
     grad_p = np.zeros(problem.p.size) if run.quadrature is None else run.quadrature.total
     error = options.rtol + run.error
     return AdjointResult(grad_p, arriving + at_start, arriving, nfev, run.njev, run.nlu, run.nsteps, error)
+
+
+class _Passing:
+    """Data, and resets inside the loop, on the way back. A datum at a reset is of the state before it.
+
+    Parameters
+    ----------
+    resets : sequence of PassedReset
+    times : array, shape (m,)
+        Of data and resets.
+    cotangents : array, shape (N, m)
+        Of the states there, before the resets.
+    n_p : int
+    """
+
+    def __init__(self, resets: Sequence[PassedReset], times: np.ndarray, cotangents: np.ndarray, n_p: int) -> None:
+        self._maps = {reset.t: reset.map for reset in resets}
+        self._times, self._cotangents = times.tolist(), cotangents
+        self._by_p: dict[int, np.ndarray] = {}  # of each: a way back that begins anew passes them again
+        self._n_p = n_p
+
+    def jump(self, number: int, covector: np.ndarray) -> np.ndarray:
+        """From lambda after a datum to lambda before it."""
+        reset = self._maps.get(self._times[number])
+        if reset is not None:
+            covector, self._by_p[number] = reset.pull(covector)
+        return np.asarray(covector + self._cotangents[:, number])
+
+    @property
+    def by_p(self) -> np.ndarray:
+        """The gradient by p through the resets themselves."""
+        return sum(self._by_p.values(), np.zeros(self._n_p))
 
 
 def _merged(

@@ -6,7 +6,7 @@ on the step's interpolant, the piece ends there, and the next one begins on the 
 times unseen, twice within one step, is missed: `max_step` bounds it. Events that change nothing end no piece (`passive`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -19,7 +19,7 @@ from ..engines.native import FINEST
 from ..engines.path import Path, at_point
 from ..methods import EXPLICIT, MULTISTEP
 from ..problem.problem import Problem
-from ..rhs.jumps import Jump, Transition
+from ..rhs.jumps import Jump, PassedReset, Transition
 from ..rhs.sides import Branch
 from .chattering import REPEATING, SLIDING, Rhythm
 from .instants import TOGETHER, Happening, Instant, Occurrence, first_signs, happen, starting
@@ -63,6 +63,8 @@ class Piece(NamedTuple):
         Which ones happened at its end.
     path : Path or None
         As in `Trajectory`, up to its end.
+    resets : sequence of PassedReset
+        Those inside the loop, where derivatives are wanted.
     """
 
     problem: Problem
@@ -73,6 +75,7 @@ class Piece(NamedTuple):
     passed: range = range(0)
     happened: range = range(0)
     path: Path | None = None
+    resets: Sequence[PassedReset] = ()
 
 
 class Happened(NamedTuple):
@@ -158,11 +161,13 @@ def integrate(
         piece = Piece(problem, trajectory.sol, None, problem.t1, trajectory.steps, path=trajectory.path)
         return Course(trajectory, [piece], [])
     resets = None
-    if engine.resets_inside(controls.method) and times is not None and not dense and not (path and problem.rhs.has_selects):
+    if engine.resets_inside(controls.method) and not (path and problem.rhs.has_selects):
         resets = known_resets(problem, times)
-    if resets is not None and times is not None:
-        smooth, trajectory, happened = solve_through(resets, engine, problem, make, controls, times, directions)
-        piece = Piece(smooth, None, None, problem.t1, trajectory.steps, passed=range(len(happened)))
+    if resets is not None:
+        smooth, trajectory, happened, maps = solve_through(
+            resets, engine, problem, make, controls, times, directions, dense=dense, differentiated=differentiated
+        )
+        piece = Piece(smooth, trajectory.sol, None, problem.t1, trajectory.steps, passed=range(len(happened)), resets=maps)
         return Course(trajectory, [piece], [Happened(*each) for each in happened])
     return _Walk(engine, problem, make, controls, times, dense, directions, differentiated, path, stops_at_all).run()
 

@@ -27,7 +27,7 @@ class TimedReset(NamedTuple):
     reset: Reset
 
 
-def known_resets(problem: Problem, times: np.ndarray) -> list[TimedReset] | None:
+def known_resets(problem: Problem, times: np.ndarray | None) -> list[TimedReset] | None:
     """The resets in the order in which they happen, where all events are resets at known instants inside the span.
 
     None where one is something else, or where what has to be told apart is closer than rounding.
@@ -51,6 +51,8 @@ def known_resets(problem: Problem, times: np.ndarray) -> list[TimedReset] | None
     at = [timed.t for timed in found]
     if problem.t1 in at or any(t == problem.t0 for t, _ in instants) or any(_touch(t, other) for t, other in pairwise(at)):
         return None
+    if times is None:
+        return found
     data = sign * times
     for t, k in zip(at, np.searchsorted(data, [sign * t for t in at]).tolist(), strict=True):
         if any(other != t and _touch(t, other) for other in times[max(k - 1, 0) : k + 2].tolist()):
@@ -68,25 +70,39 @@ def solve_through(
     problem: Problem,
     make: Callable[[Problem], System],
     controls: Controls,
-    times: np.ndarray,
+    times: np.ndarray | None,
     directions: np.ndarray | None,
-) -> tuple[Problem, Trajectory, list[tuple[Occurrence, np.ndarray | None, np.ndarray | None]]]:
-    """The problem without its events, its solution, and each reset with the tangents before it and how its instant moves."""
+    *,
+    dense: bool = False,
+    differentiated: bool = False,
+) -> tuple[Problem, Trajectory, list[tuple[Occurrence, np.ndarray | None, np.ndarray | None]], list[PassedReset]]:
+    """Solve in one loop; other arguments as for `piecewise.integrate`.
+
+    Returns
+    -------
+    smooth : Problem
+        Without its events.
+    trajectory : Trajectory
+        Its steps, and the solution between them, begin where the resets leave the state; the instants belong to what is before.
+    happened : list of tuple
+        Each reset, the tangents before it and how its instant moves.
+    passed : list of PassedReset
+        The resets where derivatives are wanted.
+    """
     n, p = problem.x0.size, problem.p
     smooth = problem._replace(events=None)
     seeds = np.empty((0, p.size)) if directions is None else directions
     compiled = tuple(timed.reset.compiled(problem.x0, p, timed.t, seeds) for timed in resets)
     system = make(smooth)._replace(resets=(np.array([timed.t for timed in resets]), compiled))
-    trajectory = engine.integrate(system, controls, times, dense=False)
+    trajectory, passed = engine.integrate(system, controls, times, dense), []
+    there = list(zip(resets, trajectory.before, strict=False))  # after a failure, as many as happened
+    if differentiated:
+        passed = [PassedReset(timed.t, timed.reset.at(z[:n], p, timed.t), z[:n]) for timed, z in there]
     if trajectory.steps is not None:
-        passed = [
-            PassedReset(timed.t, timed.reset.at(z[:n], p, timed.t), z[:n])
-            for timed, z in zip(resets, trajectory.before, strict=False)
-        ]
         trajectory = trajectory._replace(steps=trajectory.steps._replace(passed=passed))
     still = Move(np.zeros(n), np.zeros(p.size))
     happened = []
-    for timed, z in zip(resets, trajectory.before, strict=False):  # after a failure, as many as happened
+    for timed, z in there:
         tangents, dt = (None, None) if directions is None else (z[n:].reshape(-1, n), np.zeros(len(seeds)))
         happened.append((Occurrence(timed.number, timed.t, z[:n], still), tangents, dt))
-    return smooth, trajectory, happened
+    return smooth, trajectory, happened, passed
