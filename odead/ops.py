@@ -138,8 +138,8 @@ _ROWS = (
     Op("reciprocal",   "1 / x",                          ("-out * out",),            "reciprocal"),
     Op("square",       "x * x",                          ("2 * x",),                 "square", "fi"),
     Op("floor_divide", "odead_floor_divide(x, y)",       ("0", "0"),                 "floor_divide", note="derivative 0, also at the steps"),
-    Op("remainder",    "odead_remainder(x, y)",          ("1", "-floor(x / y)"),     "remainder", note="of one side at the jumps"),
-    Op("fmod",         "fmod(x, y)",                     ("1", "-trunc(x / y)"),     "fmod", note="of one side at the jumps"),
+    Op("remainder",    "odead_remainder(x, y)",          ("1", "rint((out - x) / y)"), "remainder", note="of one side at the jumps"),
+    Op("fmod",         "fmod(x, y)",                     ("1", "rint((out - x) / y)"), "fmod", note="of one side at the jumps"),
 
     # powers, exponentials, logarithms
     Op("pow",          "y == 1 ? x : pow(x, y)",         ("where(y == 0, 0, y * pow(x, y - 1))", "where(x == 0, 0, out * log(x))"), "power",

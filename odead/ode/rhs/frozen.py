@@ -23,7 +23,7 @@ KINKS: Final = {
 }  # fmt: skip
 SIGNS: Final = frozenset({"sign", "heaviside"})
 ROUNDINGS: Final = frozenset({"floor", "ceil", "trunc", "rint"})
-QUOTIENTS: Final = {"floor_divide": "floor", "remainder": "floor", "fmod": "trunc"}
+QUOTIENTS: Final = frozenset({"floor_divide", "remainder", "fmod"})
 LOOKUPS: Final = frozenset({"take", "take_along"})
 
 
@@ -118,9 +118,10 @@ def _keys(program: Program, instruction: Instruction, moving: set[int]) -> list[
         other = ins[1] if len(ins) > 1 else _zero(program, ins[0])
         return [_emit(program, KINKS[op], "bool", (ins[0], other), line)]
     if op in ROUNDINGS:
-        return [_rounded(program, op, ins[0], line)]
-    if op in QUOTIENTS:
-        return [_rounded(program, QUOTIENTS[op], _emit(program, "div", program.dtype(out), ins, line), line)]
+        return [_rounded(program, op, ins, line)]
+    if op in QUOTIENTS:  # without division: 6.3 / 2.1 is rounded to 3, but 3 * 2.1 > 6.3
+        operands = tuple(_emit(program, "abs", program.dtype(out), (view,), line) for view in ins) if op == "fmod" else ins
+        return [_rounded(program, "floor_divide", operands, line)]
     return []
 
 
@@ -130,8 +131,8 @@ def _emit(program: Program, op: str, dtype: str, ins: tuple[View, ...], line: in
     return made
 
 
-def _rounded(program: Program, rounding: str, view: View, line: int) -> View:
-    return _emit(program, "cast", "int64", (_emit(program, rounding, program.dtype(view), (view,), line),), line)
+def _rounded(program: Program, rounding: str, views: tuple[View, ...], line: int) -> View:
+    return _emit(program, "cast", "int64", (_emit(program, rounding, program.dtype(views[0]), views, line),), line)
 
 
 def _zero(program: Program, like: View) -> View:
@@ -166,6 +167,7 @@ def _replace(program: Program, instruction: Instruction, keys: Sequence[View]) -
         program.emit("where", out, (keys[0], program.constant(1.0, dtype, out.shape), at_zero_or_below), None, line)
     elif op in ("remainder", "fmod"):
         product = _emit(program, "mul", dtype, (ins[1], _cast(program, keys[0], dtype, line)), line)
+        product = _emit(program, "copysign", dtype, (product, ins[0]), line) if op == "fmod" else product
         program.emit("sub", out, (ins[0], product), None, line)
     else:
         program.emit("cast", out, (keys[0],), None, line)

@@ -13,6 +13,7 @@ import numpy as np
 from ...derivatives.kernel import Kernel, Variant, empty_results
 from ...ops import TABLE
 from ...tape import Instruction, Program, Role
+from ...transform.builder import FLOATS
 from ...transform.forward import forward
 from ...transform.passes import optimise
 from ...transform.reverse import reverse
@@ -25,6 +26,9 @@ __all__ = ["Switches", "guards_may_flip", "without_guards"]
 CLOSE: Final = 1e-6  # what a continuous function changes by at most between neighbouring numbers
 COMPARISONS: Final = ("less", "less_equal", "greater", "greater_equal", "equal", "not_equal")
 ROUNDINGS: Final = ("floor", "ceil", "trunc", "rint")
+QUOTIENTS: Final = ("floor_divide", "remainder", "fmod")
+SIGNS: Final = ("sign", "heaviside")
+STEPS: Final = (*ROUNDINGS, *QUOTIENTS, *SIGNS)
 
 
 class Switches:
@@ -168,10 +172,13 @@ def _deciding(program: Program) -> set[int]:
         op, out, ins, _, _ = rows[number]
         if op == "guard":
             needed.add(ins[0].buffer)
-        elif out is not None and (out.buffer in needed or (op == "cast" and program.dtype(out) == "int64")):
-            if (op in TABLE or _is_search(rows[number])) and any(program.dtype(view) == "float64" for view in ins):
-                deciding.add(number)
-            needed.update(view.buffer for view in ins if program.dtype(view) in ("bool", "int64"))
+            continue
+        if out is None or not (out.buffer in needed or (op == "cast" and program.dtype(out) == "int64")):
+            continue
+        needed.update(view.buffer for view in ins)  # of floats too: what decides may itself jump
+        is_step = program.dtype(out) not in FLOATS and (op in TABLE or _is_search(rows[number]))
+        if (is_step or op in STEPS) and any(program.dtype(view) == "float64" for view in ins):
+            deciding.add(number)
     return deciding
 
 
@@ -196,20 +203,36 @@ def _emit_switching_function(found: Program, instruction: Instruction) -> None:
         name = "greater" if instruction.params == "left" else "greater_equal"
         every = View(values.buffer, values.offset, shape, (*values.strides, 0))
         found.emit("sub", _result(found, name, source, shape), (every, broadcast(grid, shape)))
+    elif instruction.op in QUOTIENTS:
+        _emit_nearest_remainder(found, source, *ins)
+    elif instruction.op in ROUNDINGS or instruction.op in SIGNS:
+        name = instruction.op if instruction.op in ROUNDINGS else "sign"
+        found.emit("copy", _result(found, name, source, ins[0].shape), (ins[0],))
     elif len(ins) == 2:
         name = instruction.op if instruction.op in COMPARISONS else "sign"
         found.emit("sub", _result(found, name, source, ins[0].shape), (ins[0], ins[1]))
-    elif instruction.op == "cast":
-        rounding, value = _unrounded(found, ins[0])
-        found.emit("copy", _result(found, rounding, source, value.shape), (value,))
+    elif instruction.op == "cast" and _origin(found, ins[0]) not in STEPS:
+        found.emit("copy", _result(found, "trunc", source, ins[0].shape), (ins[0],))
 
 
-def _unrounded(found: Program, view: View) -> tuple[str, View]:
-    """How a number was rounded before it became an integer, and what it was before."""
-    for op, out, ins in zip(reversed(found.op), reversed(found.out), reversed(found.ins), strict=True):
-        if out == view:
-            return (op, ins[0]) if op in ROUNDINGS else ("trunc", view)
-    return "trunc", view
+def _origin(found: Program, view: View) -> str:
+    """The last operation that made a number: a rounding, perhaps, before it became an integer."""
+    return next((op for op, out in zip(reversed(found.op), reversed(found.out), strict=True) if out == view), "")
+
+
+def _emit_nearest_remainder(found: Program, source: str, x: View, y: View) -> None:
+    """Emit what is left of x beyond the nearest multiple of y: its sign changes, without rounding, where x // y jumps."""
+
+    def emit(op: str, *ins: View, dtype: str = "float64") -> View:
+        made = found.temp(dtype, x.shape)
+        found.emit(op, made, ins)
+        return made
+
+    rest = emit("fmod", x, y)
+    size = emit("abs", rest)
+    is_far = emit("greater", emit("add", size, size), emit("abs", y), dtype="bool")
+    beyond = emit("sub", rest, emit("copysign", y, rest))
+    found.emit("where", _result(found, "greater_equal", source, x.shape), (is_far, beyond, rest))
 
 
 def _result(found: Program, name: str, source: str, shape: tuple[int, ...]) -> View:
