@@ -82,6 +82,9 @@ class System(NamedTuple):
         Limits of the steps, beside `Controls.max_step`, of a system with t0 = 0 < t1.
     reach : float
         The longest step from t0, which grows by an eighth of the time since; 0: no limit. For the engine with ``compiled``.
+    slides : callable or None
+        From a time, a state and the length of the step from there: whether a switch recorded as a value holds the solution up.
+        For an engine whose steps cost more than to ask; a solve that it stops fails.
     kinks : _system.Keys or None
         What changes where a kink is passed: the error of such a step has to be smaller, for the engine with ``compiled``.
     """
@@ -111,6 +114,7 @@ class System(NamedTuple):
     pace: Pace | None = None
     reach: float = 0.0
     kinks: Any = None
+    slides: Callable[[float, np.ndarray, float], bool] | None = None
 
 
 class Controls(NamedTuple):

@@ -16,7 +16,6 @@ from ..results.progress import following
 from ..rhs.jacobian import Jacobian
 from .engine import AbstractEngine, Controls, Crossing, Failure, Side, System, Trajectory
 from .estimate import accumulated
-from .pace import Pace
 from .path import Path, of_solution
 
 __all__ = ["COMPILED_ONLY", "METHODS", "ScipyEngine"]
@@ -26,6 +25,7 @@ COMPILED_ONLY: Final = ("Tsit5", "Kvaerno5", "Rodas5P")
 DENSE_BELOW: Final = 100
 LSODA_DENSE_UP_TO: Final = 128  # its own LU takes a millisecond for a dense matrix of this size
 LOOKS: Final = 4  # per step, as in the compiled loop, for what may change its sign twice within one
+SHORT: Final = 1e-2  # of the longest step: what is shorter may be held up by a switch
 HARDLY: Final = 1e-12  # of the time; what is less, LSODA takes for no step
 SPARSE_UP_TO: Final = 0.25  # density above which SuperLU loses to LAPACK at any size
 
@@ -36,13 +36,19 @@ _LINEAR_ALGEBRA: Final = ("exactly singular", "infs or NaNs")  # how SuperLU and
 class _Watch:
     """Counts of one solve, and where it failed."""
 
-    def __init__(self, max_steps: int, side: Side | None, pace: Pace | None = None, max_step: float = np.inf) -> None:
-        self.max_steps, self.pace, self.max_step = max_steps, pace, max_step
+    def __init__(self, system: System, controls: Controls) -> None:
+        self.max_steps, self.max_step, self.pace = controls.max_steps, controls.max_step, system.pace
         self.nsteps = 0
         self.ndense = 0
         self.failure: Failure | None = None
-        self.side = side
+        self.side = system.side
         self.crossing: Crossing | None = None
+        self.slides, self.longest = system.slides, 0.0
+
+    def is_held_up(self, t: float, x: np.ndarray, step: float) -> bool:
+        """Whether a switch holds the solution up in this step."""
+        self.longest = max(self.longest, abs(step))
+        return self.slides is not None and abs(step) < SHORT * self.longest and self.slides(t, x, step)
 
 
 def _first_flipped(side: Side, start: float, end: float, sol: Any, x: np.ndarray) -> float | None:
@@ -97,7 +103,9 @@ class _Watched:
         watch.nsteps += 1
         self._last_step = self.t - t
         reason = None
-        if self.t == t and self.status == "running":  # LSODA goes on like that until there are too many steps
+        if watch.is_held_up(t, x, self._last_step):
+            reason = "a switch holds the solution up"
+        elif self.t == t and self.status == "running":  # LSODA goes on like that until there are too many steps
             reason = "the step that the error asks for is below the spacing of floating-point numbers"
         elif not np.isfinite(self.y).all():
             reason = "the state is no longer finite"
@@ -209,7 +217,7 @@ class ScipyEngine(AbstractEngine):
         return method
 
     def integrate(self, system: System, controls: Controls, times: np.ndarray | None, dense: bool) -> Trajectory:
-        method, watch = METHODS[controls.method], _Watch(controls.max_steps, system.side, system.pace, controls.max_step)
+        method, watch = METHODS[controls.method], _Watch(system, controls)
         options: dict[str, Any] = {} if method.stages else _jacobian_options(system, controls.method)
         options |= {"rtol": controls.rtol, "atol": controls.atol}
         options |= {"first_step": controls.first_step, "max_step": controls.max_step, "watch": watch}

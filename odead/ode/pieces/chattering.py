@@ -9,7 +9,9 @@ from typing import Final
 
 import numpy as np
 
-__all__ = ["REPEATING", "SLIDING", "Rhythm"]
+from ..problem.problem import Problem
+
+__all__ = ["REPEATING", "SLIDING", "Held", "Rhythm"]
 
 SLIDING: Final = (
     (
@@ -25,6 +27,7 @@ REPEATING: Final = (
     "events or switches that follow each other ever faster, as the bounces of a ball that comes to rest",
     "a terminal event, or a reset that ends them when they have become small",
 )
+MOST_HELD: Final = 200  # short steps over switches that jump, until it is better to locate these
 FEWEST: Final = 64  # switches that are forecast from
 EVERY: Final = 16  # switches
 SHRINKS: Final = 0.9  # from the third quarter to the last one: what shrinks less may shrink no further
@@ -60,3 +63,18 @@ class Rhythm:
         growth = np.log(before / lately) / (quarter * (before + lately) / 2)  # of how many there are in a unit of time
         denser = np.exp(min(growth * left, np.log(AHEAD)))
         return bool(left / lately * denser > steps)
+
+
+class Held:
+    """`System.slides`, for a problem whose right-hand side has switches recorded as values, and no branches."""
+
+    def __init__(self, problem: Problem) -> None:
+        self._problem = problem
+        self._held = 0
+
+    def __call__(self, t: float, x: np.ndarray, step: float) -> bool:
+        problem = self._problem
+        selects = problem.rhs.selects(problem.x0, problem.p, problem.t0, by_p=False)
+        found = selects.see_in(t, x[: problem.x0.size].copy(), step)
+        self._held += any(flips.jumps for flips in found)
+        return self._held > MOST_HELD or any(flips.slides for flips in found)

@@ -301,9 +301,14 @@ class _Moment:
                 "two branches flip at the same instant for different reasons, and the derivative depends on their order"
             )
         elif not moves and self.following is not self.branch and not instant.stops.size:
-            self.reason = (
-                "a branch depends on something else than comparisons and roundings of numbers, which has no derivative"
-            )
+            self.reason = self._no_root()
+
+    def _no_root(self) -> str:
+        """Why a branch flips, and no switching function does."""
+        instant, branch = self.instant, self.branch
+        if branch is not None and not branch.holds(instant.x_before.copy(), self.problem.p, instant.before):
+            return "the steps are too inaccurate to tell both sides of a switch apart, and tolerances have to be tighter"
+        return "a branch depends on something else than comparisons and roundings of numbers, which has no derivative"
 
     def _jumps(self, before: np.ndarray, slope: np.ndarray) -> bool:
         """Whether these slopes differ, and not by what is rounding of the states over the whole span."""

@@ -13,6 +13,7 @@ from ...errors import warn
 from ..engines.engine import Trajectory
 from ..problem.problem import Problem
 from ..rhs.selects import Flips
+from .chattering import SLIDING
 from .piecewise import Course
 
 __all__ = ["solve_with_switches"]
@@ -76,7 +77,8 @@ class _Attempt(NamedTuple):
         """The one to follow, where switches jumped and are to be located, or could not be located."""
         failure = course.trajectory.failure
         if failure is not None:
-            return None if failure.diagnosis else self._after_failure(course, failure.reason)
+            is_final = failure.diagnosis is SLIDING or (failure.diagnosis and self.differentiated)
+            return None if is_final else self._after_failure(course, failure.reason)
         found, rhs, reason = _flipping(course, self.by_p), self.problem.rhs, self.reason
         if found and self.locates:
             few = {line: flips for line, flips in found.items() if self._locates(flips, course.trajectory.nsteps)}
@@ -98,7 +100,7 @@ class _Attempt(NamedTuple):
 
     def _after_failure(self, course: Course, reason: str) -> "_Attempt | None":
         problem, rhs = self.problem, self.problem.rhs
-        if self.insists:
+        if self.insists or any(flips.slides for flips in _flipping(course, self.by_p).values()):
             return self._with_others(course)
         if rhs.frozen or rhs.heeds_kinks:
             return self._replace(problem=problem._replace(rhs=rhs.origin), locates=False, reason=reason)

@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from ..._system import Keys
+from ...errors import TracingError
 from ..engines.engine import AbstractEngine, Controls, Crossing, Failure, System, Trajectory
 from ..engines.interpolant import Joined, join
 from ..engines.native import FINEST
@@ -21,7 +22,7 @@ from ..methods import EXPLICIT, MULTISTEP
 from ..problem.problem import Problem
 from ..rhs.jumps import Jump, PassedReset, Transition
 from ..rhs.sides import Branch
-from .chattering import REPEATING, SLIDING, Rhythm
+from .chattering import REPEATING, SLIDING, Held, Rhythm
 from .instants import TOGETHER, Happening, Instant, Occurrence, first_signs, happen, starting
 from .passive import passed
 from .timed import known_resets, solve_through
@@ -157,7 +158,8 @@ def integrate(
     """
     if problem.is_smooth:
         kept = problem.x0.size if path and problem.rhs.has_selects else 0
-        trajectory = engine.integrate(make(problem)._replace(path=kept, kinks=_kinks(problem)), controls, times, dense)
+        system = make(problem)._replace(path=kept, kinks=_kinks(problem), slides=Held(problem) if kept else None)
+        trajectory = engine.integrate(system, controls, times, dense)
         piece = Piece(problem, trajectory.sol, None, problem.t1, trajectory.steps, path=trajectory.path)
         return Course(trajectory, [piece], [])
     resets = None
@@ -336,7 +338,7 @@ class _Walk:
         here = problem._replace(rhs=rhs, t0=t, t1=end, x0=z[: self.n].copy(), events=None, stops=None)
         side = None if branch is None and self.passive.all() else self._side(here, branch, signs)
         system = self.make(here)._replace(x0=z, side=side, path=self.n if self.path and rhs.has_selects else 0)
-        system = system._replace(kinks=_kinks(here), reach=self._reach())
+        system = system._replace(kinks=_kinks(here), reach=self._reach(), slides=Held(here) if system.path else None)
         if system.slopes is not None and self.directions is not None:
             system = system._replace(slopes=here.slopes_with(z[self.n :].reshape(-1, self.n), self.directions))
         controls = self._tightened()
@@ -402,7 +404,7 @@ class _Walk:
             x_before = x = z[:n]
         else:
             before, after = crossing.locate() if crossing.locate else _locate(crossing, self._side(here, branch, signs))
-            after = self._after_data(after)
+            after = self._after_data(self._through(branch, crossing, after))
             z = np.array(crossing.at(after))
             part = self._extend(part, crossing, here.t0, after)
             x_before, x = np.array(crossing.at(before)[:n]), z[:n]
@@ -411,6 +413,18 @@ class _Walk:
         signs = self._pass(part, here, signs, before)
         crossed = self._crossed(here, branch, signs, crossing, after, x)
         return part, Instant(before, after, x.copy(), x_before, self._due(after), crossed), z, signs
+
+    def _through(self, branch: Branch | None, crossing: Crossing, after: float) -> float:
+        """The instant, or a little later where the solution would be for no time on a side of its own, as that of sign(0)."""
+        if branch is None:
+            return after
+        later = after + self.sign * TOGETHER * np.spacing(abs(after))
+        rhs, p = self.problem.rhs, self.problem.p
+        try:
+            first, second = (rhs.branch(np.array(crossing.at(t)[: self.n]), p, t) for t in (after, later))
+        except TracingError:  # NumPy rounds to another side than the compiled guard; see `instants`
+            return after
+        return after if first is branch or first is second else later
 
     def _crossed(
         self, here: Problem, branch: Branch | None, signs: np.ndarray, crossing: Crossing | None, after: float, x: np.ndarray

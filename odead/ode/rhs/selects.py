@@ -131,6 +131,12 @@ class Selects:
             if self._see_before((t, x), h, found):
                 break
 
+    def see_in(self, t: float, x: np.ndarray, step: float) -> list[Flips]:
+        """Those that flip in a step of this length, or a little beyond it."""
+        found: dict[str, Flips] = {}
+        self._see_before((t, x), FURTHER * step, found)
+        return list(found.values())
+
     def _see_shortest(self, t: np.ndarray, y: np.ndarray, found: dict[str, Flips]) -> None:
         """See whether a switch holds the solve up: in the shortest steps, and a little beyond them."""
         dt = np.diff(t)
