@@ -424,7 +424,7 @@ class _Walk:
             first, second = (rhs.branch(np.array(crossing.at(t)[: self.n]), p, t) for t in (after, later))
         except TracingError:  # NumPy rounds to another side than the compiled guard; see `instants`
             return after
-        return after if first is branch or first is second else later
+        return later if len({branch, first, second}) == 3 else after
 
     def _crossed(
         self, here: Problem, branch: Branch | None, signs: np.ndarray, crossing: Crossing | None, after: float, x: np.ndarray
