@@ -356,3 +356,30 @@ def test_long_oscillations(method, mode, rtol):
     exact = gradients(swinging_by_branches, method="DOP853", mode="forward", rtol=1e-12, atol=1e-14)
     found = gradients(swinging, method=method, mode=mode, rtol=rtol, atol=1e-2 * rtol)
     np.testing.assert_allclose(found, exact, rtol=0, atol=50 * rtol * np.abs(exact).max())
+
+
+def growing(dx, x, p, t):
+    """A kink at the start of a growth by 1e9, against which its change of the slope is nothing."""
+    dx[0], dx[1] = p[0] * x[0], np.abs(x[1] - 1) + p[1] * x[1]
+
+
+def growing_by_branches(dx, x, p, t):
+    dx[0] = p[0] * x[0]
+    if x[1] > 1:
+        dx[1] = x[1] - 1 + p[1] * x[1]
+    else:
+        dx[1] = 1 - x[1] + p[1] * x[1]
+
+
+@MODES
+@pytest.mark.parametrize("method", ["auto", "RK45", "DOP853", "Rodas5P"])
+def test_a_kink_before_a_growth(method, mode):
+    problem = {"x0": [1.0, 0.5], "p": np.array([7.0, 0.1]), "tspan": (0, 3), "t_eval": [1.0, 3.0], "wrt": ("p", "x0")}
+
+    def gradients(rhs, **options):
+        found = sensitivity(rhs, **problem, loss=lambda y: np.sum(y[1] ** 2), **options)
+        return np.append(found.grad, found.grad_x0)
+
+    exact = gradients(growing_by_branches, method="DOP853", mode="forward", rtol=1e-12, atol=1e-14)
+    found = gradients(growing, method=method, mode=mode, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(found, exact, rtol=0, atol=50e-9 * np.abs(exact).max())

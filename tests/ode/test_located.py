@@ -309,3 +309,19 @@ def test_one_element_of_two_jumps():
     assert found.loss == pytest.approx(np.exp(-p[0] * (t - switch)), rel=5e-8)
     by_rest = p[0] * np.exp(-p[0] * (t - switch)) * (1 / (1 - rest) - 1 / (x0[1] - rest)) / p[0]
     assert found.grad[1] == pytest.approx(by_rest / p[0], rel=5e-8)
+
+
+@MODES
+@pytest.mark.parametrize("method", ["auto", "Rodas5P", "Kvaerno5", "BDF"])
+def test_a_jump_after_a_fast_start(method, mode):
+    """A state that falls with a slope of 1e10 at first does not hide that another one jumps by 1 later."""
+
+    def rhs(dx, x, p, t):
+        dx[0] = -p[1] * x[0]
+        dx[1] = -np.where(x[1] > 0.5, p[0], 2 * p[0])
+
+    p = np.array([1.0, 1e6])
+    found = odead.sensitivity(rhs, [1e4, 1.0], p, (0, 0.7), loss=lambda y: y[1, -1], mode=mode, method=method, wrt=("p", "x0"))
+    assert found.loss == pytest.approx(0.1, rel=1e-6)  # 0.5 - 2 p (t - (x0 - 0.5) / p)
+    np.testing.assert_allclose(found.grad, [-1.4, 0], rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(found.grad_x0, [0, 2], rtol=1e-6, atol=1e-9)

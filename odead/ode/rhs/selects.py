@@ -19,7 +19,8 @@ __all__ = ["Flips", "Selects"]
 Point = tuple[float, np.ndarray]  # time and state
 
 BISECTIONS: Final = 50  # down to neighbouring floats of the time
-AGREE: Final = 1e-9  # a change of the slope at the switch, relative to its size on the way, that is rounding or less: no jump
+AGREE: Final = 1e-9  # a change of the slope at the switch, relative to the terms in it, that is rounding or less: no jump
+NUDGE: Final = 1e-7  # of the states, to see how large these terms are
 LOOKS: Final = 32  # flips of a line that are looked at, of one chunk of states; where there are more it is a limiter
 # A change of the derivative along the step, relative to that of the whole step: less is no kink. A state that passes one may be
 # slow among fast ones, which its derivatives do not know: a kink of 7e-3 cost them 3800 tolerances at rtol 1e-6.
@@ -110,8 +111,6 @@ class Selects:
                 self._see_shortest(t, y, found)
             if not changed.any():
                 continue
-            dt, dy = np.abs(np.diff(t)), np.abs(np.diff(y, axis=0)).max(axis=1, initial=0.0)
-            size = float((dy[dt > 0] / dt[dt > 0]).max(initial=0.0))
             for line, columns in self._columns.items():
                 steps = np.flatnonzero(changed[:, columns].any(axis=1))
                 if not steps.size:
@@ -123,7 +122,7 @@ class Selects:
                 for k in looked_at.tolist():
                     for which in dict.fromkeys(columns[changed[k, columns]][[0, -1]].tolist()):
                         if not flips.jumps:
-                            self._look((t[k], y[k]), (t[k + 1], y[k + 1]), which, size, flips)
+                            self._look((t[k], y[k]), (t[k + 1], y[k + 1]), which, flips)
 
     def see_ahead(self, t: float, x: np.ndarray, step: float, found: dict[str, Flips]) -> None:
         """Add to `found` what a solve was about to reach that failed here with steps of this size."""
@@ -159,17 +158,25 @@ class Selects:
                 flips.slides = flips.slides or self._slides(start, end, which)
         return jumped
 
-    def _look(self, start: Point, end: Point, which: int, size: float, flips: Flips) -> None:
-        """See whether the right-hand side jumps or bends where a key flips in a step, compared with its size on the way."""
+    def _look(self, start: Point, end: Point, which: int, flips: Flips) -> None:
+        """See whether the right-hand side jumps or bends where a key flips in a step, compared with its terms there."""
         ends, (before, after) = self._at_flip(start, end, which)
-        size = max(np.abs(before).max(initial=0.0), np.abs(after).max(initial=0.0), size)
-        flips.jumps = bool(np.abs(after - before).max(initial=0.0) > AGREE * size)
+        size = np.fmax(self._terms(*ends[0]), np.maximum(np.abs(before), np.abs(after)))
+        flips.jumps = bool(np.abs(after - before).max(initial=0.0) > AGREE * size.max(initial=0.0))
         if flips.jumps or flips.bends:
             return
         flips.bends = _bends(self._slope, start, end, ends[0], size)
         if not flips.bends and self._by_p is not None:
             at = np.abs(self._by_p(ends[0][1], ends[0][0]))
             flips.bends = _bends(self._by_p, start, end, ends[0], at)
+
+    def _terms(self, time: float, x: np.ndarray) -> np.ndarray:
+        """The sizes of the terms that add up to each slope, which its rounding is relative to: how it changes with the states.
+
+        The size of slopes elsewhere says nothing: where a solution grew, or decayed, by 1e9, kinks were taken for rounding.
+        """
+        nudge = NUDGE * np.cos(np.arange(1.0, x.size + 1) ** 2)  # without a pattern: no terms cancel
+        return np.asarray(np.abs(self._slope(x + nudge * x, time) - self._slope(x, time)) / NUDGE)
 
     def _at_flip(self, start: Point, end: Point, which: int) -> tuple[tuple[Point, Point], tuple[np.ndarray, np.ndarray]]:
         """The neighbouring points between which a key flips on the straight line, and the slopes there."""
@@ -198,9 +205,7 @@ class Selects:
         return bool(before == from_after != after == from_before)
 
 
-def _bends(
-    function: Callable[[np.ndarray, float], np.ndarray], start: Point, end: Point, at: Point, size: np.ndarray | float
-) -> bool:
+def _bends(function: Callable[[np.ndarray, float], np.ndarray], start: Point, end: Point, at: Point, size: np.ndarray) -> bool:
     """Whether the slope of a function along a step changes at a point of it; `size` is what rounding is relative to."""
     (time, x), dt, dx = at, end[0] - start[0], end[1] - start[1]
     middle, first, last = function(x, time), function(start[1], float(start[0])), function(end[1], float(end[0]))
