@@ -10,6 +10,8 @@
 
 #include "_vectors.h"
 
+enum { ODEAD_LU_MOST = 100 }; /* rows of what is solved for a few right-hand sides at once */
+
 /* other -= column * factor for four columns of factors at a time: one pass over `column` serves them */
 static inline void odead_lu_update(int64_t from, int64_t n, const double *restrict column, double *restrict a0,
                                    double *restrict a1, double *restrict a2, double *restrict a3, int64_t row)
@@ -111,6 +113,37 @@ static ODEAD_CLONES void odead_lu_solve(int64_t n, const double *restrict a, con
         b[j] = value;
         for (i = 0; i < j; i++) b[i] -= column[i] * value;
     }
+}
+
+/* The same for a few right-hand sides at once, side by side in registers: operation by operation what `odead_lu_solve` does for
+   each. (Eight of 20 rows: 1040 ns become 250; four of 3 rows: 50 become 20.) */
+static ODEAD_CLONES void odead_lu_solve_few(int64_t n, const double *restrict a, const int *restrict pivots,
+                                            const double *restrict inverse, int64_t count, double *restrict b)
+{
+    double lanes[ODEAD_LU_MOST * ODEAD_LANES];
+    int64_t i, j, l;
+    for (i = 0; i < n; i++)
+        for (l = 0; l < ODEAD_LANES; l++) lanes[i * ODEAD_LANES + l] = l < count ? b[l * n + i] : 0;
+    for (l = 0; l < ODEAD_LANES; l += ODEAD_SOME) {
+        odead_some value;
+        double *restrict c = lanes + l;
+        for (j = 0; j < n; j++) {
+            value = ODEAD_LOAD(c + pivots[j] * ODEAD_LANES);
+            ODEAD_STORE(c + pivots[j] * ODEAD_LANES) = ODEAD_LOAD(c + j * ODEAD_LANES);
+            ODEAD_STORE(c + j * ODEAD_LANES) = value;
+        }
+        for (j = 0; j < n; j++) {
+            value = ODEAD_LOAD(c + j * ODEAD_LANES);
+            for (i = j + 1; i < n; i++) ODEAD_STORE(c + i * ODEAD_LANES) -= a[j * n + i] * value;
+        }
+        for (j = n - 1; j >= 0; j--) {
+            value = ODEAD_LOAD(c + j * ODEAD_LANES) * inverse[j];
+            ODEAD_STORE(c + j * ODEAD_LANES) = value;
+            for (i = 0; i < j; i++) ODEAD_STORE(c + i * ODEAD_LANES) -= a[j * n + i] * value;
+        }
+    }
+    for (l = 0; l < count; l++)
+        for (i = 0; i < n; i++) b[l * n + i] = lanes[i * ODEAD_LANES + l];
 }
 
 /* The sums of c * b over the rows from `from` to `to`, for four columns c; eight sums of each, that no addition waits for

@@ -25,6 +25,8 @@ from ._arrays cimport checked_floats, floats, integers
 cdef extern from "_lu.h" nogil:
     bint odead_lu_factor(int64_t n, double* a, int* pivots, double* inverse)
     void odead_lu_solve(int64_t n, const double* a, const int* pivots, const double* inverse, double* b)
+    void odead_lu_solve_few(int64_t n, const double* a, const int* pivots, const double* inverse, int64_t count, double* b)
+    enum: ODEAD_LU_MOST
     void odead_lu_solve_transposed(int64_t n, const double* a, const int* pivots, const double* inverse, double* b)
 
 cdef extern from "_tridiagonal.h" nogil:
@@ -37,7 +39,9 @@ cdef extern from "_tridiagonal.h" nogil:
 cnp.import_array()
 
 cdef enum:
-    SMALL = 100         # rows
+    SMALL = ODEAD_LU_MOST   # rows
+    AT_ONCE = 8             # right-hand sides, and how many are needed for that to pay
+    ENOUGH = 3
     NARROW = 24         # diagonals beside the main one
 
 cdef double MARGIN = 1e-3  # by which a pivot may be smaller than the largest element of its column
@@ -179,12 +183,16 @@ cdef class Dense(Matrix):
 
     cdef void solve(self, double* b, int64_t count) noexcept nogil:
         cdef int n = <int> self.n, m = <int> count, info = 0
-        cdef int64_t k
+        cdef int64_t k = 0
         if n > SMALL:
             dgetrs(b"N", &n, &m, self.storage, &n, self.pivots, b, &n, &info)
             return
-        for k in range(count):
+        while count - k >= ENOUGH:
+            odead_lu_solve_few(n, self.storage, self.pivots, self.inverse, min(count - k, AT_ONCE), b + k * n)
+            k += AT_ONCE
+        while k < count:
             odead_lu_solve(n, self.storage, self.pivots, self.inverse, b + k * n)
+            k += 1
 
     cdef void solve_transposed(self, double* b, int64_t count) noexcept nogil:
         cdef int n = <int> self.n, m = <int> count, info = 0

@@ -149,6 +149,81 @@ def events_of(result, list rows not None, cnp.ndarray instants not None, cnp.nda
     PyDict_SetItem(result, "y_events", states)
 
 
+cdef struct Columns:
+    const char* data
+    const cnp.npy_intp* strides
+    int64_t m
+    int64_t n
+    int64_t width
+
+
+cdef Columns columns_of(cnp.ndarray derivatives) except *:
+    cdef Columns found
+    if cnp.PyArray_TYPE(derivatives) != cnp.NPY_FLOAT64 or cnp.PyArray_NDIM(derivatives) != 3:
+        raise ValueError(f"derivatives of shape (m, n, W) are expected, not {np.shape(derivatives)} of {derivatives.dtype}")
+    found.data, found.strides = cnp.PyArray_BYTES(derivatives), derivatives.strides
+    found.m, found.n, found.width = derivatives.shape[0], derivatives.shape[1], derivatives.shape[2]
+    return found
+
+
+def columns_in(cnp.ndarray rows not None, int64_t n):
+    """A view, shape (m, n, W), of the sensitivities in the (m, (1 + W) n) rows of a loop, which are contiguous."""
+    cdef cnp.npy_intp[3] shape = [rows.shape[0], n, rows.shape[1] // n - 1]
+    cdef cnp.npy_intp[3] strides = [8 * rows.shape[1], 8, 8 * n]
+    cdef double* first = checked_floats(rows, 2) + n
+    view = cnp.PyArray_New(np.ndarray, 3, shape, cnp.NPY_FLOAT64, strides, first, 0, cnp.NPY_ARRAY_WRITEABLE, None)
+    Py_INCREF(rows)
+    cnp.PyArray_SetBaseObject(view, rows)
+    return view
+
+
+def copy_of_columns(cnp.ndarray derivatives not None, int64_t first, int64_t stop):
+    """The columns from the first to that before `stop` of an (m, n, W) array, contiguous."""
+    cdef Columns given = columns_of(derivatives)
+    cdef cnp.npy_intp[3] shape
+    cdef double* out
+    cdef const double* row
+    cdef int64_t k, j, w
+    shape[:] = [given.m, given.n, stop - first]
+    if not 0 <= first <= stop <= given.width:
+        raise ValueError(f"there are {given.width} columns, none from {first} to {stop}")
+    copied = cnp.PyArray_EMPTY(3, shape, cnp.NPY_FLOAT64, 0)
+    out = floats(copied)
+    for k in range(given.m):
+        for j in range(given.n):
+            row = <const double*> (given.data + k * given.strides[0] + j * given.strides[1] + first * given.strides[2])
+            for w in range(stop - first):
+                out[w] = (<const double*> (<const char*> row + w * given.strides[2]))[0]
+            out += stop - first
+    return copied
+
+
+def chain_rule(cnp.ndarray cotangents not None, cnp.ndarray derivatives not None):
+    """The derivatives of a loss, shape (W,), from those by the states, (n, m), and those of the states, (m, n, W).
+
+    `numpy.einsum` took 4 us for 101 times, 2 states and 4 columns, of 60 in all, this takes 0.5.
+    """
+    cdef Columns given = columns_of(derivatives)
+    cdef cnp.ndarray total
+    cdef double* sums
+    cdef double factor
+    cdef const char* row
+    cdef int64_t k, j, w
+    if cnp.PyArray_TYPE(cotangents) != cnp.NPY_FLOAT64 or cnp.PyArray_NDIM(cotangents) != 2 \
+            or cotangents.shape[0] != given.n or cotangents.shape[1] != given.m:
+        raise ValueError(f"cotangents {np.shape(cotangents)} do not fit derivatives {np.shape(derivatives)}")
+    total = np.zeros(given.width)
+    sums = floats(total)
+    for k in range(given.m):
+        for j in range(given.n):
+            row = cnp.PyArray_BYTES(cotangents) + j * cotangents.strides[0] + k * cotangents.strides[1]
+            factor = (<const double*> row)[0]
+            row = given.data + k * given.strides[0] + j * given.strides[1]
+            for w in range(given.width):
+                sums[w] += factor * (<const double*> (row + w * given.strides[2]))[0]
+    return total
+
+
 @cython.final
 @cython.freelist(64)
 @cython.no_gc  # it holds nothing that a user can tie to a result; 10^4 results that are held are looked through less often

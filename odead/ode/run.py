@@ -5,6 +5,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from .._results import chain_rule
 from ..errors import IntegrationError
 from .engines.engine import AbstractEngine, Controls, Trajectory
 from .engines.estimate import Group, error_of_gradient, norm
@@ -227,7 +228,7 @@ class Run(NamedTuple):
         problem, y = self.problem, course.trajectory.y[: self.problem.x0.size]
         value, cotangents, at_data, by_p = self._loss(y, self._rows(problem.output_times(problem.running)[1], y))
         result.loss = value
-        total = np.einsum("nm,mnw->w", cotangents, derivatives)
+        total = chain_rule(cotangents, derivatives)
         for weights, happened in zip(self._at_events(course), course.events, strict=False):
             assert happened.tangents is not None
             total += happened.tangents[:, : problem.n] @ weights[: problem.n]

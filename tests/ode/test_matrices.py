@@ -36,6 +36,16 @@ def test_solves(kind, n, lower, upper, transposed, count):
         np.testing.assert_allclose(matrix.solved(values, scale, b, transposed), expected, rtol=1e-7, atol=1e-9)
 
 
+@pytest.mark.parametrize("n", [1, 3, 20, 23, 100])
+@pytest.mark.parametrize("count", [2, 3, 8, 9, 18, 20])
+def test_many_right_hand_sides_are_solved_as_one_by_one(n, count):
+    rng = np.random.default_rng(n)
+    matrix, values, _ = matrix_and_entries(Dense, n, n - 1, n - 1, rng)
+    b = rng.normal(size=(count, n))
+    alone = [matrix.solved(values, 0.3, row)[0] for row in b]
+    np.testing.assert_array_equal(matrix.solved(values, 0.3, b), alone)
+
+
 @pytest.mark.parametrize("kind", [Dense, Band])
 @pytest.mark.parametrize("n", [3, 60])
 def test_rows_are_exchanged(kind, n):

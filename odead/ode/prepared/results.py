@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from ..._batch import Members
-from ..._results import results_of
+from ..._results import chain_rule, columns_in, copy_of_columns, results_of
 from ..arguments.layout import Layout
 from ..engines.estimate import Group, accumulated, error_of_gradient, norm
 from ..gradients.discrete import Probes, probes_of
@@ -129,13 +129,13 @@ class Results:
         wrt, n_p = self._plan.wrt, members.p.shape[1] * ("p" in self._plan.wrt)
         derivatives = self._derivatives(found)
         if "p" in wrt:
-            result["sens"] = np.ascontiguousarray(derivatives[:, :, :n_p])
+            result["sens"] = copy_of_columns(derivatives, 0, n_p)
         if "x0" in wrt:
-            result["sens_x0"] = np.ascontiguousarray(derivatives[:, :, n_p:])
+            result["sens_x0"] = copy_of_columns(derivatives, n_p, derivatives.shape[2])
         if found.cotangents is None:
             result.estimate_later(partial(self._error_of_columns, members, k))
             return
-        total = np.einsum("nm,mnw->w", found.cotangents, derivatives)
+        total = chain_rule(found.cotangents, derivatives)
         if "p" in wrt:
             total[:n_p] += members.by_p[k]
             result["grad"] = those.p_layout.gradient(total[:n_p])
@@ -171,8 +171,7 @@ class Results:
 
     def _derivatives(self, found: Found) -> np.ndarray:
         """Of the states, shape (m, n, W)."""
-        n, width = self._plan.problem.n, self._plan.rtol.size - 1
-        return found.rows[:, n:].reshape(len(found.rows), width, n).transpose(0, 2, 1)
+        return columns_in(found.rows, self._plan.problem.n)
 
 
 def _maker(layout: Layout) -> Any:
