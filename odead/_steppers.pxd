@@ -84,7 +84,8 @@ cdef class Explicit:
     cdef readonly object state              # x as an array
     cdef double t_end                       # of the solve, or the next of the stops
     cdef double t_last                      # of the solve, where there are stops
-    cdef tuple resets                       # a `Resetting` for each stop
+    cdef tuple resets                       # a `Resetting` for each stop, or None
+    cdef bint begins_anew                   # after the last of them
     cdef double* stops                      # in the direction of integration
     cdef int64_t n_stops
     cdef readonly int64_t passed            # of the stops

@@ -201,7 +201,7 @@ cdef class Explicit:
         return OUTCOMES[<int> outcome]
 
     def reset_at(self, stops, resets):
-        """Before `run`: step onto these times inside the span, reset the state at each, and go on.
+        """Before `run`: step onto these times inside the span, reset the state at each where there is a reset, and go on.
 
         The record has the state after the reset, not that before.
 
@@ -209,7 +209,7 @@ cdef class Explicit:
         ----------
         stops : (k,) array
             In the direction of integration.
-        resets : sequence of Resetting
+        resets : sequence of Resetting or None
         """
         stops = np.array(stops, dtype=np.float64)
         if len(resets) != stops.size:
@@ -370,22 +370,24 @@ cdef class Explicit:
             if outcome != DONE or self.passed == self.n_stops:
                 return outcome
             outcome = self.pass_stop()
-            if outcome == DONE:
+            if outcome == DONE and self.begins_anew:
                 outcome = self.start()
         return outcome
 
     cdef Outcome pass_stop(self) noexcept with gil:
-        """Reset the state; the steps begin anew."""
+        """Reset the state, if it is to be; then the steps begin anew."""
         cdef Resetting reset = self.resets[self.passed]
         cdef Outcome outcome
         memcpy(self.row_before + self.passed * self.n, self.x, self.n * sizeof(double))
-        outcome = reset.apply(self.t, self.x)
-        if outcome != DONE:
-            self.system.error = reset.error
-            return outcome
+        self.begins_anew = reset is not None
+        if self.begins_anew:
+            outcome = reset.apply(self.t, self.x)
+            if outcome != DONE:
+                self.system.error = reset.error
+                return outcome
+            self.h_abs, self.last_error = -1, 1
         self.passed += 1
         self.t_end = self.stops[self.passed] if self.passed < self.n_stops else self.t_last
-        self.h_abs, self.last_error = -1, 1
         return DONE
 
     cdef double limit(self) noexcept nogil:

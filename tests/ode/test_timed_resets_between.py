@@ -97,3 +97,68 @@ def test_a_hundred_doses_are_one_curve(monkeypatch):
     )
     assert len(calls) == 1
     np.testing.assert_allclose(got, one, rtol=0, atol=5e-6 * np.abs(one).max())
+
+
+# --------------------------------------------------------------------------------------------------------------- stops
+
+
+def forced(dx, x, p, t):
+    """Smooth, with a pulse a hundredth wide."""
+    dx[0] = np.exp(-(((t - p[1]) / 0.01) ** 2)) - p[0] * x[0]
+
+
+@METHODS
+@SPANS
+@pytest.mark.parametrize("mode", ["forward", "adjoint", "continuous"])
+def test_stops_of_a_smooth_right_hand_side(method, span, mode, monkeypatch):
+    """They are ends of steps, as if each was the end of a solve; with doses between them, and at one of them."""
+    p, rtol = np.array([0.6, 1.3, 2.5]), 1e-7
+
+    def dose(x, p, t):
+        x[0] += p[2]
+
+    def event(x, p, t):
+        return t - 2.0
+
+    event.reset = dose
+
+    def call():
+        return odead.sensitivity(
+            forced, [1.0], p, span, tstops=lambda p: [2.0, p[1], p[1] + 0.01], events=event, t_eval=[1.0, 1.0, span[1]],
+            loss=lambda y: np.sum(y**2), wrt=("p", "x0"), mode=mode, method=method, rtol=rtol, atol=1e-3 * rtol,
+        )  # fmt: skip
+
+    def grad(result):
+        return np.append(result.grad, result.grad_x0)
+
+    inside, found = both(call, monkeypatch)
+    np.testing.assert_allclose(grad(inside), grad(found), rtol=100 * rtol, atol=100 * rtol * np.abs(grad(found)).max())
+    monkeypatch.setattr(piecewise, "_Walk", None)
+    np.testing.assert_array_equal(grad(call()), grad(inside))
+
+
+@METHODS
+def test_stops_are_ends_of_steps(method):
+    stops = [0.3, 1.3, 1.29, 1.31, 2.0, 2.0]
+    found = odead.solve(forced, [1.0], P, (0, 3), tstops=stops, method=method, **TIGHT)
+    assert set(stops) <= set(found.t.tolist())
+    assert (np.diff(found.t) > 0).all()
+    exact = odead.solve(forced, [1.0], P, (0, 3), t_eval=found.t, tstops=stops, method="DOP853", rtol=1e-11, atol=1e-13)
+    np.testing.assert_allclose(found.y, exact.y, rtol=2e-7)
+
+
+@pytest.mark.parametrize("written", ["where", "if"])
+def test_stops_where_the_right_hand_side_jumps(written):
+    """There the derivative jumps too, as the instant moves."""
+
+    def rhs(dx, x, p, t):
+        dx[0] = -p[0] * x[0]
+        if written == "where":
+            dx[0] += np.where(t > p[1], 1.0, 0.0)
+        elif t > p[1]:
+            dx[0] += 1.0
+
+    found = odead.sensitivity(
+        rhs, [1.0], P[:2], (0, 3), tstops=lambda p: [p[1]], t_eval=[3.0], loss=lambda y: y[0, 0], mode="adjoint", **TIGHT
+    )
+    np.testing.assert_allclose(found.grad[1], -np.exp(-P[0] * (3 - P[1])), rtol=1e-6)

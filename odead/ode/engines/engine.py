@@ -76,8 +76,9 @@ class System(NamedTuple):
         pay: for a method that wants both at one point.
     is_dear : callable or None
         Tells whether matrices on the pattern of J cost so much to factor that iteration is the better choice; None: no.
-    resets : (array of shape (k,), tuple of k _system.Resetting) or None
-        Times inside the span, in the direction of integration, at which the state is reset, for an engine that `resets_inside`.
+    resets : (array of shape (k,), tuple of k _system.Resetting or None) or None
+        Times inside the span, in the direction of integration, to step onto, and what resets the state there, if anything does;
+        for an engine that `resets_inside`.
     pace : Pace or None
         Limits of the steps, beside `Controls.max_step`, of a system with t0 = 0 < t1.
     reach : float

@@ -1,7 +1,8 @@
-"""Resets at instants that are known before the solve, as doses: they happen inside the compiled loop, without a stop.
+"""Instants that are known before the solve, as doses: resets happen, and stops are stepped onto, inside the compiled loop.
 
 An event whose value is t - c, of a constant c, happens at c whatever the solution is. Its instant does not move, so that the
-sensitivities are pushed through the reset and have no other jump.
+sensitivities are pushed through the reset and have no other jump. A stop where the right-hand side does not jump is the end of
+a step and nothing else; if it moves with p, that changes nothing.
 """
 
 from collections.abc import Callable
@@ -11,45 +12,43 @@ from typing import NamedTuple
 import numpy as np
 
 from ..engines.engine import AbstractEngine, Controls, System, Trajectory
-from ..problem.events import Reset
+from ..problem.events import Events, Reset
 from ..problem.problem import Problem
 from ..rhs.jumps import Move, PassedReset
+from ..rhs.rhs import CompiledRhs
 from .instants import TOGETHER, Occurrence
 
 __all__ = ["TimedReset", "known_resets", "solve_through"]
 
 
 class TimedReset(NamedTuple):
-    """The reset of an event, and when it happens."""
+    """The reset of an event, and when it happens; a stop has no event, -1, and no reset."""
 
     number: int
     t: float
-    reset: Reset
+    reset: Reset | None
 
 
 def known_resets(problem: Problem, times: np.ndarray | None) -> list[TimedReset] | None:
-    """The resets in the order in which they happen, where all events are resets at known instants inside the span.
+    """The resets and stops in the order in which they come, where all events are resets at known instants inside the span.
 
     None where one is something else, or where what has to be told apart is closer than rounding.
     """
-    events = problem.events
-    if events is None or problem.stops is not None or problem.halves is not None or problem.rhs.branches:
+    events, stops = problem.events, problem.stops
+    if (events is None and stops is None) or problem.halves is not None or problem.rhs.branches or problem.rhs.mass is not None:
         return None
-    if problem.rhs.mass is not None or any(events.terminal) or None in events.resets:
-        return None
-    instants = events.instants(problem.x0, problem.p, problem.t0)
-    if instants is None:
+    if stops is not None and _may_jump(problem.rhs):
         return None
     sign = -1.0 if problem.t1 < problem.t0 else 1.0
-    found = [
-        TimedReset(number, t, reset)
-        for number, (reset, (t, slope)) in enumerate(zip(events.resets, instants, strict=True))
-        if reset is not None and sign * (t - problem.t0) > 0 >= sign * (t - problem.t1)
-        and events.directions[number] * sign * slope >= 0
-    ]  # fmt: skip
+    found = [] if events is None else _resets_of(problem, events, sign)
+    if found is None:
+        return None
+    if stops is not None:
+        due = {timed.t for timed in found}
+        found += [TimedReset(-1, t, None) for t in np.unique(stops.times).tolist() if t not in due]
     found.sort(key=lambda timed: sign * timed.t)
     at = [timed.t for timed in found]
-    if problem.t1 in at or any(t == problem.t0 for t, _ in instants) or any(_touch(t, other) for t, other in pairwise(at)):
+    if problem.t1 in at or any(_touch(t, other) for t, other in pairwise(at)):
         return None
     if times is None:
         return found
@@ -58,6 +57,25 @@ def known_resets(problem: Problem, times: np.ndarray | None) -> list[TimedReset]
         if any(other != t and _touch(t, other) for other in times[max(k - 1, 0) : k + 2].tolist()):
             return None
     return found
+
+
+def _resets_of(problem: Problem, events: Events, sign: float) -> list[TimedReset] | None:
+    """Those inside the span, if all events are resets at known instants."""
+    if any(events.terminal) or None in events.resets:
+        return None
+    instants = events.instants(problem.x0, problem.p, problem.t0)
+    if instants is None or any(t == problem.t0 for t, _ in instants):
+        return None
+    return [
+        TimedReset(number, t, reset)
+        for number, (reset, (t, slope)) in enumerate(zip(events.resets, instants, strict=True))
+        if sign * (t - problem.t0) > 0 >= sign * (t - problem.t1) and events.directions[number] * sign * slope >= 0
+    ]
+
+
+def _may_jump(rhs: CompiledRhs) -> bool:
+    """Whether it has branches or switches, or calls functions of which nothing is known."""
+    return bool(rhs.branches or rhs.has_selects or "call" in rhs.value_kernel.program.op)
 
 
 def _touch(t: float, other: float) -> bool:
@@ -90,19 +108,21 @@ def solve_through(
         The resets where derivatives are wanted.
     """
     n, p = problem.x0.size, problem.p
-    smooth = problem._replace(events=None)
+    smooth = problem._replace(events=None, stops=None)
     seeds = np.empty((0, p.size)) if directions is None else directions
-    compiled = tuple(timed.reset.compiled(problem.x0, p, timed.t, seeds) for timed in resets)
+    compiled = tuple(None if timed.reset is None else timed.reset.compiled(problem.x0, p, timed.t, seeds) for timed in resets)
     system = make(smooth)._replace(resets=(np.array([timed.t for timed in resets]), compiled))
     trajectory, passed = engine.integrate(system, controls, times, dense), []
-    there = list(zip(resets, trajectory.before, strict=False))  # after a failure, as many as happened
+    there = [(timed, timed.reset, z) for timed, z in zip(resets, trajectory.before, strict=False)]  # if it failed, not all
     if differentiated:
-        passed = [PassedReset(timed.t, timed.reset.at(z[:n], p, timed.t), z[:n]) for timed, z in there]
+        passed = [PassedReset(timed.t, reset.at(z[:n], p, timed.t), z[:n]) for timed, reset, z in there if reset is not None]
     if trajectory.steps is not None:
         trajectory = trajectory._replace(steps=trajectory.steps._replace(passed=passed))
     still = Move(np.zeros(n), np.zeros(p.size))
     happened = []
-    for timed, z in there:
+    for timed, reset, z in there:
+        if reset is None:
+            continue
         tangents, dt = (None, None) if directions is None else (z[n:].reshape(-1, n), np.zeros(len(seeds)))
         happened.append((Occurrence(timed.number, timed.t, z[:n], still), tangents, dt))
     return smooth, trajectory, happened, passed

@@ -289,7 +289,7 @@ class Prepared:
     def _install(self, batch: Batch, resets: "_Resets", those: Given) -> None:
         """Have them in the loop of a batch, with the p of its right-hand side."""
         seeds = np.empty((0, those.p.shape[1])) if self._directions is None else self._directions
-        made = [each.reset.compiled(those.x0[0], those.p[0], each.t, seeds) for each in resets.those]
+        made = [each.reset.compiled(those.x0[0], those.p[0], each.t, seeds) for each in resets.those if each.reset is not None]
         system = batch.loop.system
         assert isinstance(system, Recorded)
         for reset in made:

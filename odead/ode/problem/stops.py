@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -28,8 +28,8 @@ class Stops:
     Attributes
     ----------
     times : array, shape (k,)
-    by_p : array, shape (k, n_p), or None
-        Their derivatives; None where they were given as numbers.
+    derive : callable or None
+        From nothing to the derivatives of all that the function gives; None where they were given as numbers.
     function : callable or None
         Of p as the user wrote it; it gives times in another order, perhaps.
     order : array of int, shape (k,)
@@ -37,9 +37,14 @@ class Stops:
     """
 
     times: np.ndarray
-    by_p: np.ndarray | None
+    derive: Callable[[], np.ndarray] | None
     function: Callable[..., Any] | None
     order: np.ndarray
+
+    @cached_property
+    def by_p(self) -> np.ndarray | None:
+        """Their derivatives, shape (k, n_p). Recording the function takes longer than 100 stops; most solves do without."""
+        return None if self.derive is None else self.derive()[self.order]
 
     def product(self, number: int, p: np.ndarray, direction: np.ndarray) -> np.ndarray:
         """The second derivatives of a time times a direction of p; for a function of vectors."""
@@ -79,14 +84,14 @@ def make_stops(tstops: Any, p: Any, p_layout: Layout, p_vector: np.ndarray, t0: 
         raise ArgumentValueError(f"tstops[{k}] = {times[k]:.6g} is outside tspan = ({t0:.6g}, {t1:.6g})")
     if not times.size:
         return None
-    by_p = None
+    derive = None
     if callable(tstops) and p_vector.size:
-        by_p = derivative_by_p(tstops, "tstops", lay_out(times, "tstops")[0], p_layout, p, p_vector)
+        derive = partial(derivative_by_p, tstops, "tstops", lay_out(times, "tstops")[0], p_layout, p, p_vector)
     order = np.argsort(times if t1 >= t0 else -times, kind="stable")
     order = order[(times[order] != t0) & (times[order] != t1)]
     if not order.size:
         return None
-    return Stops(times[order], None if by_p is None else by_p[order], tstops if callable(tstops) else None, order)
+    return Stops(times[order], derive, tstops if callable(tstops) else None, order)
 
 
 def derivative_by_p(
