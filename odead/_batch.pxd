@@ -46,7 +46,12 @@ cdef class StartWithProbes(Start):
     cdef const double* sign_p               # or NULL
     cdef const double* sign_x0
     cdef double* direction[2]               # of p, for the first probe, as each system has it; or NULL
+    cdef const int64_t* group               # or NULL
+    cdef int64_t groups
+    cdef double* total                      # of each group, then how many it has
     cdef tuple owners
+
+    cdef void move(self, const double* p, double* direction) noexcept nogil
 
 
 cdef class StartWithColumns(Start):

@@ -29,7 +29,13 @@ class Start:
 
 class StartWithProbes(Start):
     def __init__(
-        self, n: int, n_p: int, signs_p: np.ndarray | None, signs_x0: np.ndarray | None, systems: list[Recorded]
+        self,
+        n: int,
+        n_p: int,
+        signs_p: np.ndarray | None,
+        signs_x0: np.ndarray | None,
+        group: np.ndarray | None,
+        systems: list[Recorded],
     ) -> None: ...
 
 class StartWithColumns(Start):

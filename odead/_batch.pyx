@@ -8,7 +8,7 @@ import numpy as np
 
 cimport numpy as cnp
 from cpython.time cimport monotonic
-from libc.math cimport fabs, fmax
+from libc.math cimport fabs, fmax, frexp, ldexp
 from libc.stdint cimport int64_t
 from libc.string cimport memcpy, memset
 
@@ -95,18 +95,45 @@ cdef class StartWithProbes(Start):
     n, n_p : int
     signs_p, signs_x0 : array, shapes (n_p,) and (n,), or None
         Of these directions; None: no such probe.
+    group : int array, shape (n_p,), or None
+        As in `Direction` of `ode/gradients/directions.py`.
     systems : list of Recorded
         One or two, with their sensitivities.
     """
 
-    def __init__(self, int64_t n, int64_t n_p, cnp.ndarray signs_p, cnp.ndarray signs_x0, list systems):
+    def __init__(self, int64_t n, int64_t n_p, cnp.ndarray signs_p, cnp.ndarray signs_x0, cnp.ndarray group, list systems):
         Start.__init__(self, n, n_p)
         self.sign_p = NULL if signs_p is None else floats(signs_p)
         self.sign_x0 = NULL if signs_x0 is None else floats(signs_x0)
         self.direction[0] = self.direction[1] = NULL
         for k, system in enumerate(systems):
             self.direction[k] = floats((<Recorded?> system).shadow_p)
-        self.owners = (signs_p, signs_x0, systems)
+        self.groups, self.group, self.total = 0, NULL, NULL
+        totals = None
+        if group is not None:
+            self.groups, self.group, totals = group.max() + 1, integers(group), np.zeros((2, group.max() + 1))
+            self.total = floats(totals)
+        self.owners = (signs_p, signs_x0, group, totals, systems)
+
+    cdef void move(self, const double* p, double* direction) noexcept nogil:
+        """Write the direction of p."""
+        cdef double* count = self.total + self.groups
+        cdef int64_t j
+        cdef int exponent
+        for j in range(self.groups):
+            self.total[j] = count[j] = 0
+        for j in range(self.n_p):
+            direction[j] = (1 if p[j] == 0 else fabs(p[j])) * self.sign_p[j]
+            if self.groups and self.group[j] >= 0:
+                self.total[self.group[j]] += fabs(p[j])
+                count[self.group[j]] += 1
+        for j in range(self.groups):
+            if self.total[j] != 0:
+                frexp(self.total[j] / count[j], &exponent)
+            self.total[j] = 1 if self.total[j] == 0 else ldexp(0.5, exponent)
+        for j in range(self.n_p if self.groups else 0):
+            if self.group[j] >= 0:
+                direction[j] = self.total[self.group[j]] * self.sign_p[j]
 
     cdef void begin(self, const double* x0, const double* p, double* state, double* atol) noexcept nogil:
         cdef int64_t j, k
@@ -114,8 +141,8 @@ cdef class StartWithProbes(Start):
         memcpy(state, x0, self.n * sizeof(double))
         if self.sign_p != NULL:
             for k in range(2):
-                for j in range(self.n_p if self.direction[k] != NULL else 0):
-                    self.direction[k][j] = (1 if p[j] == 0 else fabs(p[j])) * self.sign_p[j]
+                if self.direction[k] != NULL:
+                    self.move(p, self.direction[k])
             memset(probe, 0, self.n * sizeof(double))
             probe += self.n
         if self.sign_x0 != NULL:

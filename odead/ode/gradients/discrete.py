@@ -31,6 +31,7 @@ from ..rhs.jumps import PassedReset
 from ..rhs.linearised import PatternGrewError
 from ..rhs.systems import adding, behind, cotangents, recorded, tangents
 from .continuous import AdjointOptions, AdjointResult
+from .directions import Direction
 from .forward import in_proportion, share_of
 from .influence import signs
 
@@ -501,16 +502,11 @@ def moves_x0(problem: Problem, wrt: Sequence[str]) -> bool:
 
 
 def probes_of(problem: Problem, wrt: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Starts, shape (W, N), and directions in p, shape (W, n_p), of the sensitivities in the error test.
-
-    Each variable moves by about its own size, up or down without a pattern: no combination of a few of them is special.
-    """
+    """Starts, shape (W, N), and directions in p, shape (W, n_p), of the sensitivities in the error test."""
     p, x0 = problem.p, problem.x0
     starts, directions = [], []
     if "p" in wrt and p.size:
-        direction = np.abs(p)
-        direction[p == 0] = 1.0
-        direction *= signs(p.size)
+        direction = Direction.of(problem.rhs, alone=not moves_x0(problem, wrt)).at(p)
         directions.append(direction)
         starts.append(np.zeros(x0.size) if problem.dx0_dp is None else problem.dx0_dp @ direction)
     if moves_x0(problem, wrt):

@@ -22,6 +22,7 @@ from ..engines.engine import Controls
 from ..engines.engine import System as Initial
 from ..engines.native import AUTO, STIFF_STEPS, Leg, make_loop
 from ..gradients.continuous import AdjointOptions
+from ..gradients.directions import Direction
 from ..gradients.discrete import BUDGET, moves_x0, probe_tolerances, probed, probes_of, record_of, signs, sweep_over
 from ..gradients.forward import augmented, columns_for, share_of
 from ..problem.problem import Problem
@@ -136,7 +137,9 @@ def _start(plan: Plan, systems: Sequence[Recorded]) -> Start:
     if plan.mode == "forward":
         return StartWithColumns(n, n_p, by_p, by_x0, plan.states_atol, plan.share)
     moved = list(systems[:1]) + [each for each in systems[1:] if each.n == systems[0].n != each.n_x]
-    return StartWithProbes(n, n_p, signs(n_p) if by_p else None, signs(n) if by_x0 else None, moved)
+    direction = Direction.of(plan.problem.rhs, alone=not by_x0) if by_p else None
+    ups, group = (None, None) if direction is None else direction
+    return StartWithProbes(n, n_p, ups, signs(n) if by_x0 else None, group, moved)
 
 
 def _systems(loop: Explicit, adjoint: Adjoint | None) -> list[tuple[Recorded, bool]]:

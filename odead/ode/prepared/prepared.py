@@ -34,7 +34,7 @@ from ..problem.loss import Loss
 from ..problem.problem import Problem
 from ..results.solution import Solution
 from ..rhs.kept import Kept
-from ..rhs.rhs import refuse_captured
+from ..rhs.validation import refuse_captured
 from .arguments import Given, When
 from .batches import Plan, make_batch
 from .lanes import OnLanes, on_lanes

@@ -19,7 +19,7 @@ from ..arguments.layout import Layout
 from ..arguments.signature import name_of, one_number, takes_x_p_t
 from ..rhs.jumps import Gradient
 from ..rhs.kept import Kept
-from ..rhs.rhs import refuse_captured
+from ..rhs.validation import refuse_captured
 
 __all__ = ["Events", "Reset", "key_of", "make_events"]
 

@@ -13,7 +13,7 @@ from ...transform.reverse import reverse
 from ..arguments.layout import Layout
 from ..arguments.signature import name_of, required_parameters
 from ..rhs.kept import Kept
-from ..rhs.rhs import refuse_captured
+from ..rhs.validation import refuse_captured
 
 __all__ = ["Loss", "Weighted", "check_loss", "evaluate"]
 

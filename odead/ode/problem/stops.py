@@ -16,7 +16,7 @@ from ...transform.forward import forward
 from ..arguments.given import real
 from ..arguments.layout import Layout, lay_out
 from ..arguments.signature import flat_of_p, name_of, required_parameters
-from ..rhs.rhs import refuse_captured
+from ..rhs.validation import refuse_captured
 
 __all__ = ["Stops", "derivative_by_p", "make_stops"]
 

@@ -15,17 +15,17 @@ import numpy as np
 from ..._observed import any_changed
 from ..._system import Keys, Roots
 from ...derivatives.kernel import MAX_VARIANTS, Kernel, Variant
-from ...errors import ArgumentTypeError, ArgumentValueError, TracingError
+from ...errors import ArgumentTypeError, TracingError
 from ...execute.compiled import Executable
 from ...tape import Program, Role
 from ...transform.deferral import Deferral
 from ...transform.elements import columns_by_elements
 from ...transform.forward import forward
 from ...transform.passes import optimise
+from ...transform.ranked import Ranked
 from ...transform.reverse import reverse
 from ...transform.saving import Saving
 from ...transform.totals import Totals
-from ...views import View
 from ..arguments.signature import Flat
 from .compressed import CompressedJacobian
 from .frozen import keys_alone, lines_of_keys
@@ -36,9 +36,10 @@ from .mass import Mass
 from .selects import Selects
 from .sides import Branch, Sides
 from .switches import Switches, without_guards
+from .validation import refuse_captured, validate_arguments, validate_output
 from .values import without_exit, without_values
 
-__all__ = ["CompiledRhs", "compiled", "kept", "refuse_captured"]
+__all__ = ["CompiledRhs", "compiled", "kept"]
 
 FEW: Final = 64  # states; members of an ensemble that have no more may be solved side by side, by the plain programs
 
@@ -287,6 +288,23 @@ class CompiledRhs:
 
         return self._kernel(("saving", width), derive, fixed)
 
+    @cached_property
+    def ranked(self) -> Ranked | None:
+        """`saving_kernel(1)` along a direction of p of which some matrices have rank one; None where that does not pay."""
+        if self._whole is not None:
+            return self._whole.ranked
+        if self.saving is None or not self.n_p:
+            return None
+        at_direction = 6  # behind dx, x, p, t and the shadows of dx and x
+        return Ranked.of(self.saving_kernel(1).first.executable.program.unsplit(), at_direction)
+
+    @property
+    def ranked_kernel(self) -> Kernel:
+        """Of that."""
+        assert self.ranked is not None, "no matrix has rank one"
+        program = self.ranked.program
+        return self._kernel("ranked", lambda _: program, (2, 6))
+
     @property
     def behind_kernel(self) -> Kernel:
         """As `cotangent_kernel`, where there is a `saving`: begins behind what is saved, and binds that last, then factors."""
@@ -443,7 +461,7 @@ class CompiledRhs:
 
     def _continued(self, way: Variant) -> "CompiledRhs":
         twin = copy(self)
-        for name in ("has_selects", "jacobian_changes", "saving", "deferral", "totals", "sums"):  # cached
+        for name in ("has_selects", "jacobian_changes", "saving", "deferral", "totals", "ranked", "sums"):  # cached
             vars(twin).pop(name, None)
         twin.frozen, twin._recorded = frozenset(), way
         twin._set_up()
@@ -521,66 +539,12 @@ class CompiledRhs:
                 f"but it returns a value; write dx[:] = ... and drop the return, or drop the parameter dx: rhs(x, p, t) that "
                 f"returns dx"
             )
-        for position, what in enumerate(("x", "p", "t")[: len(program.arguments) - 1], start=1):
-            buffer = program.arguments[position]
-            for out, line in zip(program.out, program.line, strict=True):
-                if out is not None and out.buffer == buffer:
-                    raise ArgumentValueError(
-                        f"rhs: {self.name} writes into {what}, which belongs to the solver{_at(program, line)}; "
-                        f"work on a copy, and check the order of the parameters: rhs(dx, x, p, t) or rhs(x, p, t)"
-                    )
-        _validate_output(program, self.name, in_place)
-
-
-def _validate_output(program: Program, name: str, in_place: bool) -> None:
-    """Check that every element of dx is written, and none read before."""
-    dx = program.arguments[0]
-    written = np.zeros(program.buffers[dx].size, dtype=bool)
-    for out, ins, line in zip(program.out, program.ins, program.line, strict=True):
-        for view in ins:
-            if view.buffer == dx and not written[view.indices()].all():
-                raise ArgumentValueError(
-                    f"rhs: {name} reads dx before writing it{_at(program, line)}; dx holds nothing meaningful on entry, "
-                    f"begin with dx[:] = 0 if you accumulate into it"
-                )
-        if out is not None and out.buffer == dx:
-            written[out.indices()] = True
-    if written.all():
-        return
-    missing = np.flatnonzero(~written)
-    which = (
-        "dx" if missing.size == written.size else f"dx[{', '.join(map(str, missing[:5]))}{', ...' if missing.size > 5 else ''}]"
-    )
-    hint = "write dx[:] = ... (dx = ... only binds a new name)" if in_place else "return a value for every state"
-    raise ArgumentValueError(f"rhs: {name} leaves {which} untouched ({missing.size} of {written.size} elements); {hint}")
+        validate_arguments(program, self.name)
+        validate_output(program, self.name, in_place)
 
 
 def _returns_none(kernel: Kernel) -> bool:
     return kernel.trace.returned([]) is None
-
-
-def _at(program: Program, line: int) -> str:
-    return f" ({program.lines[line]})" if line >= 0 else ""
-
-
-def refuse_captured(program: Program, arrays: Sequence[np.ndarray], argument: str) -> None:
-    """Raise TracingError if an array that was passed is also read through a closure or global.
-
-    Its derivative would miss that part.
-    """
-    for number, buffer in enumerate(program.buffers):
-        if buffer.role is not Role.CAPTURED or buffer.data is None:
-            continue
-        if any(np.may_share_memory(buffer.data, array) for array in arrays):
-            where = next((line for ins, line in zip(program.ins, program.line, strict=True) if _reads(ins, number)), -1)
-            raise TracingError(
-                f"{program.name} reads the array passed as {argument} through a closure or global{_at(program, where)}, so its "
-                f"derivative would miss that part; use the parameter instead"
-            )
-
-
-def _reads(ins: Sequence[View], buffer: int) -> bool:
-    return any(view.buffer == buffer for view in ins)
 
 
 _KEPT: Final = Kept[CompiledRhs](64)

@@ -21,10 +21,14 @@ def recorded(rhs: CompiledRhs, x: np.ndarray, p: np.ndarray, t: float) -> Record
 def tangents(
     rhs: CompiledRhs, x: np.ndarray, p: np.ndarray, t: float, directions: np.ndarray, *, saves: bool = False
 ) -> Tangents:
-    """The right-hand side with one sensitivity for each of the (W, n_p) directions of p; it may save for the way back."""
+    """The right-hand side with one sensitivity for each of the (W, n_p) directions of p.
+
+    One that saves for the way back is for probes, see `Direction`: alone, that has the matrices of `CompiledRhs.ranked`.
+    """
     if saves and rhs.saving is not None:
-        tape = rhs.saving_kernel(len(directions)).first.executable.tape
-        return Tangents(tape, rhs.n, p, directions, None, rhs.saving.size)
+        is_ranked = len(directions) == 1 and rhs.ranked is not None and directions.any()
+        kernel = rhs.ranked_kernel if is_ranked else rhs.saving_kernel(len(directions))
+        return Tangents(kernel.first.executable.tape, rhs.n, p, directions, None, rhs.saving.size)
     first, find = _tapes(kernel_along(rhs, directions), x, p, t)
     return Tangents(first, rhs.n, p, directions, find)
 
