@@ -17,7 +17,7 @@ from ..views import View, broadcast
 
 __all__ = ["Ranked"]
 
-_LEAST: Final = 1024  # elements of a matrix
+_LEAST: Final = 512  # elements of a matrix; from 1024 on, Rodas5P took 7 % longer for layers of 100 beside some of 8
 
 
 @dataclass(frozen=True)
