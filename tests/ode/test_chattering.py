@@ -7,6 +7,7 @@ import pytest
 
 import odead
 from odead import IntegrationError
+from odead.ode.pieces import piecewise
 
 MODES = pytest.mark.parametrize("mode", ["solve", "forward", "adjoint", "continuous"])
 METHODS = pytest.mark.parametrize(
@@ -231,3 +232,17 @@ def test_legitimate(name, method, mode, reference):
     expected = reference(name)
     found = run(rhs, x0, p, end, mode, method=method, rtol=1e-8, atol=1e-10)
     np.testing.assert_allclose(found.grad, expected, rtol=1e-5, atol=1e-6 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("mode", ["adjoint", "continuous"])
+def test_what_was_seen_once_is_not_passed_unseen(mode, monkeypatch, reference):
+    """Where fewer pulses are located than the first solve saw, it is done anew with shorter steps."""
+    monkeypatch.setattr(piecewise, "REACH", 0.0)
+    monkeypatch.setattr(piecewise, "SHORTEST", (np.inf, 1e-3))
+    x0, p, end = CASES["pulses"][1:]
+
+    def seen(dx, x, p, t, mode=mode):
+        dx[0] = -p[0] * (x[0] - p[1]) + p[2] * np.where(np.sin(3 * t) > 0, 1.0, 0.0) * (x[0] / p[3])
+
+    found = run(seen, x0, p, end, mode, method="DOP853")
+    np.testing.assert_allclose(found.grad, reference("pulses"), rtol=1e-4)

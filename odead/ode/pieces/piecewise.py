@@ -35,7 +35,8 @@ LATELY: Final = 8  # events
 # Of the shortest of so many pieces before: a longer step at the start might pass the next two instants unseen. Of 76 flips of
 # sin(40 t) DOP853 saw 14, and was wrong in the first digit.
 REACH: Final = 2.0
-SHORTEST: Final = 1e-2  # of the span: what was seen to be closer than that bounds no steps by itself
+SHARE: Final = 0.25  # of the time that was seen between two flips: a step that passes none of them
+SHORTEST: Final = (1e-2, 1e-3)  # of the span: such a step at least, also after some were missed
 RECENT: Final = 3
 # Each piece adds its errors. As much as the tolerance allows on each, a problem with 100 resets was off by 120 tolerances; with
 # the tolerances divided by 1 + k / 10 on the piece after k events the sum grows with the logarithm of their number.
@@ -338,7 +339,11 @@ class _Walk:
         here = problem._replace(rhs=rhs, t0=t, t1=end, x0=z[: self.n].copy(), events=None, stops=None)
         side = None if branch is None and self.passive.all() else self._side(here, branch, signs)
         system = self.make(here)._replace(x0=z, side=side, path=self.n if self.path and rhs.has_selects else 0)
-        system = system._replace(kinks=_kinks(here), reach=self._reach(), slides=Held(here) if system.path else None)
+        system = system._replace(
+            kinks=_kinks(here),
+            reach=REACH * min(self.lengths[-RECENT:], default=0.0),
+            slides=Held(here) if system.path else None,
+        )
         if system.slopes is not None and self.directions is not None:
             system = system._replace(slopes=here.slopes_with(z[self.n :].reshape(-1, self.n), self.directions))
         controls = self._tightened()
@@ -356,17 +361,14 @@ class _Walk:
                 times = np.append(times, end)  # to know the state there; `_end_piece` takes it out
         return here, self.engine.integrate(system, controls, times, self.dense)
 
-    def _reach(self) -> float:
-        """How far the first step of a piece may go, by how close switches are that were seen; 0: anywhere."""
-        apart = max(self.problem.rhs.apart, SHORTEST * abs(self.problem.t1 - self.problem.t0))
-        shortest = min([*self.lengths[-RECENT:], apart])
-        return REACH * shortest if np.isfinite(shortest) else 0.0
-
     def _tightened(self) -> Controls:
         """With tolerances for this piece, so that the errors of all pieces together remain about those of one."""
         share = 1 / (1 + self.located / (CALM_MULTISTEP if self.controls.method in MULTISTEP else CALM))
         rtol = max(share * self.controls.rtol, min(FINEST, self.controls.rtol))
-        return self.controls._replace(rtol=rtol, atol=rtol / self.controls.rtol * self.controls.atol)
+        rhs, span = self.problem.rhs, abs(self.problem.t1 - self.problem.t0)
+        longest = min(self.controls.max_step, max(SHARE * rhs.apart, SHORTEST[rhs.missed] * span))
+        atol = rtol / self.controls.rtol * self.controls.atol
+        return self.controls._replace(rtol=rtol, atol=atol, max_step=longest)
 
     def _rest(self, z: np.ndarray, branch: Branch | None) -> tuple[Problem, Trajectory]:
         """The piece that ends where it begins, with an event at the start."""

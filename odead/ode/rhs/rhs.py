@@ -72,7 +72,9 @@ class CompiledRhs:
     heeds_kinks : bool
         Whether steps over the other switches are to have smaller errors.
     apart : float
-        The shortest time seen between two flips of those, in solves that passed them.
+        The shortest time seen between two flips of those that jump, in solves that passed them.
+    missed : bool
+        Whether some of them were missed by a solve that looked for them.
     flips : int
         How often an evaluation took another way through the branches than the one before it.
     linearisations : Linearisations
@@ -95,7 +97,7 @@ class CompiledRhs:
         self._located: CompiledRhs | None
         self.origin, self._located = self, None
         self.frozen: frozenset[str] = frozenset()
-        self.heeds_kinks, self.apart = False, np.inf
+        self.heeds_kinks, self.apart, self.missed = False, np.inf, False
         self._example = (np.zeros(x.size), x.copy(), p.copy() if p.size else None, float(t))
         self._recorded: Variant | None = None  # of which this is the continuation
         self._set_up()
@@ -392,11 +394,14 @@ class CompiledRhs:
         """What `locating` has made of this one last, or this one."""
         return self._located or self
 
-    def locating(self, lines: Iterable[str], apart: float = np.inf, *, heeds_kinks: bool = False) -> "CompiledRhs":
+    def locating(
+        self, lines: Iterable[str], apart: float = np.inf, *, heeds_kinks: bool = False, missed: bool = False
+    ) -> "CompiledRhs":
         """The same, with the switches of these source lines as branches too; the origin remembers it."""
         twin = copy(self.origin)
         twin.frozen, twin._known, twin._sides = self.frozen.union(lines), {}, {}
-        twin.heeds_kinks, twin.apart = self.heeds_kinks or heeds_kinks, min(self.apart, apart)
+        twin.heeds_kinks = self.heeds_kinks or heeds_kinks
+        twin.apart, twin.missed = min(self.apart, apart), self.missed or missed
         vars(twin).pop("has_selects", None)
         self.origin._located = twin
         return twin
@@ -533,7 +538,7 @@ class CompiledRhs:
 
     def _validate(self, in_place: bool) -> None:
         program = self._value.primal
-        if program.results or not _returns_none(self._value):
+        if program.results or self._value.trace.returned([]) is not None:
             raise ArgumentTypeError(
                 f"rhs: {self.name} has 4 parameters, so it is taken as rhs(dx, x, p, t) that fills dx and returns nothing, "
                 f"but it returns a value; write dx[:] = ... and drop the return, or drop the parameter dx: rhs(x, p, t) that "
@@ -541,10 +546,6 @@ class CompiledRhs:
             )
         validate_arguments(program, self.name)
         validate_output(program, self.name, in_place)
-
-
-def _returns_none(kernel: Kernel) -> bool:
-    return kernel.trace.returned([]) is None
 
 
 _KEPT: Final = Kept[CompiledRhs](64)

@@ -54,6 +54,8 @@ class Flips:
         Whether both sides lead back to the switch.
     apart : float
         The shortest time seen between two flips.
+    steps : int
+        In which they flip.
     """
 
     counts: np.ndarray
@@ -61,6 +63,7 @@ class Flips:
     bends: bool = False
     slides: bool = False
     apart: float = np.inf
+    steps: int = 0
 
     def add(self, counts: np.ndarray) -> None:
         """Count more flips; a way through the branches may have passed the line more often than those before."""
@@ -117,6 +120,7 @@ class Selects:
                     continue
                 flips = found.setdefault(line, Flips(np.zeros(columns.size, dtype=int)))
                 flips.add(np.count_nonzero(changed[:, columns], axis=0))
+                flips.steps += steps.size
                 flips.apart = min(flips.apart, float(np.abs(np.diff(t[steps + 1])).min(initial=np.inf)))
                 looked_at = steps[np.linspace(0, steps.size - 1, min(LOOKS, steps.size)).astype(int)]
                 for k in looked_at.tolist():
