@@ -18,6 +18,7 @@ from odead.ops import TABLE, Op
 from odead.tracing.functions.math_api import BUILTINS, MATH
 from odead.tracing.functions.numpy_api import CREATION, FUNCTIONS, METHODS, REDUCE
 from odead.tracing.functions.scipy_api import SCIPY
+from odead.tracing.functions.scipy_matrices import SCIPY_SIGNAL
 
 REFUSED = {
     "`ppf`, `isf`, `rvs`, `entropy`, `expect` of `scipy.stats`, and other distributions": "`scipy.special`: `ndtri`, "
@@ -83,7 +84,7 @@ def _functions() -> Iterator[str]:
     yield "taken inside of a function that is itself differentiated, and where an infinity or nan is divided by zero."
     yield ""
     yield from _section("Builtins", _names(BUILTINS, ""))
-    yield from _section("SciPy", _names(SCIPY, ""))
+    yield from _section("SciPy", sorted([*_names(SCIPY, ""), *(f"`scipy.signal.{name}`" for name in SCIPY_SIGNAL)]))
     yield from _section("scipy.special, by rules", _special())
     yield "Not with respect to an order or shape of which the table of partial derivatives has none: there they raise."
     yield ""

@@ -7,6 +7,7 @@ values, for its exceptions; options that only concern memory and checks are left
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -41,13 +42,21 @@ from .linalg import (
     upper_part,
 )  # fmt: skip
 from .matrix_functions import COMPLEX_MATRIX_FUNCTIONS, MATRIX_FUNCTIONS
-from .scipy_matrices import SCIPY_MATRICES, block_diag, solve_toeplitz, toeplitz
+from .scipy_matrices import SCIPY_MATRICES, SCIPY_SIGNAL, block_diag, solve_toeplitz, toeplitz
 from .scipy_special import SPECIAL
 from .structured import as_float, broadcast_array, part, structured
 
-__all__ = ["SCIPY", "bind_scipy"]
+__all__ = ["SCIPY", "bind_scipy", "handler_of"]
 
 Handler = Callable[..., Any]
+
+
+def handler_of(function: Callable[..., Any]) -> Handler | None:
+    """What traces a function of SciPy; None for those that are not in the tables."""
+    handler, name = SCIPY.get(function), getattr(function, "__name__", "")
+    if handler is None and name in SCIPY_SIGNAL and function is getattr(sys.modules.get("scipy.signal"), name, None):
+        return SCIPY_SIGNAL[name]
+    return handler
 
 
 def bind_scipy(rec: Recorder, function: Callable[..., Any], handler: Handler) -> Callable[..., Any]:

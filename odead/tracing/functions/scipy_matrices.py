@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import numpy as np
-from scipy import integrate, linalg, signal, special
+from scipy import integrate, linalg, special
 
 from .creation import as_traced, concrete, empty, recorder_of
 from .linalg import lstsq
 from .products import convolve
 
-__all__ = ["SCIPY_MATRICES", "block_diag", "solve_toeplitz", "toeplitz"]
+__all__ = ["SCIPY_MATRICES", "SCIPY_SIGNAL", "block_diag", "solve_toeplitz", "toeplitz"]
 
 
 def _lstsq(a: Any, b: Any, cond: float | None = None, *_: Any, **__: Any) -> Any:
@@ -64,7 +64,11 @@ def _convolve(in1: Any, in2: Any, mode: str = "full", method: str = "auto", axes
 
 SCIPY_MATRICES: Final[Mapping[Callable[..., Any], Callable[..., Any]]] = {
     linalg.lstsq: _lstsq, linalg.toeplitz: toeplitz, linalg.solve_toeplitz: solve_toeplitz, special.multigammaln: _multigammaln,
-    signal.convolve: _convolve,
     integrate.trapezoid: lambda y, x=None, dx=1.0, axis=-1: np.trapezoid(as_traced(recorder_of((y, x, dx)), y), x, dx, axis),
-    signal.fftconvolve: lambda in1, in2, mode="full", axes=None: _convolve(in1, in2, mode, axes=axes),
 }  # fmt: skip
+
+# By name: to import scipy.signal, and scipy.stats with it, takes as long as all else that odead needs, NumPy included.
+SCIPY_SIGNAL: Final[Mapping[str, Callable[..., Any]]] = {
+    "convolve": _convolve,
+    "fftconvolve": lambda in1, in2, mode="full", axes=None: _convolve(in1, in2, mode, axes=axes),
+}

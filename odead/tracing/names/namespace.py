@@ -36,7 +36,7 @@ from ..functions.iterating import vectorize
 from ..functions.lists import TakesLists
 from ..functions.math_api import BUILTINS, MATH, make_number, make_type
 from ..functions.numpy_api import CREATION
-from ..functions.scipy_api import SCIPY, bind_scipy
+from ..functions.scipy_api import bind_scipy, handler_of
 from ..functions.sparse import SparseView, is_sparse
 from ..observations import IMMUTABLE, MISSING, Observations, attribute_of, contents_of, entry_of, items_of
 from ..recorder import Recorder, contains_traced, is_traced
@@ -173,8 +173,9 @@ class Namespace:
     def _translated(self, x: Any, name: str) -> Any:
         if isinstance(x, np.ndarray):
             return self.capture(x, name)
-        if isinstance(x, (FunctionType, _MULTIMETHOD)) and x in SCIPY:
-            return bind_scipy(self.rec, x, SCIPY[x])
+        handler = handler_of(x) if isinstance(x, (FunctionType, _MULTIMETHOD)) else None
+        if handler is not None:
+            return bind_scipy(self.rec, x, handler)
         if isinstance(x, _MULTIMETHOD):
             return x
         primitive = primitive_of(x)
