@@ -52,6 +52,14 @@ _WRITTEN_WITH_NUMPY: Final = frozenset(
     {"scipy.integrate._quadrature", "scipy.linalg._special_matrices", "scipy.signal._waveforms"}
 )
 """Modules of SciPy whose functions are traced as if the user had written them."""
+_NUMBERS: Final = (float, int, complex, np.float64, np.float32, np.int64, np.complex128)
+_REPLACED: Final[Mapping[Any, Callable[[Recorder], Any]]] = {
+    **{function: functools.partial(functools.partial, made) for function, made in CREATION.items()},
+    **MATH,
+    **BUILTINS,
+    **{kind: functools.partial(make_number, kind=kind) for kind in _NUMBERS},
+}
+"""What makes the stand-in of a function or type for one recording."""
 _JOINING: Final = (type(np.r_), type(np.c_))
 _MULTIMETHOD: Final = type(scipy.fft.fft)
 
@@ -148,12 +156,8 @@ class Namespace:
         self._roots: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # complex arrays that own their memory, and their pairs
         self._codes: list[CodeType] = []
         self.kept: dict[Any, Any] = {}  # what derivatives taken inside keep until the end of the recording
-        self._replaced: dict[Any, Any] = {
-            **{function: functools.partial(made, rec) for function, made in CREATION.items()},
-            **{function: bind(rec) for table in (MATH, BUILTINS) for function, bind in table.items()},
-            **{kind: make_number(rec, kind) for kind in (float, int, complex, np.float64, np.float32, np.int64, np.complex128)},
-        }
-        replaced = {name: self._replaced[x] for name, x in vars(builtins).items() if x in (max, min, float, int, complex)}
+        self._replaced: dict[Any, Any] = {}  # of what `_REPLACED` names, as it is met: all took a tenth of a first call
+        replaced = {name: self._replacement(x) for name, x in vars(builtins).items() if x in (max, min, float, int, complex)}
         ours = {"type": make_type(self.translate), "__import__": self._import}
         self.builtins: dict[str, Any] = {**vars(builtins), **replaced, **ours, **branching.names}
 
@@ -236,8 +240,17 @@ class Namespace:
             return object_view(self, x)
         return x
 
+    def _replacement(self, x: Any) -> Any:
+        """What stands for a function or type in this recording; None where it stays."""
+        bind = _REPLACED.get(x)
+        if bind is None:
+            return None
+        if x not in self._replaced:
+            self._replaced[x] = bind(self.rec)
+        return self._replaced[x]
+
     def _function(self, x: Any) -> Any:
-        replaced = self._replaced.get(x)
+        replaced = self._replacement(x)
         if replaced is not None:
             return replaced
         module = getattr(x, "__module__", None) or ""
@@ -263,7 +276,7 @@ class Namespace:
         return functools.wraps(function)(call)
 
     def _class(self, x: type) -> Any:
-        replaced = self._replaced.get(x)
+        replaced = self._replacement(x)
         if replaced is not None:
             return replaced
         if not is_user_module(x.__module__):
