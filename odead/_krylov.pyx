@@ -33,7 +33,7 @@ cnp.import_array()
 cdef double SMALLEST = 1e-6     # part of the largest state that counts in the scale of a small one
 
 
-cdef double norm_of(int n, const double* v) noexcept nogil:
+cdef double norm_of(int n, double* v) noexcept nogil:
     """Of numbers whose squares are in range; BLAS takes twice the time for those whose squares are not."""
     cdef int one = 1
     return sqrt(ddot(&n, v, &one, v, &one))

@@ -74,7 +74,6 @@ cdef struct Those:                      # the arrays of `Members`
 
 
 cdef struct Lane:                       # one member on its way; what is a vector over lanes is in `Lanes`
-    int64_t member                      # -1: none
     double t_new                        # end of the step tried
     double h_abs                        # its size
     double smallest                     # size below which a step drowns in round-off
@@ -89,50 +88,57 @@ cdef struct Lane:                       # one member on its way; what is a vecto
     int64_t signs                       # of stiffness
 
 
-cdef class Lanes:
-    cdef readonly Batch batch           # how one member is solved
-    cdef Explicit single                # its loop: how to begin, and all that is the same for all
-    cdef Recorded system                # its right-hand side
-    cdef Method method
+cdef class Crew:
+    cdef readonly Batch batch           # how it is done for one member
     cdef readonly Trails trails         # or None
-    cdef Tape tape
+    cdef Method method
+    cdef Tape tape                      # of the right-hand side
     cdef bint settled                   # what the tape makes of parameters alone is there
     cdef int64_t n                      # numbers of a state, with sensitivities
     cdef int64_t n_p
-    cdef int64_t n_directions
     cdef Those those                    # of this run
     cdef int64_t next                   # member
     cdef int64_t active                 # lanes
-    cdef Lane lane[ODEAD_MEMBERS]
-    cdef double t[ODEAD_MEMBERS]        # of the last accepted states
-    cdef double h[ODEAD_MEMBERS]        # of the steps tried, signed; 0 where there is no member
-    cdef double at[ODEAD_MEMBERS]       # bound to the tape as t
-    cdef double taken[ODEAD_MEMBERS]    # whether the step tried is accepted
-    cdef double error[ODEAD_MEMBERS]    # the largest norm of a block
-    cdef double q[ODEAD_MEMBERS]        # fraction of the step where an output is wanted
-    cdef bint waits[ODEAD_MEMBERS]      # whether one is
-    cdef double* x                      # (n, lanes), as the following
-    cdef double* z
-    cdef double* w
-    cdef double* f
-    cdef double* atol
+    cdef int64_t member[ODEAD_MEMBERS]  # -1: none
+    cdef double t[ODEAD_MEMBERS]        # at the start of the step
+    cdef double h[ODEAD_MEMBERS]        # of the step, signed; 0 where there is no member
+    cdef double at[ODEAD_MEMBERS]       # bound to the tapes as t
+    cdef double q[ODEAD_MEMBERS]        # fraction of the step where there is an output
+    cdef bint waits[ODEAD_MEMBERS]      # whether there is one
+    cdef double* x                      # (n, lanes), as the following: the state at the start of the step
+    cdef double* z                      # argument of a stage
+    cdef double* f                      # its derivative
     cdef double* k                      # (stages, n, lanes)
     cdef double* p                      # (n_p, lanes)
+    cdef cnp.ndarray owner
+    cdef list captured                  # arrays behind the last slots of the tapes
+
+    cdef void start(self) noexcept nogil
+    cdef void fill(self, int64_t s) noexcept nogil
+    cdef void abandon(self) noexcept nogil
+    cdef bint take(self, int64_t s) noexcept nogil
+    cdef void close(self, int64_t s, Outcome outcome) noexcept nogil
+
+
+cdef class Lanes(Crew):
+    cdef Explicit single                # the loop of one member: how to begin, and all that is the same for all
+    cdef Recorded system                # its right-hand side
+    cdef int64_t n_directions
+    cdef Lane lane[ODEAD_MEMBERS]
+    cdef double taken[ODEAD_MEMBERS]    # whether the step tried is accepted
+    cdef double error[ODEAD_MEMBERS]    # the largest norm of a block
+    cdef double* w                      # (n, lanes), as the following
+    cdef double* atol
     cdef double* directions             # (width * n_p, lanes)
     cdef double* norms                  # (blocks, lanes)
     cdef double* sums                   # (blocks, lanes)
-    cdef cnp.ndarray owner
-    cdef list captured                  # arrays behind the last slots of the tape
 
     cdef int resume(self) except -1
     cdef void place(self, double* x) noexcept nogil
     cdef Outcome advance(self) noexcept nogil
-    cdef void fill(self, int64_t s) noexcept nogil
     cdef Outcome begin(self, int64_t s) noexcept nogil
     cdef void visit(self, int64_t member) noexcept nogil
     cdef bint propose(self, int64_t s) noexcept nogil
-    cdef void close(self, int64_t s) noexcept nogil
-    cdef void abandon(self) noexcept nogil
     cdef bint attempt(self) noexcept nogil
     cdef bint evaluate(self, int64_t stage) noexcept nogil
     cdef void estimate(self) noexcept nogil

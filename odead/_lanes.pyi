@@ -7,7 +7,9 @@ class Trails:
     stages: int
     def __new__(cls, members: int, n: int, stages: int, budget: float) -> Trails: ...
 
-class Lanes:
+class Crew:
     batch: Batch
     trails: Trails | None
+
+class Lanes(Crew):
     def __init__(self, batch: Batch, tape: Tape, trails: Trails | None = None) -> None: ...

@@ -121,10 +121,50 @@ cdef double* aligned(cnp.ndarray rows) noexcept:
     return <double*> ((<uintptr_t> cnp.PyArray_DATA(rows) + 63) & ~(<uintptr_t> 63))
 
 
+# --------------------------------------------------------------------------------------------------------------- crew
+
+
+cdef class Crew:
+    """Lanes each of which takes a member, and the next one when it is done with that, as long as there are any."""
+
+    cdef void start(self) noexcept nogil:
+        cdef int64_t s
+        self.next = 0
+        self.active = ODEAD_MEMBERS
+        for s in range(ODEAD_MEMBERS):
+            self.fill(s)
+
+    cdef void fill(self, int64_t s) noexcept nogil:
+        """Let a lane take the next member that it has something to do for."""
+        while self.next < self.those.count:
+            self.member[s] = self.next
+            self.next += 1
+            if self.take(s):
+                return
+        self.member[s] = -1
+        self.h[s] = 0
+        self.active -= 1
+
+    cdef void abandon(self) noexcept nogil:
+        """The right-hand side has stopped, and does not say for which of the members."""
+        cdef int64_t s
+        for s in range(ODEAD_MEMBERS):
+            if self.member[s] >= 0:
+                self.close(s, RAISED)
+                self.fill(s)
+
+    cdef bint take(self, int64_t s) noexcept nogil:
+        """Begin with a member; False if there is nothing to do for it."""
+        return False
+
+    cdef void close(self, int64_t s, Outcome outcome) noexcept nogil:
+        """Write down how the member of a lane has fared."""
+
+
 # --------------------------------------------------------------------------------------------------------------- loop
 
 
-cdef class Lanes:
+cdef class Lanes(Crew):
     """Solves of many members by an explicit method.
 
     Parameters
@@ -184,10 +224,7 @@ cdef class Lanes:
         """Solve all members; RAISED by Ctrl-C only."""
         cdef double finite[ODEAD_MEMBERS]
         cdef int64_t s
-        self.next = 0
-        self.active = ODEAD_MEMBERS
-        for s in range(ODEAD_MEMBERS):
-            self.fill(s)
+        self.start()
         while self.active:
             if self.system.count() != DONE:
                 return RAISED
@@ -207,34 +244,27 @@ cdef class Lanes:
             odead_lanes_take(self.n, self.taken, self.z, self.x)
             odead_lanes_take(self.n, self.taken, self.k + (self.method.stages - 1) * self.n * ODEAD_MEMBERS, self.k)
             for s in range(ODEAD_MEMBERS):
-                if self.lane[s].member >= 0 and not self.propose(s):
-                    self.close(s)
+                if self.member[s] >= 0 and not self.propose(s):
+                    self.close(s, self.lane[s].outcome)
                     self.fill(s)
         return DONE
 
     # ------------------------------------------------------------------------------------------------- members
 
-    cdef void fill(self, int64_t s) noexcept nogil:
-        """Let a lane take the next member."""
+    cdef bint take(self, int64_t s) noexcept nogil:
         cdef Lane* lane = self.lane + s
-        while self.next < self.those.count:
-            lane.member = self.next
-            self.next += 1
-            lane.outcome = self.begin(s)
-            if lane.outcome == DONE and self.propose(s):
-                return
-            self.close(s)
-        lane.member = -1
-        self.h[s] = 0
-        self.taken[s] = 0
-        self.active -= 1
+        lane.outcome = self.begin(s)
+        if lane.outcome == DONE and self.propose(s):
+            return True
+        self.close(s, lane.outcome)
+        return False
 
     cdef Outcome begin(self, int64_t s) noexcept nogil:
         """Evaluate the first derivative of a member, and choose its first step: as a solve of one."""
         cdef Lane* lane = self.lane + s
         cdef int64_t calls = self.system.calls, b
         cdef Outcome outcome
-        self.visit(lane.member)
+        self.visit(self.member[s])
         self.single.restart(self.batch.t0, self.batch.t1, self.batch.state, self.batch.times, self.batch.m, NULL)
         lane.nsteps = lane.nrejected = lane.delivered = lane.signs = 0
         outcome = self.single.start()
@@ -253,7 +283,7 @@ cdef class Lanes:
         if self.n_directions:
             odead_lanes_put(self.n_directions, <double*> self.system.address[self.system.slot_d_x + 1], self.directions + s)
         self.settled = False
-        return DONE if self.trails is None else self.trails.begin(lane.member, self.single.t, self.x + s)
+        return DONE if self.trails is None else self.trails.begin(self.member[s], self.single.t, self.x + s)
 
     cdef void visit(self, int64_t member) noexcept nogil:
         """Let the solve of one member be that of this one."""
@@ -283,24 +313,14 @@ cdef class Lanes:
         lane.h_abs = fabs(self.h[s])
         return True
 
-    cdef void close(self, int64_t s) noexcept nogil:
-        """Write down how the member of a lane has fared."""
+    cdef void close(self, int64_t s, Outcome outcome) noexcept nogil:
         cdef Lane* lane = self.lane + s
-        cdef int64_t* counts = self.those.counts + 5 * lane.member
-        cdef int64_t b
-        self.those.states[lane.member] = SOLVED if lane.outcome == DONE else WAITING
+        cdef int64_t member = self.member[s], b
+        cdef int64_t* counts = self.those.counts + 5 * member
+        self.those.states[member] = SOLVED if outcome == DONE else WAITING
         counts[0], counts[1], counts[2] = lane.nsteps, lane.nrejected, lane.evaluations
         for b in range(self.single.blocks):
-            self.those.sums[lane.member * self.single.blocks + b] = self.sums[b * ODEAD_MEMBERS + s]
-
-    cdef void abandon(self) noexcept nogil:
-        """The right-hand side has stopped, and does not say for which of the members."""
-        cdef int64_t s
-        for s in range(ODEAD_MEMBERS):
-            if self.lane[s].member >= 0:
-                self.lane[s].outcome = RAISED
-                self.close(s)
-                self.fill(s)
+            self.those.sums[member * self.single.blocks + b] = self.sums[b * ODEAD_MEMBERS + s]
 
     # --------------------------------------------------------------------------------------------------- steps
 
@@ -358,7 +378,7 @@ cdef class Lanes:
         """Take the step of a lane, or a smaller one next."""
         cdef Lane* lane = self.lane + s
         self.taken[s] = 0
-        if lane.member < 0:
+        if self.member[s] < 0:
             return
         if not self.error[s] < 1:
             lane.rejected = True
@@ -374,7 +394,7 @@ cdef class Lanes:
         cdef double factor
         cdef int64_t b
         if self.trails is not None:
-            lane.outcome = self.trails.add(lane.member, lane.t_new, self.z + s, self.k + s, self.n * ODEAD_MEMBERS)
+            lane.outcome = self.trails.add(self.member[s], lane.t_new, self.z + s, self.k + s, self.n * ODEAD_MEMBERS)
         for b in range(self.single.blocks):
             self.sums[b * ODEAD_MEMBERS + s] += self.norms[b * ODEAD_MEMBERS + s]
         factor = self.method.growth(self.error[s], &lane.last_error)
@@ -392,7 +412,7 @@ cdef class Lanes:
         cdef bint turned = False
         cdef Outcome outcome
         if lane.nsteps % PERIOD == 0:
-            self.visit(lane.member)
+            self.visit(self.member[s])
             odead_lanes_get(self.n, self.z + s, self.single.z)
             for i in range(self.method.stages):
                 odead_lanes_get(self.n, self.k + i * self.n * ODEAD_MEMBERS + s, self.single.k + i * self.n)
@@ -464,8 +484,8 @@ cdef class Lanes:
         """Write an output."""
         cdef Lane* lane = self.lane + s
         cdef int64_t m = self.batch.m, n = self.batch.n, j
-        cdef double* out = self.those.out + (lane.member * m + lane.delivered) * self.n
-        cdef double* y = self.those.y + lane.member * n * m + lane.delivered
+        cdef double* out = self.those.out + (self.member[s] * m + lane.delivered) * self.n
+        cdef double* y = self.those.y + self.member[s] * n * m + lane.delivered
         odead_lanes_get(self.n, state, out)
         for j in range(n):
             y[j * m] = out[j]

@@ -15,6 +15,7 @@ from ._batch cimport SOLVED, WAITING, Batch
 from ._core cimport REVERSE, WHOLE, Tape
 from ._lanes cimport (
     ODEAD_MEMBERS,
+    Crew,
     Trails,
     Weights,
     aligned,
@@ -32,7 +33,7 @@ from ._system cimport DONE, NOT_FINITE, RAISED, Cotangents, Outcome, bind_captur
 cnp.import_array()
 
 
-cdef class LanesAdjoint:
+cdef class LanesAdjoint(Crew):
     """The backward sweeps over the steps of many members.
 
     Parameters
@@ -91,10 +92,7 @@ cdef class LanesAdjoint:
     cdef Outcome sweep(self) noexcept nogil:
         """Go back over the steps of all members that are solved; RAISED by Ctrl-C only."""
         cdef int64_t s
-        self.next = 0
-        self.active = ODEAD_MEMBERS
-        for s in range(ODEAD_MEMBERS):
-            self.fill(s)
+        self.start()
         while self.active:
             if self.cotangents.count() != DONE:
                 return RAISED
@@ -104,34 +102,27 @@ cdef class LanesAdjoint:
                 self.abandon()
                 continue
             for s in range(ODEAD_MEMBERS):
-                if self.way[s].member >= 0 and self.way[s].number == 0:
+                if self.member[s] >= 0 and self.way[s].number == 0:
                     self.close(s, self.finish(s))
                     self.fill(s)
         return DONE
 
     # ------------------------------------------------------------------------------------------------- members
 
-    cdef void fill(self, int64_t s) noexcept nogil:
-        """Let a lane take the next member."""
-        cdef Way* way = self.way + s
-        while self.next < self.those.count:
-            way.member = self.next
-            self.next += 1
-            if self.those.states[way.member] == SOLVED:
-                self.begin(s)
-                return
-        way.member = -1
-        self.h[s] = 0
-        self.active -= 1
+    cdef bint take(self, int64_t s) noexcept nogil:
+        if self.those.states[self.member[s]] != SOLVED:
+            return False
+        self.begin(s)
+        return True
 
     cdef void begin(self, int64_t s) noexcept nogil:
         cdef Way* way = self.way + s
         cdef int64_t j
-        way.number = self.trails.trails[way.member].count
+        way.number = self.trails.trails[self.member[s]].count
         way.last = self.batch.m - 1
         way.evaluations = 0
         self.settled = False
-        odead_lanes_put(self.n_p, self.those.p + way.member * self.n_p, self.p + s)
+        odead_lanes_put(self.n_p, self.those.p + self.member[s] * self.n_p, self.p + s)
         for j in range(self.n_p):
             self.p_bar[j * ODEAD_MEMBERS + s] = 0
         for j in range(self.n):
@@ -140,14 +131,14 @@ cdef class LanesAdjoint:
     cdef Outcome finish(self, int64_t s) noexcept nogil:
         """Carry the cotangent of the first slope to the initial state, and add those of outputs there: as for one member."""
         cdef Way* way = self.way + s
-        cdef const double* start = self.trails.trails[way.member].rows
-        cdef const double* given = self.those.cotangents + way.member * self.n * self.batch.m
-        cdef double* by_x0 = self.those.by_x0 + way.member * self.n
-        cdef double* by_p = self.those.by_p + way.member * self.n_p
+        cdef const double* start = self.trails.trails[self.member[s]].rows
+        cdef const double* given = self.those.cotangents + self.member[s] * self.n * self.batch.m
+        cdef double* by_x0 = self.those.by_x0 + self.member[s] * self.n
+        cdef double* by_p = self.those.by_p + self.member[s] * self.n_p
         cdef double* p_bar = self.batch.p_bar
         cdef int64_t calls = self.cotangents.calls, j
         cdef Outcome outcome
-        self.batch._take(self.those.x0 + way.member * self.n, self.those.p + way.member * self.n_p)
+        self.batch._take(self.those.x0 + self.member[s] * self.n, self.those.p + self.member[s] * self.n_p)
         odead_lanes_get(self.n, self.slope_bar + s, self.numbers)
         odead_lanes_get(self.n, self.x_bar + s, by_x0)
         odead_lanes_get(self.n_p, self.p_bar + s, p_bar)
@@ -164,18 +155,9 @@ cdef class LanesAdjoint:
         return outcome
 
     cdef void close(self, int64_t s, Outcome outcome) noexcept nogil:
-        """Write down how the member of a lane has fared."""
         cdef Way* way = self.way + s
-        self.those.states[way.member] = SOLVED if outcome == DONE else WAITING
-        self.those.counts[5 * way.member + 2] += way.evaluations
-
-    cdef void abandon(self) noexcept nogil:
-        """The right-hand side has stopped, and does not say for which of the members."""
-        cdef int64_t s
-        for s in range(ODEAD_MEMBERS):
-            if self.way[s].member >= 0:
-                self.close(s, RAISED)
-                self.fill(s)
+        self.those.states[self.member[s]] = SOLVED if outcome == DONE else WAITING
+        self.those.counts[5 * self.member[s] + 2] += way.evaluations
 
     # --------------------------------------------------------------------------------------------------- steps
 
@@ -184,10 +166,10 @@ cdef class LanesAdjoint:
         cdef Way* way = self.way + s
         cdef const double* row
         cdef int64_t i
-        if way.member < 0:
+        if self.member[s] < 0:
             return
         way.number -= 1
-        row = self.trails.trails[way.member].rows + way.number * self.trails.size
+        row = self.trails.trails[self.member[s]].rows + way.number * self.trails.size
         self.t[s], self.h[s] = row[0], row[self.trails.size] - row[0]
         odead_lanes_put(self.n, row + 1, self.x + s)
         for i in range(self.method.stages):
@@ -236,7 +218,7 @@ cdef class LanesAdjoint:
                     for j in range(self.n):
                         self.row[j * ODEAD_MEMBERS + s] = 0
                     continue
-                given = self.those.cotangents + self.way[s].member * self.n * self.batch.m + self.way[s].last
+                given = self.those.cotangents + self.member[s] * self.n * self.batch.m + self.way[s].last
                 for j in range(self.n):
                     self.row[j * ODEAD_MEMBERS + s] = given[j * self.batch.m]
                 self.way[s].last -= 1
@@ -253,13 +235,13 @@ cdef class LanesAdjoint:
         cdef Way* way = self.way + s
         cdef const double* given
         cdef int64_t j
-        if way.member < 0:
+        if self.member[s] < 0:
             return False
         while way.last >= 0 and (self.batch.times[way.last] - self.t[s]) * self.h[s] > 0:
             self.q[s] = (self.batch.times[way.last] - self.t[s]) / self.h[s]
             if self.q[s] != 1:
                 return True
-            given = self.those.cotangents + way.member * self.n * self.batch.m + way.last
+            given = self.those.cotangents + self.member[s] * self.n * self.batch.m + way.last
             for j in range(self.n):
                 self.x_bar[j * ODEAD_MEMBERS + s] += given[j * self.batch.m]
             way.last -= 1
