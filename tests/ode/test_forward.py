@@ -149,3 +149,12 @@ def test_nothing_of_the_user_is_changed():
     np.testing.assert_array_equal(x0, LOTKA_X0)
     np.testing.assert_array_equal(p, LOTKA_P)
     np.testing.assert_array_equal(times, [1, 3])
+
+
+@pytest.mark.parametrize(
+    ("wrt", "mode"), [("p", "adjoint"), ("x0", "forward"), (("p", "x0"), "forward")], ids=["four", "two", "four and two"]
+)
+def test_auto_takes_what_is_faster(wrt, mode):
+    """A column costs a third of an adjoint, which needs a probe for each of p and x0."""
+    result = sensitivity(lotka_volterra, LOTKA_X0, LOTKA_P, (0, 2), t_eval=[1.0, 2.0], loss=lambda y: (y**2).sum(), wrt=wrt)
+    assert result.mode == mode
