@@ -1,11 +1,12 @@
 """Rules of `scipy.interpolate`: interpolants are differentiable in the points at which they are evaluated.
 
+Those whose values are numbers are evaluated by what is traced and compiled (`pieces`); others are called as they are.
 One made inside the function is differentiable in its values too. By `CubicSpline` or `make_interp_spline` it is linear in
 them; PCHIP and Akima are written in NumPy (`hermite.py`) and differentiable in their knots as well.
 """
 
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 import numpy as np
 from scipy import interpolate
@@ -14,7 +15,9 @@ from ..containers import flatten
 from ..errors import RuleError
 from ..rules.primitive import primitive, replace, see_as
 from ..rules.registry import rule
+from ..tracing.functions.creation import recorder_of
 from .hermite import Hermite, akima_slopes, pchip_slopes
+from .pieces import OUTSIDE, Pieces, Steps, beyond
 
 # ---------------------------------------------------------------------------------------------------- evaluation
 
@@ -51,7 +54,14 @@ class Spline:
             raise RuleError(
                 "an interpolant with axis != 0 is not differentiable here: move the axis of its values to the front"
             )
-        return spline_value(self._spline, x, nu, {"extrapolate": extrapolate})
+        pieces = Pieces.of(self._spline) if _is_traced(x) else None
+        if pieces is None:
+            return spline_value(self._spline, x, nu, {"extrapolate": extrapolate})
+        extrapolate = self._spline.extrapolate if extrapolate is None else extrapolate
+        if extrapolate == "periodic":
+            return pieces(pieces.within(x), nu)
+        value = pieces(x, nu)
+        return value if extrapolate else beyond(x, value, pieces.ends, (OUTSIDE, OUTSIDE))
 
     def derivative(self, nu: int = 1) -> "Spline":
         return Spline(self._spline.derivative(nu))
@@ -152,6 +162,103 @@ for _other in (interpolate.PchipInterpolator, interpolate.Akima1DInterpolator):
     replace(_other, _local(_other))
 
 
+# ---------------------------------------------------------------------------------------------------- older classes
+
+
+class Interp1d:
+    """An `interp1d` inside a traced function."""
+
+    def __init__(self, made: Any) -> None:
+        self._made = made
+
+    def __call__(self, x: Any) -> Any:
+        made = self._made
+        if not _is_traced(x):
+            return made(x)
+        if np.ndim(made.y) != 1 or made.y.dtype.kind not in "fiu":
+            raise RuleError("interp1d of values that are no real numbers is not differentiable here: make one for each column")
+        made(_value(x))  # raises what the plain call raises
+        ends = float(made.x[0]), float(made.x[-1])
+        value = _evaluator(made)(x)
+        if made._extrapolate:
+            return value
+        return beyond(x, value, ends, (float(np.ravel(made._fill_value_below)[0]), float(np.ravel(made._fill_value_above)[0])))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._made, name)
+
+
+def _evaluator(made: Any) -> Callable[[Any], Any]:
+    """What an `interp1d` is between its ends, and beyond them if it extrapolates."""
+    x, y, kind = made.x, np.asarray(made.y, dtype=np.float64), made._kind
+    if kind == "linear":
+        return Pieces(x, np.stack([np.diff(y) / np.diff(x), y[:-1]]))
+    if kind in ("nearest", "nearest-up"):
+        return Steps((x[1:] + x[:-1]) / 2, y, "left" if kind == "nearest" else "right")
+    if kind == "previous" or (kind == "spline" and made._spline.k == 0):
+        return Steps(x[1:], y, "right")
+    if kind == "next":
+        return Steps(x[:-1], y, "left")
+    spline = made._spline
+    pieces = Pieces.of(interpolate.BSpline(spline.t, np.ravel(spline.c), spline.k))
+    assert pieces is not None
+    return pieces
+
+
+class Fitted:
+    """A `UnivariateSpline` inside a traced function."""
+
+    def __init__(self, made: Any) -> None:
+        self._made = made
+
+    def __call__(self, x: Any, nu: int = 0, ext: int | str | None = None) -> Any:
+        if not _is_traced(x):
+            return self._made(x, nu, ext)
+        return _fitpack(x, self._made._eval_args, nu, _BEYOND[self._made.ext if ext is None else ext])
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._made, name)
+
+
+_BEYOND: Final = {0: 0, 1: 1, 2: 2, 3: 3, "extrapolate": 0, "zeros": 1, "raise": 2, "const": 3}
+
+
+def _fitpack(x: Any, tck: Any, nu: int, ext: int) -> Any:
+    """A spline of FITPACK; beyond its ends extrapolated, 0, nothing, or what it is there."""
+    knots, coefficients, degree = tck
+    pieces = Pieces.of(interpolate.BSpline(knots, np.asarray(coefficients)[: len(knots) - degree - 1], degree))
+    if pieces is None:
+        raise RuleError("a spline of several values is not differentiable here: make one for each of them")
+    low, high = pieces.ends
+    if ext == 0:
+        return pieces(x, nu)
+    if ext == 3:
+        return pieces(np.clip(x, low, high), nu)
+    if ext == 2 and not np.all((low <= _value(x)) & (_value(x) <= high)):
+        raise ValueError("Error code returned by splev: 1")  # as the plain call
+    return beyond(x, pieces(x, nu), pieces.ends, (0.0, 0.0) if ext == 1 else (OUTSIDE, OUTSIDE))
+
+
+def _splev(x: Any, tck: Any, der: int = 0, ext: int = 0) -> Any:
+    if _is_traced(tck):
+        recorder_of((tck,)).fail(
+            "scipy.interpolate.splev of a tuple of arrays that the function reads from outside cannot be traced",
+            "Make a BSpline(*tck) of them once, outside, and call that, or write a rule with @odead.primitive",
+        )
+    if not _is_traced(x):
+        return interpolate.splev(x, tck, der, ext)  # type: ignore[call-overload]
+    return tck(x, der) if isinstance(tck, Spline) else _fitpack(x, tck, der, ext)
+
+
+def _value(x: Any) -> Any:
+    return getattr(x, "value", x)
+
+
+see_as(interpolate.interp1d, Interp1d)
+see_as(interpolate.UnivariateSpline, Fitted)
+replace(interpolate.splev, _splev)
+
+
 # ---------------------------------------------------------------------------------------------------- regular grids
 
 
@@ -208,6 +315,8 @@ class Grid:
     def __call__(self, xi: Any, method: str | None = None, *, nu: Any = None) -> Any:
         options = {key: value for key, value in (("method", method), ("nu", nu)) if value is not None}
         points = np.stack(np.broadcast_arrays(*xi), axis=-1) if isinstance(xi, tuple) else xi
+        if np.ndim(points) < 2:  # one point, or several on a line
+            points = np.reshape(points * np.ones(1), (-1, len(self._grid.grid)))
         return grid_value(self._grid, points, options)
 
     def __getattr__(self, name: str) -> Any:
