@@ -1,5 +1,7 @@
 """Right-hand sides with branches: the switch is stepped onto, and derivatives jump there as they must."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -258,3 +260,54 @@ def test_a_loop_that_iterates_until_it_has_converged(mode):
     given = {"x0": np.array([3.0, 0.0]), "p": p, "tspan": (0, 3), "loss": lambda y: np.sum(y**2), "mode": mode}
     result = odead.sensitivity(root_by_newton, **given)
     np.testing.assert_allclose(result.grad, odead.sensitivity(smooth, **given, rtol=1e-10, atol=1e-12).grad, rtol=2e-5)
+
+
+def exact_doses(p, times):
+    """x' = rate - k x, where the rate is p[1] during half a unit of time at the start of each period p[0], by hand."""
+    instants = sorted({0.0, 10.0, *(k * p[0] for k in range(1, 5)), *(k * p[0] + 0.5 for k in range(5))})
+    x, found = 0.0, np.empty(times.size)
+    for start, end in itertools.pairwise([s for s in instants if s <= 10.0]):
+        level = p[1] / p[2] if (start + end) / 2 % p[0] < 0.5 else 0.0
+        inside = (times >= start) & (times <= end)
+        found[inside] = level + (x - level) * np.exp(-p[2] * (times[inside] - start))
+        x = level + (x - level) * np.exp(-p[2] * (end - start))
+    return found
+
+
+PERIODIC = {
+    "remainder": lambda x, p, t: [(p[1] if t % p[0] < 0.5 else 0.0) - p[2] * x[0]],
+    "quotient": lambda x, p, t: [(p[1] if t - p[0] * (t // p[0]) < 0.5 else 0.0) - p[2] * x[0]],
+    "divmod": lambda x, p, t: [(p[1] if divmod(t, p[0])[1] < 0.5 else 0.0) - p[2] * x[0]],
+    "fmod": lambda x, p, t: [(p[1] if np.fmod(t, p[0]) < 0.5 else 0.0) - p[2] * x[0]],
+    "floor": lambda x, p, t: [(p[1] if t - p[0] * np.floor(t / p[0]) < 0.5 else 0.0) - p[2] * x[0]],
+    "where": lambda x, p, t: [np.where(t % p[0] < 0.5, p[1], 0.0) - p[2] * x[0]],
+    "where fmod": lambda x, p, t: [np.where(np.fmod(t, p[0]) < 0.5, p[1], 0.0) - p[2] * x[0]],
+    "sign of floor": lambda x, p, t: [(p[1] if np.sign(np.floor(t / p[0]) - (t - 0.5) / p[0]) > 0 else 0.0) - p[2] * x[0]],
+}
+
+
+@pytest.mark.parametrize("mode", ["forward", "adjoint", "continuous"])
+@pytest.mark.parametrize("name", PERIODIC)
+def test_doses_that_come_back_by_a_remainder(name, mode):
+    """The third one is at 6.3 = 3 * 2.1, where 6.3 / 2.1 is rounded to 3 although 6.3 // 2.1 is 2."""
+    p, times = np.array([2.1, 3.0, 0.4]), np.linspace(0.07, 9.9, 23)
+    result = odead.sensitivity(
+        PERIODIC[name], [0.0], p, (0, 10), t_eval=times, loss=lambda y: np.sum(y**2), mode=mode, max_step=0.4
+    )
+    loss = [[np.sum(exact_doses(p + h * side, times) ** 2) for side in (1, -1)] for h in 1e-6 * np.eye(3)]
+    np.testing.assert_allclose(result.grad, [(above - below) / 2e-6 for above, below in loss], rtol=2e-5)
+
+
+@pytest.mark.parametrize("mode", ["forward", "adjoint", "continuous"])
+def test_a_branch_on_the_remainder_of_a_state(mode):
+    def staircase(x, p, t):
+        return [p[0] + (0.2 if x[0] % 1.0 < 0.5 else -0.2)]
+
+    p = np.array([3.0])  # half a unit of x at each of two rates, in turn
+    result = odead.sensitivity(staircase, [0.0], p, (0, 1), loss=lambda y: y[0, -1], mode=mode, max_step=0.1)
+    fast, slow = 0.5 / (p[0] + 0.2), 0.5 / (p[0] - 0.2)
+    since = 1 - 3 * fast - 2 * slow
+    later = 3 * 0.5 / (p[0] + 0.2) ** 2 + 2 * 0.5 / (p[0] - 0.2) ** 2
+    assert 0 < since < slow
+    np.testing.assert_allclose(result.loss, 2.5 + since * (p[0] - 0.2), rtol=1e-6)
+    np.testing.assert_allclose(result.grad, [since + later * (p[0] - 0.2)], rtol=1e-6)
