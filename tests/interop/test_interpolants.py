@@ -124,3 +124,19 @@ def test_an_interpolant_that_is_replaced_is_noticed():
     before = [final() for _ in range(3)]
     tables["rate"] = interpolate.interp1d(KNOTS, VALUES + 1)
     assert_allclose(final() - before[-1], 1 - np.exp(-4), rtol=1e-5)
+
+
+@pytest.mark.parametrize("mode", ["forward", "adjoint", "continuous"])
+def test_an_interpolant_among_the_parameters(mode):
+    made = INTERPOLANTS["cubic"]
+
+    def forced(x, p, t):
+        return p["gain"] * p["law"](t) - x
+
+    def by_closure(x, p, t):
+        return p["gain"] * made(t) - x
+
+    given = {"x0": [1.0], "tspan": (0, 4), "loss": lambda y: y[0, -1], "mode": mode}
+    result = odead.sensitivity(forced, p={"gain": 2.0, "law": made}, **given)
+    assert_allclose(result.grad["gain"], odead.sensitivity(by_closure, p={"gain": 2.0}, **given).grad["gain"], rtol=1e-12)
+    assert result.grad["law"] is made

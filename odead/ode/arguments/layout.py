@@ -15,6 +15,7 @@ import numpy as np
 from ..._results import all_finite
 from ...containers import LEAF, Structure, flatten
 from ...errors import ArgumentTypeError, ArgumentValueError
+from ...rules.primitive import standin_of
 
 __all__ = ["Layout", "Slot", "Static", "lay_out", "vector_layout"]
 
@@ -59,6 +60,12 @@ class Static:
     def _key(self) -> Any:
         value = self.value
         return (value.dtype.str, value.shape, value.tobytes()) if isinstance(value, np.ndarray) else (type(value), value)
+
+    @cached_property
+    def seen(self) -> Any:
+        """What the user's functions see: of an interpolant of SciPy, what can be traced."""
+        standin = standin_of(self.value) if callable(self.value) else None
+        return self.value if standin is None else standin
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Static) and bool(self._key == other._key)
@@ -143,7 +150,9 @@ class Layout:
         """The container whose leaves are views of `vector`; static leaves come from the layout."""
         if vector is None:  # there are no parameters, but perhaps empty arrays of them
             vector = np.empty(0)
-        return self._build(lambda slot: slot.read(vector, trailing))
+        return self.structure.unflatten(
+            [leaf.seen if isinstance(leaf, Static) else leaf.read(vector, trailing) for leaf in self.leaves]
+        )
 
     def arrays(self, tree: Any) -> list[np.ndarray]:
         """The arrays of floats in a container that was laid out so."""
