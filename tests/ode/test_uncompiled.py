@@ -1,5 +1,7 @@
 """`odead.solve` of right-hand sides that cannot be recorded: they run as they are, with a warning."""
 
+import json
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -86,3 +88,14 @@ def test_errors():
         odead.solve(late, X0, P, (0, 1))
     with pytest.raises(ArgumentValueError, match=r"nothing is not finite at the start: the derivative of x\[0\] is nan"):
         odead.solve(nothing, X0, P, (0, 1))
+
+
+def test_code_that_refuses_what_is_recorded_by_an_exception_of_its_own():
+    def by_text(x, p, t):
+        return [-float(value) for value in json.loads(json.dumps([float(value) for value in x]))]
+
+    with pytest.warns(OdeadWarning, match="by_text runs as Python.*it raises TypeError .* when it is recorded"):
+        result = odead.solve(by_text, [1.0, 2.0], None, (0, 1), rtol=1e-8)
+    np.testing.assert_allclose(result.y[:, -1], np.exp(-1) * np.array([1.0, 2.0]), rtol=1e-6)
+    with pytest.raises(KeyError):
+        odead.solve(lambda x, p, t: -x * {}["rate"], [1.0], None, (0, 1))

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..._results import all_finite, goes_strictly
 from ...derivatives.interchangeable import representative
-from ...errors import ArgumentTypeError, ArgumentValueError, ImpureError, TracingError, warn
+from ...errors import ArgumentTypeError, ArgumentValueError, ImpureError, OdeadError, TracingError, warn
 from ..arguments.given import check_t_eval, check_tspan, initial_values, refuse_traced
 from ..arguments.layout import Layout, lay_out
 from ..arguments.signature import flat_rhs, is_in_place, multiplied, name_of, opaque, takes_x_p_t
@@ -267,7 +267,8 @@ def _right_hand_side(
         return CompiledRhs(flat, name_of(rhs), *at, in_place=is_in_place(rhs), mass=left, why_opaque=why_opaque)
 
     key = (representative(rhs), None if running is None else representative(running), *layouts, mass)
-    found = _recorded_or_opaque(key, build) if runs_uncompiled else compiled(key, build)
+    flat = partial(flat_rhs, rhs, running, *layouts)
+    found = _recorded_or_opaque(key, build, partial(_runs, flat, *at)) if runs_uncompiled else compiled(key, build)
     if mass is None:
         return found
     keeps = may_keep and not found.branches
@@ -277,8 +278,20 @@ def _right_hand_side(
     )
 
 
-def _recorded_or_opaque(key: tuple[Any, ...], build: Callable[..., CompiledRhs]) -> CompiledRhs:
-    """The right-hand side, or where it cannot be recorded, one that is called as it is, with a warning."""
+def _runs(flat: Callable[[], Callable[..., Any]], x: np.ndarray, p: np.ndarray, t: float) -> bool:
+    """Whether a plain call of the right-hand side on vectors raises nothing."""
+    try:
+        flat()(np.zeros(x.size), x.copy(), p.copy() if p.size else None, t)
+    except Exception:
+        return False
+    return True
+
+
+def _recorded_or_opaque(key: tuple[Any, ...], build: Callable[..., CompiledRhs], runs: Callable[[], bool]) -> CompiledRhs:
+    """The right-hand side, or where it cannot be recorded, one that is called as it is, with a warning.
+
+    What compiled code says to numbers that are recorded may be any exception: it is the user's own if the plain call fails too.
+    """
     opaque_key = (*key, "opaque")
     known = kept(opaque_key)
     if known is not None:
@@ -290,6 +303,12 @@ def _recorded_or_opaque(key: tuple[Any, ...], build: Callable[..., CompiledRhs])
             raise
         except TracingError as error:
             reason = str(error)
+        except OdeadError:
+            raise
+        except Exception as error:
+            if not runs():
+                raise
+            reason = f"it raises {type(error).__name__} ({error}) when it is recorded, and not when it is called"
     found = compiled(opaque_key, partial(build, why_opaque=reason))
     warn(
         f"{found.name} runs as Python, not compiled, and implicit methods take its Jacobian from finite differences; its "
