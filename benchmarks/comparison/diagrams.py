@@ -31,9 +31,10 @@ def draw(rows: Sequence[Row], names: Iterable[str], caption: str, *paths: Path) 
     for panel, name in zip(panels, shown, strict=False):
         for peer, colour in COLOURS.items():
             points = [
-                (row.gradient_error, row.seconds) for row in rows
+                (row.gradient_error, row.seconds)
+                for row in rows
                 if row.problem == name and row.peer == peer and row.gradient_error and row.seconds and row.gradient_error < 1
-            ]  # fmt: skip
+            ]
             if not points:
                 continue
             panel.plot(*zip(*points, strict=True), "o", color=colour, alpha=0.25, markersize=3)

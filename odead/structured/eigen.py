@@ -79,7 +79,7 @@ class Eig(AbstractStructured):
         right = Pair(
             total(re and re @ v.re, im and -(im @ v.im)),
             total(re and re @ v.im, im and im @ v.re),
-        )  # fmt: skip
+        )
         inner = _solved(v, right)
         inner.re.diagonal.store(dw.re.view)
         inner.im.diagonal.store(dw.im.view)

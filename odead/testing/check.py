@@ -75,8 +75,9 @@ def check_derivatives(
         warnings.warn(
             f"{call.name}: differences of plain calls do not converge along {', '.join(sorted(truth.doubtful))} (a jump, or "
             f"the border of a domain?); there, forward and reverse mode were compared with each other only",
-            OdeadWarning, stacklevel=2,
-        )  # fmt: skip
+            OdeadWarning,
+            stacklevel=2,
+        )
 
 
 def _computes_in(call: Call) -> set[str]:

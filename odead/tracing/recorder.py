@@ -186,7 +186,7 @@ class Recorder(Rows):
         "scratch",
         "texts",
         "updated",
-    )  # fmt: skip
+    )
 
     calls: Caller  # set as `api` is
     api: Api  # set by whoever makes the recorder, because it is built on it

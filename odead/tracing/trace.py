@@ -203,7 +203,7 @@ def _attempt(
     positions, guards, observed = tuple(binder.positions), tuple(rec.guards), namespace.observations
     return Trace(
         rec.close(), positions, returned, result_leaves, guards, observed, scratch, aliases, binder.parts, unread, rec.domains
-    )  # fmt: skip
+    )
 
 
 def _run(rec: Recorder, namespace: Namespace, branching: Branching, f: Callable[..., Any], args: Any, kwargs: Any) -> Any:

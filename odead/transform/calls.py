@@ -215,8 +215,9 @@ def push(build: Builder, instruction: Instruction, out: View, dins: Sequence[Vie
         build.zero(dout)
 
 
-def _push_callee(build: Builder, instruction: Instruction, out: View, dout: View, dins: Sequence[View | None],
-                 derivation: Pushed) -> None:  # fmt: skip
+def _push_callee(
+    build: Builder, instruction: Instruction, out: View, dout: View, dins: Sequence[View | None], derivation: Pushed
+) -> None:
     callee = derivation.callee
     row = build.program.temp("float64", (callee.size,))
     taken = [din for din, a in zip(dins, callee.request.active, strict=True) if a and din is not None]
@@ -232,8 +233,9 @@ def _push_callee(build: Builder, instruction: Instruction, out: View, dout: View
     build.emit("copy", part(dout, derivation.skip, out.size), (tangents,))
 
 
-def _push_instructions(build: Builder, instruction: Instruction, dout: View, dins: Sequence[View | None],
-                       derivation: Instructions) -> None:  # fmt: skip
+def _push_instructions(
+    build: Builder, instruction: Instruction, dout: View, dins: Sequence[View | None], derivation: Instructions
+) -> None:
     inlined = _bound_to(build, derivation, [*instruction.ins, *[din for din in dins if din is not None]])
     n = dout.shape[-1] - derivation.skip
     for k, (slot, start, _) in enumerate(offsets(derivation.outs)):
@@ -270,8 +272,9 @@ def _push_transposed(build: Builder, instruction: Instruction, dout: View, dins:
 # ---------------------------------------------------------------------------------------------------- reverse mode
 
 
-def record(build: Builder, instruction: Instruction, out: View, derivation: Derivation,
-           keep: Callable[[View], View]) -> tuple[View, ...]:  # fmt: skip
+def record(
+    build: Builder, instruction: Instruction, out: View, derivation: Derivation, keep: Callable[[View], View]
+) -> tuple[View, ...]:
     """Emit the call in the forward sweep; return what `pull` needs: a token, if there is one, and the operands."""
     kept = tuple(map(keep, instruction.ins))
     if not isinstance(derivation, Pulled):

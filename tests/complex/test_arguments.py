@@ -190,7 +190,7 @@ def test_holomorphic() -> None:
         (lambda: odead.hessian(lambda x: np.sum(1j * x), np.ones(2)), "a Hessian is of a real one"),
         (lambda: odead.gradient(lambda z: abs(z[0]), Z.astype(np.complex64)), "complex64; convert it"),
     ],
-)  # fmt: skip
+)
 def test_errors(call: Any, message: str) -> None:
     with pytest.raises(TypeError, match=message):
         call()

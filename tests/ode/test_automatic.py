@@ -58,9 +58,7 @@ def test_gradients_across_the_change(mode, rtol):
 
 def test_the_adjoint_is_exact_for_the_steps_taken():
     """Sensitivities that do not count in the error test leave both modes the same steps, several changes among them."""
-    options = {
-        "t_eval": np.linspace(0, 12, 23), "loss": sum_of_squares, "wrt": ("p", "x0"), "sens_rtol": 1.0, "sens_atol": 1e9
-    }  # fmt: skip
+    options = {"t_eval": np.linspace(0, 12, 23), "loss": sum_of_squares, "wrt": ("p", "x0"), "sens_rtol": 1.0, "sens_atol": 1e9}
     x0, p = np.array([1.0, 0.5]), np.array([2.0, 0.3])
     forward, adjoint = (
         odead.sensitivity(stiff_at_times, x0, p, (0, 12), mode=mode, **options) for mode in ("forward", "adjoint")

@@ -79,8 +79,8 @@ def test_options_without_a_meaning(option, value):
 
 def test_options_that_have_one():
     def end(k):
-        return odeint(
-            lambda y, t: -k * y, 1.0, TIMES, rtol=1e-8, atol=1e-10, h0=1e-3, hmax=0.1, mxstep=5000, tcrit=[0.5]
-        )[-1, 0]  # fmt: skip
+        return odeint(lambda y, t: -k * y, 1.0, TIMES, rtol=1e-8, atol=1e-10, h0=1e-3, hmax=0.1, mxstep=5000, tcrit=[0.5])[
+            -1, 0
+        ]
 
     assert odead.gradient(end, 0.5) == pytest.approx(-np.exp(-0.5), rel=1e-6)

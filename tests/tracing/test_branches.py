@@ -396,8 +396,9 @@ def with_overlap(du: Any, u: Any, c: Any) -> None:
             du[i : i + 2] = c
 
 
-@pytest.mark.parametrize("f", [with_early_return, with_break, with_while, with_list, with_items, with_views,
-                               with_name_of_one_side, with_overlap])  # fmt: skip
+@pytest.mark.parametrize(
+    "f", [with_early_return, with_break, with_while, with_list, with_items, with_views, with_name_of_one_side, with_overlap]
+)
 @pytest.mark.filterwarnings("ignore::odead.OdeadWarning")
 def test_what_cannot_be_converted_is_right(f: Callable[..., None]) -> None:
     kernel = holds(f)

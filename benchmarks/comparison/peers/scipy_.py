@@ -41,7 +41,7 @@ def solution(problem: Problem, p: np.ndarray, rtol: float, atol: float) -> np.nd
     for t0, t1, times, dose in problem.segments():
         found = solve_ivp(
             problem.rhs, (t0, t1), x, method(problem), times, args=(p,), rtol=rtol, atol=atol, **structure(problem)
-        )  # fmt: skip
+        )
         if not found.success:
             raise RuntimeError(found.message)
         pieces.append(found.y)

@@ -268,9 +268,7 @@ class _Recorder(AbstractEngine):
 
     name = "native"
 
-    def __init__(
-        self, rtol: np.ndarray, asked: float, n: int, budget: float, *, interpolated: bool, dense: bool
-    ) -> None:  # fmt: skip
+    def __init__(self, rtol: np.ndarray, asked: float, n: int, budget: float, *, interpolated: bool, dense: bool) -> None:
         self._rtol, self._asked = rtol, asked
         self._n, self._interpolated, self._dense = n, interpolated, dense
         self._budget = self._left = budget

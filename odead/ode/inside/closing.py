@@ -62,7 +62,7 @@ class Closing:
                 reset=None if reset is None else self._method(next(given), "returning"),
             )
             for event, own, reset in zip(events, made[1:], resets, strict=False)
-        ]  # fmt: skip
+        ]
         self.tstops = tstops if stops is None else self._method(stops, "of_p")
         names = ("returning", "of_states" if loss is None or check_loss(loss) == 1 else "of_both", "of_p")
         self.running, self.loss, self.start = [

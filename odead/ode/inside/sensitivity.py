@@ -84,9 +84,10 @@ class _Asked:
         known = {
             "p": packed(nest, layout, closing.p, p_values),
             "x0": np.zeros(x.size) if start is not None else packed(nest, self.x_layout, x0, x),
-            "t0": as_array(nest, [ends[0]]), "t1": as_array(nest, [ends[1]]),
+            "t0": as_array(nest, [ends[0]]),
+            "t1": as_array(nest, [ends[1]]),
             "t_eval": np.zeros(0) if t_eval is None else as_array(nest, t_eval),
-        }  # fmt: skip
+        }
         mass = check_mass(options["mass_matrix"], x.size, self.x_layout)
         jac = closing.jac(options["jac"])
         if not isinstance(jac, str):  # compared with the exact one

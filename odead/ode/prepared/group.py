@@ -89,9 +89,7 @@ class Group:
         return [None] * len(those.x0)
 
 
-def _laid_out(
-    x0s: list[Any], ps: list[Any], timed: When, results: list[Result | None]
-) -> tuple[list[int], Given | None]:  # fmt: skip
+def _laid_out(x0s: list[Any], ps: list[Any], timed: When, results: list[Result | None]) -> tuple[list[int], Given | None]:
     """The numbers of the members that are laid out as the first one, and these; what others raise is their result."""
     those: dict[int, Given] = {}
     for k, (x0, p) in enumerate(zip(x0s, ps, strict=True)):

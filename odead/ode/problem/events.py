@@ -309,8 +309,9 @@ def _check_direction(event: Callable[..., Any]) -> float:
     return float(np.sign(direction))
 
 
-def _evaluate(functions: Sequence[Callable[..., Any]], x_layout: Layout, p_layout: Layout,
-              values: Any, x: Any, p: Any, t: Any) -> None:  # fmt: skip
+def _evaluate(
+    functions: Sequence[Callable[..., Any]], x_layout: Layout, p_layout: Layout, values: Any, x: Any, p: Any, t: Any
+) -> None:
     state, parameters = x_layout.unpack(x[: x_layout.size]), p_layout.unpack(p)
     for k, event in enumerate(functions):
         wanted = f"events: {name_of(event)} must return one float whose sign changes at the event"

@@ -188,9 +188,7 @@ class Linearisations:
                 plan.together[width] = self._record(lambda program: self._derive_together(program, plan, width, saving), fixed)
         tape, find = self._tapes(plan, plan.together[width], x, p, t)
         facts, n_saved = (plan.timed, False), 0 if saving is None else saving.size
-        return Linearised(
-            tape, self._n, p, plan.seeds, *plan.entries, *facts, directions, find, changes=False, n_saved=n_saved
-        )  # fmt: skip
+        return Linearised(tape, self._n, p, plan.seeds, *plan.entries, *facts, directions, find, changes=False, n_saved=n_saved)
 
     def numbers(self) -> int:
         """How many numbers a linearisation has; 0 where that may change, or where there is none because of its size."""

@@ -94,9 +94,10 @@ class Switches:
             return [np.zeros(n), d_x.copy(), *([d_p.copy()] if n_p else []), np.array(d_t)]
 
         zeros, given, made = (
-            filled(np.zeros(n), np.zeros(n_p), 0.0), filled(direction.x, direction.p, direction.t),
             filled(np.zeros(n), np.zeros(n_p), 0.0),
-        )  # fmt: skip
+            filled(direction.x, direction.p, direction.t),
+            filled(np.zeros(n), np.zeros(n_p), 0.0),
+        )
         values = (np.zeros(n), x.copy(), *((p,) if n_p else ()), t)
 
         def assemble(variant: Variant) -> list[Any]:

@@ -156,8 +156,9 @@ def copy_of(x: Any, order: str = "K", subok: bool = False) -> Any:
     return TracedComplexArray(made.pairs.copy(order="C"))
 
 
-def astype(x: TracedComplexArray, dtype: Any, order: str = "K", casting: str = "unsafe", subok: bool = True,
-           copy: bool = True) -> Any:  # fmt: skip
+def astype(
+    x: TracedComplexArray, dtype: Any, order: str = "K", casting: str = "unsafe", subok: bool = True, copy: bool = True
+) -> Any:
     kind = np.dtype(dtype)
     x.value.astype(kind, casting=casting)  # raises, or warns that a part is discarded
     if kind == np.complex128:

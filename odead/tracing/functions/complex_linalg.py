@@ -292,8 +292,9 @@ def _inv(a: Any, overwrite_a: bool = False, check_finite: bool = True, *, assume
     return inv(a)
 
 
-def _qr(a: Any, overwrite_a: bool = False, lwork: Any = None, mode: str = "full", pivoting: bool = False,
-        check_finite: bool = True) -> Any:  # fmt: skip
+def _qr(
+    a: Any, overwrite_a: bool = False, lwork: Any = None, mode: str = "full", pivoting: bool = False, check_finite: bool = True
+) -> Any:
     matrix = complex_matrix(a)
     tall = matrix.shape[-2] > matrix.shape[-1]
     if pivoting or mode == "raw" or (tall and mode != "economic"):

@@ -40,7 +40,7 @@ from .linalg import (
     svdvals,
     swapped,
     upper_part,
-)  # fmt: skip
+)
 from .matrix_functions import COMPLEX_MATRIX_FUNCTIONS, MATRIX_FUNCTIONS
 from .scipy_matrices import SCIPY_MATRICES, SCIPY_SIGNAL, block_diag, solve_toeplitz, toeplitz
 from .scipy_special import SPECIAL
@@ -150,8 +150,9 @@ def _solve_triangular(a: Any, b: Any, trans: Any = 0, lower: bool = False, unit_
     return _substituted(right, swapped(matrix), not lower, unit_diagonal)
 
 
-def _solve_banded(l_and_u: tuple[int, int], ab: Any, b: Any, overwrite_ab: bool = False, overwrite_b: bool = False,
-                  check_finite: bool = True) -> Any:  # fmt: skip
+def _solve_banded(
+    l_and_u: tuple[int, int], ab: Any, b: Any, overwrite_ab: bool = False, overwrite_b: bool = False, check_finite: bool = True
+) -> Any:
     rec = recorder_of((ab, b))
     bands, right = same_type(rec, ab, b)
     if bands.ndim > 2 or right.ndim > 2:
@@ -213,8 +214,9 @@ def _svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, **_: Any) 
     return tuple(result) if compute_uv else result
 
 
-def _qr(a: Any, overwrite_a: bool = False, lwork: Any = None, mode: str = "full", pivoting: bool = False,
-        check_finite: bool = True) -> Any:  # fmt: skip
+def _qr(
+    a: Any, overwrite_a: bool = False, lwork: Any = None, mode: str = "full", pivoting: bool = False, check_finite: bool = True
+) -> Any:
     matrix = as_float(recorder_of((a,)), a)
     tall = matrix.shape[-2] > matrix.shape[-1]
     if pivoting or mode == "raw" or (tall and mode != "economic"):
