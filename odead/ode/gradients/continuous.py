@@ -192,30 +192,39 @@ def continuous_adjoint(
     if whole and times.size and not resets and controls.method not in EXPLICIT and problem.rhs.mass is None:
         scale = scale_of_adjoint(problem, engine, controls, times, cotangents, forward.sol.ts, with_x0=with_x0)
     controls = _controls(forward, cotangents, controls, options, scale)
+    way = _Back(problem, adjoint, forward, times, cotangents, controls, options, with_p and problem.p.size > 0)
     if isinstance(engine, NativeEngine):
         passing = _Passing(resets, times, cotangents, problem.p.size) if resets else None
-        found = _compiled(problem, adjoint, forward, times, cotangents, controls, options, passing, with_p=with_p)
+        found = _compiled(way, passing)
         by_p = by_p if passing is None else by_p + passing.by_p
     else:
-        found = _interpreted(problem, adjoint, forward, times, cotangents, engine, controls, options, with_p=with_p)
+        found = _interpreted(way, engine)
     return found._replace(grad_p=by_p + found.grad_p)
 
 
-def _interpreted(
-    problem: Problem,
-    adjoint: "Constrained | _Adjoint",
-    forward: Trajectory,
-    times: np.ndarray,
-    cotangents: np.ndarray,
-    engine: AbstractEngine,
-    controls: Controls,
-    options: AdjointOptions,
-    *,
-    with_p: bool,
-) -> AdjointResult:
+class _Back(NamedTuple):
+    """A solve backwards, whatever runs it; as in `continuous_adjoint`, but that `controls` are its own."""
+
+    problem: Problem
+    adjoint: "Constrained | _Adjoint"
+    forward: Trajectory
+    times: np.ndarray
+    cotangents: np.ndarray
+    controls: Controls
+    options: AdjointOptions
+    with_p: bool
+
+    @property
+    def at_start(self) -> np.ndarray:
+        """The data at t0, shape (N,)."""
+        return np.asarray(self.cotangents[:, self.times == self.problem.t0].sum(axis=1))
+
+
+def _interpreted(way: _Back, engine: AbstractEngine) -> AdjointResult:
     """From datum to datum by an engine whose steppers call Python."""
+    problem, adjoint, forward, times, cotangents, controls, options, with_p = way
     covector, pace = np.zeros(problem.x0.size), Pace.of(np.abs(forward.sol.ts[::-1] - problem.t1))
-    gradient = _Gradient(problem, forward.sol, adjoint, options) if with_p and problem.p.size else None
+    gradient = _Gradient(problem, forward.sol, adjoint, options) if with_p else None
     counts, error = np.zeros(4, dtype=int), options.rtol  # that of the quadrature
     for k in range(times.size - 1, -1, -1):
         if times[k] == problem.t0:
@@ -233,30 +242,19 @@ def _interpreted(
             error += float(back.errors.max())
             if gradient is not None:
                 gradient.add(back.sol, clock)
-    at_start = cotangents[:, times == problem.t0].sum(axis=1)
     grad_p = np.zeros(problem.p.size) if gradient is None else gradient.total
     nfev, njev, nlu, nsteps = map(int, counts)
-    return AdjointResult(grad_p, covector + at_start, covector, nfev, njev, nlu, nsteps, error)
+    return AdjointResult(grad_p, covector + way.at_start, covector, nfev, njev, nlu, nsteps, error)
 
 
-def _compiled(
-    problem: Problem,
-    adjoint: "Constrained | _Adjoint",
-    forward: Trajectory,
-    times: np.ndarray,
-    cotangents: np.ndarray,
-    controls: Controls,
-    options: AdjointOptions,
-    passing: "_Passing | None",
-    *,
-    with_p: bool,
-) -> AdjointResult:
+def _compiled(way: _Back, passing: "_Passing | None") -> AdjointResult:
     """From datum to datum in the compiled loop."""
+    problem, adjoint, forward, times, cotangents, controls, options, with_p = way
     jump = None if passing is None else passing.jump
     if isinstance(adjoint, Constrained):
         controls = controls._replace(atol=adjoint.tolerances(controls.rtol * NEGLIGIBLE, controls.atol, times, cotangents))
         jump = partial(adjoint.jump, times, cotangents)
-    quadrature = options if with_p and problem.p.size else None
+    quadrature = options if with_p else None
     run, outcome = run_back(problem, forward.sol, times, cotangents, controls, quadrature, jump)
     loop, arriving = run.loop, run.arriving
     if outcome != "done":
@@ -273,10 +271,9 @@ def _compiled(
         arriving = adjoint.seen(arriving)
     stepped = loop.attempted if isinstance(loop, Implicit) else loop
     nfev = run.covector.calls + (stepped.linearised.calls if isinstance(stepped, (Step, BDF)) else 0)
-    at_start = cotangents[:, times == problem.t0].sum(axis=1)
     grad_p = np.zeros(problem.p.size) if run.quadrature is None else run.quadrature.total
     error = options.rtol + run.error
-    return AdjointResult(grad_p, arriving + at_start, arriving, nfev, run.njev, run.nlu, run.nsteps, error)
+    return AdjointResult(grad_p, arriving + way.at_start, arriving, nfev, run.njev, run.nlu, run.nsteps, error)
 
 
 class _Passing:
