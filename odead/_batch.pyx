@@ -408,9 +408,9 @@ cdef class Batch(Runner):
         return SOLVED
 
     cdef bint _differentiate_loss(self, const double* p, const double* y) noexcept nogil:
-        """Evaluate the loss, and its derivatives by y and p; False if it takes another way than the one recorded."""
+        """Evaluate the loss, and its derivatives by y and p; False if it takes another way, or they are not finite."""
         memcpy(self.y, y, self.n * self.m * sizeof(double))
         memcpy(self.p, p, self.n_p * sizeof(double))
         memset(self.y_bar, 0, (self.n * self.m + self.n_p) * sizeof(double))
         self.seed[0] = 1
-        return self.loss.execute(WHOLE) < 0
+        return self.loss.execute(WHOLE) < 0 and odead_all_finite(self.n * self.m + self.n_p, self.y_bar)

@@ -182,12 +182,13 @@ class Run(NamedTuple):
         return result
 
     def _refuse_infinite(self, result: Sensitivity, losses: tuple[float, np.ndarray, np.ndarray, np.ndarray]) -> None:
-        """Raise where the loss has no finite derivative at the solution, before anything goes back with it."""
-        value, cotangents = losses[:2]
-        if np.isfinite(cotangents).all():
+        """Raise where the loss has no finite derivative at the solution, before anything is multiplied by it."""
+        value, cotangents, _, by_p = losses
+        if np.isfinite(cotangents).all() and ("p" not in self.wrt or np.isfinite(by_p).all()):
             return
+        by = "p" if np.isfinite(cotangents).all() else "y"
         message = (
-            f"loss is {value:.6g} and its derivative by y is not finite, though the solution is; look for square roots, "
+            f"loss is {value:.6g} and its derivative by {by} is not finite, though the solution is; look for square roots, "
             f"logarithms and divisions of what may be 0 or negative in loss"
         )
         result.update(success=False, status=-1, message=message)
@@ -226,7 +227,9 @@ class Run(NamedTuple):
         self, result: Sensitivity, course: Course, derivatives: np.ndarray, columns: Columns, floor: np.ndarray
     ) -> None:
         problem, y = self.problem, course.trajectory.y[: self.problem.x0.size]
-        value, cotangents, at_data, by_p = self._loss(y, self._rows(problem.output_times(problem.running)[1], y))
+        losses = self._loss(y, self._rows(problem.output_times(problem.running)[1], y))
+        self._refuse_infinite(result, losses)
+        value, cotangents, at_data, by_p = losses
         result.loss = value
         total = chain_rule(cotangents, derivatives)
         for weights, happened in zip(self._at_events(course), course.events, strict=False):

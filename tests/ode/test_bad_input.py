@@ -8,7 +8,7 @@ import pytest
 from ode.problems import LOTKA_P, LOTKA_X0, lotka_volterra
 from odead.activity import Cache, Duplicated
 from odead.errors import ArgumentTypeError, ArgumentValueError, IntegrationError, OdeadError, TracingError
-from odead.ode import sensitivity, solve
+from odead.ode import ensemble, sensitivity, solve
 
 X0 = np.array([1.0, 2.0])
 P = np.array([3.0, 4.0])
@@ -319,7 +319,7 @@ def test_what_is_no_number(mode, wrong, message):
         sensitivity(rhs, mode=mode, **given)
 
 
-@pytest.mark.parametrize("mode", ["adjoint", "continuous"])
+@pytest.mark.parametrize("mode", ["forward", "adjoint", "continuous"])
 def test_a_loss_without_a_derivative_is_blamed(mode):
     def rhs(dx, x, p, t):
         dx[:] = -p[0] * x
@@ -328,3 +328,35 @@ def test_a_loss_without_a_derivative_is_blamed(mode):
         sensitivity(rhs, [1.0], [1.0], (0, 1), loss=lambda y: np.sqrt(y[0, -1] - 1), mode=mode)
     assert caught.value.result.y[0, -1] == pytest.approx(np.exp(-1), rel=1e-5)
     assert caught.value.result.grad is None
+    assert isinstance(caught.value, OdeadError)
+
+
+@pytest.mark.filterwarnings("ignore:divide by zero")
+@pytest.mark.parametrize("method", ["Tsit5", "BDF"])
+@pytest.mark.parametrize("mode", ["forward", "adjoint"])
+def test_a_loss_without_a_derivative_is_blamed_after_others(mode, method):
+    """Once the call is prepared, and where members are solved side by side."""
+
+    def rhs(x, p, t):
+        return [-p[0] * x[0], 0.0 * x[1]]
+
+    def loss(y, p):
+        return y[0, -1] + np.sqrt(y[1, -1]) + np.sqrt(p[1])
+
+    def gradient(x0, p):
+        return sensitivity(rhs, x0, p, (0, 1), loss=loss, mode=mode, method=method, t_eval=[0.5, 1.0]).grad
+
+    for _ in range(3):
+        np.testing.assert_allclose(gradient([1.0, 0.5], [1.0, 1.0]), [-np.exp(-1), 0.5], rtol=1e-4)
+        with pytest.raises(IntegrationError, match="its derivative by y is not finite"):
+            gradient([1.0, 0.0], [1.0, 1.0])
+        with pytest.raises(IntegrationError, match="its derivative by p is not finite"):
+            gradient([1.0, 0.5], [1.0, 0.0])
+
+    x0s, ps = [[1.0, k % 3] for k in range(9)], [[1.0, 0.5 * (k % 4)] for k in range(9)]
+    members = ensemble(rhs, x0s, ps, (0, 1), wrt="p", loss=loss, mode=mode, method=method, t_eval=[0.5, 1.0])
+    for x0, p, member in zip(x0s, ps, members, strict=True):
+        if x0[1] and p[1]:
+            np.testing.assert_allclose(member.grad, [-np.exp(-1), 0.5 / np.sqrt(p[1])], rtol=1e-4)
+        else:
+            assert isinstance(member, IntegrationError)
