@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from ..tape import SourceLine
 
-__all__ = ["WAYS_OUT", "Texts", "foreign_function", "formats_text", "is_ours", "stumbled"]
+__all__ = ["WAYS_OUT", "Texts", "foreign_function", "formats_text", "is_ours", "place_of", "stumbled"]
 
 WAYS_OUT: Final = (
     "Give it a rule by @odead.primitive with @odead.rule, or write it with what is traced: arithmetic, slices, sums, matrix "
@@ -120,5 +120,18 @@ def stumbled(error: BaseException, is_users: Callable[[CodeType], bool]) -> str:
         code = trace.tb_frame.f_code
         if is_users(code):
             place = str(SourceLine(code.co_filename, trace.tb_lineno, code.co_name))
+        trace = trace.tb_next
+    return place
+
+
+def place_of(error: BaseException) -> str:
+    """The line of the user's code in which an exception began: the innermost one in the file that odead called."""
+    place, file, trace = "", "", error.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        if not is_ours(trace.tb_frame):
+            file = file or code.co_filename
+            if code.co_filename == file:
+                place = str(SourceLine(file, trace.tb_lineno, code.co_name))
         trace = trace.tb_next
     return place

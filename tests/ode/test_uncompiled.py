@@ -99,3 +99,21 @@ def test_code_that_refuses_what_is_recorded_by_an_exception_of_its_own():
     np.testing.assert_allclose(result.y[:, -1], np.exp(-1) * np.array([1.0, 2.0]), rtol=1e-6)
     with pytest.raises(KeyError):
         odead.solve(lambda x, p, t: -x * {}["rate"], [1.0], None, (0, 1))
+
+
+def test_what_is_said_only_to_recorded_numbers_has_a_line_where_derivatives_are_wanted():
+    def by_text(x, p, t):
+        total = 2 * x
+        return [-p[0] * float(value) for value in json.loads(json.dumps([float(value) for value in total]))]
+
+    def mistaken(x, p, t):
+        raise LookupError("no such rate")
+
+    def gradient(rhs):
+        return odead.sensitivity(rhs, [1.0, 2.0], np.ones(1), (0, 1), loss=lambda y: y[0, -1])
+
+    with pytest.raises(TracingError, match=r"test_uncompiled.py:\d+ in by_text: TypeError .*primitive") as caught:
+        gradient(by_text)
+    assert isinstance(caught.value.__cause__, TypeError)
+    with pytest.raises(LookupError, match="no such rate"):
+        gradient(mistaken)

@@ -13,6 +13,7 @@ import numpy as np
 from ..._results import all_finite, goes_strictly
 from ...derivatives.interchangeable import representative
 from ...errors import ArgumentTypeError, ArgumentValueError, ImpureError, OdeadError, TracingError, warn
+from ...tracing.leaving import WAYS_OUT, place_of
 from ..arguments.given import check_t_eval, check_tspan, initial_values, refuse_traced
 from ..arguments.layout import Layout, lay_out
 from ..arguments.signature import flat_rhs, is_in_place, multiplied, name_of, opaque, takes_x_p_t
@@ -267,8 +268,8 @@ def _right_hand_side(
         return CompiledRhs(flat, name_of(rhs), *at, in_place=is_in_place(rhs), mass=left, why_opaque=why_opaque)
 
     key = (representative(rhs), None if running is None else representative(running), *layouts, mass)
-    flat = partial(flat_rhs, rhs, running, *layouts)
-    found = _recorded_or_opaque(key, build, partial(_runs, flat, *at)) if runs_uncompiled else compiled(key, build)
+    runs = partial(_runs, partial(flat_rhs, rhs, running, *layouts), *at)
+    found = _recorded_or_opaque(key, build, runs) if runs_uncompiled else _recorded(key, build, runs)
     if mass is None:
         return found
     keeps = may_keep and not found.branches
@@ -285,6 +286,21 @@ def _runs(flat: Callable[[], Callable[..., Any]], x: np.ndarray, p: np.ndarray, 
     except Exception:
         return False
     return True
+
+
+def _recorded(key: tuple[Any, ...], build: Callable[..., CompiledRhs], runs: Callable[[], bool]) -> CompiledRhs:
+    """The right-hand side; what is said only to numbers that are recorded becomes a TracingError, which says where."""
+    try:
+        return compiled(key, build)
+    except OdeadError:
+        raise
+    except Exception as error:
+        if not runs():
+            raise
+        raise TracingError(
+            f"{place_of(error)}: {type(error).__name__} ({error}) is raised when this is recorded, and not when it is called "
+            f"with floats. {WAYS_OUT}"
+        ) from error
 
 
 def _recorded_or_opaque(key: tuple[Any, ...], build: Callable[..., CompiledRhs], runs: Callable[[], bool]) -> CompiledRhs:
