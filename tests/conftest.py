@@ -1,6 +1,7 @@
 """Settings that hold for every test."""
 
 import os
+import signal
 
 import hypothesis
 
@@ -11,3 +12,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # Derandomised: a change that passes once passes always. No deadline: a first call records and compiles.
 hypothesis.settings.register_profile("odead", deadline=None, derandomize=True, max_examples=50)
 hypothesis.settings.load_profile("odead")
+
+# A shell that starts a job in the background has it ignore Ctrl-C; tests that interrupt long solves would run to their ends.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
