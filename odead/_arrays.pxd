@@ -1,7 +1,8 @@
 """The storage of arrays, as C sees it."""
 
 cimport numpy as cnp
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uintptr_t
+from libc.stdlib cimport realloc
 
 
 cdef inline double* floats(cnp.ndarray array) noexcept:
@@ -17,3 +18,17 @@ cdef inline double* checked_floats(cnp.ndarray array, int ndim) except NULL:
 
 cdef inline int64_t* integers(cnp.ndarray array) noexcept:
     return <int64_t*> cnp.PyArray_DATA(array)
+
+
+cdef inline char* aligned(cnp.ndarray memory) noexcept:
+    """Its first byte on a line of the cache; the array has 64 bytes to spare."""
+    return <char*> ((<uintptr_t> cnp.PyArray_DATA(memory) + 63) & ~(<uintptr_t> 63))
+
+
+cdef inline bint grow(void** storage, int64_t size) noexcept nogil:
+    """Have so many bytes there; False if there is no memory, and it stays as it is."""
+    cdef void* larger = realloc(storage[0], size)
+    if larger == NULL:
+        return False
+    storage[0] = larger
+    return True

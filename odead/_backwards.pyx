@@ -11,10 +11,10 @@ import numpy as np
 cimport numpy as cnp
 from libc.math cimport INFINITY, fabs, fmax, nextafter, pow
 from libc.stdint cimport int64_t
-from libc.stdlib cimport free, qsort, realloc
+from libc.stdlib cimport free, qsort
 from libc.string cimport memcpy, memset
 
-from ._arrays cimport floats
+from ._arrays cimport floats, grow
 from ._covector cimport ByParameters, Covector
 from ._curve cimport blend
 from ._record cimport Record
@@ -124,15 +124,13 @@ cdef class Quadrature:
         """Pieces of a few steps of both solves, longest first, so that the size of the integral is known early; how many."""
         cdef int64_t step = 0, among = 0, count = 0, most
         cdef double end = self.record.t[self.record.count], last = 0, following, forward
-        cdef void* panels
         while self.knot < self.n_knots and self.knots[self.knot] - origin <= 0:
             self.knot += 1
         most = (self.record.count + self.n_knots - self.knot) // STEPS_PER_PANEL + 2
         if most > self.room:
-            panels = realloc(self.panels, 2 * most * sizeof(Panel))
-            if panels == NULL:
+            if not grow(<void**> &self.panels, 2 * most * sizeof(Panel)):
                 return -1
-            self.panels, self.room = <Panel*> panels, 2 * most
+            self.room = 2 * most
         following = 0
         while following < end:
             forward = self.knots[self.knot] - origin if self.knot < self.n_knots else INFINITY

@@ -11,6 +11,7 @@ import numpy as np
 from ._sweep import OPCODES  # no-cython-lint: for whoever lowers programs
 from .errors import ArgumentTypeError, ArgumentValueError
 
+from ._arrays cimport aligned
 from ._calls cimport Calls
 
 cimport numpy as cnp
@@ -21,7 +22,7 @@ from cpython.pythread cimport (
     PyThread_free_lock,
     PyThread_release_lock,
 )
-from libc.stdint cimport int32_t, int64_t, uint8_t, uintptr_t
+from libc.stdint cimport int32_t, int64_t, uint8_t
 from libc.string cimport memcpy, memset
 
 from ._structured cimport Instruction
@@ -39,10 +40,6 @@ cdef enum Base:
     ARENA = -1
     CONSTANTS = -2
     NOTHING = -3
-
-
-cdef char* _aligned(cnp.ndarray memory) noexcept:
-    return <char*> ((<uintptr_t> cnp.PyArray_DATA(memory) + 63) & ~(<uintptr_t> 63))
 
 
 cdef cnp.ndarray _memory(int64_t size):
@@ -89,7 +86,7 @@ cdef class Code:
         where = where[np.argsort(bases.ravel()[where], kind="stable")]
         relocations = np.stack([where // 4, where % 4, offsets.ravel()[where]], axis=1)
         first = np.searchsorted(bases.ravel()[where], np.arange(len(slots) + 1))
-        aligned_constants = _memory(constants.size)
+        kept_constants = _memory(constants.size)
 
         self.length = len(rows)
         self.split = split
@@ -102,15 +99,15 @@ cdef class Code:
         self.n_staged = np.count_nonzero(slots.reshape(-1, 6)[:, 4])
         self.n_bound = self.n_slots - len(captured)
         self.arena_size = arena_size
-        self.constants = _aligned(aligned_constants)
+        self.constants = aligned(kept_constants)
         memcpy(self.constants, cnp.PyArray_DATA(constants), constants.size)
         self.is_long = is_long
         self.captured = captured
         self.names = names
         self.calls = calls
         instructions = _memory(self.length * sizeof(Instruction))
-        self.instructions = <Instruction*> _aligned(instructions)
-        self.owners = (bases, offsets, relocations, first, slots, words, aligned_constants, instructions)
+        self.instructions = <Instruction*> aligned(instructions)
+        self.owners = (bases, offsets, relocations, first, slots, words, kept_constants, instructions)
         self._fill(<const int64_t*> cnp.PyArray_DATA(rows), <const int64_t*> cnp.PyArray_DATA(words))
 
     cdef void _fill(self, const int64_t* rows, const int64_t* words) noexcept:
@@ -175,15 +172,15 @@ cdef class Tape:
         instructions = _memory(code.length * sizeof(Instruction))
         addresses = np.zeros((2, code.n_slots), dtype=np.uintp)
         self.owners = (arena, instructions, addresses)
-        self.arena = _aligned(arena)
-        self.instructions = <Instruction*> _aligned(instructions)
+        self.arena = aligned(arena)
+        self.instructions = <Instruction*> aligned(instructions)
         self.bound = <char**> cnp.PyArray_DATA(addresses)
         self.caller = self.bound + code.n_slots
         self.bounces = [None] * code.n_slots
         self.entry = NULL
         if code.leaves is not None:
             entry = _memory(sum([code.slots[k].size * code.slots[k].item for k in range(code.n_bound) if code.slots[k].writes]))
-            self.entry = _aligned(entry)
+            self.entry = aligned(entry)
             self.owners += (entry,)
         if is_checked():
             memset(self.arena, 0xff, code.arena_size)  # NaN, so that what is read before it is written shows

@@ -55,7 +55,6 @@ cdef struct Weights:                    # of the interpolant, for each lane at a
 
 cdef void weigh_lanes(Method method, const double* q, Weights* found) noexcept nogil
 cdef cnp.ndarray rows_of_lanes(int64_t count)
-cdef double* aligned(cnp.ndarray rows) noexcept
 
 
 cdef struct Those:                      # the arrays of `Members`

@@ -13,10 +13,11 @@ import numpy as np
 
 cimport numpy as cnp
 from libc.math cimport fabs, fmax, fmin
-from libc.stdint cimport int64_t, uintptr_t
-from libc.stdlib cimport calloc, free, realloc
+from libc.stdint cimport int64_t
+from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
+from ._arrays cimport aligned, grow
 from ._batch cimport SOLVED, WAITING, Batch
 from ._core cimport REVERSE, WHOLE, Tape
 from ._steppers cimport PERIOD, Combination, Explicit, Method, odead_norm_of, smallest_step
@@ -84,14 +85,10 @@ cdef class Trails:
 
     cdef bint _reserve(self, Trail* trail, int64_t room) noexcept nogil:
         cdef int64_t more = (room - trail.room) * self.size
-        cdef void* rows
-        if more > self.left:
-            return False
-        rows = realloc(trail.rows, room * self.size * sizeof(double))
-        if rows == NULL:
+        if more > self.left or not grow(<void**> &trail.rows, room * self.size * sizeof(double)):
             return False
         self.left -= more
-        trail.rows, trail.room = <double*> rows, room
+        trail.room = room
         return True
 
 
@@ -115,10 +112,6 @@ cdef void weigh_lanes(Method method, const double* q, Weights* found) noexcept n
 cdef cnp.ndarray rows_of_lanes(int64_t count):
     """Storage of so many rows, all 0, with room to be aligned to a cache line."""
     return np.zeros((count + 1) * ODEAD_MEMBERS)
-
-
-cdef double* aligned(cnp.ndarray rows) noexcept:
-    return <double*> ((<uintptr_t> cnp.PyArray_DATA(rows) + 63) & ~(<uintptr_t> 63))
 
 
 # --------------------------------------------------------------------------------------------------------------- crew
@@ -188,7 +181,7 @@ cdef class Lanes(Crew):
         self.batch, self.single, self.system, self.method, self.trails = batch, single, system, single.method, trails
         self.n, self.n_p, self.n_directions = n, n_p, system.width * n_p
         self.owner = rows_of_lanes((5 + stages) * n + n_p + self.n_directions + 2 * single.blocks)
-        self.x = aligned(self.owner)
+        self.x = <double*> aligned(self.owner)
         self.z = self.x + n * ODEAD_MEMBERS
         self.w = self.z + n * ODEAD_MEMBERS
         self.f = self.w + n * ODEAD_MEMBERS

@@ -10,7 +10,7 @@ cimport numpy as cnp
 from libc.stdint cimport int64_t
 from libc.string cimport memcpy, memset
 
-from ._arrays cimport floats
+from ._arrays cimport aligned, floats
 from ._batch cimport SOLVED, WAITING, Batch
 from ._core cimport REVERSE, WHOLE, Tape
 from ._lanes cimport (
@@ -18,7 +18,6 @@ from ._lanes cimport (
     Crew,
     Trails,
     Weights,
-    aligned,
     odead_lanes_add,
     odead_lanes_combine,
     odead_lanes_get,
@@ -56,7 +55,7 @@ cdef class LanesAdjoint(Crew):
         self.batch, self.method, self.trails, self.cotangents = batch, batch.adjoint.method, trails, cotangents
         self.n, self.n_p = n, n_p
         self.owner = rows_of_lanes((9 + 2 * stages) * n + 2 * n_p)
-        self.x = aligned(self.owner)
+        self.x = <double*> aligned(self.owner)
         self.z = self.x + n * ODEAD_MEMBERS
         self.f = self.z + n * ODEAD_MEMBERS
         self.x_bar = self.f + n * ODEAD_MEMBERS

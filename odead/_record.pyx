@@ -5,9 +5,10 @@ import numpy as np
 cimport numpy as cnp
 from libc.math cimport INFINITY
 from libc.stdint cimport int64_t
-from libc.stdlib cimport free, realloc
+from libc.stdlib cimport free
 from libc.string cimport memcpy
 
+from ._arrays cimport grow
 from ._system cimport DONE, NO_MEMORY, Outcome
 
 cdef extern from "_pages.h" nogil:
@@ -176,30 +177,23 @@ cdef class Record:
 
     cdef void save_matrix(self, const double* values) noexcept nogil:
         """Save the linearisation of the next step, if there is room."""
-        cdef double* place = NULL
-        if self.n_matrix:
-            place = self.place()
-        if place != NULL:
-            memcpy(place + self.n_saved - self.n_matrix, values, self.n_matrix * sizeof(double))
+        self.save_part(0, values, self.n_matrix)
 
     cdef bint load_matrix(self, int64_t number, double* values) noexcept nogil:
         """Have the linearisation of a step; False if it was not saved."""
-        if self.n_matrix == 0 or number >= self.room_for_saved:
-            return False
-        memcpy(values, self.saved + (number + 1) * self.n_saved - self.n_matrix, self.n_matrix * sizeof(double))
-        return True
+        return self.load_part(number, 0, values, self.n_matrix)
 
     cdef void save_part(self, int64_t part, const double* values, int64_t size) noexcept nogil:
         """Save one of several linearisations of the next step, each of this size, if there is room."""
         cdef double* place = NULL
-        if (part + 1) * size <= self.n_matrix:
+        if 0 < (part + 1) * size <= self.n_matrix:
             place = self.place()
         if place != NULL:
             memcpy(place + self.n_saved - self.n_matrix + part * size, values, size * sizeof(double))
 
     cdef bint load_part(self, int64_t number, int64_t part, double* values, int64_t size) noexcept nogil:
         """Have one of these of a step; False if they were not saved."""
-        if (part + 1) * size > self.n_matrix or number >= self.room_for_saved:
+        if not 0 < (part + 1) * size <= self.n_matrix or number >= self.room_for_saved:
             return False
         memcpy(values, self.saved + (number + 1) * self.n_saved - self.n_matrix + part * size, size * sizeof(double))
         return True
@@ -212,18 +206,11 @@ cdef class Record:
         return <double> self.room_for_saved * self.n_saved * sizeof(double)
 
     cdef bint _reserve_times(self, int64_t room) noexcept nogil:
-        cdef void* t
-        cdef void* order
         if room <= self.room_for_times:
             return True
-        t = realloc(self.t, room * sizeof(double))
-        if t == NULL:
+        if not (grow(<void**> &self.t, room * sizeof(double)) and grow(<void**> &self.order, room)):
             return False
-        self.t = <double*> t
-        order = realloc(self.order, room)
-        if order == NULL:
-            return False
-        self.order, self.room_for_times = <char*> order, room
+        self.room_for_times = room
         return True
 
     cdef int64_t _with_reserve(self, int64_t item, int64_t room, double most) noexcept nogil:
@@ -234,7 +221,6 @@ cdef class Record:
 
     cdef bint _reserve_stages(self, int64_t room) noexcept nogil:
         cdef int64_t item = self.rows * self.n * sizeof(double)
-        cdef void* k
         room = self._with_reserve(item, room, self.budget / 4)
         if item * room + self.kept * self.n * sizeof(double) + self.bytes_of_saved() > self.budget:
             self.give_up_saved()
@@ -242,32 +228,28 @@ cdef class Record:
             free(self.k)
             self.k, self.rows, self.room_for_stages = NULL, 0, 0
             return True
-        k = realloc(self.k, item * room + 1)
-        if k == NULL:
+        if not grow(<void**> &self.k, item * room + 1):
             return False
-        odead_use_large_pages(k, item * room)
-        self.k, self.room_for_stages = <double*> k, room
+        odead_use_large_pages(self.k, item * room)
+        self.room_for_stages = room
         return True
 
     cdef bint _reserve_saved(self) noexcept nogil:
         """Have room for what the next step saves, as long as all that was saved before is there."""
         cdef int64_t item = self.n_saved * sizeof(double), room = max(2 * self.count, 16)
         cdef double left = self.budget - <double> self.n * (self.rows * self.room_for_stages + self.kept) * sizeof(double)
-        cdef void* saved
         if item * room > self.most_saved:
             room = <int64_t> (self.most_saved / item)
         if self.count > self.room_for_saved or room <= self.count or item * room > left:
             return False
-        saved = realloc(self.saved, item * room)
-        if saved == NULL:
+        if not grow(<void**> &self.saved, item * room):
             return False
-        self.saved, self.room_for_saved = <double*> saved, room
+        self.room_for_saved = room
         return True
 
     cdef bint _reserve_states(self, int64_t room) noexcept nogil:
         cdef int64_t item = self.n * sizeof(double)
         cdef int64_t most
-        cdef void* x
         most = room = self._with_reserve(item, room, self.budget / 2)
         if item * (room + self.rows * self.room_for_stages) + self.bytes_of_saved() > self.budget:
             self.give_up_saved()
@@ -277,11 +259,10 @@ cdef class Record:
                 return self._thin(most)
         if most <= self.room_for_states:
             return True
-        x = realloc(self.x, item * most + 1)
-        if x == NULL:
+        if not grow(<void**> &self.x, item * most + 1):
             return False
-        odead_use_large_pages(x, item * most)
-        self.x, self.room_for_states = <double*> x, most
+        odead_use_large_pages(self.x, item * most)
+        self.room_for_states = most
         return True
 
     cdef bint _thin(self, int64_t most) noexcept nogil:
