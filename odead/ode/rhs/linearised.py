@@ -17,6 +17,7 @@ from ..._matrices import Band, Dense, DenseByRows, MassMatrix, Matrix, Sparse
 from ..._rosenbrock import StepCotangents
 from ..._system import Cotangents
 from ...derivatives.kernel import Kernel, Variant
+from ...errors import RuleError
 from ...tape import Program
 from ...transform.colouring import colour
 from ...transform.elements import forward_by_elements
@@ -52,7 +53,7 @@ class _Plan:
     kernels : dict
         Of linearisations, by the number of sensitivities; of cotangents of a step, by minus the number of tangents.
     together : dict
-        Kernels of linearisations with values of so many sensitivities and what is saved, by their number.
+        Kernels of linearisations with values of so many sensitivities and what is saved, by their number; None: no such.
     covered : list of Program
         Variants of the right-hand side whose entries are all in the pattern.
     guarded : bool
@@ -66,7 +67,7 @@ class _Plan:
     pattern: Pattern
     timed: bool
     kernels: dict[int, Kernel] = field(default_factory=dict)
-    together: dict[int, Kernel] = field(default_factory=dict)
+    together: dict[int, Kernel | None] = field(default_factory=dict)
     covered: list[Program] = field(default_factory=list)
     guarded: bool = False
     constant: bool | None = None
@@ -184,9 +185,11 @@ class Linearisations:
         width = len(directions)
         with self._lock:
             if width not in plan.together:
-                fixed = self._fixed(plan, width)
-                plan.together[width] = self._record(lambda program: self._derive_together(program, plan, width, saving), fixed)
-        tape, find = self._tapes(plan, plan.together[width], x, p, t)
+                plan.together[width] = self._record_together(plan, width, saving)
+            kernel = plan.together[width]
+        if kernel is None:
+            return None
+        tape, find = self._tapes(plan, kernel, x, p, t)
         facts, n_saved = (plan.timed, False), 0 if saving is None else saving.size
         return Linearised(tape, self._n, p, plan.seeds, *plan.entries, *facts, directions, find, changes=False, n_saved=n_saved)
 
@@ -392,6 +395,13 @@ class Linearisations:
         """The right-hand side with the products of J with the seeds."""
         lanes = len(plan.seeds) + plan.timed
         return self._by_elements(program, plan) or forward(program, self._directions(plan), lanes if lanes > 1 else None)
+
+    def _record_together(self, plan: _Plan, width: int, saving: Saving | None) -> Kernel | None:
+        """None where a rule's tangent has no derivative: the program has none in the end, but comes by way of it."""
+        try:
+            return self._record(lambda program: self._derive_together(program, plan, width, saving), self._fixed(plan, width))
+        except RuleError:
+            return None
 
     def _derive_together(self, program: Program, plan: _Plan, width: int, saving: Saving | None) -> Program:
         at_saved = len(program.arguments)
