@@ -1,5 +1,6 @@
 """Run: a sensitivity, from a checked problem to the result, in each of the three modes."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final, NamedTuple
 
@@ -20,7 +21,7 @@ from .gradients.continuous import (
     forward_controls,
     piecewise_adjoint,
 )
-from .gradients.discrete import Probes, go_back, solve_for_adjoint
+from .gradients.discrete import Probes, UnseenGrowthError, go_back, moves_x0, solve_for_adjoint
 from .gradients.forward import Columns, augmented, column_atol, columns_for, share_of, split
 from .methods import ONE_STEP
 from .pieces.doubts import warn_of_branches
@@ -150,12 +151,23 @@ class Run(NamedTuple):
         return result
 
     def discrete(self, dense: bool, budget: float) -> Sensitivity:
-        """Solve, then go back over the very steps taken."""
+        """Solve, then go back over the very steps taken; if these are too long for a state that rests, over shorter ones."""
+        try:
+            return self._discrete(dense, budget, self.wrt)
+        except UnseenGrowthError as error:
+            if moves_x0(self.problem, self.wrt):
+                raise
+            try:
+                return self._discrete(dense, budget, (*self.wrt, "x0"))
+            except IntegrationError:
+                raise error from None  # too many steps, or a derivative that is infinite: it has said what to do
+
+    def _discrete(self, dense: bool, budget: float, probed: Sequence[str]) -> Sensitivity:
         problem = self.problem
         times, positions = problem.output_times(with_end=problem.running)
 
         def solve(problem: Problem) -> tuple[Course, Probes]:
-            return solve_for_adjoint(problem, self.controls, self.tolerances, times, self.wrt, dense=dense, budget=budget)
+            return solve_for_adjoint(problem, self.controls, self.tolerances, times, probed, dense=dense, budget=budget)
 
         course, probes = solve_with_switches(problem, solve, adjoint=True)
         trajectory = course.trajectory

@@ -104,6 +104,8 @@ def sensitivity(
         problem with 120 data took it 4 s instead of 0.03. "auto": native where it has the method.
     rtol : float
     atol : float or array, shape (n,)
+        A gradient is known to about the sum of ``|dL/dy| * atol`` at best, with respect to the logarithm of a parameter: where
+        species are rare, or data of both signs cancel, take a smaller one; a large `sens_error` tells.
     sens_rtol : float, optional
         Relative tolerance of the derivatives; None: rtol.
     sens_atol : float or array, shape (n_p,), optional

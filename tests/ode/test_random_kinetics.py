@@ -94,3 +94,28 @@ def test_gradients_within_the_tolerances_asked_for(seed, method, relative_atol):
     assert np.linalg.norm(error) < 3 * found.sens_error * np.linalg.norm(gradient)
     if relative_atol < 1e-3:
         assert error.max() < WITHIN * RTOL * np.abs(gradient).max()
+
+
+def beside_one_that_rests(dx, x, p, t):
+    """A species that is not there, and would decay in no time: what an explicit method does to lambda moves no state."""
+    dx[0] = -p[0] * x[0]
+    dx[1] = -p[1] * x[1]
+
+
+def resting(method: str, **how) -> odead.Sensitivity:
+    p, x0, times = np.array([0.7, 1e4]), np.array([1.0, 0.0]), np.linspace(0.1, 3.0, 100)
+    how |= {"t_eval": times, "loss": np.sum, "mode": "adjoint", "method": method, "rtol": 1e-9, "atol": 1e-12}
+    return odead.sensitivity(beside_one_that_rests, x0, p, (0.0, 3.0), **how)
+
+
+@pytest.mark.parametrize("method", ["auto", "Tsit5", "DOP853"])
+def test_steps_too_long_for_a_species_that_is_not_there(method):
+    found, times = resting(method), np.linspace(0.1, 3.0, 100)
+    assert found.grad[0] == pytest.approx(-np.sum(times * np.exp(-0.7 * times)), rel=50e-9)
+    assert found.grad[1] == 0
+    assert found.grad_x0 is None
+
+
+def test_the_error_tells_of_a_stiff_method_where_shorter_steps_are_too_many():
+    with pytest.raises(odead.IntegrationError, match=r"too long for a state that rests.*take a stiff method"):
+        resting("Tsit5", max_steps=1000)

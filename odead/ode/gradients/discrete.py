@@ -36,9 +36,9 @@ from .forward import in_proportion, share_of
 from .influence import signs
 
 __all__ = [
-    "BUDGET", "Probes", "Steps", "discrete_adjoint", "go_back", "moves_x0",
-    "probe_tolerances", "probed", "probes_of", "record_of", "signs",
-    "solve_for_adjoint", "sweep_over",
+    "BUDGET", "Probes", "Steps", "UnseenGrowthError", "discrete_adjoint",
+    "go_back", "moves_x0", "probe_tolerances", "probed", "probes_of",
+    "record_of", "signs", "solve_for_adjoint", "sweep_over",
 ]  # fmt: skip
 
 # The probes are held to this multiple of the tolerances: they guard against gradients that are wrong, and a gradient adds up
@@ -80,6 +80,14 @@ class Steps(NamedTuple):
     legs: list[Leg]
     times: np.ndarray
     passed: Sequence[PassedReset] = ()
+
+
+class UnseenGrowthError(IntegrationError):
+    """Lambda has grown beyond all bounds over explicit steps.
+
+    Where a fast state rests at 0 whatever the parameters are, as a species does that is not there, nothing in the error test
+    tells that the steps are too long for it. Its lambda grows at each of them, times derivatives of 0, until it overflows.
+    """
 
 
 class Probes(NamedTuple):
@@ -418,6 +426,12 @@ def _go_back(problem: Problem, leg: Leg, times: np.ndarray, y_bar: np.ndarray, p
     if outcome == "no memory":
         raise MemoryError("no memory for the steps between two checkpoints of the adjoint")
     if outcome != "done" or not all_finite(pull.p_bar):
+        if leg.method in EXPLICIT:
+            raise UnseenGrowthError(
+                f"the gradient by the discrete adjoint of {leg.method} is not finite, though the solution is: the steps are "
+                f"too long for a state that rests, or a derivative of {problem.name} is infinite at a state on the way; take a "
+                f"stiff method, and look for square roots and powers of 0"
+            )
         raise IntegrationError(
             f"the gradient by the discrete adjoint of {leg.method} is not finite, though the solution is: a derivative of "
             f"{problem.name} is infinite at a state on the way; look for square roots and powers of 0"
