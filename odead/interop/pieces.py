@@ -5,12 +5,14 @@ from typing import Any, Final
 import numpy as np
 from scipy import interpolate
 
+from ..structured.movement import SEAMLESS
 from ..tracing.functions.creation import as_traced, recorder_of
 from ..tracing.functions.structured import structured
 
 __all__ = ["Pieces", "Steps", "beyond"]
 
 OUTSIDE: Final = np.nan  # instead of an error, which compiled code cannot raise
+SMOOTH: Final = 1e-9  # relative difference of derivatives at a knot that is rounding: they come from a linear system
 ROUNDING: Final = 1e-14  # of the ends: a time that an integrator adds up may be beyond the last one by so much
 
 
@@ -21,10 +23,23 @@ def beyond(x: Any, value: Any, ends: tuple[float, float], fill: tuple[float, flo
     return np.where(x < ends[0], fill[0], np.where(x > ends[1], fill[1], value))[()]
 
 
-def _picked(table: np.ndarray, place: Any) -> Any:
+def _picked(table: np.ndarray, place: Any, params: str | None = None) -> Any:
     rec = recorder_of((place,))
     places = as_traced(rec, place)
-    return structured(rec, "take", places.shape, as_traced(rec, table), places)[()]
+    return structured(rec, "take", places.shape, as_traced(rec, table), places, params=params)[()]
+
+
+def _meet_smoothly(knots: np.ndarray, coefficients: np.ndarray) -> bool:
+    """Whether neighbouring polynomials agree at their knot, to rounding, with their first and second derivatives."""
+    powers = np.arange(len(coefficients) - 1, -1, -1.0)[:, None]
+    width = np.diff(knots)
+    for order in range(3):
+        terms = coefficients * np.prod([powers - j for j in range(order)], axis=0) * width ** np.maximum(powers - order, 0)
+        before = terms.sum(axis=0)[:-1]
+        after = terms[-1 - order, 1:] if order < len(terms) else np.zeros_like(before)
+        if (np.abs(after - before) > SMOOTH * np.maximum(np.abs(terms).sum(axis=0)[:-1], np.abs(after))).any():
+            return False
+    return True
 
 
 class Pieces:
@@ -61,10 +76,11 @@ class Pieces:
         """The derivative number `nu`, from outside the knots by the first or the last polynomial."""
         coefficients = self._coefficients if nu == 0 else interpolate.PPoly(self._coefficients, self._knots).derivative(nu).c
         place = np.clip(np.searchsorted(self._knots, x, side="right") - 1, 0, self._knots.size - 2)
-        distance = x - _picked(self._knots, place)
-        value, power = _picked(coefficients[-1], place), distance
+        seam = SEAMLESS if _meet_smoothly(self._knots, coefficients) else None
+        distance = x - _picked(self._knots, place, seam)
+        value, power = _picked(coefficients[-1], place, seam), distance
         for row in coefficients[-2::-1]:  # in the order in which SciPy adds up
-            value = value + _picked(row, place) * power
+            value = value + _picked(row, place, seam) * power
             power = power * distance
         return value
 

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from ..views import View
 from .base import AbstractStructured, Accumulate, Inactive, Site
 
-__all__ = ["Argsort", "Extremum", "Permutation", "Put", "PutAdd", "PutAlongAdd", "Searchsorted", "Take", "TakeAlong"]
+__all__ = [
+    "SEAMLESS", "Argsort", "Extremum", "Permutation", "Put", "PutAdd", "PutAlongAdd", "Searchsorted", "Take", "TakeAlong",
+]  # fmt: skip
+
+SEAMLESS: Final = "seamless"
 
 
 class Take(AbstractStructured):
-    """Gather along the last axis: out[..., j] = x[..., index[j]]; `index` has the trailing axes of `out`, values in 0..n-1."""
+    """Gather along the last axis: out[..., j] = x[..., index[j]]; `index` has the trailing axes of `out`, values in 0..n-1.
+
+    Its parameter is `SEAMLESS` where it picks the pieces of a function that is twice continuously differentiable: then a step
+    of an ODE solver may pass from one to the next as if it were one formula.
+    """
 
     name = "take"
     scatter = "put_add"

@@ -8,6 +8,7 @@ from scipy import interpolate
 import odead
 from odead import gradient, hessian
 from odead.errors import IntegrationError, RuleError, TracingError
+from odead.ode.problem.problem import make_problem
 
 KNOTS = np.array([0.0, 0.5, 1.25, 2.0, 2.5, 3.5, 4.0])
 VALUES = np.array([1.0, -0.5, 2.0, 0.5, 0.0, 1.5, -1.0])
@@ -110,6 +111,49 @@ def test_forcing_of_an_ode(name, mode):
 
     steps = 1e-5 * np.eye(2)
     assert_allclose(result.grad, [(loss(p + h) - loss(p - h)) / 2e-5 for h in steps], rtol=5e-5)
+
+
+@pytest.mark.parametrize(("name", "smooth"), [("cubic", True), ("quintic", True), ("pchip", False), ("bspline", False)])
+def test_knots_of_smooth_splines_are_no_switches(name, smooth):
+    """To look at each of them made a solve with a cubic spline ten times as long."""
+    spline = INTERPOLANTS[name]
+
+    def rhs(x, p, t):
+        return -p * x + spline(t)
+
+    problem = make_problem(rhs, np.ones(1), np.ones(1), (0, 4), None)
+    assert problem.rhs.has_selects != smooth
+
+    def slopes(x, p, t):
+        return -p * x + spline(t, 1)  # of a cubic one it bends at the knots
+
+    assert make_problem(slopes, np.ones(1), np.ones(1), (0, 4), None).rhs.has_selects == (name != "quintic")
+
+
+@pytest.mark.parametrize("mode", ["forward", "adjoint"])
+def test_an_ensemble_driven_by_a_smooth_spline(mode):
+    """Side by side each member is on a piece of its own."""
+    knots = np.linspace(0, 4, 17)
+    spline = interpolate.CubicSpline(knots, np.sin(knots))
+
+    def rhs(x, p, t):
+        return [-p[0] * x[0] + spline(p[1] * t)]
+
+    def exact(x, p, t):
+        return [-p[0] * x[0] + np.sin(p[1] * t)]
+
+    def loss(y):
+        return y[0, -1]
+
+    ps = [[1.0 + 0.1 * k, 0.5 + 0.05 * k] for k in range(9)]
+    members = odead.ensemble(rhs, [[1.0]], ps, (0, 3.5), wrt="p", loss=loss, mode=mode, rtol=1e-8)
+    for p, member in zip(ps, members, strict=True):
+        alone = odead.sensitivity(rhs, [1.0], p, (0, 3.5), loss=loss, mode=mode, rtol=1e-8)
+        assert_allclose(member.grad, alone.grad, rtol=1e-9)
+        stiff = odead.sensitivity(rhs, [1.0], p, (0, 3.5), loss=loss, mode="forward", method="Rodas5P", rtol=1e-9)
+        assert_allclose(member.grad, stiff.grad, atol=2e-6)
+        smooth = odead.sensitivity(exact, [1.0], p, (0, 3.5), loss=loss, rtol=1e-9)
+        assert_allclose(member.grad, smooth.grad, atol=1e-2)  # as the slope of the spline
 
 
 def test_an_interpolant_that_is_replaced_is_noticed():

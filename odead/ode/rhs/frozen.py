@@ -10,6 +10,7 @@ from typing import Final
 
 import numpy as np
 
+from ...structured.movement import SEAMLESS
 from ...tape import Instruction, Program, Role
 from ...transform.builder import FLOATS
 from ...views import View
@@ -103,8 +104,8 @@ def _moving(program: Program) -> set[int]:
 
 def _keys(program: Program, instruction: Instruction, moving: set[int]) -> list[View]:
     """Emit what makes the keys of an instruction; none if it is no switch that depends on x or t."""
-    op, out, ins, _, line = instruction
-    if out is None or program.dtype(out) not in FLOATS:
+    op, out, ins, params, line = instruction
+    if out is None or program.dtype(out) not in FLOATS or params == SEAMLESS:
         return []
     if op == "where" or (op == "cast" and program.dtype(ins[0]) in ("bool", "int64")):
         return [ins[0]] if ins[0].buffer in moving else []
