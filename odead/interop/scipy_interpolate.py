@@ -6,6 +6,7 @@ them; PCHIP and Akima are written in NumPy (`hermite.py`) and differentiable in 
 """
 
 from collections.abc import Callable
+from copy import copy
 from typing import Any, Final, NoReturn
 
 import numpy as np
@@ -17,7 +18,7 @@ from ..rules.primitive import primitive, replace, see_as
 from ..rules.registry import rule
 from ..tracing.functions.creation import recorder_of
 from .hermite import Hermite, akima_slopes, pchip_slopes
-from .pieces import OUTSIDE, Pieces, Steps, beyond
+from .pieces import OUTSIDE, ROUNDING, Pieces, Steps, beyond
 
 # ---------------------------------------------------------------------------------------------------- evaluation
 
@@ -306,6 +307,13 @@ def grid_slope(grid: Any, xi: Any, k: int) -> Any:
     return rise / width.reshape(width.shape + (1,) * (np.ndim(rise) - width.ndim))
 
 
+def _extrapolating(grid: Any) -> Any:
+    """The same grid, continued beyond its ends."""
+    twin = copy(grid)
+    twin.bounds_error, twin.fill_value = False, None
+    return twin
+
+
 class Grid:
     """A `RegularGridInterpolator` inside a traced function."""
 
@@ -317,7 +325,22 @@ class Grid:
         points = np.stack(np.broadcast_arrays(*xi), axis=-1) if isinstance(xi, tuple) else xi
         if np.ndim(points) < 2:  # one point, or several on a line
             points = np.reshape(points * np.ones(1), (-1, len(self._grid.grid)))
-        return grid_value(self._grid, points, options)
+        if not _is_traced(points) or not (self._grid.bounds_error or self._grid.fill_value is not None):
+            return grid_value(self._grid, points, options)
+        if self._grid.bounds_error:
+            self._grid(_value(points), **options)  # raises what the plain call raises
+        return self._filled(points, grid_value(_extrapolating(self._grid), points, options))
+
+    def _filled(self, points: Any, value: Any) -> Any:
+        """What it is outside: its constant, or `OUTSIDE`; a switch, beyond which an ODE solver continues what is inside."""
+        grid = self._grid
+        margin, fill = (ROUNDING, OUTSIDE) if grid.bounds_error else (0.0, grid.fill_value)
+        for k, axis in enumerate(grid.grid):
+            low, high = float(axis.min()), float(axis.max())
+            more = margin * (abs(low) + abs(high))
+            x = np.reshape(points[..., k], np.shape(points)[:-1] + (1,) * (np.ndim(value) - np.ndim(points) + 1))
+            value = np.where((x < low - more) | (x > high + more), fill, value)
+        return value
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._grid, name)

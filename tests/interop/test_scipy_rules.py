@@ -11,6 +11,7 @@ from scipy import integrate, interpolate, optimize, sparse
 
 import odead
 from odead import check_derivatives, check_rule, gradient, hessian
+from odead.errors import IntegrationError
 from odead.interop import scipy_interpolate, scipy_sparse
 
 KNOTS = np.linspace(0.0, 3.0, 9)
@@ -90,6 +91,44 @@ def test_local_interpolants_outside_and_wrong():
 def test_regular_grid(method):
     grid = interpolate.RegularGridInterpolator((KNOTS, KNOTS), np.outer(VALUES, np.cos(KNOTS)), method=method)
     check_derivatives(lambda p: (grid(p) ** 2).sum(), np.array([[0.3, 1.2], [2.2, 0.7]]))
+
+
+@pytest.mark.parametrize(
+    ("method", "options"), [("linear", {}), ("cubic", {}), ("linear", {"bounds_error": False, "fill_value": 0.7})]
+)
+def test_regular_grid_outside(method, options):
+    grid = interpolate.RegularGridInterpolator((KNOTS, KNOTS), np.outer(VALUES, np.cos(KNOTS)), method=method, **options)
+    if options:
+        outside = np.array([[-0.5, 1.0], [0.3, 1.2], [1.0, 9.0]])
+        assert_allclose(odead.value_and_gradient(lambda p: np.sum(grid(p) ** 2), outside)[0], np.sum(grid(outside) ** 2))
+        check_derivatives(lambda p: (grid(p) ** 2).sum(), outside)
+    else:
+        with pytest.raises(ValueError, match="out of bounds in dimension 1"):
+            odead.gradient(lambda p: np.sum(grid(p)), np.array([[0.3, 9.0]]))
+
+
+@pytest.mark.parametrize("method", ["Tsit5", "BDF"])
+@pytest.mark.parametrize("mode", ["forward", "adjoint"])
+def test_a_regular_grid_within_its_bounds_by_clip(mode, method):
+    """A step looks beyond the bound before the solve stops there: the grid is continued for it."""
+    axis = np.linspace(0, 2, 21)
+    table = interpolate.RegularGridInterpolator((axis,), np.sin(axis))
+
+    def clipped(x, p, t):
+        return [-p[0] * table(np.clip(x[:1], 0, 2))[0] + p[1] * t * 0.7]
+
+    def interp(x, p, t):
+        return [-p[0] * np.interp(x[0], axis, np.sin(axis)) + p[1] * t * 0.7]
+
+    options = {"loss": lambda y: y[0, -1], "mode": mode, "method": method, "rtol": 1e-7}
+    found, expected = (odead.sensitivity(f, [1.5], np.array([0.3, 1.0]), (0, 4), **options) for f in (clipped, interp))
+    assert_allclose(found.grad, expected.grad, rtol=50 * options["rtol"])
+
+
+def test_a_solve_that_leaves_a_regular_grid_stops():
+    table = interpolate.RegularGridInterpolator((KNOTS,), VALUES)
+    with pytest.raises(IntegrationError, match="left its domain"):
+        odead.solve(lambda x, p, t: [p[0] * table(x)[0] + p[1]], [1.5], np.array([0.3, 1.0]), (0, 4))
 
 
 def system(x, p, q):

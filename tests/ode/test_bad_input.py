@@ -331,6 +331,18 @@ def test_a_loss_without_a_derivative_is_blamed(mode):
     assert isinstance(caught.value, OdeadError)
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("mode", ["forward", "adjoint"])
+def test_a_right_hand_side_without_a_derivative_at_the_start(mode):
+    """The first step cannot be taken, and nothing is known of a solution."""
+
+    def rhs(x, p, t):
+        return [-p[0] * np.sqrt(np.maximum(x[0] - 1.5, 0)) + t]
+
+    with pytest.raises(IntegrationError, match="stopped at t = 0 "):
+        sensitivity(rhs, [1.5], [0.3], (0, 4), loss=lambda y: y[0, -1], mode=mode)
+
+
 @pytest.mark.filterwarnings("ignore:divide by zero")
 @pytest.mark.parametrize("method", ["Tsit5", "BDF"])
 @pytest.mark.parametrize("mode", ["forward", "adjoint"])

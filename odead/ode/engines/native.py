@@ -279,7 +279,7 @@ def _summarise(
         y = np.concatenate([leg.record.states[min(k, 1) :] for k, leg in enumerate(legs) if leg.record is not None])
         if y.shape[1] < last.state.size:  # what is not in the record is known at the end
             y = np.hstack([y, np.full((len(y), last.state.size - y.shape[1]), np.nan)])
-            y[-1] = last.state
+            y[-1:] = last.state  # there is none where the solve could not begin
         _put_before(y, loops, legs)
     message = "the end was reached" if failure is None else failure.reason
     if len(legs) > 1:

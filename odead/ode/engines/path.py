@@ -58,7 +58,7 @@ def of_record(record: Record, n: int) -> Callable[[], Rows]:
     count = record.count
 
     def rows() -> Rows:
-        times = record.times[: count + 1 : record.stride]
+        times = record.times[: count + 1 : record.stride][: record.kept]  # none of a solve that could not begin
         return times, lambda start, stop: record.states_between(start, stop)[:, :n]
 
     return rows
