@@ -24,6 +24,7 @@ from ..rhs.jumps import Jump, PassedReset, Transition
 from ..rhs.sides import Branch
 from .chattering import REPEATING, SLIDING, Held, Rhythm
 from .instants import TOGETHER, Happening, Instant, Occurrence, first_signs, happen, starting
+from .overlooked import Caution, Sightings
 from .passive import passed
 from .timed import known_resets, solve_through
 
@@ -174,7 +175,11 @@ def integrate(
         )
         piece = Piece(smooth, trajectory.sol, None, problem.t1, trajectory.steps, passed=range(len(happened)), resets=maps)
         return Course(trajectory, [piece], [Happened(*each) for each in happened])
-    return _Walk(engine, problem, make, controls, times, dense, directions, differentiated, path, stops_at_all).run()
+    course, caution = None, None
+    while course is None:
+        walk = _Walk(engine, problem, make, controls, times, dense, directions, differentiated, path, stops_at_all, caution)
+        course, caution = walk.run(), walk.sightings.caution
+    return course
 
 
 @dataclass(frozen=True)
@@ -212,7 +217,7 @@ class _Walk:
 
     def __init__(self, engine: AbstractEngine, problem: Problem, make: Callable[[Problem], System], controls: Controls,
                  times: np.ndarray | None, dense: bool, directions: np.ndarray | None,
-                 differentiated: bool, path: bool, stops_at_all: bool) -> None:  # fmt: skip
+                 differentiated: bool, path: bool, stops_at_all: bool, caution: Caution | None) -> None:  # fmt: skip
         self.engine = engine
         self.problem = problem
         self.make = make
@@ -235,8 +240,10 @@ class _Walk:
         self.located = 0  # instants that depend on the solution
         self.lengths: list[float] = []  # of the pieces between them
         self.rhythm = Rhythm()
+        self.sightings = Sightings(problem.t0, caution)
 
-    def run(self) -> Course:
+    def run(self) -> Course | None:
+        """The course, or None if it is to be done anew because flips may have been stepped over."""
         problem = self.problem
         t, z = problem.t0, self.make(problem).x0
         branch = problem.rhs.branch(problem.x0, problem.p, t) if problem.rhs.branches else None
@@ -248,7 +255,7 @@ class _Walk:
             signs = np.where(np.isin(np.arange(signs.size), fired), -signs, signs)
             instant = Instant(t, t, x, x.copy(), np.zeros(0, dtype=int), fired)
             after = self._pass_instant(part, here, instant, z, branch, signs, t)
-            if isinstance(after, Course):
+            if after is None or isinstance(after, Course):
                 return after
             t, z, branch, signs = after
         while True:
@@ -258,15 +265,15 @@ class _Walk:
                 return self._finish(part, here, None)
             part, instant, z, signs = self._end_piece(part, here, branch, signs)
             after = self._pass_instant(part, here, instant, z, branch, signs, t)
-            if isinstance(after, Course):
+            if after is None or isinstance(after, Course):
                 return after
             t, z, branch, signs = after
 
     def _pass_instant(
         self, part: Trajectory, here: Problem, instant: Instant, z: np.ndarray, branch: Branch | None, signs: np.ndarray,
         since: float,
-    ) -> Course | tuple[float, np.ndarray, Branch | None, np.ndarray]:  # fmt: skip
-        """What happens where a piece ends: with what the next one begins, or the course if it was the last one."""
+    ) -> Course | tuple[float, np.ndarray, Branch | None, np.ndarray] | None:  # fmt: skip
+        """What happens where a piece ends: with what the next one begins, or the end of `run` if it was the last one."""
         problem = self.problem
         happening = happen(problem, branch, instant, signs, self.sign, differentiated=self.differentiated)
         end = None if part.crossing is None else instant.after
@@ -285,7 +292,10 @@ class _Walk:
         if part.crossing is not None:
             self.located += 1
             if not self.stuck:
-                self.lengths.append(abs(instant.after - since))
+                width, length = abs(part.crossing.t1 - part.crossing.t0), abs(instant.after - since)
+                if self.sightings.overlooked(instant.after, width, length, happening):
+                    return None
+                self.lengths.append(length)
         # The crossing holds the loop and all that it works in.
         self.parts.append(part._replace(crossing=None, sol=part.sol if self.asked else None))
         self._keep_piece(here, part, happening.transition, instant.after)
@@ -348,7 +358,7 @@ class _Walk:
         )
         if system.slopes is not None and self.directions is not None:
             system = system._replace(slopes=here.slopes_with(z[self.n :].reshape(-1, self.n), self.directions))
-        controls = self._tightened()
+        controls = self._tightened(t)
         if self.parts:
             left = controls.max_steps - sum(part.nsteps for part in self.parts)
             stiff = bool(set(self.parts[-1].methods[-1:]) - EXPLICIT.keys())  # a restart need not find out again
@@ -363,12 +373,12 @@ class _Walk:
                 times = np.append(times, end)  # to know the state there; `_end_piece` takes it out
         return here, self.engine.integrate(system, controls, times, self.dense)
 
-    def _tightened(self) -> Controls:
-        """With tolerances for this piece, so that the errors of all pieces together remain about those of one."""
+    def _tightened(self, t: float) -> Controls:
+        """With tolerances for a piece from t, so that the errors of all pieces together remain about those of one."""
         share = 1 / (1 + self.located / CALMS.get(self.controls.method, CALM))
         rtol = max(share * self.controls.rtol, min(FINEST, self.controls.rtol))
         rhs, span = self.problem.rhs, abs(self.problem.t1 - self.problem.t0)
-        longest = min(self.controls.max_step, max(SHARE * rhs.apart, SHORTEST[rhs.missed] * span))
+        longest = min(self.controls.max_step, self.sightings.longest(t), max(SHARE * rhs.apart, SHORTEST[rhs.missed] * span))
         atol = rtol / self.controls.rtol * self.controls.atol
         return self.controls._replace(rtol=rtol, atol=atol, max_step=longest)
 
