@@ -293,7 +293,8 @@ class _Walk:
             self.located += 1
             if not self.stuck:
                 width, length = abs(part.crossing.t1 - part.crossing.t0), abs(instant.after - since)
-                if self.sightings.overlooked(instant.after, width, length, happening):
+                flips = branch is not happening.branch
+                if flips and self.sightings.overlooked(instant.after, width, length, happening):
                     return None
                 self.lengths.append(length)
         # The crossing holds the loop and all that it works in.
