@@ -166,3 +166,55 @@ def test_lotka_volterra(engine, method, mode, rtol):
 @pytest.mark.parametrize(("name", "relative_atol"), [("robertson", 1e-4), ("pollution", 1e-3)])
 def test_stiff_kinetics(name, relative_atol, engine, method, mode, rtol):
     check_reference(name, {"engine": engine, "method": method, "mode": mode}, rtol, relative_atol * rtol)
+
+
+# ------------------------------------------------------------------------------------------- oscillations of small systems
+
+
+def predators(dx, x, p, t):
+    dx[0] = p[0] * x[0] - p[1] * x[0] * x[1]
+    dx[1] = -p[2] * x[1] + p[3] * x[0] * x[1]
+
+
+# They keep what each step is off by, and the last state alone shows it.
+OSCILLATIONS: dict[str, tuple[Callable[..., None], list[float], list[float]]] = {
+    "Lotka-Volterra": (predators, [1.0, 1.0], [1.5, 1.0, 1.0, 3.0]),
+    "pendulum": (pendulum, [2.0, 0.0], [1.7]),
+}
+AT_THE_END: dict[str, Callable[[np.ndarray], Any]] = {"squares": loss, "first": lambda y: y[0, -1], "last": lambda y: y[1, -1]}
+
+
+def gradient_at_10(name, of, **how):
+    rhs, x0, p = OSCILLATIONS[name]
+    return odead.sensitivity(rhs, x0, np.array(p), (0.0, 10.0), loss=AT_THE_END[of], **how).grad
+
+
+@cache
+def gradient_by_fine_steps(name, of):
+    return gradient_at_10(name, of, method="DOP853", mode="forward", rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("name", OSCILLATIONS)
+@pytest.mark.parametrize("of", AT_THE_END)
+@pytest.mark.parametrize("method", ["auto", "RK45", "DOP853", "Rodas5P", "Kvaerno5", "BDF"])
+@TOLERANCES
+def test_ends_of_oscillations(name, of, method, rtol):
+    found = gradient_at_10(name, of, method=method, mode="adjoint", rtol=rtol, atol=1e-3 * rtol)
+    assert error(found, gradient_by_fine_steps(name, of), np.array(OSCILLATIONS[name][2])) < 50 * rtol
+
+
+@pytest.mark.parametrize("name", OSCILLATIONS)
+@MODES
+@pytest.mark.parametrize("rtol", [1e-10, 1e-11, 1e-12])
+def test_fine_tolerances_leave_a_multistep_method_room_above_rounding(name, mode, rtol):
+    found = gradient_at_10(name, "squares", method="BDF", mode=mode, rtol=rtol, atol=1e-3 * rtol)
+    assert error(found, gradient_by_fine_steps(name, "squares"), np.array(OSCILLATIONS[name][2])) < 2e-8
+
+
+def test_where_rounding_stops_a_multistep_method_another_one_is_named():
+    def rhs(dx, x, p, t):
+        dx[0], dx[1] = p[0] * x[1], -p[0] * x[0]
+
+    how: dict[str, Any] = {"method": "BDF", "mode": "forward", "rtol": 1e-13, "atol": 1e-16, "max_steps": 10**6}
+    with pytest.raises(odead.IntegrationError, match=r'rounding .* method="Rodas5P" or "DOP853"'):
+        odead.sensitivity(rhs, [1.0, 0.0], [100.0], (0.0, 10.0), loss=lambda y: y[0, -1], **how)

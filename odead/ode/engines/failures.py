@@ -7,7 +7,7 @@ import numpy as np
 from ...errors import ArgumentValueError, IntegrationError
 from ...execute import reference
 from ...tape import Program, Role
-from ..methods import EXPLICIT
+from ..methods import EXPLICIT, MULTISTEP
 from .engine import Failure, System
 
 __all__ = ["blame_start", "raise_failure"]
@@ -55,6 +55,11 @@ def _diagnose(failure: Failure, finite: bool, method: str) -> tuple[str, str]:
         return (
             "a singularity, a discontinuity, or stiffness",
             'method="Rodas5P" or "BDF", or an end of tspan before the singularity',
+        )
+    if method in MULTISTEP:
+        return (
+            "a singularity or a discontinuity of the right-hand side, or tolerances so fine that rounding hides the errors",
+            'an end of tspan before it, looser tolerances (atol too), or for fine ones method="Rodas5P" or "DOP853"',
         )
     return "a singularity or a discontinuity of the right-hand side", "an end of tspan before it, or other tolerances"
 
